@@ -1,0 +1,40 @@
+"""``bundle.json``: what a bundle is, and the hashes that make it what it is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+-]{0,63}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Manifest(BaseModel):
+    """Contents of ``bundle.json``.
+
+    Attributes:
+        schema_version: of this description.
+        name, version: together with the hash, the bundle's identity.
+        modality, body_part, description, licence: for people.
+        networks: sizes of the texture network for each number of axes, "2" or "3".
+        dead_zone: of the quantiser the networks were trained with.
+        shape: what the shape model has besides arrays; None without a template.
+        files: SHA-256 of every other file of the bundle.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    name: Name
+    version: Version
+    modality: str
+    body_part: str
+    description: str
+    licence: str
+    networks: dict[Literal["2", "3"], dict[str, Any]]
+    dead_zone: Annotated[float, Field(ge=0.0, lt=0.5)]
+    shape: dict[str, Any] | None = None
+    files: dict[FileName, Digest]

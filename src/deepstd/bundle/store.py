@@ -1,0 +1,194 @@
+"""Finding, reading and writing bundles.
+
+    DIR/bundle.json · texture-2d.safetensors · texture-3d.safetensors ·
+        shape.safetensors · template.nii.gz · README.md
+
+A bundle is identified by the SHA-256 of its ``bundle.json``, which holds the hashes of the rest.
+Bundles come with the package, or lie in the user's data folder, or are given by their path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import platformdirs
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from deepstd.bundle.manifest import Manifest
+from deepstd.container import BUNDLE_DIGEST_BYTES, BundleRef
+from deepstd.errors import BundleError, BundleNotFoundError
+
+_MANIFEST = "bundle.json"
+_TEMPLATE = "template.nii.gz"
+_SHAPE = "shape.safetensors"
+_CARD = "README.md"
+_FILE_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory, its hashes checked.
+
+    Attributes:
+        manifest: its description.
+        folder: where it lies.
+        digest: SHA-256 of ``bundle.json``.
+        textures: arrays of the texture network for each number of axes.
+        shape: arrays of the shape model, template included; None without a template.
+    """
+
+    manifest: Manifest
+    folder: Path
+    digest: bytes
+    textures: Mapping[int, Mapping[str, np.ndarray]]
+    shape: Mapping[str, np.ndarray] | None
+
+    @property
+    def reference(self) -> BundleRef:
+        """How a .dstd file names this bundle."""
+        prefix = self.digest[:BUNDLE_DIGEST_BYTES]
+        return BundleRef(self.manifest.name, self.manifest.version, prefix)
+
+    @property
+    def card(self) -> str:
+        """The model card."""
+        path = self.folder / _CARD
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def folders() -> list[Path]:
+    """Where bundles are looked for by name: the package's own, then the user's."""
+    embedded = Path(str(resources.files("deepstd.bundle") / "embedded"))
+    own = os.environ.get("DEEPSTD_HOME") or platformdirs.user_data_dir("deepstd")
+    return [embedded, Path(own) / "bundles"]
+
+
+def available() -> list[Path]:
+    """Folders of all bundles that can be found by name."""
+    return [
+        path.parent
+        for folder in folders()
+        if folder.is_dir()
+        for path in sorted(folder.glob(f"*/{_MANIFEST}"))
+    ]
+
+
+def find(name: str) -> Path:
+    """Folder of a bundle given by name or path; BundleNotFoundError says where it was sought."""
+    direct = Path(name)
+    if (direct / _MANIFEST).is_file():
+        return direct
+    for folder in folders():
+        if os.sep not in name and (folder / name / _MANIFEST).is_file():
+            return folder / name
+    known = sorted({path.name for path in available()})
+    looked = ", ".join(str(f) for f in folders())
+    raise BundleNotFoundError(
+        f"no bundle {name!r}: it is neither a bundle's folder nor among those installed "
+        f"({', '.join(known) or 'none'}). Looked in {looked}. "
+        "`deepstd model list` shows what there is; `deepstd train` makes one."
+    )
+
+
+def load(folder: Path) -> Bundle:
+    """Read a bundle and check every file against its hash.
+
+    Raises:
+        BundleError: a file is missing, damaged or not understood; the message names it.
+    """
+    raw = _read(folder / _MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise BundleError(f"{folder / _MANIFEST}: not a bundle's description: {error}") from error
+    contents = {}
+    for name, digest in manifest.files.items():
+        contents[name] = _read(folder / name)
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != digest:
+            raise BundleError(
+                f"{folder / name}: the file is damaged or was changed (SHA-256 {found[:16]}…, "
+                f"expected {digest[:16]}…). Install the bundle again."
+            )
+    textures = {
+        int(ndim): _arrays(contents, _texture_file(int(ndim)), folder) for ndim in manifest.networks
+    }
+    shape = None
+    if manifest.shape is not None:
+        shape = {**_arrays(contents, _SHAPE, folder), "template": _template(contents, folder)}
+    return Bundle(manifest, folder, hashlib.sha256(raw).digest(), textures, shape)
+
+
+def save(
+    folder: Path,
+    description: Mapping[str, object],
+    textures: Mapping[int, Mapping[str, np.ndarray]],
+    shape: Mapping[str, np.ndarray] | None,
+    template_affine: np.ndarray | None,
+    card: str,
+) -> Bundle:
+    """Write a new bundle and read it back.
+
+    Args:
+        folder: must not hold a bundle yet: bundles never change.
+        description: the manifest without its hashes.
+        textures: arrays of each texture network.
+        shape: arrays of the shape model, "template" among them, or None.
+        template_affine: 4x4 voxel-to-world matrix of the template, or None.
+        card: model card in Markdown.
+    """
+    if (folder / _MANIFEST).exists():
+        raise BundleError(f"{folder}: there is a bundle already, and bundles never change")
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {_texture_file(n): save_arrays(dict(a)) for n, a in textures.items()}
+    if shape is not None:
+        arrays = dict(shape)
+        image = nibabel.Nifti1Image(arrays.pop("template"), template_affine)
+        contents[_TEMPLATE] = gzip.compress(image.to_bytes(), mtime=0)
+        contents[_SHAPE] = save_arrays(arrays)
+    contents[_CARD] = card.encode()
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    manifest = Manifest.model_validate({**description, "files": hashes})
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    return load(folder)
+
+
+def _texture_file(ndim: int) -> str:
+    return f"texture-{ndim}d.safetensors"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _FILE_LIMIT:
+            raise BundleError(f"{path}: larger than a bundle's file can be")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: the bundle is incomplete: {error.strerror}") from error
+
+
+def _arrays(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_arrays(contents[name])
+    except (KeyError, SafetensorError, ValueError) as error:
+        raise BundleError(f"{folder / name}: not readable as safetensors: {error}") from error
+
+
+def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
+    try:
+        image = nibabel.Nifti1Image.from_bytes(gzip.decompress(contents[_TEMPLATE]))
+        return np.asarray(image.dataobj)
+    except (KeyError, OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        raise BundleError(f"{folder / _TEMPLATE}: not a readable template: {error}") from error

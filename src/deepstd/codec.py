@@ -1,0 +1,266 @@
+"""The pipeline: a volume and a bundle in, a .dstd file out, and back.
+
+    Volume ─ frames ─ special values out ─▶ values
+      values ─ SHAPE: register ─ quantise ─ encode, DECODE AGAIN ─▶ warped template, places
+      values, warped template ─ TEXTURE: level loop ─▶ payloads   ◀── rate search on the file size
+      payloads ─ decode again, measure ─▶ container
+
+    container ─ shape, texture ─▶ values ─ special values in ─▶ Volume
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepstd import bundle as bundles
+from deepstd import io, specials
+from deepstd.bundle import Bundle
+from deepstd.container import (
+    LATENTS_DIGEST_BYTES,
+    Container,
+    FrameChunks,
+    parse,
+)
+from deepstd.errors import BundleMismatchError, DamagedError, DeviceError, InputError
+from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
+from deepstd.frames import flat_axis, frames_of, stored
+from deepstd.rate import Target
+from deepstd.shape.codec import decode_field, encode_field
+from deepstd.shape.conditioning import Conditioning, condition_on
+from deepstd.shape.model import ShapeModel
+from deepstd.shape.register import register
+from deepstd.texture.codec import decode_texture
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.volume import Volume
+
+_FIELD_OF_VIEW_FACTOR = 2.0
+
+
+class Codec:
+    """Compresses and decompresses with one bundle, loaded once."""
+
+    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+        self.bundle = bundle
+        self.device = _device(device)
+        networks: dict[str, dict[str, Any]] = {**bundle.manifest.networks}
+        self._networks = {
+            ndim: TextureNetwork.from_tensors(
+                TextureConfig.from_dict(networks[str(ndim)]), arrays
+            ).to(self.device)
+            for ndim, arrays in bundle.textures.items()
+        }
+
+    @staticmethod
+    def load(name: str, *, device: str = "auto") -> Codec:
+        """A codec for a bundle given by name or folder.
+
+        Args:
+            name: of an installed bundle, or a bundle's folder.
+            device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+
+        Raises:
+            BundleError: the bundle is not there or damaged.
+            DeviceError: the device is not there.
+        """
+        return Codec(bundles.load(bundles.find(name)), device)
+
+    @cached_property
+    def _shape_model(self) -> ShapeModel | None:
+        manifest = self.bundle.manifest
+        if manifest.shape is None or self.bundle.shape is None:
+            return None
+        return ShapeModel.from_tensors(self.bundle.shape, manifest.shape)
+
+    def suits(self, volume: Volume) -> bool:
+        """Whether a scan's axes and field of view are such as the bundle was made for."""
+        frame = frames_of(volume)[0]
+        flat = flat_axis(frame.shape)
+        ndim = frame.ndim if flat is None else 2
+        if ndim not in self._networks and frame.ndim not in self._networks:
+            return False
+        model = self._shape_model
+        if model is None:
+            return True
+        affine = io.affine_of(volume.source)
+        if frame.ndim != model.ndim:
+            return False
+        ours, theirs = np.array(model.template.shape, float), np.array(frame.shape, float)
+        if affine is not None and model.affine is not None:
+            ours *= np.linalg.norm(model.affine[:3, : model.ndim], axis=0)
+            theirs *= np.linalg.norm(affine[:3, : model.ndim], axis=0)
+        else:
+            ours, theirs = ours / ours.max(), theirs / theirs.max()
+        # Axes may be permuted: compare the sorted extents.
+        ratio = np.sort(theirs) / np.sort(ours)
+        return bool((ratio < _FIELD_OF_VIEW_FACTOR).all() and (ratio > 1 / _FIELD_OF_VIEW_FACTOR).all())
+
+    def compress(
+        self,
+        volume: Volume,
+        *,
+        ratio: float | None = None,
+        bpv: float | None = None,
+        max_bytes: int | None = None,
+        shape: str = "auto",
+    ) -> bytes:
+        """A .dstd file of the requested size; see `encode`."""
+        return self.encode(volume, Target(ratio, bpv, max_bytes), shape=shape).data
+
+    def encode(
+        self,
+        volume: Volume,
+        target: Target,
+        *,
+        shape: str = "auto",
+        progress: Progress = lambda message: None,
+    ) -> Compressed:
+        """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
+
+        Args:
+            volume: 2-D to 4-D.
+            target: requested size.
+            shape: "auto" keeps the deformation field where it pays at equal bytes, "on" keeps it
+                always, "off" never.
+            progress: called with a sentence now and then.
+
+        Raises:
+            InputError: the bundle has no network for the scan's axes.
+            RateError: the size cannot be reached.
+        """
+        if shape not in ("auto", "on", "off"):
+            raise InputError(f"shape must be auto, on or off, not {shape!r}")
+        job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
+        if self._shape_model is None or shape == "off":
+            return job.finish(job.best(fields=False))
+        if shape == "on":
+            return job.finish(job.best(fields=True))
+        return job.finish(min(job.best(fields=True), job.best(fields=False), key=lambda r: r.error))
+
+    def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
+        """The scan of a .dstd file; see `decode`."""
+        return self.decode(parse(data, name))
+
+    def decode(self, container: Container) -> Volume:
+        """Decode a parsed file.
+
+        Raises:
+            BundleMismatchError: the file was written with another bundle.
+            DamagedError: the decoded latents are not those that were encoded.
+        """
+        head = container.head
+        own = self.bundle.reference
+        if head.bundle != own:
+            raise mismatch(container)
+        source = container.source_header()
+        affine = io.affine_of(source)
+        frame_shape = head.shape[:3]
+        voxels = np.empty(head.shape, dtype=head.dtype)
+        latents = hashlib.sha256()
+        for number, chunks in enumerate(container.frames):
+            removed = None
+            if chunks.specials is not None:
+                removed = specials.Specials.from_bytes(chunks.specials, frame_shape, container.name)
+            part = self._shape_of_file(chunks, frame_shape, affine)
+            values, digest = self._decode_texture(chunks, frame_shape, part, container.name)
+            latents.update(digest)
+            frame = stored(values.reshape(frame_shape), head.dtype, removed)
+            voxels[(..., number) if len(head.shape) == 4 else ...] = frame
+        if latents.digest()[:LATENTS_DIGEST_BYTES] != container.latents_digest:
+            raise DamagedError(
+                f"{container.name}: the decoded symbols are not those that were encoded. The file "
+                "passed its checksums, so please report this with the output of `deepstd doctor`."
+            )
+        return Volume(voxels, affine, source)
+
+    def network_for(self, shape: Sequence[int]) -> tuple[TextureNetwork, tuple[int, ...]]:
+        """The network for a frame and the shape it sees (one-slice frames become images)."""
+        flat = flat_axis(shape)
+        if flat is not None and 2 in self._networks and self._shape_model is None:
+            return self._networks[2], tuple(n for a, n in enumerate(shape) if a != flat)
+        if len(shape) in self._networks:
+            return self._networks[len(shape)], tuple(shape)
+        have = " and ".join(f"{n}-D" for n in sorted(self._networks))
+        raise InputError(
+            f"the bundle {self.bundle.manifest.name} compresses {have} scans, not {len(shape)}-D "
+            "ones. Use another bundle, for example -m generic."
+        )
+
+    def shape_of_scan(
+        self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
+    ) -> FrameShape:
+        """Register a frame (if asked to) and condition on what a decoder will decode."""
+        model = self._shape_model
+        if model is None:
+            return FrameShape(None, None, None)
+        payload, code, report = None, None, None
+        if field:
+            tables = self._networks[model.ndim].tables
+            fitted, report = register(values.astype(np.float32), affine, model)
+            payload = encode_field(fitted, model, tables)
+            code = decode_field(payload, model, tables)
+        conditioning = condition_on(model, code, values.shape, affine, self.device)
+        return FrameShape(conditioning, payload, report)
+
+    def _shape_of_file(
+        self, chunks: FrameChunks, shape: tuple[int, ...], affine: np.ndarray | None
+    ) -> Conditioning | None:
+        model = self._shape_model
+        if model is None:
+            if chunks.shape is not None:
+                raise DamagedError("the file has a deformation field, its bundle no template")
+            return None
+        code = None
+        if chunks.shape is not None:
+            code = decode_field(chunks.shape, model, self._networks[model.ndim].tables)
+        return condition_on(model, code, shape, affine, self.device)
+
+    def _decode_texture(
+        self,
+        chunks: FrameChunks,
+        shape: tuple[int, ...],
+        conditioning: Conditioning | None,
+        name: str,
+    ) -> tuple[np.ndarray, bytes]:
+        network, seen = self.network_for(shape)
+        return decode_texture(
+            network,
+            chunks.texture,
+            chunks.tiles,
+            seen,
+            None if conditioning is None else conditioning.template,
+            None if conditioning is None else conditioning.places,
+            name=name,
+            device=self.device,
+        )
+
+
+def mismatch(container: Container) -> BundleMismatchError:
+    """The error for a file whose bundle is not the one at hand."""
+    wanted = container.head.bundle
+    return BundleMismatchError(
+        f"{container.name} was written with the bundle {wanted.name} {wanted.version} "
+        f"({wanted.digest.hex()}), which is not the one at hand. Get it with "
+        f"`pip install 'deepstd'` of the release that wrote the file, or give its folder with "
+        f"-m FOLDER; `deepstd model show {wanted.name}` shows the installed one."
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise DeviceError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"device {name!r} is not available: {str(error).splitlines()[0]}. Use -d cpu or auto."
+        ) from error
+    return device

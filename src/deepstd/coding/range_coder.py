@@ -1,0 +1,163 @@
+"""The range coder: `constriction` behind an interface of ours.
+
+    encode(symbols, scale_index, tables) … finish() ─▶ bytes ─▶ decode(scale_index, tables) …
+
+Symbols that share a scale are coded together as identically distributed ones, which both sides
+know beforehand because the scales are predicted before the symbols are read. The probabilities
+handed to `constriction` are dyadic fractions of at most 20 bits, so its conversion to 24-bit
+fixed point is exact in float64 and every machine codes with the same integers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import constriction
+import numpy as np
+
+from deepstd.coding.tables import ScaleTables, split_index, support_radius
+from deepstd.errors import DamagedError
+
+_WORD = 4
+_TRIM_LIMIT = 8192
+_ESCAPE_BITS = 40
+_Model = constriction.stream.model.Categorical
+_Groups = list[tuple[int, np.ndarray]]
+
+
+@lru_cache(maxsize=1024)
+def _categorical(tables: ScaleTables, base: int) -> _Model:
+    frequencies = tables.frequencies[base].astype(np.float64)
+    return _Model(frequencies / frequencies.sum(), perfect=False)
+
+
+@lru_cache(maxsize=64)
+def _uniform(size: int) -> constriction.stream.model.Uniform:
+    return constriction.stream.model.Uniform(size)
+
+
+def _groups(scale_index: np.ndarray) -> _Groups:
+    """Positions of the symbols of each scale, in ascending order of scale and position."""
+    flat = scale_index.reshape(-1).astype(np.uint8)
+    order = np.argsort(flat, kind="stable")
+    counts = np.bincount(flat, minlength=256)
+    ends = np.cumsum(counts)
+    return [(int(i), order[ends[i] - counts[i] : ends[i]]) for i in np.flatnonzero(counts)]
+
+
+class RangeEncoder:
+    """Codes arrays of symbols into one stream of bytes."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._log: list[tuple[np.ndarray, object]] = []
+
+    def encode(self, symbols: np.ndarray, scale_index: np.ndarray, tables: ScaleTables) -> None:
+        """Code integer symbols, each with the table of its scale index; any equal shapes."""
+        flat = symbols.reshape(-1).astype(np.int64)
+        for index, positions in _groups(scale_index):
+            base, low_bits = split_index(index)
+            radius = support_radius(base)
+            values = flat[positions]
+            high = values >> low_bits
+            escaped = np.abs(high) > radius
+            self._put(np.where(escaped, 0, high + radius + 1), _categorical(tables, base))
+            if low_bits:
+                self._put(values & ((1 << low_bits) - 1), _uniform(1 << low_bits))
+            if escaped.any():
+                for value in high[escaped]:
+                    self._put_escape(int(value), radius)
+
+    def encode_bits(self, value: int, bits: int) -> None:
+        """Code an unsigned integer of at most 16 bits as it is."""
+        self._put(np.array([value]), _uniform(1 << bits))
+
+    def _put(self, entries: np.ndarray, model: object) -> None:
+        entries = entries.astype(np.int32)
+        self._coder.encode(entries, model)
+        if self._coder.num_words() * _WORD <= _TRIM_LIMIT:
+            self._log.append((entries, model))
+
+    def _put_escape(self, value: int, radius: int) -> None:
+        """Sign, then the excess magnitude as an Elias gamma code."""
+        excess = abs(value) - radius
+        bits = excess.bit_length()
+        if bits > _ESCAPE_BITS:
+            raise ValueError(f"symbol {value} has more than {_ESCAPE_BITS} bits")
+        self.encode_bits(int(value < 0), 1)
+        self.encode_bits(bits, 6)
+        for shift in range(bits - 2, -1, -1):
+            self.encode_bits((excess >> shift) & 1, 1)
+
+    def finish(self) -> bytes:
+        """The stream; a short one is cut to the fewest bytes that still decode."""
+        words = self._coder.get_compressed()
+        data = words.astype(">u4").tobytes()
+        return self._trim(data) if len(data) <= _TRIM_LIMIT else data
+
+    def _trim(self, data: bytes) -> bytes:
+        """Drop tail bytes that a decoder reading zeros in their place does not need."""
+        for keep in range(max(0, len(data) - 2 * _WORD), len(data)):
+            prefix = data[:keep]
+            raised = int.from_bytes(prefix, "big") + 1
+            for candidate in (prefix, raised.to_bytes(keep + 1, "big")[1:]):
+                if self._decodes(candidate):
+                    return candidate.rstrip(b"\0")
+        return data.rstrip(b"\0")
+
+    def _decodes(self, data: bytes) -> bool:
+        decoder = constriction.stream.queue.RangeDecoder(_to_words(data))
+        try:
+            return all(
+                np.array_equal(decoder.decode(model, entries.size), entries)
+                for entries, model in self._log
+            )
+        except AssertionError:
+            return False
+
+
+def _to_words(data: bytes) -> np.ndarray:
+    padding = -len(data) % _WORD + 2 * _WORD
+    return np.frombuffer(data + bytes(padding), dtype=">u4").astype(np.uint32)
+
+
+class RangeDecoder:
+    """Reads back what `RangeEncoder` wrote, asked in the same order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._coder = constriction.stream.queue.RangeDecoder(_to_words(data))
+
+    def decode(self, scale_index: np.ndarray, tables: ScaleTables) -> np.ndarray:
+        """Symbols (int64) in the shape of ``scale_index``; DamagedError if they make no sense."""
+        flat = np.empty(scale_index.size, dtype=np.int64)
+        for index, positions in _groups(scale_index):
+            base, low_bits = split_index(index)
+            radius = support_radius(base)
+            entries = self._get(_categorical(tables, base), positions.size).astype(np.int64)
+            low = self._get(_uniform(1 << low_bits), positions.size) if low_bits else 0
+            high = entries - radius - 1
+            for place in np.flatnonzero(entries == 0):
+                high[place] = self._get_escape(radius)
+            flat[positions] = (high << low_bits) + low
+        return flat.reshape(scale_index.shape)
+
+    def decode_bits(self, bits: int) -> int:
+        """An unsigned integer coded by `RangeEncoder.encode_bits`."""
+        return int(self._get(_uniform(1 << bits), 1)[0])
+
+    def _get(self, model: object, count: int) -> np.ndarray:
+        try:
+            return self._coder.decode(model, count)
+        except AssertionError as error:
+            raise DamagedError("the coded symbols are damaged: no valid decoding") from error
+
+    def _get_escape(self, radius: int) -> int:
+        negative = self.decode_bits(1)
+        bits = self.decode_bits(6)
+        if not 1 <= bits <= _ESCAPE_BITS:
+            raise DamagedError("the coded symbols are damaged: an escaped value is too large")
+        excess = 1
+        for _ in range(bits - 1):
+            excess = (excess << 1) | self.decode_bits(1)
+        value = radius + excess
+        return -value if negative else value

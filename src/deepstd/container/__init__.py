@@ -1,0 +1,27 @@
+"""The .dstd file: chunks of bytes with checksums, and nothing that needs a model to read.
+
+    Head, source header, frames ─ write_container ─▶ bytes ─ parse ─▶ Container
+
+The format is specified in docs/format.md.
+"""
+
+from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head, Quality
+from deepstd.container.reader import Container, Section, parse, parse_head_only
+from deepstd.container.source_header import pack_source_header, unpack_source_header
+from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
+
+__all__ = [
+    "BUNDLE_DIGEST_BYTES",
+    "LATENTS_DIGEST_BYTES",
+    "BundleRef",
+    "Container",
+    "FrameChunks",
+    "Head",
+    "Quality",
+    "Section",
+    "pack_source_header",
+    "parse",
+    "parse_head_only",
+    "unpack_source_header",
+    "write_container",
+]

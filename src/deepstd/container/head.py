@@ -1,0 +1,222 @@
+"""The HEAD chunk: what a reader must know before anything else.
+
+    format (1) · dtype (1) · axes and flags (1) · shape (varints)
+    · bundle name, version (length, ASCII) · bundle digest (8) · [quality (4 x 3)]
+
+A scan that the format has no room for is refused when its `Head` is made, so that what can be
+written can be read.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepstd.container.format import Cursor, encode_varint
+from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
+
+SOURCE_FORMATS = {"npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4}
+BUNDLE_DIGEST_BYTES = 8
+MAX_AXIS = 1 << 20
+MAX_VOXELS = 1 << 36
+MAX_NAME = 64
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]*")
+_KINDS = "uifb"
+_ITEM_SIZES = {"u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "b": (1,)}
+_BIG_ENDIAN = 1 << 4
+_HAS_QUALITY = 1 << 3
+_QUALITY_BYTES = 3
+_NAN_FIGURE = b"\x00\xc0\x7f"
+
+
+@dataclass(frozen=True)
+class BundleRef:
+    """Which model bundle a file was written with.
+
+    Attributes:
+        name: small letters, digits, ``.``, ``_`` and ``-``, at most 64.
+        version: begins with a digit, at most 64 ASCII characters.
+        digest: first 8 bytes of the SHA-256 that identifies the bundle.
+    """
+
+    name: str
+    version: str
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        for text, pattern in ((self.name, _NAME), (self.version, _VERSION)):
+            if len(text) > MAX_NAME or not pattern.fullmatch(text):
+                raise BundleError(
+                    f"{text!r} cannot name a bundle or its version: expected at most {MAX_NAME} "
+                    f"characters of the form {pattern.pattern}"
+                )
+        if len(self.digest) != BUNDLE_DIGEST_BYTES:
+            raise BundleError(
+                f"a bundle digest has {BUNDLE_DIGEST_BYTES} bytes, got {len(self.digest)}"
+            )
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Error of the decoded scan, measured by the encoder, in stored units.
+
+    A file keeps each figure as the upper 24 bits of a float32, so to a relative 2**-16, and the
+    largest error rounded up to one. PSNR is infinite for an exact scan; figures that do not exist
+    are NaN.
+    """
+
+    mae: float
+    max_error: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Head:
+    """Contents of the HEAD chunk.
+
+    Attributes:
+        source_format: a key of `SOURCE_FORMATS`.
+        dtype: stored voxel type, byte order included.
+        shape: shape of the stored array, 2 to 4 axes; a fourth axis holds frames.
+        bundle: the bundle needed to decode.
+        quality: what the encoder measured; None where it did not.
+    """
+
+    source_format: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    bundle: BundleRef
+    quality: Quality | None = None
+
+    def __post_init__(self) -> None:
+        if self.source_format not in SOURCE_FORMATS:
+            raise UnsupportedFormatError(
+                f"source format {self.source_format!r} cannot be stored: expected one of "
+                f"{', '.join(SOURCE_FORMATS)}"
+            )
+        if self.dtype.itemsize not in _ITEM_SIZES.get(self.dtype.kind, ()):
+            raise UnsupportedFormatError(
+                f"voxels of type {self.dtype} cannot be stored: expected integers, booleans or "
+                "floats of at most 64 bits"
+            )
+        if not 2 <= len(self.shape) <= 4 or not all(1 <= n <= MAX_AXIS for n in self.shape):
+            raise UnsupportedFormatError(
+                f"shape {self.shape} cannot be stored: expected 2 to 4 axes of 1 to {MAX_AXIS}"
+            )
+        if self.voxel_count > MAX_VOXELS:
+            raise UnsupportedFormatError(
+                f"shape {self.shape} cannot be stored: {self.voxel_count} voxels, expected at most "
+                f"{MAX_VOXELS}. Split the scan"
+            )
+
+    @property
+    def frame_count(self) -> int:
+        """Volumes that are coded one by one: the length of a fourth axis, otherwise 1."""
+        return self.shape[3] if len(self.shape) == 4 else 1
+
+    @property
+    def voxel_count(self) -> int:
+        """Voxels of all frames."""
+        return math.prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the voxels as stored in the source, the numerator of the ratio."""
+        return self.voxel_count * self.dtype.itemsize
+
+    def pack(self) -> bytes:
+        """Payload of the HEAD chunk."""
+        flags = len(self.shape) | (_HAS_QUALITY if self.quality else 0)
+        out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
+        for length in self.shape:
+            out += encode_varint(length)
+        for text in (self.bundle.name, self.bundle.version):
+            out += encode_varint(len(text)) + text.encode("ascii")
+        out += self.bundle.digest
+        if self.quality is not None:
+            out += _pack_figure(self.quality.mae)
+            out += _pack_figure(self.quality.max_error, upwards=True)
+            out += _pack_figure(self.quality.psnr) + _pack_figure(self.quality.ssim)
+        return bytes(out)
+
+    @staticmethod
+    def unpack(payload: bytes, name: str) -> Head:
+        """Read a HEAD payload of file ``name``.
+
+        Raises:
+            DamagedError: a field is malformed or out of bounds.
+            UnsupportedVersionError: the source format is not known to this release.
+        """
+        cursor = Cursor(payload, name, "the head")
+        source_format = _source_format(cursor.byte(), name)
+        dtype = _unpack_dtype(cursor)
+        flags = cursor.byte()
+        if flags & ~(_HAS_QUALITY | 7):
+            raise cursor.error(f"flags {flags:#04x} do not exist")
+        shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
+        bundle_name, bundle_version = _unpack_text(cursor), _unpack_text(cursor)
+        digest = cursor.take(BUNDLE_DIGEST_BYTES)
+        quality = None
+        if flags & _HAS_QUALITY:
+            quality = Quality(*[_unpack_figure(cursor.take(_QUALITY_BYTES)) for _ in range(4)])
+        cursor.finish()
+        try:
+            bundle = BundleRef(bundle_name, bundle_version, digest)
+            return Head(source_format, dtype, shape, bundle, quality)
+        except (BundleError, UnsupportedFormatError) as error:
+            raise cursor.error(str(error)) from error
+
+
+def _source_format(code: int, name: str) -> str:
+    for source_format, known in SOURCE_FORMATS.items():
+        if known == code:
+            return source_format
+    raise UnsupportedVersionError(
+        f"{name}: source format {code} is not known to this release. Upgrade DeepSTD "
+        "(`pip install -U deepstd`)."
+    )
+
+
+def _pack_dtype(dtype: np.dtype) -> int:
+    big = _BIG_ENDIAN if dtype.str[0] == ">" else 0
+    return _KINDS.index(dtype.kind) | (dtype.itemsize.bit_length() - 1) << 2 | big
+
+
+def _unpack_dtype(cursor: Cursor) -> np.dtype:
+    code = cursor.byte()
+    kind, size = _KINDS[code & 3], 1 << (code >> 2 & 3)
+    big = bool(code & _BIG_ENDIAN)
+    if code >= 2 * _BIG_ENDIAN or size not in _ITEM_SIZES[kind] or (big and size == 1):
+        raise cursor.error(f"voxel type {code:#04x} does not exist")
+    return np.dtype(f"{'>' if big else '<'}{kind}{size}")
+
+
+def _unpack_text(cursor: Cursor) -> str:
+    data = cursor.take(cursor.varint(MAX_NAME))
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise cursor.error("a name is not ASCII") from error
+
+
+def _pack_figure(value: float, upwards: bool = False) -> bytes:
+    """Upper 24 bits of a float32, rounded to nearest or, if not negative, upwards."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if np.isnan(single):
+        return _NAN_FIGURE
+    if upwards and single < value:
+        single = np.nextafter(single, np.float32(np.inf))
+    # A carry out of the mantissa raises the exponent, as rounding demands, at most to infinity.
+    bits = int(single.view(np.uint32)) + (0xFF if upwards else 0x80)
+    return (bits >> 8).to_bytes(_QUALITY_BYTES, "little")
+
+
+def _unpack_figure(data: bytes) -> float:
+    return struct.unpack("<f", b"\0" + data)[0]

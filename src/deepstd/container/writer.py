@@ -1,0 +1,64 @@
+"""From parts to the bytes of a .dstd file.
+
+    preamble · HEAD · [SRCH] · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · HASH
+
+Payloads are opaque here; docs/format.md says what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk
+from deepstd.container.head import Head
+
+LATENTS_DIGEST_BYTES = 4
+
+
+@dataclass(frozen=True)
+class FrameChunks:
+    """Payloads of one frame.
+
+    Attributes:
+        texture: what the texture decoder reads first.
+        shape: the deformation field; None where the frame has none.
+        tiles: further texture payloads that decode independently of each other.
+        specials: NaN, infinities and padding; None where there are none.
+    """
+
+    texture: bytes
+    shape: bytes | None = None
+    tiles: Sequence[bytes] = ()
+    specials: bytes | None = None
+
+
+def write_container(
+    head: Head, source_header: bytes, frames: Sequence[FrameChunks], latents_digest: bytes
+) -> bytes:
+    """A whole .dstd file.
+
+    Args:
+        head: contents of the HEAD chunk.
+        source_header: result of `pack_source_header`; empty where there is no header to keep.
+        frames: one for each frame of ``head.shape``.
+        latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
+    """
+    if len(frames) != head.frame_count:
+        raise ValueError(f"expected {head.frame_count} frames, got {len(frames)}")
+    if len(latents_digest) != LATENTS_DIGEST_BYTES:
+        raise ValueError(
+            f"a latents digest has {LATENTS_DIGEST_BYTES} bytes, got {len(latents_digest)}"
+        )
+    parts = [PREAMBLE, encode_chunk(ChunkType.HEAD, head.pack())]
+    if source_header:
+        parts.append(encode_chunk(ChunkType.SRCH, source_header))
+    for frame in frames:
+        if frame.specials is not None:
+            parts.append(encode_chunk(ChunkType.SPCL, frame.specials))
+        if frame.shape is not None:
+            parts.append(encode_chunk(ChunkType.SHAP, frame.shape))
+        parts.append(encode_chunk(ChunkType.TEXT, frame.texture))
+        parts.extend(encode_chunk(ChunkType.TILE, tile) for tile in frame.tiles)
+    parts.append(encode_chunk(ChunkType.HASH, latents_digest))
+    return b"".join(parts)

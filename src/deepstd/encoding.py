@@ -1,0 +1,245 @@
+"""Compression of one scan to one size: encode, weigh, encode again, decode, measure.
+
+    frames ─ special values out ─ shape ─ TextureEncoder ─▶ search the step on real file sizes
+    best candidate ─ decode ─ measure ─▶ file with its own figures in its head
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from deepstd import io, specials
+from deepstd.bundle import Bundle
+from deepstd.container import (
+    LATENTS_DIGEST_BYTES,
+    Container,
+    FrameChunks,
+    Head,
+    Quality,
+    pack_source_header,
+    parse,
+    write_container,
+)
+from deepstd.frames import flat_axis, frames_of
+from deepstd.quality import measure
+from deepstd.rate import Point, search
+from deepstd.shape.conditioning import Conditioning
+from deepstd.shape.register import ShapeReport
+from deepstd.texture.codec import EncodedTexture, TextureEncoder
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.scaling import STEP_CODE_MAX, STEP_CODE_MIN, STEPS_PER_OCTAVE
+from deepstd.volume import Volume
+
+_FINEST_INTEGER_STEP = 0.25
+_GUESS_VOXELS = 1 << 21
+_NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
+_FIRST_STEP_CODE = 2 * STEPS_PER_OCTAVE
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """The shape part of one frame: conditioning as a decoder gets it, its bytes, its report."""
+
+    conditioning: Conditioning | None
+    payload: bytes | None
+    report: ShapeReport | None
+
+
+class Coder(Protocol):
+    """What an encoding needs of a codec."""
+
+    bundle: Bundle
+    device: torch.device
+
+    def network_for(self, shape: tuple[int, ...]) -> tuple[TextureNetwork, tuple[int, ...]]:
+        """The network for a frame and the shape it sees."""
+        ...
+
+    def shape_of_scan(
+        self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
+    ) -> FrameShape:
+        """Register a frame, if asked to, and condition on what a decoder will decode."""
+        ...
+
+    def decode(self, container: Container) -> Volume:
+        """Decode a parsed file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A .dstd file in memory and how it came about.
+
+    Attributes:
+        data: the file.
+        quality: error of the decoded scan.
+        mean_squared_error: of the decoded values before rounding to the stored type.
+        shape: registration report of each frame whose field was kept, else None.
+        shape_bytes, texture_bytes: payload bytes.
+    """
+
+    data: bytes
+    quality: Quality
+    mean_squared_error: float
+    shape: tuple[ShapeReport | None, ...]
+    shape_bytes: int
+    texture_bytes: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to encode a scan: quantiser, payloads and mean squared error."""
+
+    point: Point
+    shapes: list[FrameShape]
+    encoders: list[TextureEncoder]
+    error: float
+    texture: list[EncodedTexture]
+
+
+class Encoding:
+    """Compression of one scan to one size."""
+
+    def __init__(self, codec: Coder, volume: Volume, allowed: int, progress: Progress) -> None:
+        self._codec, self._volume, self._allowed = codec, volume, allowed
+        self._progress = progress
+        self._affine = io.affine_of(volume.source)
+        self._parts = [specials.split(frame) for frame in frames_of(volume)]
+        self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
+        self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
+        self._start = _FIRST_STEP_CODE
+
+    def best(self, *, fields: bool) -> Candidate:
+        """Search the quantiser for the requested size, with or without deformation fields."""
+        codec = self._codec
+        shapes, encoders = [], []
+        for values, _ in self._parts:
+            if fields:
+                self._progress("registering to the template")
+            network, seen = codec.network_for(values.shape)
+            shape = codec.shape_of_scan(values, self._affine, field=fields)
+            conditioning = shape.conditioning
+            encoders.append(
+                TextureEncoder(
+                    network,
+                    values.reshape(seen),
+                    self._spacing(values.shape, seen),
+                    None if conditioning is None else conditioning.template,
+                    None if conditioning is None else conditioning.places,
+                    device=codec.device,
+                )
+            )
+            shapes.append(shape)
+        kept: dict[tuple[int, float], list[EncodedTexture]] = {}
+
+        def size(step_code: int, dead_zone: float) -> int:
+            encoded = [e.encode(step_code, dead_zone) for e in encoders]
+            nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
+            self._progress(f"{nbytes} of {self._allowed} bytes")
+            if nbytes <= self._allowed:
+                kept.clear()
+                kept[step_code, dead_zone] = encoded
+            return nbytes
+
+        point = search(
+            size,
+            self._allowed,
+            start=self._guess(encoders),
+            dead_zone=codec.bundle.manifest.dead_zone,
+            lowest=STEP_CODE_MIN,
+            highest=self._finest(encoders),
+            octave=STEPS_PER_OCTAVE,
+            describe=self._describe,
+        )
+        self._start = point.step_code
+        key = (point.step_code, point.dead_zone)
+        encoded = kept.get(key) or [e.encode(*key) for e in encoders]
+        errors = [
+            e.squared_error(t, point.step_code) for e, t in zip(encoders, encoded, strict=True)
+        ]
+        return Candidate(point, shapes, encoders, float(np.mean(errors)), encoded)
+
+    def finish(self, result: Candidate) -> Compressed:
+        """Decode the file, measure it, and write the figures into its head."""
+        self._progress("decoding to measure the error")
+        data = self._file(result.shapes, result.texture, _NO_QUALITY)
+        restored = self._codec.decode(parse(data, "the new file"))
+        figures = measure(self._volume.voxels, restored.voxels)
+        quality = Quality(figures.mae, figures.max_error, figures.psnr, figures.ssim)
+        return Compressed(
+            self._file(result.shapes, result.texture, quality),
+            quality,
+            result.error,
+            tuple(s.report for s in result.shapes),
+            sum(len(s.payload or b"") for s in result.shapes),
+            sum(t.nbytes for t in result.texture),
+        )
+
+    def _file(
+        self, shapes: list[FrameShape], encoded: list[EncodedTexture], quality: Quality
+    ) -> bytes:
+        volume = self._volume
+        head = Head(
+            volume.source.format,
+            volume.voxels.dtype,
+            volume.shape,
+            self._codec.bundle.reference,
+            quality,
+        )
+        frames = [
+            FrameChunks(t.payload, s.payload, t.tiles, p)
+            for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
+        ]
+        latents = hashlib.sha256(b"".join(t.latents for t in encoded)).digest()
+        return write_container(head, self._header, frames, latents[:LATENTS_DIGEST_BYTES])
+
+    def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
+        if self._affine is None:
+            return None
+        spacing = np.linalg.norm(self._affine[:3, : len(shape)], axis=0)
+        flat = flat_axis(shape) if len(seen) < len(shape) else None
+        return tuple(float(s) for a, s in enumerate(spacing) if a != flat)
+
+    def _guess(self, encoders: list[TextureEncoder]) -> int:
+        """A first step code: for a large scan, the one that suits a part of it."""
+        voxels = sum(math.prod(e.shape) for e in encoders)
+        if voxels <= 2 * _GUESS_VOXELS or encoders[0].conditioned:
+            return self._start
+        part = encoders[len(encoders) // 2].centre(_GUESS_VOXELS)
+        share = math.prod(part.shape) / voxels
+        self._progress("estimating the step on a part of the scan")
+        found = search(
+            lambda code, zone: part.encode(code, zone).nbytes,
+            max(64, int(self._allowed * share)),
+            start=self._start,
+            dead_zone=self._codec.bundle.manifest.dead_zone,
+            lowest=STEP_CODE_MIN,
+            highest=STEP_CODE_MAX,
+            octave=STEPS_PER_OCTAVE,
+            describe=str,
+        )
+        return found.step_code
+
+    def _finest(self, encoders: list[TextureEncoder]) -> int:
+        """Step code beyond which nothing is gained: stored integers are then exact."""
+        if self._volume.voxels.dtype.kind == "f":
+            return STEP_CODE_MAX
+        span = max(e.scaling.range for e in encoders)
+        code = math.ceil(math.log2(span / _FINEST_INTEGER_STEP) * STEPS_PER_OCTAVE)
+        return min(max(code, STEP_CODE_MIN + 1), STEP_CODE_MAX)
+
+    def _describe(self, nbytes: int) -> str:
+        volume = self._volume
+        ratio = volume.nbytes / nbytes
+        return (
+            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {math.floor(ratio * 100) / 100}"
+            f", --bpv {math.ceil(8e4 * nbytes / volume.voxels.size) / 1e4})"
+        )

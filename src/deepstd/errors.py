@@ -1,0 +1,93 @@
+"""Every error that DeepSTD raises on purpose.
+
+    DeepSTDError ................................. exit code 1
+    ├── InputError (ValueError)                    the scan or the request cannot be used
+    │   ├── UnsupportedFormatError                 a file type, data type or layout that is not handled
+    │   └── GeometryError                          an affine that is singular or not finite
+    ├── RateError (ValueError)                     the requested size cannot be reached; names what can
+    ├── BundleError (ValueError)                   a model bundle is missing, damaged or of another kind
+    │   ├── BundleNotFoundError
+    │   └── BundleMismatchError .................. exit code 4
+    ├── ContainerError (ValueError) .............. exit code 4
+    │   ├── NotDstdError                           the file is not a .dstd file
+    │   ├── UnsupportedVersionError                written by a newer DeepSTD
+    │   ├── TruncatedError                         the file ends too early
+    │   └── DamagedError                           a checksum or a field does not fit
+    ├── OutputExistsError (FileExistsError)        an existing file would be overwritten
+    ├── DeviceError (RuntimeError)                 the requested device is not there or out of memory
+    └── MissingExtraError (ImportError)            an optional dependency is needed
+
+A message says what is wrong, in which file, what was expected and found, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class DeepSTDError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(DeepSTDError, ValueError):
+    """The scan or the request cannot be used."""
+
+
+class UnsupportedFormatError(InputError):
+    """A file type, data type or layout that is not handled."""
+
+
+class GeometryError(InputError):
+    """An affine that is singular or not finite."""
+
+
+class RateError(DeepSTDError, ValueError):
+    """The requested size cannot be reached; the message names the nearest one that can."""
+
+
+class BundleError(DeepSTDError, ValueError):
+    """A model bundle is missing, damaged or of another kind."""
+
+
+class BundleNotFoundError(BundleError):
+    """No bundle of that name is installed."""
+
+
+class BundleMismatchError(BundleError):
+    """A file was written with another bundle than the one at hand."""
+
+    exit_code = 4
+
+
+class ContainerError(DeepSTDError, ValueError):
+    """A .dstd file cannot be trusted."""
+
+    exit_code = 4
+
+
+class NotDstdError(ContainerError):
+    """The file does not begin as a .dstd file does."""
+
+
+class UnsupportedVersionError(ContainerError):
+    """The file was written in a format version this release does not know."""
+
+
+class TruncatedError(ContainerError):
+    """The file ends before its last chunk does."""
+
+
+class DamagedError(ContainerError):
+    """A checksum, a length or a field does not fit the rest of the file."""
+
+
+class OutputExistsError(DeepSTDError, FileExistsError):
+    """An existing file would be overwritten."""
+
+
+class DeviceError(DeepSTDError, RuntimeError):
+    """The requested device is not available, or ran out of memory."""
+
+
+class MissingExtraError(DeepSTDError, ImportError):
+    """An optional dependency is needed for what was asked."""

@@ -1,0 +1,221 @@
+"""Where a scan's voxels lie on a template's grid, and the project's one call of ``grid_sample``.
+
+    header affines, shapes ─▶ base_map: exact rational arithmetic ─▶ BaseMap, fixed point integers
+    images, coordinates in voxels ─▶ resample ─▶ images
+
+The base map knows direction and spacing from both headers and lays the centres of the two fields
+of view upon each other: the origin of a crop says nothing about anatomy. The paper pads a scan to
+the template's size instead (Methods, "Cycle-INR based shape registration").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from deepstd.errors import GeometryError
+
+FRACTION_BITS = 24
+"""A base map counts in 2**-24 template voxels."""
+
+COORDINATE_BITS = 8
+"""Template coordinates of voxels count in 1/256 template voxel."""
+
+_FARTHEST_VOXEL = 1 << 21
+_Matrix = list[list[Fraction]]
+
+
+@dataclass(frozen=True, eq=False)
+class BaseMap:
+    """Affine map from scan voxel indices to template voxel coordinates, in 2**-24 voxels.
+
+    Attributes:
+        matrix: (ndim, ndim) int64.
+        offset: (ndim,) int64.
+        shape: the scan's shape.
+        template_shape: the template's shape.
+    """
+
+    matrix: np.ndarray
+    offset: np.ndarray
+    shape: tuple[int, ...]
+    template_shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return len(self.shape)
+
+    def coordinates(self, indices: Sequence[Tensor]) -> Tensor:
+        """Template coordinates, in 1/256 voxel, of a grid of voxels.
+
+        Args:
+            indices: for each axis the int64 voxel indices wanted along it.
+
+        Returns:
+            int64 tensor (ndim, *lengths), rounded to the nearest.
+        """
+        axes = torch.meshgrid(*indices, indexing="ij")
+        shift = FRACTION_BITS - COORDINATE_BITS
+        rows = []
+        for row, offset in zip(self.matrix.tolist(), self.offset.tolist(), strict=True):
+            total = torch.full_like(axes[0], offset + (1 << (shift - 1)))
+            for factor, axis in zip(row, axes, strict=True):
+                if factor:
+                    total += factor * axis
+            rows.append(total >> shift)
+        return torch.stack(rows)
+
+    def as_float(self) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix and offset in template voxels, float64."""
+        scale = float(1 << FRACTION_BITS)
+        return self.matrix / scale, self.offset / scale
+
+
+def base_map(
+    shape: Sequence[int],
+    affine: np.ndarray | None,
+    template_shape: Sequence[int],
+    template_affine: np.ndarray | None,
+) -> BaseMap:
+    """Lay a scan on a template by their headers, centre upon centre.
+
+    Where either has no geometry the whole extent of the scan is laid on that of the template.
+    All arithmetic is rational, so every machine finds the same integers.
+
+    Args:
+        shape: spatial shape of the scan, 2 or 3 axes.
+        affine: its (4, 4) voxel-to-world matrix, or None.
+        template_shape: shape of the template, as many axes.
+        template_affine: its (4, 4) voxel-to-world matrix, or None.
+
+    Raises:
+        GeometryError: an affine is singular or not finite, or the two fit so badly that
+            coordinates leave every sensible range.
+    """
+    ndim = len(shape)
+    if len(template_shape) != ndim or ndim not in (2, 3):
+        raise GeometryError(
+            f"a scan of shape {tuple(shape)} cannot be laid on a template of shape "
+            f"{tuple(template_shape)}: expected as many axes, 2 or 3. Use a bundle for {ndim}-D."
+        )
+    if affine is None or template_affine is None:
+        matrix = [
+            [Fraction(int(t), int(n)) if i == j else Fraction(0) for j in range(ndim)]
+            for i, (n, t) in enumerate(zip(shape, template_shape, strict=True))
+        ]
+    else:
+        matrix = _relative(_columns(affine, ndim, "scan"), _columns(template_affine, ndim, "template"))
+    offset = [
+        Fraction(int(t) - 1, 2)
+        - sum((a * Fraction(int(n) - 1, 2) for a, n in zip(row, shape, strict=True)), Fraction(0))
+        for row, t in zip(matrix, template_shape, strict=True)
+    ]
+    farthest = max(
+        abs(o) + sum((abs(a) * int(n) for a, n in zip(row, shape, strict=True)), Fraction(0))
+        for row, o in zip(matrix, offset, strict=True)
+    )
+    if farthest > _FARTHEST_VOXEL:
+        raise GeometryError(
+            f"a voxel of the scan lies {float(farthest):.3g} template voxels away from the "
+            "template: expected the two voxel sizes to be of one unit, millimetres. "
+            "Check the header's spacing."
+        )
+    one = 1 << FRACTION_BITS
+    return BaseMap(
+        np.array([[_rounded(a * one) for a in row] for row in matrix], dtype=np.int64),
+        np.array([_rounded(o * one) for o in offset], dtype=np.int64),
+        tuple(int(n) for n in shape),
+        tuple(int(n) for n in template_shape),
+    )
+
+
+def resample(
+    images: Tensor, coordinates: Tensor, padding: Literal["border", "zeros"] = "border"
+) -> Tensor:
+    """Interpolate images (bi/tri)linearly at any coordinates.
+
+    Args:
+        images: (B, C, I, J) or (B, C, I, J, K).
+        coordinates: (B, *out, ndim) in voxels, axes in the order of the images'.
+        padding: what lies outside the image.
+
+    Returns:
+        (B, C, *out).
+    """
+    ndim = images.ndim - 2
+    batch, *out, _ = coordinates.shape
+    size = coordinates.new_tensor([max(n - 1, 1) for n in images.shape[2:]])
+    single = coordinates.new_tensor([float(n == 1) for n in images.shape[2:]])
+    grid = (coordinates * (2 / size) - (1 - single)).flip(-1)
+    grid = grid.reshape(batch, -1, *([1] * (ndim - 1)), ndim)
+    values = F.grid_sample(
+        images, grid, mode="bilinear", padding_mode=padding, align_corners=True
+    )
+    return values.reshape(batch, images.shape[1], *out)
+
+
+def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:
+    """The (3, ndim) directions of an affine, exactly."""
+    block = np.asarray(affine, dtype=np.float64)
+    if block.shape != (4, 4) or not np.isfinite(block).all():
+        raise GeometryError(f"the affine of the {whose} must be a finite 4x4 matrix")
+    columns = [[Fraction(float(block[i, j])) for j in range(ndim)] for i in range(3)]
+    if _determinant(_gram(columns, columns)) == 0:
+        raise GeometryError(
+            f"the affine of the {whose} is singular: expected {ndim} independent axes. "
+            "Repair the header, or drop its geometry."
+        )
+    return columns
+
+
+def _relative(scan: _Matrix, template: _Matrix) -> _Matrix:
+    """Template voxels per scan voxel: the left inverse of the template's directions, times scan's."""
+    gram = _gram(template, template)
+    inverse, determinant = _adjugate(gram), _determinant(gram)
+    mixed = _gram(template, scan)
+    matrix = [
+        [sum((a * mixed[k][j] for k, a in enumerate(row)), Fraction(0)) / determinant
+         for j in range(len(row))]
+        for row in inverse
+    ]
+    if _determinant(matrix) == 0:
+        raise GeometryError(
+            "the plane of the image is at right angles to the template's: expected the same "
+            "view. Use another bundle."
+        )
+    return matrix
+
+
+def _gram(left: _Matrix, right: _Matrix) -> _Matrix:
+    ndim = len(left[0])
+    return [
+        [sum((left[k][i] * right[k][j] for k in range(3)), Fraction(0)) for j in range(ndim)]
+        for i in range(ndim)
+    ]
+
+
+def _minor(m: _Matrix, i: int, j: int) -> Fraction:
+    rest = [[v for b, v in enumerate(row) if b != j] for a, row in enumerate(m) if a != i]
+    return rest[0][0] if len(rest) == 1 else rest[0][0] * rest[1][1] - rest[0][1] * rest[1][0]
+
+
+def _adjugate(m: _Matrix) -> _Matrix:
+    n = len(m)
+    return [[(-1) ** (i + j) * _minor(m, j, i) for j in range(n)] for i in range(n)]
+
+
+def _determinant(m: _Matrix) -> Fraction:
+    return sum(((-1) ** j * m[0][j] * _minor(m, 0, j) for j in range(len(m))), Fraction(0))
+
+
+def _rounded(value: Fraction) -> int:
+    """Nearest integer, halves upwards."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

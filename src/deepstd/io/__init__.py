@@ -1,0 +1,9 @@
+"""Scans in and out of files.
+
+file ─ read ─▶ Volume ─ write ─▶ file
+"""
+
+from deepstd.io.atomic import atomic_path
+from deepstd.io.registry import affine_of, read, write
+
+__all__ = ["affine_of", "atomic_path", "read", "write"]

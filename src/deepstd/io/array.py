@@ -1,0 +1,110 @@
+"""NumPy arrays in .npy files, without geometry.
+
+    file ─ header ─▶ type, shape, order ─ voxels ─▶ Volume (affine None)
+             └▶ SourceHeader.raw: empty (C order) or b"F" where NumPy itself would write
+                the same header, else the header verbatim
+
+Pickled objects are never loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.volume import SourceHeader, Volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("npy",)
+SUFFIXES = (".npy",)
+_C_ORDER, _FORTRAN_ORDER = b"", b"F"
+
+
+def recognises(head: bytes) -> bool:
+    """Whether a file that begins so is a .npy file."""
+    return head.startswith(npy.MAGIC_PREFIX)
+
+
+def read(path: Path) -> Volume:
+    """Read an array in its stored type, byte order and memory order.
+
+    Raises:
+        UnsupportedFormatError: pickled, structured or complex values.
+        InputError: the file is damaged or cut short.
+    """
+    with open(path, "rb") as stream:
+        shape, fortran, dtype = _read_header(stream)
+        if dtype.kind not in "iufb" or dtype.itemsize > 8:
+            raise UnsupportedFormatError(
+                f"an array of type {dtype} is not supported: expected integers, booleans or floats "
+                "of at most 64 bits. Save one grey value per voxel"
+            )
+        start = stream.tell()
+        expected = math.prod(shape) * dtype.itemsize
+        found = os.fstat(stream.fileno()).st_size - start
+        if expected != found:
+            raise InputError(
+                f"the header declares {shape} values of {dtype}, {expected} bytes, but {found} "
+                "follow it. The file is damaged or cut short"
+            )
+        values = np.fromfile(stream, dtype=dtype, count=math.prod(shape))
+        stream.seek(0)
+        header = stream.read(start)
+    voxels = values.reshape(shape, order="F" if fortran else "C")
+    raw = _FORTRAN_ORDER if fortran else _C_ORDER
+    if header != _header(voxels, fortran):
+        raw = header
+    return Volume(voxels, None, SourceHeader("npy", raw))
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write the voxels, in the order of the .npy file they came from, else in C order.
+
+    Raises:
+        InputError: the volume's .npy header does not fit its voxels.
+    """
+    raw = volume.source.raw if volume.source.format == "npy" else _C_ORDER
+    voxels, fortran = volume.voxels, raw == _FORTRAN_ORDER
+    header = _header(voxels, fortran)
+    if raw not in (_C_ORDER, _FORTRAN_ORDER):
+        shape, fortran, dtype = _read_header(io.BytesIO(raw))
+        if shape != voxels.shape or dtype.newbyteorder("=") != voxels.dtype.newbyteorder("="):
+            raise InputError(
+                f"the scan has {voxels.shape} values of {voxels.dtype}, its header declares "
+                f"{shape} of {dtype}"
+            )
+        voxels, header = voxels.astype(dtype, copy=False), raw
+    stored = np.ascontiguousarray(voxels.T if fortran else voxels)
+    with open(path, "wb") as stream:
+        stream.write(header)
+        stream.write(stored.reshape(-1).view(np.uint8).data)
+
+
+def _header(voxels: np.ndarray, fortran: bool) -> bytes:
+    stream = io.BytesIO()
+    described = {
+        "descr": npy.dtype_to_descr(voxels.dtype),
+        "fortran_order": fortran,
+        "shape": voxels.shape,
+    }
+    npy.write_array_header_1_0(stream, described)
+    return stream.getvalue()
+
+
+def _read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        return npy.read_array_header_1_0(stream)
+    if version == (2, 0):
+        return npy.read_array_header_2_0(stream)
+    raise UnsupportedFormatError(
+        f".npy version {version} is not supported: expected a plain array of numbers"
+    )

@@ -1,0 +1,25 @@
+"""Shape: how a scan's anatomy lies on its bundle's template.
+
+    scan, affine ─ register ─▶ FieldCode ─ codec ─▶ bytes ─ codec ─▶ FieldCode
+    FieldCode, base map ─ template_coordinates ─▶ coordinates ─ warp_template ─▶ prediction of the scan
+
+Registration works in floats and only chooses integers; everything after the FieldCode is exact.
+`codec` is imported by its name, because it needs the range coder and training does not.
+`codec` is imported by name: it needs the range coder, which training does without.
+"""
+
+from deepstd.shape.field import inside_template, template_coordinates, warp_template
+from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.shape.register import ShapeReport, register
+from deepstd.shape.template import build_shape_model
+
+__all__ = [
+    "FieldCode",
+    "ShapeModel",
+    "ShapeReport",
+    "build_shape_model",
+    "inside_template",
+    "register",
+    "template_coordinates",
+    "warp_template",
+]

@@ -1,0 +1,38 @@
+"""A scan's field to bytes and back.
+
+    FieldCode ─ Ω index, one symbol per mode with the bundle's scale ─ range coder ─▶ bytes
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.tables import ScaleTables
+from deepstd.errors import DamagedError
+from deepstd.shape.model import SYMBOL_LIMIT, FieldCode, ShapeModel
+
+_OMEGA_SCALE = np.array([12], dtype=np.uint8)
+
+
+def encode_field(code: FieldCode, model: ShapeModel, tables: ScaleTables) -> bytes:
+    """Bytes of a field: some tens."""
+    coder = RangeEncoder()
+    coder.encode(np.array([code.omega_index]), _OMEGA_SCALE, tables)
+    coder.encode(code.symbols, model.scale_index[code.omega_index], tables)
+    return coder.finish()
+
+
+def decode_field(data: bytes, model: ShapeModel, tables: ScaleTables) -> FieldCode:
+    """The field that was encoded; DamagedError if the bytes make no sense."""
+    coder = RangeDecoder(data)
+    omega_index = int(coder.decode(_OMEGA_SCALE, tables)[0])
+    if not 0 <= omega_index < len(model.omegas):
+        raise DamagedError(
+            f"the field asks for Ω number {omega_index}: expected 0 to {len(model.omegas) - 1}. "
+            "The file is damaged."
+        )
+    symbols = coder.decode(model.scale_index[omega_index], tables)
+    if np.abs(symbols).max(initial=0) > SYMBOL_LIMIT:
+        raise DamagedError("the field has a symbol that is too large. The file is damaged.")
+    return FieldCode(omega_index, symbols.astype(np.int32))

@@ -1,0 +1,357 @@
+"""Texture to bytes and back.
+
+    values ─ decompose ─▶ subbands ─ level loop (EncoderSource) ─▶ payload, tiles
+    payload, tiles ─ level loop (DecoderSource) ─▶ reconstruction ─ post-filter ─▶ values
+
+The first stream holds all levels but the finest; where the finest has several tiles, each has a
+stream of its own that needs only the first one, so a damaged or unwanted tile costs no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.tables import ScaleTables
+from deepstd.container.format import Cursor, encode_varint
+from deepstd.errors import DamagedError
+from deepstd.texture.context import Prediction, condition_vector
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.levels import (
+    Region,
+    TemplatePyramid,
+    code_levels,
+    template_pyramid,
+    tile_regions,
+)
+from deepstd.texture.lifting import Plan, coarseness, decompose, grid_shapes, split_plan
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.postfilter import restore
+from deepstd.texture.quantizer import quantize
+from deepstd.texture.scaling import (
+    STEP_CODE_MAX,
+    STEP_CODE_MIN,
+    Scaling,
+    log_rate,
+    template_units,
+)
+
+_LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
+_CODE_BIAS = 1 << 20
+_OFFSET_BIAS = 1 << 40
+
+
+@dataclass(frozen=True)
+class TextureHead:
+    """What a decoder must know before the first symbol."""
+
+    scaling: Scaling
+    step_code: int
+    coarse: tuple[int, ...]
+
+    def pack(self) -> bytes:
+        """Varints: range and step codes, offset code, relative voxel sizes."""
+        sizes = 0
+        for size in reversed(self.coarse):
+            sizes = sizes * 16 + size
+        return (
+            encode_varint(_zigzag(self.scaling.range_code))
+            + encode_varint(_zigzag(self.step_code))
+            + encode_varint(_zigzag(self.scaling.offset_code))
+            + encode_varint(sizes)
+        )
+
+    @staticmethod
+    def read(cursor: Cursor, ndim: int) -> TextureHead:
+        """Inverse of `pack`; DamagedError where a value is out of range."""
+        range_code = _unzigzag(cursor.varint(_CODE_BIAS))
+        step_code = _unzigzag(cursor.varint(_CODE_BIAS))
+        offset_code = _unzigzag(cursor.varint(_OFFSET_BIAS))
+        sizes = cursor.varint(16**ndim - 1)
+        if not STEP_CODE_MIN <= step_code <= STEP_CODE_MAX or abs(range_code) > 16 * 1100:
+            raise cursor.error("the quantiser step is out of range")
+        coarse = tuple(sizes >> (4 * a) & 15 for a in range(ndim))
+        return TextureHead(Scaling(range_code, offset_code), step_code, coarse)
+
+
+@dataclass(frozen=True)
+class EncodedTexture:
+    """One frame's texture: payloads, the decoded latents' hash, and the reconstruction in units."""
+
+    payload: bytes
+    tiles: tuple[bytes, ...]
+    latents: bytes
+    low: torch.Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all payloads, chunk framing not counted."""
+        return len(self.payload) + sum(map(len, self.tiles))
+
+
+class TextureEncoder:
+    """Encodes one scan at any step; what does not depend on the step is done once.
+
+    Args:
+        network: of the scan's number of axes.
+        values: finite grey values, (*shape).
+        spacing: voxel size along each axis, or None.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: (1, ndim, *shape) whole numbers, or None.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        network: TextureNetwork,
+        values: np.ndarray,
+        spacing: Sequence[float] | None,
+        template: torch.Tensor | None = None,
+        places: torch.Tensor | None = None,
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._network, self._device = network, torch.device(device)
+        self._template, self._places = template, places
+        self.shape = tuple(values.shape)
+        self._coarse = coarseness(spacing, values.ndim)
+        self.plan = split_plan(self.shape, self._coarse)
+        matched = None if template is None else template.cpu().numpy()
+        self.scaling = Scaling.fit(values, matched)
+        self._values = np.subtract(values, self.scaling.offset, dtype=np.float64)
+        centred = torch.from_numpy(self._values.astype(np.float32))[None, None].to(self._device)
+        lows, self._highs = decompose(centred, self.plan)
+        self._last_low = lows[-1] if lows else centred
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether there is a template."""
+        return self._template is not None
+
+    def encode(self, step_code: int, dead_zone: float) -> EncodedTexture:
+        """Code at one step."""
+        head = TextureHead(self.scaling, step_code, self._coarse)
+        factor = UNITS_PER_STEP / self.scaling.step(step_code)
+        source = _EncoderSource(
+            self._network.tables, self._last_low, self._highs, factor, dead_zone, self.plan, self.shape
+        )
+        pyramid, _ = _conditioning(self._template, self._places, step_code, self.plan)
+        low = code_levels(
+            self._network.context,
+            self.shape,
+            self.plan,
+            log_rate(step_code),
+            pyramid,
+            source,
+            network_dtype=_network_dtype(self._device),
+            device=self._device,
+        )
+        payload = head.pack() + source.first.finish()
+        tiles = tuple(t.finish() for t in source.tiles)
+        return EncodedTexture(payload, tiles, source.latents.digest(), low)
+
+    def centre(self, voxels: int) -> TextureEncoder:
+        """An encoder of a central part of at most so many voxels; not with a template."""
+        share = min(1.0, (voxels / self._values.size) ** (1 / self._values.ndim))
+        window = []
+        for n in self.shape:
+            length = max(1, int(n * share))
+            window.append(slice((n - length) // 2, (n - length) // 2 + length))
+        spacing = [2.0 ** (c / 2) for c in self._coarse]
+        part = TextureEncoder(
+            self._network, self._values[tuple(window)], spacing, device=self._device
+        )
+        part.scaling = Scaling(self.scaling.range_code, 0)
+        return part
+
+    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
+        """Mean squared error in grey values after the post-filter."""
+        _, template = _conditioning(self._template, None, step_code, None)
+        restored = restore(
+            self._network.postfilter,
+            encoded.low,
+            template,
+            _condition(self._network, step_code, self.plan),
+        )
+        error = restored * self.scaling.step(step_code) - self._values
+        return float(np.square(error).mean())
+
+
+def decode_texture(
+    network: TextureNetwork,
+    payload: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    template: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
+    *,
+    name: str,
+    device: torch.device | str = "cpu",
+    network_dtype: torch.dtype | None = None,
+) -> tuple[np.ndarray, bytes]:
+    """Grey values (*shape) float64 and the hash of the decoded latents.
+
+    Args:
+        network: that the texture was coded with.
+        payload, tiles: the coded texture.
+        shape: of the scan.
+        template, places: as for `TextureEncoder`.
+        name: the file, for messages.
+        device: where to compute.
+        network_dtype: type the context model computes in; the latents do not depend on it.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+    """
+    device = torch.device(device)
+    cursor = Cursor(payload, name, "texture")
+    head = TextureHead.read(cursor, len(shape))
+    plan = split_plan(shape, head.coarse)
+    stream = cursor.take(cursor.remaining)
+    source = _DecoderSource(network.tables, stream, tiles, plan, shape)
+    pyramid, units = _conditioning(template, places, head.step_code, plan)
+    low = code_levels(
+        network.context,
+        shape,
+        plan,
+        log_rate(head.step_code),
+        pyramid,
+        source,
+        network_dtype=network_dtype or _network_dtype(device),
+        device=device,
+    )
+    values = restore(network.postfilter, low, units, _condition(network, head.step_code, plan))
+    values *= head.scaling.step(head.step_code)
+    values += head.scaling.offset
+    return values, source.latents.digest()
+
+
+def _network_dtype(device: torch.device) -> torch.dtype:
+    # On a GPU the library may choose an algorithm whose intermediate sums are not whole.
+    return torch.float32 if device.type == "cpu" else torch.float64
+
+
+def _condition(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
+    axes = plan[0] if plan else ()
+    return condition_vector(network.context.config, log_rate(step_code), axes, 0)
+
+
+def _conditioning(
+    template: torch.Tensor | None,
+    places: torch.Tensor | None,
+    step_code: int,
+    plan: Plan | None,
+) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
+    if template is None:
+        return None, None
+    units = template_units(template, step_code)
+    if places is None or plan is None:
+        return None, units
+    return template_pyramid(units, places.to(units.dtype), plan), units
+
+
+def _zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _unzigzag(value: int) -> int:
+    return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)
+
+
+class _Streams:
+    """Which stream a tile's symbols belong to, and the hash of all symbols."""
+
+    def __init__(self, tables: ScaleTables, plan: Plan, shape: tuple[int, ...]) -> None:
+        self._tables = tables
+        finest = grid_shapes(shape, plan)[1] if plan else ()
+        count = sum(1 for _ in tile_regions(finest, len(shape))) if plan else 0
+        self._tile_count = count if count > 1 else 0
+        self.latents = hashlib.sha256()
+
+    def _note(self, symbols: np.ndarray) -> None:
+        self.latents.update(symbols.astype("<i4").tobytes())
+
+
+class _EncoderSource(_Streams):
+    def __init__(
+        self,
+        tables: ScaleTables,
+        last_low: torch.Tensor,
+        highs: list[torch.Tensor],
+        factor: float,
+        dead_zone: float,
+        plan: Plan,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__(tables, plan, shape)
+        self._last_low, self._highs = last_low, highs
+        self._factor, self._dead_zone = factor, dead_zone
+        self.first = RangeEncoder()
+        self.tiles: list[RangeEncoder] = []
+        self._current = self.first
+        self._target = last_low
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        truth = self._last_low.to(prediction.dtype) * self._factor
+        symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
+        flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
+        self.first.encode(flat, _LAST_LOW_SCALE.repeat(flat.size), self._tables)
+        self._note(flat)
+        return prediction + UNITS_PER_STEP * symbols
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        if level == 0 and self._tile_count:
+            self.tiles.append(RangeEncoder())
+            self._current = self.tiles[-1]
+        self._target = self._highs[level][(..., *region)]
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        residual = (self._target.to(mean.dtype) * self._factor - mean) * (1 / UNITS_PER_STEP)
+        symbols = quantize(residual, self._dead_zone)
+        flat = symbols[coded].cpu().numpy().astype(np.int64)
+        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        self._current.encode(flat, scale, self._tables)
+        self._note(flat)
+        return symbols
+
+
+class _DecoderSource(_Streams):
+    def __init__(
+        self,
+        tables: ScaleTables,
+        first: bytes,
+        tiles: Sequence[bytes],
+        plan: Plan,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__(tables, plan, shape)
+        if len(tiles) != self._tile_count:
+            raise DamagedError(f"expected {self._tile_count} texture tiles, found {len(tiles)}")
+        self._first, self._tiles = RangeDecoder(first), iter(tiles)
+        self._current = self._first
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        flat = self._first.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
+        self._note(flat)
+        symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
+        return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        if level == 0 and self._tile_count:
+            self._current = RangeDecoder(next(self._tiles))
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        flat = self._current.decode(scale, self._tables)
+        self._note(flat)
+        values = torch.from_numpy(flat.astype(np.float64)).to(mean)
+        return torch.zeros_like(mean).masked_scatter(coded, values)

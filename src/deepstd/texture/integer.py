@@ -1,0 +1,127 @@
+"""Network layers that compute whole numbers, exactly, on any device and in any order.
+
+    whole numbers ─ convolution with whole weights ─ shift, round, clamp ─▶ whole numbers
+
+Activations are whole multiples of 1/32. Weights are whole multiples of 2**−shift, the shift being
+the largest (at most 8) for which no partial sum can reach 2**24: float32 then represents every
+intermediate sum exactly, whatever order it is added in, so threads, devices and float64 agree to
+the last bit. Training runs the same arithmetic with straight-through gradients, which leaves
+nothing to calibrate afterwards (after Ballé et al. 2019, integer networks).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from deepstd.errors import BundleError
+
+ACTIVATION_BITS = 5
+FEATURE_MAX = 127
+HIDDEN_MAX = 1023
+OUTPUT_MAX = 8191
+_EXACT = float(2**24)
+_MAX_SHIFT = 8
+
+
+def round_through(x: torch.Tensor) -> torch.Tensor:
+    """Round half up; the gradient passes unchanged."""
+    rounded = torch.floor(x + 0.5)
+    return x + (rounded - x).detach() if x.requires_grad else rounded
+
+
+class ExactConv(nn.Module):
+    """Convolution of whole numbers by whole weights to whole numbers, "same" zero padding.
+
+    Inputs and outputs are multiples of 1/32; ``input_max`` is the largest magnitude an input can
+    have. Outputs are clamped to ±8191, small enough to be added up freely.
+    """
+
+    def __init__(
+        self, ndim: int, inputs: int, outputs: int, size: int, input_max: int, *, gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        bound = gain * math.sqrt(3.0 / (inputs * size**ndim))
+        shape = (outputs, inputs, *[size] * ndim)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.input_max = input_max
+        self.frozen_shift: int | None = None
+        self._convolve = functional.conv3d if ndim == 3 else functional.conv2d
+
+    def shift(self) -> int:
+        """Fractional bits of the weights: as many as keep every sum below 2**24."""
+        if self.frozen_shift is not None:
+            return self.frozen_shift
+        with torch.no_grad():
+            reach = self.weight.abs().flatten(1).sum(1) * self.input_max
+            reach = reach + self.bias.abs() * 2**ACTIVATION_BITS
+            room = 0.9 * _EXACT / max(float(reach.max()), 1e-6)
+        return max(0, min(_MAX_SHIFT, math.floor(math.log2(room))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64."""
+        shift = self.shift()
+        weight = round_through(self.weight * 2.0**shift).to(x.dtype)
+        bias = round_through(self.bias * 2.0 ** (shift + ACTIVATION_BITS)).to(x.dtype)
+        total = self._convolve(x, weight, bias, padding=weight.shape[-1] // 2)
+        if total.dtype == torch.float64:
+            # Whole up to what a transform-domain (Winograd) algorithm may have left.
+            total = torch.round(total)
+        return round_through(total * 2.0**-shift).clamp(-OUTPUT_MAX, OUTPUT_MAX)
+
+    def to_integers(self) -> dict[str, torch.Tensor]:
+        """Weights, biases and shift as stored in a bundle."""
+        shift = self.shift()
+        weight = torch.floor(self.weight.detach() * 2.0**shift + 0.5)
+        bias = torch.floor(self.bias.detach() * 2.0 ** (shift + ACTIVATION_BITS) + 0.5)
+        return {
+            "weight": weight.to(torch.int16),
+            "bias": bias.to(torch.int32),
+            "shift": torch.tensor([shift], dtype=torch.int8),
+        }
+
+    def load_integers(self, stored: dict[str, torch.Tensor]) -> None:
+        """Take over stored integers; BundleError when they do not fit or could overflow."""
+        weight, bias, shift = stored["weight"], stored["bias"], int(stored["shift"])
+        if weight.shape != self.weight.shape or bias.shape != self.bias.shape:
+            raise BundleError(
+                f"stored weights have shape {tuple(weight.shape)}, "
+                f"expected {tuple(self.weight.shape)}"
+            )
+        reach = weight.long().abs().flatten(1).sum(1) * self.input_max + bias.long().abs()
+        if not 0 <= shift <= _MAX_SHIFT or int(reach.max()) >= _EXACT:
+            raise BundleError("stored weights are too large for exact arithmetic")
+        with torch.no_grad():
+            self.weight.copy_(weight.double() / 2.0**shift)
+            self.bias.copy_(bias.double() / 2.0 ** (shift + ACTIVATION_BITS))
+        self.frozen_shift = shift
+
+
+def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Clamp whose gradient is kept where it points back into the range."""
+    return _ClampThrough.apply(x, low, high) if x.requires_grad else x.clamp(low, high)
+
+
+def relu(x: torch.Tensor) -> torch.Tensor:
+    """Rectified activations, whole numbers 0 … 1023."""
+    return x.clamp(0, HIDDEN_MAX)
+
+
+class _ClampThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, low: float, high: float) -> torch.Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x)
+        ctx.range = (low, high)
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # noqa: ANN401
+        (x,) = ctx.saved_tensors
+        low, high = ctx.range
+        outside = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
+        return gradient.masked_fill(outside, 0.0), None, None

@@ -1,0 +1,208 @@
+"""Coarse to fine: one loop that training, encoding and decoding share.
+
+    last low ─▶ level n: features ─ context model ─ passes ─▶ high subbands ─ merge ─▶ low of n − 1 …
+
+What differs between the three uses is where symbols come from, and that is a `SymbolSource`: the
+encoder quantises, the decoder reads, the trainer quantises and adds up a loss. All tensors hold
+whole numbers of the fixed-point unit, 1/64 of the quantiser step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Protocol
+
+import torch
+
+from deepstd.texture.context import (
+    HALO,
+    ContextModel,
+    LevelContext,
+    Prediction,
+    condition_vector,
+    pass_of_position,
+)
+from deepstd.texture.features import UNITS_PER_STEP, blur, signed_log, subsample, upsample
+from deepstd.texture.integer import round_through
+from deepstd.texture.lifting import Plan, decompose, grid_shapes, merge, subband_mask
+
+_MEAN_UNITS = UNITS_PER_STEP // 16
+Region = tuple[slice, ...]
+
+
+class SymbolSource(Protocol):
+    """Where the symbols of a level come from."""
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subband in units, given its prediction (1 or B, 1, 1 …)."""
+        ...
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Called before the passes of each tile; ``region`` is its place on the level's grid."""
+        ...
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Whole-number symbols (B, bands, *tile) where ``coded`` is true, zero elsewhere.
+
+        ``mean`` is the predicted value in units; a symbol s stands for the value mean + 64 s.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TemplatePyramid:
+    """The warped template and its place, level by level (finest first), in whole numbers.
+
+    Attributes:
+        lows: template low subband on the *fine* grid of each level, (B, 1, *grid), units.
+        highs: template high subbands of each level, (B, bands, *coarse), units.
+        places: template coordinates of the coarse grid, (B, ndim, *coarse), −64 … 64.
+    """
+
+    lows: list[torch.Tensor]
+    highs: list[torch.Tensor]
+    places: list[torch.Tensor]
+
+
+def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:
+    """Decompose a warped template, given in units on the scan's grid (B, 1, *shape)."""
+    lows, highs = decompose(template, plan, whole=True)
+    coarse_places = []
+    for axes in plan:
+        places = subsample(places, axes)
+        coarse_places.append(places)
+    return TemplatePyramid(lows, highs, coarse_places)
+
+
+def tile_regions(grid: Sequence[int], ndim: int) -> Iterator[Region]:
+    """Tiles of a level's grid, in coding order; edges are multiples of the tile size."""
+    size = 64 if ndim == 3 else 512
+    for start in product(*(range(0, n, size) for n in grid)):
+        yield tuple(slice(s, min(s + size, n)) for s, n in zip(start, grid, strict=True))
+
+
+def _grown(region: Region, grid: Sequence[int]) -> tuple[Region, Region]:
+    """The region with its halo inside the grid, and the region as seen from there."""
+    outer = tuple(
+        slice(max(r.start - HALO, 0), min(r.stop + HALO, n))
+        for r, n in zip(region, grid, strict=True)
+    )
+    inner = tuple(
+        slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True)
+    )
+    return outer, inner
+
+
+def _features(
+    low: torch.Tensor,
+    parents: torch.Tensor | None,
+    parent_axes: tuple[int, ...],
+    bands: int,
+    pyramid: TemplatePyramid | None,
+    level: int,
+) -> torch.Tensor:
+    grid = tuple(low.shape[2:])
+    parts = [signed_log(low - blur(low))]
+    if parents is None:
+        parts.append(low.new_zeros((low.shape[0], bands, *grid)))
+    else:
+        parts.append(upsample(signed_log(parents), parent_axes, grid))
+    if pyramid is not None:
+        parts.append(signed_log(pyramid.highs[level]))
+        parts.append(signed_log(low - pyramid.lows[level]))
+        parts.append(pyramid.places[level].to(low.dtype))
+    return torch.cat(parts, dim=1)
+
+
+def _code_tile(
+    model: LevelContext,
+    hidden: torch.Tensor,
+    template_high: torch.Tensor | None,
+    mask: torch.Tensor,
+    passes: int,
+    source: SymbolSource,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    bands = mask.shape[0]
+    grid = tuple(hidden.shape[2:])
+    value = torch.zeros((hidden.shape[0], bands, *grid), dtype=dtype, device=hidden.device)
+    order = pass_of_position(grid, passes, hidden.device)
+    known = torch.zeros_like(value, dtype=hidden.dtype)
+    for index in range(passes):
+        prediction = model.predict(index, hidden, known)
+        mean = prediction.mean.to(dtype) * _MEAN_UNITS
+        if prediction.gate is not None and template_high is not None:
+            mean = mean + round_through(prediction.gate.to(dtype) * template_high * (1 / 16))
+        coded = (order == index) & mask
+        symbols = source.symbols(mean, prediction, coded)
+        value = torch.where(coded, mean.detach() + UNITS_PER_STEP * symbols, value)
+        if index + 1 < passes:
+            known = signed_log(value).to(hidden.dtype)
+    return value
+
+
+def code_levels(
+    model: ContextModel,
+    shape: Sequence[int],
+    plan: Plan,
+    log_rate: int,
+    pyramid: TemplatePyramid | None,
+    source: SymbolSource,
+    *,
+    network_dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+    last_level: int = 0,
+) -> torch.Tensor:
+    """Code a volume from coarse to fine and return its reconstruction.
+
+    Args:
+        model: context model.
+        shape: spatial shape of the volume.
+        plan: axes split at each level, finest first.
+        log_rate: 32 log2(range / step), rounded.
+        pyramid: the warped template, or None.
+        source: gives the symbols.
+        network_dtype: float32, or float64 for the same integers at half the speed.
+        dtype: type of reconstructions; float64 is exact, float32 is enough for training.
+        device: where to compute.
+        last_level: stop after this level; 0 gives full resolution, 1 half, and so on.
+
+    Returns:
+        (B, 1, *grid) in units of 1/64 step.
+    """
+    bands = model.config.bands
+    shapes = grid_shapes(shape, plan)
+    start = torch.zeros((1, 1, *shapes[-1]), dtype=dtype, device=device)
+    low = source.last_low(pyramid.lows[-1] if pyramid is not None and plan else start)
+    parents = None
+    for level in range(len(plan) - 1, last_level - 1, -1):
+        network, depth = model.level(level)
+        grid = shapes[level + 1]
+        parent_axes = plan[level + 1] if level + 1 < len(plan) else ()
+        condition = condition_vector(model.config, log_rate, plan[level], depth)
+        condition = condition.to(device=device, dtype=network_dtype)
+        features = _features(low, parents, parent_axes, bands, pyramid, level).to(network_dtype)
+        mask = subband_mask(shapes[level], plan[level]).to(device)
+        high = torch.zeros((low.shape[0], bands, *grid), dtype=dtype, device=device)
+        for region in tile_regions(grid, model.config.ndim):
+            outer, inner = _grown(region, grid)
+            hidden = network.hidden(features[(..., *outer)], condition)[(..., *inner)]
+            source.begin_tile(level, region)
+            template_high = None if pyramid is None else pyramid.highs[level][(..., *region)]
+            high[(..., *region)] = _code_tile(
+                network,
+                hidden,
+                template_high,
+                mask[(..., *region)],
+                model.config.passes,
+                source,
+                dtype,
+            )
+        low = merge(low, high, plan[level], shapes[level])
+        parents = high
+    return low

@@ -1,0 +1,213 @@
+"""The 9/7 wavelet by lifting, in 2-D and 3-D, on any size.
+
+    x ─ split axis by axis ─▶ low (ceil n/2) ─ split ─▶ … ─▶ one last low
+                           └▶ 2**ndim − 1 high subbands a level
+
+Lengths are not padded: an axis of n samples splits into ceil(n/2) low and floor(n/2) high ones,
+with whole-sample symmetric extension. High subbands are zero-padded to the low grid so that one
+tensor holds them all; `subband_mask` tells which positions are real.
+
+`merge` rounds every lifting step to a whole number of the fixed-point unit, so float64 computes it
+exactly and every machine gets the same reconstruction. `split` is ordinary floating point, which is
+all an encoder needs, unless asked to work in whole numbers too. Both use the same rational lifting factors (CDF 9/7 of Daubechies and
+Sweldens, 1998, scaled so that one quantiser step suits all subbands).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+_ONE = 16384
+_PREDICT_1 = -25987
+_UPDATE_1 = -868
+_PREDICT_2 = 14466
+_UPDATE_2 = 7266
+_GAIN = 18835
+_GAIN_INVERSE = 14252
+
+Plan = tuple[tuple[int, ...], ...]
+
+
+def coarseness(spacing: Sequence[float] | None, ndim: int) -> tuple[int, ...]:
+    """Voxel sizes relative to the finest in half octaves, 0 … 15; zeros when unknown."""
+    if spacing is None or not all(0.0 < s < math.inf for s in spacing):
+        return (0,) * ndim
+    finest = min(spacing)
+    return tuple(min(15, round(2.0 * math.log2(s / finest))) for s in spacing)
+
+
+def split_plan(shape: Sequence[int], coarse: Sequence[int]) -> Plan:
+    """Axes split at each level, finest level first, until a single sample is left.
+
+    Where voxel sizes differ by more than half an octave, only the finer axes are split, so that a
+    low subband tends to isotropic voxels.
+
+    Args:
+        shape: samples along each axis.
+        coarse: relative voxel sizes, see `coarseness`.
+    """
+    lengths, sizes = list(shape), list(coarse)
+    plan: list[tuple[int, ...]] = []
+    while max(lengths) > 1:
+        splittable = [a for a, n in enumerate(lengths) if n > 1]
+        finest = min(sizes[a] for a in splittable)
+        axes = tuple(a for a in splittable if sizes[a] <= finest + 1)
+        for axis in axes:
+            lengths[axis] = (lengths[axis] + 1) // 2
+            sizes[axis] += 2
+        plan.append(axes)
+    return tuple(plan)
+
+
+def grid_shapes(shape: Sequence[int], plan: Plan) -> list[tuple[int, ...]]:
+    """Shape of the low subband after 0, 1, … levels."""
+    shapes = [tuple(shape)]
+    for axes in plan:
+        shapes.append(tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(shapes[-1])))
+    return shapes
+
+
+def subband_shape(fine: Sequence[int], axes: Sequence[int], band: int) -> tuple[int, ...] | None:
+    """Real extent of a high subband, or None when this split does not have it.
+
+    Bit a of ``band`` (1 … 2**ndim − 1) says that the band is the high one along axis a.
+    """
+    if any(band >> a & 1 and a not in axes for a in range(len(fine))):
+        return None
+    return tuple(
+        (n // 2 if band >> a & 1 else (n + 1) // 2) if a in axes else n for a, n in enumerate(fine)
+    )
+
+
+def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
+    """Bool (2**ndim − 1, *coarse): which positions of the padded high subbands are real."""
+    ndim = len(fine)
+    coarse = tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(fine))
+    mask = torch.zeros((2**ndim - 1, *coarse), dtype=torch.bool)
+    for band in range(1, 2**ndim):
+        shape = subband_shape(fine, axes, band)
+        if shape is not None:
+            mask[(band - 1, *(slice(0, n) for n in shape))] = True
+    return mask
+
+
+def _neighbours_of_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """low[i] + low[i + 1] for each of ``count`` high samples, mirrored at the end."""
+    following = low.narrow(dim, 1, low.shape[dim] - 1)
+    if following.shape[dim] < count:
+        following = torch.cat([following, low.narrow(dim, low.shape[dim] - 1, 1)], dim)
+    return low.narrow(dim, 0, count) + following
+
+
+def _neighbours_of_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """high[i − 1] + high[i] for each of ``count`` low samples, mirrored at both ends."""
+    extended = torch.cat([high.narrow(dim, 0, 1), high], dim)
+    if extended.shape[dim] <= count:
+        extended = torch.cat([extended, high.narrow(dim, high.shape[dim] - 1, 1)], dim)
+    return extended.narrow(dim, 0, count) + extended.narrow(dim, 1, count)
+
+
+def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
+    return x * (factor / _ONE)
+
+
+def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
+    """Integer multiple of 1/16384, rounded; exact in float64 for results below 2**38."""
+    return torch.floor(x * factor / _ONE + 0.5)
+
+
+def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    times = _times if whole else _scaled
+    length = x.shape[dim]
+    low = x.index_select(dim, torch.arange(0, length, 2, device=x.device))
+    high = x.index_select(dim, torch.arange(1, length, 2, device=x.device))
+    n_low, n_high = low.shape[dim], high.shape[dim]
+    high = high + times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
+    low = low + times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
+    high = high + times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
+    low = low + times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
+    return times(low, _GAIN), times(high, _GAIN_INVERSE)
+
+
+def _merge_axis(low: torch.Tensor, high: torch.Tensor, dim: int) -> torch.Tensor:
+    n_low, n_high = low.shape[dim], high.shape[dim]
+    low, high = _times(low, _GAIN_INVERSE), _times(high, _GAIN)
+    low = low - _times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
+    high = high - _times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
+    low = low - _times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
+    high = high - _times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
+    shape = list(low.shape)
+    shape[dim] = n_low + n_high
+    x = low.new_empty(shape)
+    index = [slice(None)] * low.ndim
+    index[dim] = slice(0, None, 2)
+    x[tuple(index)] = low
+    index[dim] = slice(1, None, 2)
+    x[tuple(index)] = high
+    return x
+
+
+def split(
+    x: torch.Tensor, axes: Sequence[int], *, whole: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One level: (B, 1, *fine) to low (B, 1, *coarse) and high (B, 2**ndim − 1, *coarse).
+
+    With ``whole`` every step is rounded to a whole number, exactly in float64.
+    """
+    ndim = x.ndim - 2
+    bands = {0: x}
+    for axis in axes:
+        halves = {band: _split_axis(part, axis + 2, whole) for band, part in bands.items()}
+        bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
+    low = bands[0]
+    high = x.new_zeros((x.shape[0], 2**ndim - 1, *low.shape[2:]))
+    for band, part in bands.items():
+        if band:
+            high[(slice(None), slice(band - 1, band), *(slice(0, n) for n in part.shape[2:]))] = (
+                part
+            )
+    return low, high
+
+
+def merge(
+    low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
+) -> torch.Tensor:
+    """Inverse of `split` on whole numbers of the fixed-point unit.
+
+    Args:
+        low: (B, 1, *coarse), whole numbers in float64 (float32 in training).
+        high: (B, 2**ndim − 1, *coarse), likewise; the padding is not read.
+        axes: axes that were split.
+        fine: shape to come back to.
+
+    Returns:
+        (B, 1, *fine), whole numbers.
+    """
+    bands = {0: low}
+    for band in range(1, 2 ** len(fine)):
+        shape = subband_shape(fine, axes, band)
+        if shape is not None:
+            region = (slice(None), slice(band - 1, band), *(slice(0, n) for n in shape))
+            bands[band] = high[region]
+    for axis in reversed(axes):
+        bands = {
+            band: _merge_axis(part, bands[band | 1 << axis], axis + 2)
+            for band, part in bands.items()
+            if not band >> axis & 1
+        }
+    return bands[0]
+
+
+def decompose(
+    x: torch.Tensor, plan: Plan, *, whole: bool = False
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """All levels of `split`: low and high subbands of each level, finest first."""
+    lows, highs = [], []
+    for axes in plan:
+        x, high = split(x, axes, whole=whole)
+        lows.append(x)
+        highs.append(high)
+    return lows, highs

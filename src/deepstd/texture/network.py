@@ -1,0 +1,106 @@
+"""All that is learned of the texture stage for one number of axes, and how a bundle stores it.
+
+    TextureNetwork = context model (integers) + post-filter (float) + frequency tables (integers)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepstd.coding.tables import ScaleTables, parametric_tables
+from deepstd.errors import BundleError
+from deepstd.texture.context import ContextConfig, ContextModel
+from deepstd.texture.integer import ExactConv
+from deepstd.texture.postfilter import PostFilter
+
+
+
+@dataclass(frozen=True)
+class TextureConfig:
+    """Sizes of the networks.
+
+    Attributes:
+        ndim: 2 or 3 spatial axes.
+        widths: hidden channels of the context model at each level, finest first.
+        template: whether they are conditioned on a warped template.
+        filter_width: channels of the post-filter.
+        filter_blocks: residual blocks of the post-filter.
+    """
+
+    ndim: int
+    widths: tuple[int, ...]
+    template: bool
+    filter_width: int
+    filter_blocks: int
+
+    def __post_init__(self) -> None:
+        sizes = [*self.widths, self.filter_width, self.filter_blocks]
+        if self.ndim not in (2, 3) or not self.widths or not all(1 <= s <= 512 for s in sizes):
+            raise BundleError(f"a texture network of sizes {asdict(self)} is not possible")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> TextureConfig:
+        """Inverse of `to_dict`."""
+        try:
+            return TextureConfig(**{**values, "widths": tuple(values["widths"])})
+        except (TypeError, KeyError) as error:
+            raise BundleError(f"a texture network's description is not understood: {error}") from error
+
+
+class TextureNetwork(nn.Module):
+    """Context model, post-filter and tables."""
+
+    def __init__(self, config: TextureConfig) -> None:
+        super().__init__()
+        self.config = config
+        context = ContextConfig(config.ndim, config.widths, config.template)
+        self.context = ContextModel(context)
+        self.postfilter = PostFilter(
+            config.ndim,
+            config.filter_width,
+            config.filter_blocks,
+            config.template,
+            context.conditions,
+        )
+        self.tables: ScaleTables = parametric_tables()
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """Integers of the context model, half-precision post-filter and tables."""
+        stored: dict[str, np.ndarray] = {"tables": self.tables.to_array()}
+        for name, layer in self._exact_layers():
+            for part, values in layer.to_integers().items():
+                stored[f"{name}.{part}"] = values.cpu().numpy()
+        for name, values in self.postfilter.state_dict().items():
+            stored[f"postfilter.{name}"] = values.detach().cpu().to(torch.float16).numpy()
+        return stored
+
+    @staticmethod
+    def from_tensors(config: TextureConfig, stored: Mapping[str, np.ndarray]) -> TextureNetwork:
+        """Inverse of `to_tensors`, ready to code; BundleError where something does not fit."""
+        network = TextureNetwork(config)
+        tensors = {name: torch.from_numpy(np.array(values)) for name, values in stored.items()}
+        try:
+            network.tables = ScaleTables.from_array(stored["tables"])
+            for name, layer in network._exact_layers():
+                parts = ("weight", "bias", "shift")
+                layer.load_integers({part: tensors[f"{name}.{part}"] for part in parts})
+            prefix = "postfilter."
+            network.postfilter.load_state_dict(
+                {n.removeprefix(prefix): t.float() for n, t in tensors.items() if n.startswith(prefix)}
+            )
+        except (KeyError, RuntimeError) as error:
+            raise BundleError(f"the texture network is incomplete: {error}") from error
+        return network.eval().requires_grad_(False)
+
+    def _exact_layers(self) -> list[tuple[str, ExactConv]]:
+        return [(n, m) for n, m in self.named_modules() if isinstance(m, ExactConv)]

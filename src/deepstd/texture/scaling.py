@@ -1,0 +1,94 @@
+"""From grey values to quantiser steps and back.
+
+    x = offset + range · z,   step = range · 2**(−step_code / 1024)
+
+``range`` and ``offset`` are few-bit codes fitted to the scan: its robust range, or, where there is
+a template, the gain and offset that match the warped template to the scan. The step is relative to
+the range, so a context model that is told log2(range / step) means the same on every scan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, getcontext
+from functools import cache
+
+import numpy as np
+import torch
+
+from deepstd.texture.features import UNITS_PER_STEP
+
+STEPS_PER_OCTAVE = 1024
+STEP_CODE_MIN = -4 * STEPS_PER_OCTAVE
+STEP_CODE_MAX = 16 * STEPS_PER_OCTAVE
+TEMPLATE_ONE = 1024
+_RANGE_STEPS = 16
+_OFFSET_STEPS = 64
+_POWER_BITS = 20
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Codes of range and offset: range = 2**(range_code / 16), offset = offset_code · range / 64."""
+
+    range_code: int
+    offset_code: int
+
+    @property
+    def range(self) -> float:
+        """Grey values that one unit of normalised intensity spans."""
+        return 2.0 ** (self.range_code / _RANGE_STEPS)
+
+    @property
+    def offset(self) -> float:
+        """Grey value of normalised intensity 0."""
+        return self.offset_code * self.range / _OFFSET_STEPS
+
+    def step(self, step_code: int) -> float:
+        """Quantiser step in grey values."""
+        return self.range * 2.0 ** (-step_code / STEPS_PER_OCTAVE)
+
+    @staticmethod
+    def fit(values: np.ndarray, template: np.ndarray | None = None) -> Scaling:
+        """Codes for a scan's finite values, matched to a warped template (0 … 1023) if given.
+
+        A match that explains little, or with the opposite contrast, is not used: the robust range
+        then says how much a step is, and the template merely adds what the network makes of it.
+        """
+        low, middle, high = np.percentile(values, [0.5, 50.0, 99.5])
+        span = float(high - low) or float(values.max() - values.min()) or 1.0
+        offset = float(middle)
+        if template is not None:
+            t = template.reshape(-1).astype(np.float64) / TEMPLATE_ONE
+            v = values.reshape(-1).astype(np.float64)
+            variance = float(t.var())
+            slope = float(((t - t.mean()) * (v - v.mean())).mean() / variance) if variance else 0.0
+            if slope > 0.25 * span:
+                span, offset = slope, float(v.mean() - slope * t.mean())
+        range_code = round(float(np.log2(span)) * _RANGE_STEPS)
+        span = 2.0 ** (range_code / _RANGE_STEPS)
+        return Scaling(range_code, round(offset / span * _OFFSET_STEPS))
+
+
+@cache
+def _power_of_two(fraction: int) -> int:
+    """2**(fraction / 1024) in 2**-20, by decimal arithmetic: the same on every machine."""
+    getcontext().prec = 40
+    return int(Decimal(2) ** (Decimal(fraction) / STEPS_PER_OCTAVE) * (1 << _POWER_BITS))
+
+
+def log_rate(step_code: int) -> int:
+    """32 log2(range / step), rounded: what the networks are told."""
+    return (step_code * 32 + STEPS_PER_OCTAVE // 2) // STEPS_PER_OCTAVE
+
+
+def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
+    """A warped template (whole numbers 0 … 1023) in fixed-point units of the step, exactly.
+
+    Returns float64 whole numbers.
+    """
+    octaves, fraction = divmod(step_code, STEPS_PER_OCTAVE)
+    factor = _power_of_two(fraction) * UNITS_PER_STEP
+    return torch.floor(
+        template.to(torch.float64) * factor * 2.0 ** (octaves - _POWER_BITS) / TEMPLATE_ONE
+    )

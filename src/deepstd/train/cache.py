@@ -1,0 +1,77 @@
+"""The training cache: many scans in two files that need no image library to read.
+
+    DIR/cache.json         what each scan is: name, patient, split, shape, affine
+    DIR/voxels.safetensors their voxels, special values already filled
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from deepstd.errors import InputError
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CachedScan:
+    """One scan (or one frame of one) of a cache.
+
+    Attributes:
+        name: file it came from.
+        patient: whom it shows; a patient is in one split only.
+        split: "train" or "validation".
+        voxels: stored values, 2-D or 3-D.
+        affine: 4x4 voxel-to-world matrix or None.
+        source: number of the folder it came from; every folder counts equally in training.
+    """
+
+    name: str
+    patient: str
+    split: str
+    voxels: np.ndarray
+    affine: np.ndarray | None
+    source: int = 0
+
+
+def write_cache(folder: Path, scans: list[CachedScan]) -> None:
+    """Write a cache into a folder, replacing one that is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{n:05d}": np.ascontiguousarray(s.voxels) for n, s in enumerate(scans)}
+    entries = []
+    for scan in scans:
+        entry = asdict(scan)
+        del entry["voxels"]
+        entry["affine"] = None if scan.affine is None else np.asarray(scan.affine).tolist()
+        entries.append(entry)
+    save_file(tensors, folder / "voxels.safetensors")
+    text = json.dumps({"version": _VERSION, "scans": entries}, indent=1)
+    (folder / "cache.json").write_text(text, encoding="utf-8")
+
+
+def read_cache(folder: Path) -> list[CachedScan]:
+    """Read a cache; InputError when the folder does not hold one."""
+    try:
+        described = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
+        if described.get("version") != _VERSION:
+            raise InputError(f"{folder}: a cache of another version; run `deepstd prepare` again")
+        scans = []
+        with safe_open(folder / "voxels.safetensors", framework="numpy") as tensors:
+            for number, entry in enumerate(described["scans"]):
+                affine = entry.pop("affine")
+                affine = None if affine is None else np.array(affine, dtype=np.float64)
+                voxels = tensors.get_tensor(f"{number:05d}")
+                scans.append(CachedScan(**entry, voxels=voxels, affine=affine))
+        return scans
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{folder}: not a training cache ({error}); make one with `deepstd prepare`"
+        ) from error

@@ -1,0 +1,97 @@
+"""A run's state on disk: one safetensors file whose metadata holds the rest as JSON; no pickle.
+
+    TrainingState of each network, ShapeModel ─▶ DIR/checkpoint.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from deepstd.errors import InputError
+from deepstd.shape.model import ShapeModel
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.train.config import TrainConfig
+from deepstd.train.loop import TrainingState, new_state
+
+_FILE = "checkpoint.safetensors"
+
+
+def save_checkpoint(
+    folder: Path, config: TrainConfig, shape: ShapeModel | None, states: dict[int, TrainingState]
+) -> None:
+    """Write the state; an interruption leaves the previous checkpoint whole."""
+    arrays: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {"config": config.to_dict(), "shape": None, "networks": {}}
+    if shape is not None:
+        values["shape"] = shape.metadata()
+        arrays.update({f"shape.{n}": a for n, a in shape.to_tensors().items()})
+    for ndim, state in states.items():
+        values["networks"][str(ndim)] = {
+            "texture": state.network.config.to_dict(),
+            "seconds": state.seconds,
+            "steps": state.steps,
+            "history": state.history,
+        }
+        for name, parameter in state.network.named_parameters():
+            key = f"{ndim}.{name}"
+            arrays[f"weight.{key}"] = _numpy(parameter)
+            arrays[f"average.{key}"] = _numpy(state.average[name])
+            moments = state.optimiser.state.get(parameter)
+            if moments:
+                arrays[f"first.{key}"] = _numpy(moments["exp_avg"])
+                arrays[f"second.{key}"] = _numpy(moments["exp_avg_sq"])
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / (_FILE + ".part")
+    save_file(arrays, temporary, metadata={"values": json.dumps(values)})
+    os.replace(temporary, folder / _FILE)
+
+
+def load_checkpoint(
+    folder: Path, config: TrainConfig, device: torch.device | str
+) -> tuple[ShapeModel | None, dict[int, TrainingState]]:
+    """Read a state back; InputError when it is not there or belongs to another run."""
+    path = folder / _FILE
+    try:
+        arrays = load_file(path)
+        with safe_open(path, framework="numpy") as opened:
+            values = json.loads(opened.metadata()["values"])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: no checkpoint to resume from ({error})") from error
+    if values["config"] != json.loads(json.dumps(config.to_dict())):
+        raise InputError(f"{path}: the checkpoint belongs to a run with another description")
+    shape = None
+    if values["shape"] is not None:
+        prefix = "shape."
+        tensors = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        shape = ShapeModel.from_tensors(tensors, values["shape"])
+    states = {}
+    for key, entry in values["networks"].items():
+        network = TextureNetwork(TextureConfig.from_dict(entry["texture"])).to(device)
+        state = new_state(network, config)
+        for name, parameter in network.named_parameters():
+            full = f"{key}.{name}"
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(arrays[f"weight.{full}"]))
+            state.average[name] = torch.from_numpy(arrays[f"average.{full}"]).to(device)
+            if f"first.{full}" in arrays:
+                state.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(entry["steps"])),
+                    "exp_avg": torch.from_numpy(arrays[f"first.{full}"]).to(device),
+                    "exp_avg_sq": torch.from_numpy(arrays[f"second.{full}"]).to(device),
+                }
+        state.seconds, state.steps = entry["seconds"], entry["steps"]
+        state.history = entry["history"]
+        states[int(key)] = state
+    return shape, states
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())

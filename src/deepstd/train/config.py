@@ -1,0 +1,89 @@
+"""What a training run is told, from a TOML file.
+
+Read with the standard library alone, so that a machine with nothing but torch, numpy, scipy and
+safetensors can train.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from deepstd.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        name: of the bundle: lower-case letters, digits and hyphens.
+        version: of the bundle; raise it with every retraining, bundles never change.
+        modality, body_part, description, licence: for the bundle's description and model card.
+        ndims: which networks to train: [2], [3] or [2, 3].
+        template: whether to build a template and condition on it.
+        widths_2d, widths_3d: hidden channels of the context model, finest level first.
+        filter_width, filter_blocks: size of the post-filter.
+        crop_2d, crop_3d: largest crop along an axis, in voxels.
+        rates: range of log2(range / step) to train for.
+        dead_zone: of the quantiser.
+        learning_rate: at the start of the cosine schedule.
+        shape_share: part of the time given to template and shape.
+        flips: whether to mirror crops at random; not with a template.
+        seed: of all random numbers.
+    """
+
+    name: str
+    version: str = "1"
+    modality: str = ""
+    body_part: str = ""
+    description: str = ""
+    licence: str = ""
+    ndims: tuple[int, ...] = (3,)
+    template: bool = False
+    widths_2d: tuple[int, ...] = (40, 48, 48, 48)
+    widths_3d: tuple[int, ...] = (24, 32, 32)
+    filter_width: int = 24
+    filter_blocks: int = 2
+    crop_2d: int = 256
+    crop_3d: int = 64
+    rates: tuple[float, float] = (0.5, 7.0)
+    dead_zone: float = 0.1
+    learning_rate: float = 5e-3
+    shape_share: float = 0.1
+    flips: bool = False
+    seed: int = 0
+
+    @staticmethod
+    def read(path: Path) -> TrainConfig:
+        """Read a TOML file; InputError names an unknown or unfit entry."""
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: the run's description cannot be read: {error}") from error
+        return TrainConfig.from_dict(values, str(path))
+
+    @staticmethod
+    def from_dict(values: dict[str, Any], source: str) -> TrainConfig:
+        """Check and convert plain values."""
+        known = {f.name: f for f in fields(TrainConfig)}
+        unknown = sorted(set(values) - set(known))
+        if unknown or "name" not in values:
+            problem = f"unknown entries {unknown}" if unknown else "no entry 'name'"
+            raise InputError(f"{source}: {problem}; known are {sorted(known)}")
+        converted: dict[str, Any] = {}
+        for key, value in values.items():
+            default = known[key].default
+            value = tuple(value) if isinstance(value, list) else value
+            wanted = str if key == "name" else type(default)
+            value = float(value) if wanted is float and type(value) is int else value
+            if type(value) is not wanted:
+                raise InputError(f"{source}: {key} = {value!r} is not a {wanted.__name__}")
+            converted[key] = value
+        return TrainConfig(**converted)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and model cards."""
+        return asdict(self)

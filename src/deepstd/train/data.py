@@ -1,0 +1,98 @@
+"""From cached scans to training crops.
+
+    CachedScan ─ register, warp template ─▶ Example ─ random crop, flip ─▶ Example
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from deepstd.shape.conditioning import Conditioning, condition_on
+from deepstd.shape.model import ShapeModel
+from deepstd.shape.register import register
+from deepstd.texture.scaling import Scaling
+from deepstd.train.cache import CachedScan
+
+
+@dataclass(frozen=True)
+class Example:
+    """A scan or a crop of one, ready for the level loop.
+
+    Attributes:
+        values: (1, 1, *shape) float32, grey values less the scaling's offset.
+        spacing: voxel size along each axis, or None.
+        scaling: range and offset codes of the whole scan.
+        conditioning: warped template and places, or None.
+        source: folder the scan came from.
+    """
+
+    values: torch.Tensor
+    spacing: tuple[float, ...] | None
+    scaling: Scaling
+    conditioning: Conditioning | None
+    source: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return tuple(self.values.shape[2:])
+
+    def to(self, device: torch.device | str) -> Example:
+        """The same on a device."""
+        conditioning = self.conditioning
+        if conditioning is not None:
+            conditioning = Conditioning(*(t.to(device) for t in conditioning))
+        return replace(self, values=self.values.to(device), conditioning=conditioning)
+
+
+def make_example(scan: CachedScan, model: ShapeModel | None) -> Example:
+    """Register a scan to the template, if there is one, and fit its scaling."""
+    voxels = scan.voxels.astype(np.float32)
+    conditioning = None
+    if model is not None:
+        code, _ = register(voxels, scan.affine, model)
+        conditioning = condition_on(model, code, voxels.shape, scan.affine)
+    template = None if conditioning is None else conditioning.template.numpy()
+    scaling = Scaling.fit(voxels, template)
+    values = torch.from_numpy(voxels - np.float32(scaling.offset))[None, None]
+    spacing = None
+    if scan.affine is not None:
+        spacing = tuple(np.linalg.norm(scan.affine[:3, : voxels.ndim], axis=0))
+    return Example(values, spacing, scaling, conditioning, scan.source)
+
+
+def draw(examples: list[Example], random: np.random.Generator) -> Example:
+    """An example at random; every source folder is as likely as any other."""
+    sources = sorted({e.source for e in examples})
+    source = sources[int(random.integers(len(sources)))]
+    chosen = [e for e in examples if e.source == source]
+    return chosen[int(random.integers(len(chosen)))]
+
+
+def random_crop(
+    example: Example, largest: int, flips: bool, random: np.random.Generator
+) -> Example:
+    """A crop of at most ``largest`` voxels along each axis, mirrored at random if allowed.
+
+    Scans thinner than a crop give their depth to the other axes, up to the same number of voxels.
+    """
+    shape = example.shape
+    budget = largest ** len(shape)
+    sizes = list(shape)
+    while np.prod(sizes) > budget:
+        longest = int(np.argmax(sizes))
+        sizes[longest] = max(1, min(int(sizes[longest] * 0.9), sizes[longest] - 1))
+    starts = [int(random.integers(n - s + 1)) for n, s in zip(shape, sizes, strict=True)]
+    window = (..., *(slice(a, a + s) for a, s in zip(starts, sizes, strict=True)))
+    dims = [d + 2 for d in range(len(shape)) if flips and random.random() < 0.5]
+
+    def cut(x: torch.Tensor) -> torch.Tensor:
+        return x[window].flip(dims) if dims else x[window].contiguous()
+
+    conditioning = example.conditioning
+    if conditioning is not None:
+        conditioning = Conditioning(cut(conditioning.template), cut(conditioning.places))
+    return replace(example, values=cut(example.values), conditioning=conditioning)

@@ -1,0 +1,146 @@
+"""From a finished run to a bundle: arrays, description, model card, training curve.
+
+    Trained, TrainConfig ─▶ bundle folder (+ training.svg)
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+from deepstd import bundle as bundles
+from deepstd.bundle import Bundle
+from deepstd.train.cache import CachedScan
+from deepstd.train.config import TrainConfig
+from deepstd.train.run import Trained
+
+_WIDTH, _HEIGHT, _MARGIN = 640, 320, 48
+_COLOURS = {2: "#b45309", 3: "#1d4ed8"}
+_RATE = "2.0"
+
+
+def write_bundle(
+    trained: Trained, config: TrainConfig, scans: list[CachedScan], folder: Path
+) -> Bundle:
+    """Write the bundle of a run; BundleError when the folder holds one already."""
+    shape = trained.shape
+    description = {
+        "name": config.name,
+        "version": config.version,
+        "modality": config.modality,
+        "body_part": config.body_part,
+        "description": config.description,
+        "licence": config.licence,
+        "networks": {str(n): net.config.to_dict() for n, net in trained.networks.items()},
+        "dead_zone": config.dead_zone,
+        "shape": None if shape is None else shape.metadata(),
+    }
+    written = bundles.save(
+        folder,
+        description,
+        {n: net.to_tensors() for n, net in trained.networks.items()},
+        None if shape is None else shape.to_tensors(),
+        None if shape is None else shape.affine,
+        model_card(trained, config, scans),
+    )
+    (folder / "training.svg").write_text(training_curve(trained.history), encoding="utf-8")
+    return written
+
+
+def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -> str:
+    """Model card in Markdown: what it is for, its data, its training, its figures."""
+    lines = [
+        f"# {config.name} {config.version}",
+        "",
+        config.description,
+        "",
+        f"- Modality: {config.modality}. Body part: {config.body_part}.",
+        f"- Data and licence: {config.licence}.",
+        "- For research. Not a medical device; compressed scans are not for diagnosis.",
+        "",
+        "## Data",
+        "",
+        "| axes | training scans | patients | validation scans | patients |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for ndim in config.ndims:
+        counts = []
+        for split in ("train", "validation"):
+            chosen = [s for s in scans if s.split == split and s.voxels.ndim == ndim]
+            counts += [str(len(chosen)), str(len({s.patient for s in chosen}))]
+        lines.append(f"| {ndim}-D | " + " | ".join(counts) + " |")
+    lines += ["", "## Training", ""]
+    for ndim in config.ndims:
+        parameters = sum(p.numel() for p in trained.networks[ndim].parameters())
+        lines.append(
+            f"- {ndim}-D network: {parameters:,} parameters, {trained.seconds[ndim]:.0f} s."
+        )
+    if trained.shape is not None:
+        size = " × ".join(map(str, trained.shape.template.shape))
+        lines.append(f"- Template: group-wise average of the training scans, {size}.")
+    lines += [
+        "",
+        "Validation scans at the end of training (estimated bits of the textures alone, PSNR with "
+        "the scan's coding range as peak):",
+        "",
+        "| axes | bits per voxel | PSNR (dB) |",
+        "| --- | --- | --- |",
+    ]
+    for ndim, history in trained.history.items():
+        if history:
+            last = history[-1]
+            rates = [k.removeprefix("bpv_") for k in last if k.startswith("bpv_")]
+            lines += [
+                f"| {ndim}-D | {last[f'bpv_{r}']:.4f} | {last[f'psnr_{r}']:.2f} |" for r in rates
+            ]
+    lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
+    return "\n".join(lines)
+
+
+def training_curve(history: dict[int, list[dict[str, float]]]) -> str:
+    """Validation PSNR against training time, one line for each number of axes, as SVG."""
+    points = {
+        n: [(h["seconds"], h[f"psnr_{_RATE}"], h[f"bpv_{_RATE}"]) for h in entries]
+        for n, entries in history.items()
+    }
+    series = {
+        f"{n}-D {name}": (n, [(p[0], p[index]) for p in values], dash)
+        for n, values in points.items()
+        for name, index, dash in (("PSNR (dB)", 1, ""), ("bpv", 2, "6 4"))
+        if values
+    }
+    seconds = [x for _, line, _ in series.values() for x, _ in line]
+    longest = max(seconds, default=1.0)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+        f'<text x="{_MARGIN}" y="20">Validation at range / step = 4, each line on a scale of its '
+        "own</text>",
+    ]
+    for row, (name, (ndim, line, dash)) in enumerate(series.items()):
+        low, high = min(y for _, y in line), max(y for _, y in line)
+        span = (high - low) or 1.0
+        drawn = " ".join(
+            f"{_MARGIN + x / longest * (_WIDTH - 2 * _MARGIN):.1f},"
+            f"{_HEIGHT - _MARGIN - (y - low) / span * (_HEIGHT - 2 * _MARGIN):.1f}"
+            for x, y in line
+        )
+        colour = _COLOURS[ndim]
+        parts.append(
+            f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2" '
+            f'stroke-dasharray="{dash}"/>'
+        )
+        label = f"{name}: {line[0][1]:.4g} to {line[-1][1]:.4g}"
+        parts.append(
+            f'<text x="{_WIDTH / 2}" y="{40 + 16 * row}" fill="{colour}">{html.escape(label)}</text>'
+        )
+    axis = _HEIGHT - _MARGIN
+    parts += [
+        f'<line x1="{_MARGIN}" y1="{axis}" x2="{_WIDTH - _MARGIN}" y2="{axis}" stroke="black"/>',
+        f'<text x="{_WIDTH - _MARGIN}" y="{axis + 18}" text-anchor="end">{longest:.0f} s</text>',
+        f'<text x="{_MARGIN}" y="{axis + 18}">0 s</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts)

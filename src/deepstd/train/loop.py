@@ -1,0 +1,246 @@
+"""The training loop: one network, one clock.
+
+    examples ─ crop, random step ─ level loop (TrainingSource) ─▶ bits, distortion ─┐
+                                        └─ reconstruction ─ post-filter ─▶ error ───┴─▶ Adam
+
+The learning rate follows a cosine fitted to the time given. Each crop's bits are weighted by one
+over its own bit rate, and the post-filter's loss is the logarithm of its error, so that low rates
+count as much as high ones.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from deepstd.coding.tables import symbol_counts, tables_from_counts
+from deepstd.texture.context import condition_vector
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.levels import TemplatePyramid, code_levels, template_pyramid
+from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
+from deepstd.train.config import TrainConfig
+from deepstd.train.data import Example, draw, random_crop
+from deepstd.train.source import TrainingSource
+
+_WARM_UP = 30
+_BIAS_RATE = 4.0
+_GRADIENT_LIMIT = 5.0
+_DISTORTION_WEIGHT = 2.0
+_RATE_FLOOR = 0.03
+_AVERAGE = 0.998
+_VALIDATION_RATES = (0.0, 2.0, 4.0)
+_VALIDATION_SCANS = 6
+
+
+@dataclass
+class TrainingState:
+    """All that a run needs to go on where it stopped."""
+
+    network: TextureNetwork
+    optimiser: torch.optim.Adam
+    average: dict[str, torch.Tensor]
+    seconds: float = 0.0
+    steps: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one pass of an example gives: bits and errors per voxel, errors in squared steps."""
+
+    bits: torch.Tensor
+    distortion: torch.Tensor
+    restored: torch.Tensor
+    unfiltered: float
+
+
+def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
+    """A run at its start."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "rate": 1.0},
+        {"params": [p for p in parameters if p.ndim == 1], "rate": _BIAS_RATE},
+    ]
+    optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
+    average = {n: p.detach().clone() for n, p in network.named_parameters()}
+    return TrainingState(network, optimiser, average)
+
+
+def run_example(
+    network: TextureNetwork,
+    example: Example,
+    step_code: int,
+    dead_zone: float,
+    generator: torch.Generator,
+    seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
+) -> Outcome:
+    """Code an example with hard symbols and restore it."""
+    device = example.values.device
+    step = example.scaling.step(step_code)
+    plan = split_plan(example.shape, coarseness(example.spacing, len(example.shape)))
+    units = example.values * (UNITS_PER_STEP / step)
+    lows, highs = decompose(units, plan)
+    pyramid, template = _pyramid(example, step_code, plan)
+    source = TrainingSource(lows[-1] if lows else units, highs, dead_zone, generator)
+    source.seen = seen
+    rate = log_rate(step_code)
+    low = code_levels(
+        network.context,
+        example.shape,
+        plan,
+        rate,
+        pyramid,
+        source,
+        dtype=torch.float32,
+        device=device,
+    )
+    axes = plan[0] if plan else ()
+    condition = condition_vector(network.context.config, rate, axes, 0).to(device)
+    restored = network.postfilter(low, template, condition)
+    truth = units * (1.0 / UNITS_PER_STEP)
+    count = example.values.numel()
+    return Outcome(
+        source.bits / count,
+        source.distortion / count,
+        (restored - truth).square().mean(),
+        float((low * (1.0 / UNITS_PER_STEP) - truth).square().mean()),
+    )
+
+
+def _pyramid(
+    example: Example, step_code: int, plan: Plan
+) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
+    if example.conditioning is None:
+        return None, None
+    template = template_units(example.conditioning.template, step_code).float()
+    places = example.conditioning.places.float()
+    return template_pyramid(template, places, plan), template
+
+
+def train_until(
+    state: TrainingState,
+    examples: list[Example],
+    validation: list[Example],
+    config: TrainConfig,
+    *,
+    total_seconds: float,
+    stop_at: float,
+    report: Callable[[str, float], None],
+) -> None:
+    """Train until the wall clock reads ``stop_at`` (time.monotonic).
+
+    Args:
+        state: changed in place.
+        examples: to train on, all of one number of axes.
+        validation: to measure on now and then.
+        config: of the run.
+        total_seconds: that the schedule is fitted to, over all sessions of the run.
+        stop_at: when to stop in this session.
+        report: called with a sentence and the share done.
+    """
+    network = state.network
+    device = next(network.parameters()).device
+    random = np.random.default_rng(config.seed + state.steps)
+    generator = torch.Generator(device=device).manual_seed(config.seed + state.steps)
+    largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
+    began, before = time.monotonic(), state.seconds
+    validate_every = max(30.0, total_seconds / 20)
+    next_validation = before + validate_every
+    while time.monotonic() < stop_at and state.seconds < total_seconds:
+        share = state.seconds / total_seconds
+        warm = min(1.0, (state.steps + 1) / _WARM_UP)
+        rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate * group["rate"]
+        flips = config.flips and not config.template
+        crop = random_crop(draw(examples, random), largest, flips, random)
+        step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
+        outcome = run_example(network, crop, step_code, config.dead_zone, generator)
+        weight = 1.0 / (outcome.bits.detach() + _RATE_FLOOR)
+        loss = weight * (outcome.bits + _DISTORTION_WEIGHT * outcome.distortion)
+        loss = loss + torch.log(outcome.restored + 1e-6)
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
+        state.optimiser.step()
+        _update_average(state)
+        state.steps += 1
+        state.seconds = before + time.monotonic() - began
+        if state.seconds >= next_validation:
+            next_validation = state.seconds + validate_every
+            figures = validate(state, validation, config)
+            state.history.append({"seconds": state.seconds, "steps": state.steps, **figures})
+            report(_sentence(state, figures), share)
+            before, began = state.seconds, time.monotonic()
+
+
+def _update_average(state: TrainingState) -> None:
+    keep = min(_AVERAGE, (state.steps + 1) / (state.steps + 10))
+    with torch.no_grad():
+        for name, parameter in state.network.named_parameters():
+            state.average[name].lerp_(parameter, 1.0 - keep)
+
+
+def _sentence(state: TrainingState, figures: dict[str, float]) -> str:
+    points = ", ".join(
+        f"{figures[f'bpv_{r}']:.4f} bpv {figures[f'psnr_{r}']:.2f} dB" for r in _VALIDATION_RATES
+    )
+    return f"{state.network.config.ndim}-D step {state.steps}: {points}"
+
+
+def averaged(state: TrainingState) -> TextureNetwork:
+    """The network with the running average of its weights."""
+    network = TextureNetwork(state.network.config)
+    network.load_state_dict({**network.state_dict(), **state.average})
+    network.tables = state.network.tables
+    return network.to(next(state.network.parameters()).device).eval()
+
+
+def validate(
+    state: TrainingState, validation: list[Example], config: TrainConfig
+) -> dict[str, float]:
+    """Mean bits per voxel and PSNR (peak: the scan's range) at three steps."""
+    network = averaged(state)
+    device = next(network.parameters()).device
+    generator = torch.Generator(device=device).manual_seed(0)
+    random = np.random.default_rng(0)
+    largest = 2 * config.crop_2d if network.config.ndim == 2 else config.crop_3d
+    figures: dict[str, float] = {}
+    for rate in _VALIDATION_RATES:
+        bits, levels = [], []
+        for example in validation[:_VALIDATION_SCANS]:
+            crop = random_crop(example, largest, False, random)
+            code = round(rate * STEPS_PER_OCTAVE)
+            with torch.no_grad():
+                outcome = run_example(network, crop, code, config.dead_zone, generator)
+            bits.append(float(outcome.bits))
+            levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(float(outcome.restored)))
+        figures[f"bpv_{rate}"] = float(np.mean(bits))
+        figures[f"psnr_{rate}"] = float(np.mean(levels))
+    return figures
+
+
+def freeze_tables(
+    network: TextureNetwork, examples: list[Example], config: TrainConfig, *, crops: int
+) -> None:
+    """Fit the integer frequency tables to the symbols of training crops."""
+    device = next(network.parameters()).device
+    random = np.random.default_rng(config.seed)
+    generator = torch.Generator(device=device).manual_seed(config.seed)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
+    for _ in range(crops):
+        crop = random_crop(draw(examples, random), largest, False, random)
+        step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
+        with torch.no_grad():
+            run_example(network, crop, step_code, config.dead_zone, generator, seen)
+    symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
+    scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
+    network.tables = tables_from_counts(symbol_counts(symbols, scales))

@@ -1,0 +1,154 @@
+"""A whole training run: from a cache to everything that a bundle holds.
+
+    cache ─ template, shape model ─ register every scan ─ train each network ─ freeze ─▶ Trained
+
+Stops by the clock and goes on from a checkpoint. Imports torch, numpy, scipy and safetensors only.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deepstd.errors import InputError
+from deepstd.shape.model import ShapeModel
+from deepstd.shape.template import build_shape_model
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.train.cache import CachedScan
+from deepstd.train.checkpoint import load_checkpoint, save_checkpoint
+from deepstd.train.config import TrainConfig
+from deepstd.train.data import Example, make_example
+from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
+
+_CHECKPOINT_EVERY = 120.0
+_TABLE_CROPS = 200
+_LOG = logging.getLogger("deepstd.train")
+Report = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has learned.
+
+    Attributes:
+        shape: template and shape model, or None.
+        networks: texture network of each number of axes, tables frozen.
+        history: validation figures of each.
+        seconds: training time of each.
+        finished: whether the schedule ran to its end.
+    """
+
+    shape: ShapeModel | None
+    networks: dict[int, TextureNetwork]
+    history: dict[int, list[dict[str, float]]]
+    seconds: dict[int, float]
+    finished: bool
+
+
+def train(
+    scans: list[CachedScan],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    total_seconds: float,
+    session_seconds: float | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
+) -> Trained:
+    """Train for a given time and freeze the tables.
+
+    Args:
+        scans: of a cache; those of other numbers of axes than the run's are not used.
+        config: of the run.
+        folder: where checkpoints are kept.
+        total_seconds: time for the whole run, over all its sessions.
+        session_seconds: stop this session after so long, to go on later with ``resume``.
+        resume: go on from the checkpoint in ``folder``.
+        device: where to train.
+        report: called with a sentence and the share done.
+
+    Raises:
+        InputError: no scans of a needed kind, or no checkpoint to resume from.
+    """
+    began = time.monotonic()
+    stop_at = began + (session_seconds if session_seconds is not None else total_seconds * 10)
+    shape, states = load_checkpoint(folder, config, device) if resume else (None, {})
+    torch.manual_seed(config.seed)
+    for ndim in config.ndims:
+        if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
+            raise InputError(f"the cache holds no {ndim}-D scan to train on")
+    share = total_seconds / len(config.ndims)
+    if config.template and shape is None:
+        train_scans = _of(scans, config.ndims[0], "train")
+        shape = build_shape_model(
+            [s.voxels.astype(np.float32) for s in train_scans],
+            [s.affine for s in train_scans],
+            max_seconds=config.shape_share * total_seconds,
+            seed=config.seed,
+            device=device,
+            progress=report,
+        )
+        save_checkpoint(folder, config, shape, states)
+    examples: dict[int, list[Example]] = {}
+    for ndim in config.ndims:
+        examples[ndim] = _examples(_of(scans, ndim, "train"), shape, report, device)
+        validation = _examples(_of(scans, ndim, "validation")[:12], shape, report, device)
+        if ndim not in states:
+            states[ndim] = new_state(TextureNetwork(texture_config(config, ndim)).to(device), config)
+        state = states[ndim]
+        while state.seconds < share and time.monotonic() < stop_at:
+            until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
+            train_until(
+                state,
+                examples[ndim],
+                validation or examples[ndim],
+                config,
+                total_seconds=share,
+                stop_at=until,
+                report=report,
+            )
+            save_checkpoint(folder, config, shape, states)
+    networks = {}
+    for ndim, state in states.items():
+        report(f"freezing the {ndim}-D tables", 1.0)
+        networks[ndim] = averaged(state)
+        freeze_tables(networks[ndim], examples[ndim], config, crops=_TABLE_CROPS)
+    return Trained(
+        shape,
+        networks,
+        {n: s.history for n, s in states.items()},
+        {n: s.seconds for n, s in states.items()},
+        all(s.seconds >= share for s in states.values()),
+    )
+
+
+def texture_config(config: TrainConfig, ndim: int) -> TextureConfig:
+    """Sizes of the network for a number of axes."""
+    widths = config.widths_2d if ndim == 2 else config.widths_3d
+    return TextureConfig(
+        ndim, widths, config.template, config.filter_width, config.filter_blocks
+    )
+
+
+def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:
+    return [s for s in scans if s.voxels.ndim == ndim and s.split == split]
+
+
+def _examples(
+    scans: list[CachedScan], shape: ShapeModel | None, report: Report, device: torch.device | str
+) -> list[Example]:
+    examples = []
+    for number, scan in enumerate(scans):
+        examples.append(make_example(scan, shape).to(device))
+        if shape is not None and number % 25 == 0:
+            report(f"registered {number} of {len(scans)} scans", 0.0)
+    return examples
+
+

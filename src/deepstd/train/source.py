@@ -1,0 +1,110 @@
+"""The trainer's side of the level loop: quantise as the encoder does, add up the loss.
+
+    true subbands ─┐
+    predicted mean ┴─ residual ─ dead-zone quantiser ─▶ symbols ─▶ next pass
+                         │                  └─ −log2 P(symbol | scale) ─▶ gradient of the scale
+                         └─ −log2 P(residual + noise | mean), (error / step)² ─▶ gradient of the mean
+
+The symbols are hard, so the network trains on exactly what it will see when coding. A hard symbol
+has no gradient with respect to the mean; uniform noise instead of rounding gives it one (Ballé et
+al. 2017), together with the distortion, whose derivative with the symbol held fixed is exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+from deepstd.coding.tables import scale_of_index
+from deepstd.texture.context import Prediction
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.levels import Region
+from deepstd.texture.quantizer import quantize
+
+_UNIT_SCALE_INDEX = 20.0
+_OCTAVE = 4.0
+
+
+def logistic_bits(magnitude: torch.Tensor, scale: torch.Tensor, shift: float) -> torch.Tensor:
+    """−log2 of the logistic mass between |m| − 1/2 + shift and |m| + 1/2 + shift."""
+    near, far = (magnitude - 0.5 + shift) / scale, (magnitude + 0.5 + shift) / scale
+    log_mass = (
+        -near
+        + torch.log(-torch.expm1(-1.0 / scale))
+        - functional.softplus(-near)
+        - functional.softplus(-far)
+    )
+    return log_mass * (-1.0 / math.log(2.0))
+
+
+def symbol_bits(magnitude: torch.Tensor, scale: torch.Tensor, dead_zone: float) -> torch.Tensor:
+    """Bits of hard symbols of a quantiser whose thresholds are |s| ± (1/2 + dead_zone)."""
+    zero = torch.log1p(-2.0 * torch.sigmoid(-(0.5 + dead_zone) / scale) + 1e-9)
+    other = logistic_bits(magnitude.clamp(min=1.0), scale, dead_zone) + math.log2(1.0)
+    return torch.where(magnitude == 0, zero * (-1.0 / math.log(2.0)), other)
+
+
+class TrainingSource:
+    """Symbols of known subbands, and the loss of coding them.
+
+    Args:
+        last_low: true last low subband in units, (B, 1, 1 …).
+        highs: true high subbands of each level in units, finest first.
+        dead_zone: added to the rounding threshold.
+        generator: of the noise.
+
+    Attributes:
+        bits: differentiable sum of the symbols' bits; its value is that of the hard symbols.
+        distortion: differentiable sum of (error / step)² of the high subbands.
+    """
+
+    def __init__(
+        self,
+        last_low: torch.Tensor,
+        highs: list[torch.Tensor],
+        dead_zone: float,
+        generator: torch.Generator,
+    ) -> None:
+        self._last_low, self._highs = last_low, highs
+        self._dead_zone, self._generator = dead_zone, generator
+        self._target = last_low
+        self.bits = last_low.new_zeros(())
+        self.distortion = last_low.new_zeros(())
+        self.seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Rounded as the encoder would; its few bits do not depend on the network."""
+        residual = (self._last_low - prediction) / UNITS_PER_STEP
+        return prediction + UNITS_PER_STEP * torch.floor(residual + 0.5)
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Select the subbands of a tile."""
+        self._target = self._highs[level][(..., *region)]
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Hard symbols of the coded positions, zero elsewhere; adds to ``bits``."""
+        coded = coded.expand_as(self._target)
+        target = self._target[coded]
+        predicted = mean[coded]
+        scale_index = prediction.scale[coded]
+        residual = (target - predicted) / UNITS_PER_STEP
+        symbols = quantize(residual.detach(), self._dead_zone)
+        scale = scale_of_index_tensor(scale_index)
+        hard = symbol_bits(symbols.abs(), scale, self._dead_zone).sum()
+        noise = torch.rand(residual.shape, generator=self._generator, device=residual.device)
+        noisy = residual + noise.to(residual.dtype) - 0.5
+        soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum()
+        self.bits = self.bits + hard + (soft - soft.detach())
+        self.distortion = self.distortion + (residual - symbols).square().sum()
+        if self.seen is not None:
+            self.seen.append((symbols.detach(), scale_index.detach()))
+        return torch.zeros_like(self._target).masked_scatter(coded, symbols)
+
+
+def scale_of_index_tensor(index: torch.Tensor) -> torch.Tensor:
+    """`coding.scale_of_index` with a gradient."""
+    return torch.exp2((index - _UNIT_SCALE_INDEX) * (1.0 / _OCTAVE)) * scale_of_index(20)

@@ -1,0 +1,89 @@
+"""A scan in memory: stored voxel values, their place in the world, and what its file said besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deepstd.errors import GeometryError, UnsupportedFormatError
+
+_NUMERIC_KINDS = "iufb"
+
+
+@dataclass(frozen=True)
+class SourceHeader:
+    """What a scan's file held besides voxels, kept so that the file can be written again.
+
+    ``format`` names the reader ("nifti1", "nifti2", "npy", "png", "tiff"); ``raw`` is that
+    format's header, byte for byte where the format has one (NIfTI: header and extensions).
+    """
+
+    format: str
+    raw: bytes = b""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 2-D to 4-D grey-value scan.
+
+    Attributes:
+        voxels: stored values, shape (I, J), (I, J, K) or (I, J, K, T), before any slope and
+            intercept, in the type of the file. A fourth axis holds frames.
+        affine: 4x4 float64 voxel-to-world matrix in RAS+ millimetres, or None where the format
+            has no geometry.
+        source: the header of the file the scan came from.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray | None = None
+    source: SourceHeader = field(default_factory=lambda: SourceHeader("npy"))
+
+    def __post_init__(self) -> None:
+        voxels = self.voxels
+        if voxels.dtype.kind not in _NUMERIC_KINDS or voxels.dtype.itemsize > 8:
+            raise UnsupportedFormatError(
+                f"voxels of type {voxels.dtype} are not supported: expected integers, booleans or "
+                "floats of at most 64 bits. Convert the scan to one grey value per voxel."
+            )
+        if not 2 <= voxels.ndim <= 4 or voxels.size == 0:
+            raise UnsupportedFormatError(
+                f"a scan of shape {voxels.shape} is not supported: expected 2 to 4 axes, none empty"
+            )
+        if self.affine is not None:
+            affine = np.asarray(self.affine, dtype=np.float64)
+            if affine.shape != (4, 4) or not np.isfinite(affine).all():
+                raise GeometryError("the affine must be a finite 4x4 matrix")
+            object.__setattr__(self, "affine", affine)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the stored array."""
+        return self.voxels.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored voxels, the numerator of the compression ratio."""
+        return self.voxels.nbytes
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Voxel size along each spatial axis in millimetres; None without geometry."""
+        if self.affine is None:
+            return None
+        spatial = min(self.voxels.ndim, 3)
+        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :spatial], axis=0))
+
+    def replace_voxels(self, voxels: np.ndarray) -> Volume:
+        """The same scan with other voxel values of the same shape and type."""
+        return Volume(voxels, self.affine, self.source)
+
+    def summary(self) -> dict[str, Any]:
+        """Shape, type and spacing for reports."""
+        return {
+            "shape": list(self.shape),
+            "dtype": self.voxels.dtype.str,
+            "spacing_mm": None if self.spacing is None else list(self.spacing),
+            "format": self.source.format,
+        }

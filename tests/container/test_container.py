@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepstd.container import (
+    BundleRef,
+    FrameChunks,
+    Head,
+    Quality,
+    pack_source_header,
+    parse,
+    parse_head_only,
+    write_container,
+)
+from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk, encode_varint
+from deepstd.errors import (
+    ContainerError,
+    DamagedError,
+    NotDstdError,
+    TruncatedError,
+    UnsupportedVersionError,
+)
+from deepstd.volume import SourceHeader
+
+DIGEST = b"\xde\xad\xbe\xef"
+HEAD = Head(
+    "nifti1",
+    np.dtype("<i2"),
+    (37, 52, 30),
+    BundleRef("hippocampus-t1", "1.0.0", bytes(range(8))),
+    Quality(1.5, 9.0, 41.25, 0.96875),
+)
+CINE = dataclasses.replace(HEAD, shape=(8, 8, 4, 3))
+RAW_HEADER = bytes(range(200)) + b"header" * 30
+FRAME = FrameChunks(b"texture" * 9, b"shape" * 7)
+
+payloads = st.binary(max_size=300)
+frames = st.builds(
+    FrameChunks,
+    texture=payloads,
+    shape=st.none() | payloads,
+    tiles=st.lists(payloads, max_size=3).map(tuple),
+    specials=st.none() | payloads,
+)
+
+
+def source_payload(head: Head = HEAD) -> bytes:
+    return pack_source_header(SourceHeader("nifti1", RAW_HEADER), head.shape, head.dtype)
+
+
+def sample() -> bytes:
+    return write_container(HEAD, source_payload(), [FRAME], DIGEST)
+
+
+def cine() -> bytes:
+    parts = [
+        FrameChunks(b"first", b"s", (b"tile", b"", b"other tile"), b"nan"),
+        FrameChunks(b"second"),
+        FrameChunks(b"", None, (b"t",), b"inf"),
+    ]
+    return write_container(CINE, b"", parts, DIGEST)
+
+
+def chunk(letter: str, payload: bytes = b"") -> bytes:
+    """A chunk with a right checksum, of any type."""
+    return encode_chunk(ord(letter), payload)  # type: ignore[arg-type]
+
+
+HEAD_CHUNK, END = chunk("H", HEAD.pack()), chunk("E", DIGEST)
+
+
+@given(st.lists(frames, min_size=3, max_size=3), payloads, st.binary(min_size=4, max_size=4))
+def test_parts_come_back(parts: list[FrameChunks], header: bytes, digest: bytes) -> None:
+    data = write_container(CINE, header, parts, digest)
+    container = parse(data, "f")
+    assert container.head == CINE
+    assert container.packed_source_header == header
+    assert list(container.frames) == parts
+    assert container.latents_digest == digest
+    assert container.nbytes == len(data)
+
+
+def test_the_source_header_comes_back() -> None:
+    container = parse(memoryview(sample()), "f")
+    assert container.source_header() == SourceHeader("nifti1", RAW_HEADER)
+    assert parse(cine(), "f").source_header() == SourceHeader("nifti1")
+
+
+def test_sections_cover_the_file() -> None:
+    container = parse(cine(), "f")
+    names = [section.name for section in container.sections]
+    expected = "preamble HEAD SPCL SHAP TEXT TILE TILE TILE TEXT SPCL TEXT TILE HASH"
+    assert " ".join(names) == expected
+    end = 0
+    for section in container.sections:
+        assert section.offset == end
+        end += section.nbytes
+    assert end == container.nbytes
+
+
+def test_an_ordinary_file_costs_little_beside_shape_and_texture() -> None:
+    oblique_header = b"\x02" * 75  # the most that a header of a scanner's oblique scan takes
+    for header, most in ((b"\x2a", 92), (b"\x0a" * 30, 121), (oblique_header, 167)):
+        data = write_container(HEAD, header, [FrameChunks(b"t" * 300, b"s" * 200)], DIGEST)
+        assert len(data) - 500 <= most
+
+
+def test_the_head_needs_only_the_beginning() -> None:
+    assert parse_head_only(sample()[:80], "f") == HEAD
+    with pytest.raises(TruncatedError):
+        parse_head_only(sample()[:20], "f")
+
+
+@pytest.mark.parametrize("make", [sample, cine])
+def test_every_truncation_is_noticed(make: Callable[[], bytes]) -> None:
+    data = make()
+    for length in range(len(data)):
+        with pytest.raises(TruncatedError, match=r"^scan\.dstd is cut off: .*verify"):
+            parse(data[:length], "scan.dstd")
+
+
+@pytest.mark.parametrize("make", [sample, cine])
+def test_every_changed_byte_is_noticed(make: Callable[[], bytes]) -> None:
+    data, rng = make(), random.Random(0)
+    for turn in range(2000):
+        changed = bytearray(data)
+        changed[turn % len(data)] ^= rng.randrange(1, 256)
+        with pytest.raises(ContainerError, match=r"scan\.dstd"):
+            parse(bytes(changed), "scan.dstd")
+
+
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=12), st.booleans())
+def test_any_patch_is_noticed_or_harmless(place: int, patch: bytes, insert: bool) -> None:
+    data = sample()
+    place %= len(data)
+    changed = data[:place] + patch + data[place + (0 if insert else len(patch)) :]
+    if changed != data:
+        with pytest.raises(ContainerError):
+            parse(changed, "f")
+
+
+@given(st.lists(st.tuples(st.sampled_from("HOVSTLEx"), st.binary(max_size=60)), max_size=8))
+def test_any_chunks_are_a_file_or_an_error(chunks: list[tuple[str, bytes]]) -> None:
+    data = PREAMBLE + HEAD_CHUNK + b"".join(chunk(*c) for c in chunks)
+    try:
+        container = parse(data, "f")
+        container.source_header()
+    except ContainerError:
+        return
+    kinds = "".join(letter for letter, _ in chunks)
+    assert kinds.count("T") == 1
+    assert kinds.endswith("E")
+    assert kinds.count("E") == 1
+
+
+@pytest.mark.parametrize(
+    ("letters", "problem"),
+    [
+        ("TE", ""),
+        ("OVSTLLE", ""),
+        ("xTxEx", "follow its end"),
+        ("xOxTxE", ""),
+        ("E", "cannot follow HEAD"),
+        ("HTE", "a HEAD chunk cannot follow HEAD"),
+        ("OOTE", "a SRCH chunk cannot follow SRCH"),
+        ("TOE", "cannot follow TEXT"),
+        ("SSTE", "cannot follow SHAP"),
+        ("SVTE", "a SPCL chunk cannot follow SHAP"),
+        ("SLE", "cannot follow SHAP"),
+        ("VE", "cannot follow SPCL"),
+        ("TTE", "expected 1 frames, found 2"),
+        ("TLTE", "expected 1 frames, found 2"),
+        ("TEE", "follow its end"),
+    ],
+)
+def test_order_and_number_of_chunks(letters: str, problem: str) -> None:
+    body = b"".join(END if c == "E" else chunk(c, b"\0p") for c in letters)
+    data = PREAMBLE + HEAD_CHUNK + body
+    if problem:
+        with pytest.raises(DamagedError, match=problem):
+            parse(data, "f")
+    else:
+        assert parse(data, "f").frames[0].texture == b"\0p"
+
+
+def test_the_head_comes_first() -> None:
+    for letter in "Tx":
+        with pytest.raises(DamagedError):
+            parse(PREAMBLE + chunk(letter) + HEAD_CHUNK + chunk("T") + END, "f")
+
+
+def test_a_skipped_chunk_is_listed() -> None:
+    data = PREAMBLE + HEAD_CHUNK + chunk("x", b"new") + chunk("T") + END
+    assert [s.name for s in parse(data, "f").sections][2] == "unknown 0x78"
+
+
+def test_an_unknown_chunk_that_matters_asks_for_an_upgrade() -> None:
+    data = PREAMBLE + HEAD_CHUNK + chunk("Q") + chunk("T") + END
+    with pytest.raises(UnsupportedVersionError, match=r"f: chunk type 0x51 .*`pip install -U"):
+        parse(data, "f")
+
+
+def test_a_newer_version_asks_for_an_upgrade() -> None:
+    data = bytearray(sample())
+    data[7] = 2
+    with pytest.raises(UnsupportedVersionError, match="version 2, this release reads version 1"):
+        parse(bytes(data), "f")
+
+
+@pytest.mark.parametrize("data", [b"\x1f\x8b\x08\0\0\0\0\0\0", b"not a dstd file", b"\0"])
+def test_another_kind_of_file_is_named(data: bytes) -> None:
+    with pytest.raises(NotDstdError, match=r"^photo\.jpg is not a \.dstd file"):
+        parse(data, "photo.jpg")
+
+
+def test_an_empty_file_is_truncated() -> None:
+    with pytest.raises(TruncatedError, match="it has 0 bytes"):
+        parse(b"", "f")
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        lambda data: data.replace(b"\r\n", b"\n"),
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: bytes(b & 0x7F for b in data),
+    ],
+    ids=["crlf to lf", "lf to crlf", "7 bits"],
+)
+def test_a_transfer_in_text_mode_is_named(transfer: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(DamagedError, match="text mode"):
+        parse(transfer(sample()), "f")
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 40, 2**64 - 1])
+def test_a_hostile_length_asks_for_no_memory(length: int) -> None:
+    data = PREAMBLE + HEAD_CHUNK + b"T" + encode_varint(length) + bytes(100)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TruncatedError, match=f"expected {length} more bytes"):
+            parse(data, "f")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_million_promised_frames_ask_for_no_memory() -> None:
+    head = dataclasses.replace(HEAD, shape=(1, 1, 1, 1 << 20))
+    data = PREAMBLE + chunk("H", head.pack()) + chunk("T") + END
+    with pytest.raises(DamagedError, match="expected 1048576 frames, found 1"):
+        parse(data, "f")
+
+
+def test_a_digest_of_another_length_is_damage() -> None:
+    with pytest.raises(DamagedError, match="digest"):
+        parse(PREAMBLE + HEAD_CHUNK + chunk("T") + chunk("E", b"123"), "f")
+
+
+def test_the_writer_refuses_what_the_reader_would() -> None:
+    with pytest.raises(ValueError, match="expected 1 frames, got 2"):
+        write_container(HEAD, b"", [FRAME, FRAME], DIGEST)
+    with pytest.raises(ValueError, match="digest has 4 bytes, got 8"):
+        write_container(HEAD, b"", [FRAME], bytes(8))
+
+
+def test_a_chunk_of_the_format_is_known() -> None:
+    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTV"

@@ -1,0 +1,96 @@
+"""Formats are told by content, and every error names the file."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepstd import io
+from deepstd.errors import InputError, OutputExistsError, UnsupportedFormatError
+from deepstd.volume import Volume
+
+
+@pytest.fixture
+def volume() -> Volume:
+    return Volume(np.arange(24, dtype=np.uint16).reshape(4, 6), np.eye(4))
+
+
+def test_content_decides_how_a_file_is_read(tmp_path: Path, volume: Volume) -> None:
+    names = {".nii": "nifti1", ".nii.gz": "nifti1", ".npy": "npy", ".png": "png", ".tif": "tiff"}
+    for suffix, name in names.items():
+        io.write(volume, tmp_path / f"a{suffix}")
+        (tmp_path / f"a{suffix}").rename(tmp_path / "no-suffix")
+        back = io.read(str(tmp_path / "no-suffix"))
+        assert back.source.format == name
+        np.testing.assert_array_equal(back.voxels, volume.voxels)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (bytes(128) + b"DICM" + bytes(50), "DICOM"),
+        (b"II*\0" + bytes(124) + b"DICM" + bytes(50), "DICOM"),
+        (b"NRRD0004\n", "NRRD"),
+        (b"\xff\xd8\xff\xe0", "JPEG"),
+        (b"ObjectType = Image", "MetaImage"),
+        (b"PK\x03\x04", "zip"),
+        (b"hello", "unknown kind"),
+        (b"", "unknown kind"),
+        (gzip.compress(b"hello"), "unknown kind"),
+        (gzip.compress(b"\x93NUMPY\x01\x00"), "Unzip"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "scan"
+    path.write_bytes(data)
+    with pytest.raises(UnsupportedFormatError, match=words) as caught:
+        io.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_suffix_that_the_content_belies(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "a.npy", "a.png"):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises(InputError, match=f"{name}.*suffix"):
+            io.read(tmp_path / name)
+
+
+def test_missing_files_and_folders(tmp_path: Path, volume: Volume) -> None:
+    with pytest.raises(InputError, match=r"none\.nii: no such file"):
+        io.read(tmp_path / "none.nii")
+    with pytest.raises(UnsupportedFormatError, match="DICOM series"):
+        io.read(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        io.write(volume, tmp_path / "none" / "a.nii")
+
+
+def test_unknown_suffix(tmp_path: Path, volume: Volume) -> None:
+    with pytest.raises(UnsupportedFormatError, match=r"a\.jpg.*\.nii\.gz"):
+        io.write(volume, tmp_path / "a.jpg")
+
+
+def test_existing_files_are_kept(tmp_path: Path, volume: Volume) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputExistsError, match=r"a\.npy"):
+        io.write(volume, path)
+    assert path.read_bytes() == b"precious"
+    io.write(volume, path, overwrite=True)
+    np.testing.assert_array_equal(np.load(path), volume.voxels)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), MemoryError])
+def test_a_failed_write_leaves_nothing(
+    tmp_path: Path, volume: Volume, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else InputError):
+        io.write(volume, tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,115 @@
+"""The house rules that no linter knows: who imports whom, how long a file is, who may print."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parents[1] / "src" / "deepstd"
+FILES = sorted(SRC.rglob("*.py"))
+
+# From top to bottom; a module imports only from lines below its own.
+LAYERS = (
+    ("__init__", "__main__"),
+    ("cli",),
+    ("train", "evaluate", "baselines"),
+    ("api",),
+    ("codec",),
+    ("encoding",),
+    ("rate", "frames"),
+    ("shape", "texture"),
+    ("bundle",),
+    ("coding", "container"),
+    ("geometry", "io", "specials", "quality"),
+    ("volume",),
+    ("errors",),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+TORCH_FREE = ("container", "io", "volume", "errors")
+MOST_LINES = 400
+
+
+def place(path: Path) -> str:
+    """The layer name of a source file: its top package or module."""
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of all modules that a file imports, lazily or not."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write the full name"
+            assert node.module is not None
+            if node.module == "deepstd":
+                yield from (f"deepstd.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def calls(path: Path, name: str) -> list[int]:
+    """Lines where a file calls a plain function of that name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [n.lineno for n in found if isinstance(n.func, ast.Name) and n.func.id == name]
+
+
+def source_id(path: Path) -> str:
+    return path.relative_to(SRC).as_posix()
+
+
+each_file = pytest.mark.parametrize("path", FILES, ids=source_id)
+
+
+def test_there_are_files() -> None:
+    assert len(FILES) > 5
+
+
+@each_file
+def test_imports_go_down(path: Path) -> None:
+    own = place(path)
+    assert own in RANK, f"{own}: give it a place in LAYERS"
+    for module in imports(path):
+        package, _, rest = module.partition(".")
+        target = rest.partition(".")[0]
+        if package != "deepstd" or target in ("", own, "__version__"):
+            continue
+        assert target in RANK, f"{path.name} imports {module}, which has no place in LAYERS"
+        assert RANK[target] > RANK[own], f"{own} must not import {module}"
+
+
+@each_file
+def test_torch_stays_out_of_the_lower_layers(path: Path) -> None:
+    if place(path) in TORCH_FREE:
+        assert not [m for m in imports(path) if m.partition(".")[0] == "torch"]
+
+
+def test_reading_a_file_needs_no_torch() -> None:
+    names = ", ".join(f"deepstd.{name}" for name in TORCH_FREE)
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "torch was imported"
+
+
+@each_file
+def test_a_file_is_one_idea(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"{lines} lines: split it"
+
+
+@each_file
+def test_only_the_command_line_prints(path: Path) -> None:
+    if place(path) != "cli":
+        assert calls(path, "print") == []
+
+
+@each_file
+def test_no_assert_checks_input(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)] == []
