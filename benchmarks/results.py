@@ -21,6 +21,7 @@ from deepstd.evaluate import bd_rate
 from deepstd.quality import mae, max_error, psnr, ssim
 
 WINDOW = (0.997, 1.0)
+_INFINITY = "inf"
 _T = TypeVar("_T")
 
 
@@ -90,9 +91,7 @@ def figures(study: Study, original: np.ndarray, restored: np.ndarray) -> Figures
 
 def save(rows: Iterable[Row], path: Path) -> None:
     """Write rows as a JSON list with one row a line."""
-    lines = (
-        json.dumps({k: v for k, v in asdict(row).items() if v not in (None, "")}) for row in rows
-    )
+    lines = (json.dumps(_to_json(row), ensure_ascii=False) for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
@@ -101,7 +100,14 @@ def load(path: Path) -> list[Row]:
     """Rows of a file that `save` wrote; none where there is no file."""
     if not path.is_file():
         return []
-    return [Row(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [Row(**{k: math.inf if v == _INFINITY else v for k, v in row.items()}) for row in rows]
+
+
+def _to_json(row: Row) -> dict[str, object]:
+    """Fields that say something; JSON has no infinity."""
+    fields = {name: value for name, value in asdict(row).items() if value not in (None, "")}
+    return {name: _INFINITY if value == math.inf else value for name, value in fields.items()}
 
 
 def table(rows: Sequence[Row]) -> str:

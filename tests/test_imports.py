@@ -20,7 +20,7 @@ LAYERS = (
     ("train", "evaluate", "baselines"),
     ("api",),
     ("codec",),
-    ("encoding",),
+    ("encoding", "inspection"),
     ("rate", "frames"),
     ("shape", "texture"),
     ("bundle",),

@@ -1,11 +1,11 @@
 """The pipeline: a volume and a bundle in, a .dstd file out, and back.
 
-    Volume ─ frames ─ special values out ─▶ values
-      values ─ SHAPE: register ─ quantise ─ encode, DECODE AGAIN ─▶ warped template, places
-      values, warped template ─ TEXTURE: level loop ─▶ payloads   ◀── rate search on the file size
-      payloads ─ decode again, measure ─▶ container
+Volume ─ frames ─ special values out ─▶ values
+  values ─ SHAPE: register ─ quantise ─ encode, DECODE AGAIN ─▶ warped template, places
+  values, warped template ─ TEXTURE: level loop ─▶ payloads   ◀── rate search on the file size
+  payloads ─ decode again, measure ─▶ container
 
-    container ─ shape, texture ─▶ values ─ special values in ─▶ Volume
+container ─ shape, texture ─▶ values ─ special values in ─▶ Volume
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from deepstd.container import (
     FrameChunks,
     parse,
 )
-from deepstd.errors import BundleMismatchError, DamagedError, DeviceError, InputError
 from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
+from deepstd.errors import BundleMismatchError, DamagedError, DeviceError, InputError
 from deepstd.frames import flat_axis, frames_of, stored
 from deepstd.rate import Target
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
-from deepstd.texture.codec import decode_texture
+from deepstd.texture.codec import DecodedTexture, decode_texture
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
 
@@ -98,7 +98,9 @@ class Codec:
             ours, theirs = ours / ours.max(), theirs / theirs.max()
         # Axes may be permuted: compare the sorted extents.
         ratio = np.sort(theirs) / np.sort(ours)
-        return bool((ratio < _FIELD_OF_VIEW_FACTOR).all() and (ratio > 1 / _FIELD_OF_VIEW_FACTOR).all())
+        return bool(
+            (ratio < _FIELD_OF_VIEW_FACTOR).all() and (ratio > 1 / _FIELD_OF_VIEW_FACTOR).all()
+        )
 
     def compress(
         self,
@@ -167,9 +169,10 @@ class Codec:
             if chunks.specials is not None:
                 removed = specials.Specials.from_bytes(chunks.specials, frame_shape, container.name)
             part = self._shape_of_file(chunks, frame_shape, affine)
-            values, digest = self._decode_texture(chunks, frame_shape, part, container.name)
-            latents.update(digest)
-            frame = stored(values.reshape(frame_shape), head.dtype, removed)
+            texture = self._decode_texture(chunks, frame_shape, part, container.name)
+            latents.update(texture.latents)
+            steps = texture.steps.reshape(frame_shape)
+            frame = stored(steps, texture.step, texture.offset, head.dtype, removed)
             voxels[(..., number) if len(head.shape) == 4 else ...] = frame
         if latents.digest()[:LATENTS_DIGEST_BYTES] != container.latents_digest:
             raise DamagedError(
@@ -226,7 +229,7 @@ class Codec:
         shape: tuple[int, ...],
         conditioning: Conditioning | None,
         name: str,
-    ) -> tuple[np.ndarray, bytes]:
+    ) -> DecodedTexture:
         network, seen = self.network_for(shape)
         return decode_texture(
             network,

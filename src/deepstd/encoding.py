@@ -1,7 +1,7 @@
 """Compression of one scan to one size: encode, weigh, encode again, decode, measure.
 
-    frames ─ special values out ─ shape ─ TextureEncoder ─▶ search the step on real file sizes
-    best candidate ─ decode ─ measure ─▶ file with its own figures in its head
+frames ─ special values out ─ shape ─ TextureEncoder ─▶ search the step on real file sizes
+best candidate ─ decode ─ measure ─▶ file with its own figures in its head
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a stored frame to finite grey values of 2 or 3 real axes, and back.
 
-    stored frame ─ special values out ─ one-sample axis dropped ─▶ values (float)
-    values ─ rounded, clipped ─ special values in ─▶ stored frame
+stored frame ─ special values out ─ one-sample axis dropped ─▶ values (float)
+values ─ rounded, clipped ─ special values in ─▶ stored frame
 """
 
 from __future__ import annotations
@@ -28,24 +28,38 @@ def flat_axis(shape: Sequence[int]) -> int | None:
     return max(axis for axis in range(3) if shape[axis] == 1)
 
 
-def stored(values: np.ndarray, dtype: np.dtype, specials: Specials | None) -> np.ndarray:
-    """Values of a decoder as a frame of the stored type, special values put back.
+def stored(
+    steps: np.ndarray, step: float, offset: float, dtype: np.dtype, specials: Specials | None
+) -> np.ndarray:
+    """A decoder's values, ``offset + step · steps``, as a frame of the stored type.
 
     Args:
-        values: float64, of the frame's shape.
+        steps: float32, of the frame's shape.
+        step: grey values a step.
+        offset: grey value of 0 steps.
         dtype: stored type; its byte order is kept.
-        specials: what was taken out, or None.
+        specials: what was taken out and is put back, or None.
     """
-    if dtype.kind == "b":
-        frame = values > 0.5
-    elif dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        # The largest 64-bit integers are not floats: clip to the nearest float inside.
-        low, high = float(limits.min), float(limits.max)
-        high = high if int(high) <= limits.max else float(np.nextafter(high, 0.0))
-        frame = np.clip(np.rint(values), low, high).astype(dtype)
-    else:
-        limit = float(np.finfo(dtype).max)
-        frame = np.clip(values, -limit, limit).astype(dtype)
-    frame = frame.astype(dtype, copy=False)
+    frame = np.empty(steps.shape, dtype=dtype)
+    low, high = _limits(dtype)
+    for row, target in zip(steps, frame, strict=True):
+        values = row * np.float64(step) + offset
+        if dtype.kind == "b":
+            target[...] = values > 0.5
+        else:
+            values = np.rint(values) if dtype.kind in "iu" else values
+            target[...] = np.clip(values, low, high)
     return frame if specials is None else specials.restore(frame)
+
+
+def _limits(dtype: np.dtype) -> tuple[float, float]:
+    """Smallest and largest float64 that fit a type."""
+    if dtype.kind == "f":
+        limit = float(np.finfo(dtype).max)
+        return -limit, limit
+    if dtype.kind == "b":
+        return 0.0, 1.0
+    limits = np.iinfo(dtype)
+    low, high = float(limits.min), float(limits.max)
+    # The largest 64-bit integers are not floats: take the nearest float inside.
+    return low, high if int(high) <= limits.max else float(np.nextafter(high, 0.0))

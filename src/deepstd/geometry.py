@@ -112,7 +112,9 @@ def base_map(
             for i, (n, t) in enumerate(zip(shape, template_shape, strict=True))
         ]
     else:
-        matrix = _relative(_columns(affine, ndim, "scan"), _columns(template_affine, ndim, "template"))
+        matrix = _relative(
+            _columns(affine, ndim, "scan"), _columns(template_affine, ndim, "template")
+        )
     offset = [
         Fraction(int(t) - 1, 2)
         - sum((a * Fraction(int(n) - 1, 2) for a, n in zip(row, shape, strict=True)), Fraction(0))
@@ -156,9 +158,7 @@ def resample(
     single = coordinates.new_tensor([float(n == 1) for n in images.shape[2:]])
     grid = (coordinates * (2 / size) - (1 - single)).flip(-1)
     grid = grid.reshape(batch, -1, *([1] * (ndim - 1)), ndim)
-    values = F.grid_sample(
-        images, grid, mode="bilinear", padding_mode=padding, align_corners=True
-    )
+    values = F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=True)
     return values.reshape(batch, images.shape[1], *out)
 
 
@@ -182,8 +182,10 @@ def _relative(scan: _Matrix, template: _Matrix) -> _Matrix:
     inverse, determinant = _adjugate(gram), _determinant(gram)
     mixed = _gram(template, scan)
     matrix = [
-        [sum((a * mixed[k][j] for k, a in enumerate(row)), Fraction(0)) / determinant
-         for j in range(len(row))]
+        [
+            sum((a * mixed[k][j] for k, a in enumerate(row)), Fraction(0)) / determinant
+            for j in range(len(row))
+        ]
         for row in inverse
     ]
     if _determinant(matrix) == 0:

@@ -110,10 +110,12 @@ def test_frames_are_refused(codec: Baseline) -> None:
         codec.encode(np.zeros((4, 4, 4, 2), np.int16), 50.0)
 
 
-def test_jpeg_2000_codestreams_carry_no_comment() -> None:
-    encoded = Jpeg2000().encode(scan((64, 64, 2), np.int16), 40.0)
-    assert all(stream.startswith(b"\xff\x4f\xff\x51") for stream in encoded.streams)
-    assert not any(b"OpenJPEG" in stream for stream in encoded.streams)
+def test_jpeg_2000_counts_one_header_without_comment() -> None:
+    header, *tiles = Jpeg2000().encode(scan((64, 64, 5), np.int16), 40.0).streams
+    assert header.startswith(b"\xff\x4f\xff\x51")
+    assert b"OpenJPEG" not in header
+    assert len(tiles) == 5
+    assert all(tile.startswith(b"\xff\x90") and tile.endswith(b"\xff\xd9") for tile in tiles)
 
 
 def test_bytes_are_those_of_all_streams() -> None:

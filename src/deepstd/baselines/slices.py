@@ -5,8 +5,8 @@
 JPEG is the 8-bit baseline codec, with optimised Huffman tables. JPEG 2000 is irreversible (9/7)
 at the scan's own bit depth: integers of 8 to 16 bits are only shifted to start at 0, everything
 else is mapped linearly, label maps to 8 bits and floats to 16. Its knob is the PSNR of each slice,
-so all slices of a scan have the same error; the free-text comment that the encoder adds to every
-codestream is removed.
+so all slices of a scan have the same error. The main header, which is the same for all slices, is
+counted once, and without the free-text comment that the encoder adds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Jpeg2000:
     step = 0.002
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One codestream without comment per slice."""
+        """One main header, and the tiles of every slice."""
         codec = imagecodecs()
         levels, grey = _to_levels(voxels, max_bits=16)
         # More levels than the shorter side has halvings only add empty headers.
@@ -72,11 +72,18 @@ class Jpeg2000:
             )
             for part in _slices(levels)
         )
-        return Encoded(tuple(_without_comment(stream) for stream in streams), grey)
+        pairs = [_split(stream) for stream in streams]
+        headers = list(dict.fromkeys(header for header, _ in pairs))
+        used = [headers.index(header) for header, _ in pairs]
+        return Encoded((*headers, *(tiles for _, tiles in pairs)), (grey, used))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The restored scan in the shape and type of the original."""
-        return _from_levels(map(imagecodecs().jpeg2k_decode, encoded.streams), encoded.side)
+        codec = imagecodecs()
+        grey, used = encoded.side
+        tiles = encoded.streams[-len(used) :]
+        streams = (encoded.streams[h] + t for h, t in zip(used, tiles, strict=True))
+        return _from_levels(map(codec.jpeg2k_decode, streams), grey)
 
 
 @dataclass(frozen=True)
@@ -128,8 +135,8 @@ def _slices(levels: np.ndarray) -> list[np.ndarray]:
     return [levels[(..., *k)].T.copy() for k in np.ndindex(levels.shape[2:])]
 
 
-def _without_comment(codestream: bytes) -> bytes:
-    """A JPEG 2000 codestream without the comment segments of its main header."""
+def _split(codestream: bytes) -> tuple[bytes, bytes]:
+    """Main header of a JPEG 2000 codestream without its comments, and its tiles."""
     kept, position = [codestream[:_MARKER_BYTES]], _MARKER_BYTES
     while codestream[position : position + _MARKER_BYTES] != _START_OF_TILE:
         size_at = position + _MARKER_BYTES
@@ -138,4 +145,4 @@ def _without_comment(codestream: bytes) -> bytes:
         if not segment.startswith(_COMMENT):
             kept.append(segment)
         position = size_at + length
-    return b"".join([*kept, codestream[position:]])
+    return b"".join(kept), codestream[position:]

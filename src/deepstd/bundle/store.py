@@ -190,5 +190,11 @@ def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
     try:
         image = nibabel.Nifti1Image.from_bytes(gzip.decompress(contents[_TEMPLATE]))
         return np.asarray(image.dataobj)
-    except (KeyError, OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+    except (
+        KeyError,
+        OSError,
+        ValueError,
+        EOFError,
+        nibabel.filebasedimages.ImageFileError,
+    ) as error:
         raise BundleError(f"{folder / _TEMPLATE}: not a readable template: {error}") from error

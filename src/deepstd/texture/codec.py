@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,6 +94,16 @@ class EncodedTexture:
         return len(self.payload) + sum(map(len, self.tiles))
 
 
+@dataclass(frozen=True)
+class DecodedTexture:
+    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32."""
+
+    steps: np.ndarray
+    step: float
+    offset: float
+    latents: bytes
+
+
 class TextureEncoder:
     """Encodes one scan at any step; what does not depend on the step is done once.
 
@@ -123,8 +133,10 @@ class TextureEncoder:
         self.plan = split_plan(self.shape, self._coarse)
         matched = None if template is None else template.cpu().numpy()
         self.scaling = Scaling.fit(values, matched)
-        self._values = np.subtract(values, self.scaling.offset, dtype=np.float64)
-        centred = torch.from_numpy(self._values.astype(np.float32))[None, None].to(self._device)
+        self._values = values
+        # In the type of the values first: a large offset would swallow their last digits.
+        centred = (values - values.dtype.type(self.scaling.offset)).astype(np.float32, copy=False)
+        centred = torch.from_numpy(centred)[None, None].to(self._device)
         lows, self._highs = decompose(centred, self.plan)
         self._last_low = lows[-1] if lows else centred
 
@@ -138,7 +150,13 @@ class TextureEncoder:
         head = TextureHead(self.scaling, step_code, self._coarse)
         factor = UNITS_PER_STEP / self.scaling.step(step_code)
         source = _EncoderSource(
-            self._network.tables, self._last_low, self._highs, factor, dead_zone, self.plan, self.shape
+            self._network.tables,
+            self._last_low,
+            self._highs,
+            factor,
+            dead_zone,
+            self.plan,
+            self.shape,
         )
         pyramid, _ = _conditioning(self._template, self._places, step_code, self.plan)
         low = code_levels(
@@ -166,7 +184,7 @@ class TextureEncoder:
         part = TextureEncoder(
             self._network, self._values[tuple(window)], spacing, device=self._device
         )
-        part.scaling = Scaling(self.scaling.range_code, 0)
+        part.scaling = replace(self.scaling, offset_code=part.scaling.offset_code)
         return part
 
     def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
@@ -178,8 +196,11 @@ class TextureEncoder:
             template,
             _condition(self._network, step_code, self.plan),
         )
-        error = restored * self.scaling.step(step_code) - self._values
-        return float(np.square(error).mean())
+        step, total = self.scaling.step(step_code), 0.0
+        for row, truth in zip(restored, self._values, strict=True):
+            error = row * np.float64(step) + self.scaling.offset - truth
+            total += float(np.square(error).sum())
+        return total / restored.size
 
 
 def decode_texture(
@@ -193,8 +214,8 @@ def decode_texture(
     name: str,
     device: torch.device | str = "cpu",
     network_dtype: torch.dtype | None = None,
-) -> tuple[np.ndarray, bytes]:
-    """Grey values (*shape) float64 and the hash of the decoded latents.
+) -> DecodedTexture:
+    """Decode one frame's texture.
 
     Args:
         network: that the texture was coded with.
@@ -225,10 +246,9 @@ def decode_texture(
         network_dtype=network_dtype or _network_dtype(device),
         device=device,
     )
-    values = restore(network.postfilter, low, units, _condition(network, head.step_code, plan))
-    values *= head.scaling.step(head.step_code)
-    values += head.scaling.offset
-    return values, source.latents.digest()
+    steps = restore(network.postfilter, low, units, _condition(network, head.step_code, plan))
+    step = head.scaling.step(head.step_code)
+    return DecodedTexture(steps, step, head.scaling.offset, source.latents.digest())
 
 
 def _network_dtype(device: torch.device) -> torch.dtype:

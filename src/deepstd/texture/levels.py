@@ -26,7 +26,14 @@ from deepstd.texture.context import (
 )
 from deepstd.texture.features import UNITS_PER_STEP, blur, signed_log, subsample, upsample
 from deepstd.texture.integer import round_through
-from deepstd.texture.lifting import Plan, decompose, grid_shapes, merge, subband_mask
+from deepstd.texture.lifting import (
+    Plan,
+    decompose,
+    grid_shapes,
+    merge,
+    merge_in_slabs,
+    subband_mask,
+)
 
 _MEAN_UNITS = UNITS_PER_STEP // 16
 Region = tuple[slice, ...]
@@ -104,17 +111,18 @@ def _features(
     bands: int,
     pyramid: TemplatePyramid | None,
     level: int,
+    dtype: torch.dtype,
 ) -> torch.Tensor:
     grid = tuple(low.shape[2:])
-    parts = [signed_log(low - blur(low))]
+    parts = [signed_log(low - blur(low)).to(dtype)]
     if parents is None:
-        parts.append(low.new_zeros((low.shape[0], bands, *grid)))
+        parts.append(low.new_zeros((low.shape[0], bands, *grid), dtype=dtype))
     else:
-        parts.append(upsample(signed_log(parents), parent_axes, grid))
+        parts.append(upsample(signed_log(parents).to(dtype), parent_axes, grid))
     if pyramid is not None:
-        parts.append(signed_log(pyramid.highs[level]))
-        parts.append(signed_log(low - pyramid.lows[level]))
-        parts.append(pyramid.places[level].to(low.dtype))
+        parts.append(signed_log(pyramid.highs[level]).to(dtype))
+        parts.append(signed_log(low - pyramid.lows[level]).to(dtype))
+        parts.append(pyramid.places[level].to(dtype))
     return torch.cat(parts, dim=1)
 
 
@@ -186,9 +194,11 @@ def code_levels(
         parent_axes = plan[level + 1] if level + 1 < len(plan) else ()
         condition = condition_vector(model.config, log_rate, plan[level], depth)
         condition = condition.to(device=device, dtype=network_dtype)
-        features = _features(low, parents, parent_axes, bands, pyramid, level).to(network_dtype)
+        features = _features(low, parents, parent_axes, bands, pyramid, level, network_dtype)
         mask = subband_mask(shapes[level], plan[level]).to(device)
-        high = torch.zeros((low.shape[0], bands, *grid), dtype=dtype, device=device)
+        # What rounding float32 does to the finest level's values, it does on every machine.
+        stored = torch.float32 if level == 0 else dtype
+        high = torch.zeros((low.shape[0], bands, *grid), dtype=stored, device=device)
         for region in tile_regions(grid, model.config.ndim):
             outer, inner = _grown(region, grid)
             hidden = network.hidden(features[(..., *outer)], condition)[(..., *inner)]
@@ -203,6 +213,8 @@ def code_levels(
                 source,
                 dtype,
             )
-        low = merge(low, high, plan[level], shapes[level])
+        del features
+        joined = merge_in_slabs if level == 0 and dtype == torch.float64 else merge
+        low = joined(low, high, plan[level], shapes[level])
         parents = high
     return low

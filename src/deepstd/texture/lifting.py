@@ -28,6 +28,9 @@ _UPDATE_2 = 7266
 _GAIN = 18835
 _GAIN_INVERSE = 14252
 
+_REACH = 4
+_SLAB_SAMPLES = 1 << 22
+
 Plan = tuple[tuple[int, ...], ...]
 
 
@@ -199,6 +202,36 @@ def merge(
             if not band >> axis & 1
         }
     return bands[0]
+
+
+def merge_in_slabs(
+    low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
+) -> torch.Tensor:
+    """`merge` of a large level by slabs of the first axis, the same to the last bit, in float32.
+
+    Args: as for `merge`; ``low`` and ``high`` may be float32 and are computed on in float64.
+    """
+    split_first = 0 in axes
+    count = low.shape[2]
+    factor = 2 if split_first else 1
+    reach = _REACH if split_first else 0
+    rows = max(1, _SLAB_SAMPLES // max(1, math.prod(fine[1:]) * factor))
+    merged = low.new_empty((low.shape[0], 1, *fine), dtype=torch.float32)
+    for start in range(0, count, rows):
+        stop = min(start + rows, count)
+        first, last = max(start - reach, 0), min(stop + reach, count)
+        length = min(factor * last, fine[0]) - factor * first
+        part = merge(
+            low[:, :, first:last].double(),
+            high[:, :, first:last].double(),
+            axes,
+            (length, *fine[1:]),
+        )
+        end = min(factor * stop, fine[0])
+        merged[:, :, factor * start : end] = part[
+            :, :, factor * (start - first) : end - factor * first
+        ]
+    return merged
 
 
 def decompose(

@@ -1,6 +1,6 @@
 """All that is learned of the texture stage for one number of axes, and how a bundle stores it.
 
-    TextureNetwork = context model (integers) + post-filter (float) + frequency tables (integers)
+TextureNetwork = context model (integers) + post-filter (float) + frequency tables (integers)
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from deepstd.errors import BundleError
 from deepstd.texture.context import ContextConfig, ContextModel
 from deepstd.texture.integer import ExactConv
 from deepstd.texture.postfilter import PostFilter
-
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,9 @@ class TextureConfig:
         try:
             return TextureConfig(**{**values, "widths": tuple(values["widths"])})
         except (TypeError, KeyError) as error:
-            raise BundleError(f"a texture network's description is not understood: {error}") from error
+            raise BundleError(
+                f"a texture network's description is not understood: {error}"
+            ) from error
 
 
 class TextureNetwork(nn.Module):
@@ -96,7 +97,11 @@ class TextureNetwork(nn.Module):
                 layer.load_integers({part: tensors[f"{name}.{part}"] for part in parts})
             prefix = "postfilter."
             network.postfilter.load_state_dict(
-                {n.removeprefix(prefix): t.float() for n, t in tensors.items() if n.startswith(prefix)}
+                {
+                    n.removeprefix(prefix): t.float()
+                    for n, t in tensors.items()
+                    if n.startswith(prefix)
+                }
             )
         except (KeyError, RuntimeError) as error:
             raise BundleError(f"the texture network is incomplete: {error}") from error

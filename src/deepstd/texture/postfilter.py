@@ -115,7 +115,7 @@ def restore(
     template: torch.Tensor | None,
     condition: torch.Tensor,
 ) -> np.ndarray:
-    """Restored values in steps, (*shape) float64, tile by tile so that memory stays bounded.
+    """Restored values in steps, (*shape) float32, tile by tile so that memory stays bounded.
 
     Args:
         postfilter: the filter.
@@ -125,7 +125,7 @@ def restore(
     """
     shape = tuple(low.shape[2:])
     size = _TILE_3D if len(shape) == 3 else _TILE_2D
-    restored = np.empty(shape)
+    restored = np.empty(shape, dtype=np.float32)
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.
@@ -135,9 +135,7 @@ def restore(
         part = None if template is None else template[window]
         with torch.no_grad():
             values = postfilter(low[window], part, condition.to(low.device))[0, 0]
-        inner = tuple(
-            slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)
-        )
+        inner = tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True))
         outer = tuple(slice(s, e) for s, e in zip(start, stops, strict=True))
         restored[outer] = values[inner].cpu().numpy()
     return restored

@@ -1,7 +1,7 @@
 """The training cache: many scans in two files that need no image library to read.
 
-    DIR/cache.json         what each scan is: name, patient, split, shape, affine
-    DIR/voxels.safetensors their voxels, special values already filled
+DIR/cache.json         what each scan is: name, patient, split, shape, affine
+DIR/voxels.safetensors their voxels, special values already filled
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A run's state on disk: one safetensors file whose metadata holds the rest as JSON; no pickle.
 
-    TrainingState of each network, ShapeModel ─▶ DIR/checkpoint.safetensors
+TrainingState of each network, ShapeModel ─▶ DIR/checkpoint.safetensors
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From cached scans to training crops.
 
-    CachedScan ─ register, warp template ─▶ Example ─ random crop, flip ─▶ Example
+CachedScan ─ register, warp template ─▶ Example ─ random crop, flip ─▶ Example
 """
 
 from __future__ import annotations

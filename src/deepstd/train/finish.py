@@ -1,6 +1,6 @@
 """From a finished run to a bundle: arrays, description, model card, training curve.
 
-    Trained, TrainConfig ─▶ bundle folder (+ training.svg)
+Trained, TrainConfig ─▶ bundle folder (+ training.svg)
 """
 
 from __future__ import annotations

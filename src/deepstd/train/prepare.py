@@ -1,6 +1,6 @@
 """From folders of scans to a training cache.
 
-    folders ─ find, read ─ split by patient ─ frames, special values filled ─▶ cache
+folders ─ find, read ─ split by patient ─ frames, special values filled ─▶ cache
 """
 
 from __future__ import annotations

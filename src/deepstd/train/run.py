@@ -101,7 +101,9 @@ def train(
         examples[ndim] = _examples(_of(scans, ndim, "train"), shape, report, device)
         validation = _examples(_of(scans, ndim, "validation")[:12], shape, report, device)
         if ndim not in states:
-            states[ndim] = new_state(TextureNetwork(texture_config(config, ndim)).to(device), config)
+            states[ndim] = new_state(
+                TextureNetwork(texture_config(config, ndim)).to(device), config
+            )
         state = states[ndim]
         while state.seconds < share and time.monotonic() < stop_at:
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
@@ -132,9 +134,7 @@ def train(
 def texture_config(config: TrainConfig, ndim: int) -> TextureConfig:
     """Sizes of the network for a number of axes."""
     widths = config.widths_2d if ndim == 2 else config.widths_3d
-    return TextureConfig(
-        ndim, widths, config.template, config.filter_width, config.filter_blocks
-    )
+    return TextureConfig(ndim, widths, config.template, config.filter_width, config.filter_blocks)
 
 
 def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:
@@ -150,5 +150,3 @@ def _examples(
         if shape is not None and number % 25 == 0:
             report(f"registered {number} of {len(scans)} scans", 0.0)
     return examples
-
-

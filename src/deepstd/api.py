@@ -1,0 +1,247 @@
+"""Files in, files out: what `deepstd.compress` and its sisters do.
+
+scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ scan file
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deepstd import bundle as bundles
+from deepstd import io
+from deepstd.codec import Codec
+from deepstd.container import Container, parse
+from deepstd.encoding import Compressed
+from deepstd.errors import BundleNotFoundError, InputError
+from deepstd.inspection import read_file
+from deepstd.quality import measure
+from deepstd.rate import Target
+from deepstd.volume import Volume
+
+AUTO = "auto"
+PathLike = str | os.PathLike[str]
+Progress = Callable[[str], None]
+
+
+def _quiet(message: str) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class CompressReport:
+    """What `compress` did.
+
+    Attributes:
+        source, output: paths.
+        bundle: name and version of the bundle that was used.
+        tried: mean squared error of every bundle that was tried at the same size.
+        voxels, stored_bytes, file_bytes: sizes.
+        ratio: stored bytes divided by file bytes. bpv: bits of the file per voxel.
+        shape_bytes, texture_bytes: payloads of the file.
+        field_kept: whether a deformation field is in the file.
+        mae, max_error, psnr, ssim: error of the decoded scan, in stored units and dB.
+        seconds: time taken.
+    """
+
+    source: str
+    output: str
+    bundle: str
+    tried: dict[str, float]
+    voxels: int
+    stored_bytes: int
+    file_bytes: int
+    ratio: float
+    bpv: float
+    shape_bytes: int
+    texture_bytes: int
+    field_kept: bool
+    mae: float
+    max_error: float
+    psnr: float
+    ssim: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found: the file decodes; figures against an original if one was given."""
+
+    source: str
+    bundle: str
+    latents_match: bool
+    against: str | None
+    mae: float | None
+    max_error: float | None
+    psnr: float | None
+    ssim: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def compress(
+    source: PathLike,
+    output: PathLike,
+    *,
+    ratio: float | None = None,
+    bpv: float | None = None,
+    max_bytes: int | None = None,
+    model: str = AUTO,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = _quiet,
+) -> CompressReport:
+    """Compress a scan to a .dstd file of a chosen size.
+
+    Args:
+        source: NIfTI, .npy, or grey PNG or TIFF file.
+        output: file to write.
+        ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
+        model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        overwrite: whether an existing output may be replaced.
+        progress: called with a sentence now and then.
+
+    Raises:
+        InputError, RateError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
+    """
+    began = time.monotonic()
+    target = Target(ratio, bpv, max_bytes)
+    with io.atomic_path(output, overwrite=overwrite) as temporary:
+        volume = io.read(source)
+        name, best, tried = best_encoding(volume, target, model, device, progress)
+        Path(temporary).write_bytes(best.data)
+    return CompressReport(
+        str(source),
+        str(output),
+        name,
+        tried,
+        volume.voxels.size,
+        volume.nbytes,
+        len(best.data),
+        volume.nbytes / len(best.data),
+        8 * len(best.data) / volume.voxels.size,
+        best.shape_bytes,
+        best.texture_bytes,
+        any(report is not None for report in best.shape),
+        best.quality.mae,
+        best.quality.max_error,
+        best.quality.psnr,
+        best.quality.ssim,
+        time.monotonic() - began,
+    )
+
+
+def best_encoding(
+    volume: Volume, target: Target, model: str, device: str, progress: Progress = _quiet
+) -> tuple[str, Compressed, dict[str, float]]:
+    """Encode with one bundle, or with each that suits the scan and keep the smallest error.
+
+    Returns:
+        The bundle's name and version, the encoding, and the error of every bundle tried.
+    """
+    if model != AUTO:
+        codecs = [Codec.load(model, device=device)]
+    else:
+        codecs = [Codec.load(str(folder), device=device) for folder in bundles.available()]
+        if not codecs:
+            raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
+        codecs = [codec for codec in codecs if codec.suits(volume)]
+        if not codecs:
+            raise InputError(
+                f"no installed bundle compresses a scan of shape {volume.shape}; "
+                "`deepstd model list` shows what there is"
+            )
+    best: tuple[str, Compressed] | None = None
+    tried: dict[str, float] = {}
+    for codec in codecs:
+        manifest = codec.bundle.manifest
+        name = f"{manifest.name} {manifest.version}"
+        progress(f"compressing with {name}")
+        result = codec.encode(volume, target, progress=progress)
+        tried[name] = result.mean_squared_error
+        if best is None or result.mean_squared_error < best[1].mean_squared_error:
+            best = (name, result)
+    if best is None:
+        raise BundleNotFoundError("no bundle was tried")
+    return best[0], best[1], tried
+
+
+def decompress(
+    source: PathLike,
+    output: PathLike,
+    *,
+    model: str = AUTO,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Volume:
+    """Restore the scan of a .dstd file.
+
+    Args:
+        source: .dstd file.
+        output: file to write; its suffix says which format.
+        model: folder of the bundle, where it is not installed.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        overwrite: whether an existing output may be replaced.
+
+    Raises:
+        ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
+    """
+    container = parse(read_file(source), str(source))
+    volume = codec_for(container, model, device).decode(container)
+    io.write(volume, output, overwrite=overwrite)
+    return volume
+
+
+def codec_for(container: Container, model: str = AUTO, device: str = "auto") -> Codec:
+    """The codec of the bundle that a file names."""
+    return Codec.load(container.head.bundle.name if model == AUTO else model, device=device)
+
+
+def verify(
+    source: PathLike,
+    *,
+    against: PathLike | None = None,
+    model: str = AUTO,
+    device: str = "auto",
+) -> VerifyReport:
+    """Decode a .dstd file and check it, and measure it against its original if given.
+
+    Raises:
+        ContainerError: the file is damaged.
+        InputError: the original has another shape.
+    """
+    container = parse(read_file(source), str(source))
+    codec = codec_for(container, model, device)
+    volume = codec.decode(container)
+    reference = container.head.bundle
+    figures = None
+    if against is not None:
+        original = io.read(against)
+        if original.shape != volume.shape:
+            raise InputError(
+                f"{against} has shape {original.shape}, the scan in {source} {volume.shape}: "
+                "they are not the same scan"
+            )
+        figures = measure(original.voxels, volume.voxels)
+    return VerifyReport(
+        str(source),
+        f"{reference.name} {reference.version}",
+        True,
+        None if against is None else str(against),
+        *(
+            (None,) * 4
+            if figures is None
+            else (figures.mae, figures.max_error, figures.psnr, figures.ssim)
+        ),
+    )

@@ -1,0 +1,67 @@
+"""The search for a size, on sizes that behave as those of files do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepstd.errors import RateError
+from deepstd.rate import LOWEST_FILL, Point, Target, search
+
+
+def model_size(code: int, zone: float, scale: float, slope: float, fixed: int) -> int:
+    return fixed + int(scale * 2 ** (slope * code / 1024) * (1.1 - zone))
+
+
+def find(allowed: int, scale: float, slope: float, fixed: int, calls: list[int]) -> Point:
+    def size(code: int, zone: float) -> int:
+        calls.append(code)
+        return model_size(code, zone, scale, slope, fixed)
+
+    return search(
+        size,
+        allowed,
+        start=2048,
+        dead_zone=0.1,
+        lowest=-4096,
+        highest=16384,
+        octave=1024,
+        describe=str,
+    )
+
+
+@given(st.floats(2e3, 1e7), st.floats(1, 1e4), st.floats(0.4, 1.2), st.integers(60, 400))
+def test_the_window_is_met_in_few_encodings(
+    allowed: float, scale: float, slope: float, fixed: int
+) -> None:
+    calls: list[int] = []
+    target = int(allowed)
+    finest = model_size(16384, 0.1, scale, slope, fixed)
+    coarsest = model_size(-4096, 0.1, scale, slope, fixed)
+    if coarsest > target:
+        with pytest.raises(RateError, match=str(coarsest)):
+            find(target, scale, slope, fixed, calls)
+        return
+    found = find(target, scale, slope, fixed, calls)
+    assert found.nbytes <= target
+    assert found.nbytes >= LOWEST_FILL * target or found.nbytes == finest
+    assert len(calls) <= 40
+
+
+def test_a_scan_that_needs_less_is_not_padded() -> None:
+    assert find(10**9, 10.0, 0.5, 100, []).step_code == 16384
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"ratio": 2.0, "bpv": 1.0}, {"ratio": -1.0}, {"bpv": float("nan")}]
+)
+def test_a_target_is_one_positive_number(values: dict[str, float]) -> None:
+    with pytest.raises(RateError):
+        Target(**values)  # type: ignore[arg-type]
+
+
+def test_targets_are_bytes_of_the_whole_file() -> None:
+    assert Target(ratio=64).bytes_for(1000, 2000) == 31
+    assert Target(bpv=0.25).bytes_for(1000, 2000) == 31
+    assert Target(max_bytes=77).bytes_for(1000, 2000) == 77

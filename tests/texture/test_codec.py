@@ -1,0 +1,161 @@
+"""Texture coding: decoder equals encoder, whatever computes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deepstd.errors import BundleError, ContainerError
+from deepstd.texture.codec import DecodedTexture, TextureEncoder, decode_texture
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.scaling import Scaling, template_units
+
+
+def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:
+    torch.manual_seed(seed)
+    config = TextureConfig(ndim, (12, 16), template, 8, 1)
+    untrained = TextureNetwork(config)
+    return TextureNetwork.from_tensors(config, untrained.to_tensors())
+
+
+def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=shape)
+    for axis in range(len(shape)):
+        x = np.cumsum(x, axis) / np.sqrt(shape[axis])
+    return x * 100 + 300
+
+
+def values(texture: DecodedTexture) -> np.ndarray:
+    return texture.steps * texture.step + texture.offset
+
+
+SHAPES = [(1, 1), (2, 1, 1), (35, 51), (20, 17, 13), (33, 5, 40), (150, 20, 9)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 4.0)])
+def test_decoder_gets_the_encoders_values(
+    shape: tuple[int, ...], spacing: tuple[float, ...] | None
+) -> None:
+    spacing = None if spacing is None else spacing[: len(shape)]
+    net, x = network(len(shape)), smooth(shape)
+    encoder = TextureEncoder(net, x, spacing)
+    encoded = encoder.encode(4096, 0.1)
+    decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, name="x")
+    assert decoded.latents == encoded.latents
+    assert np.square(values(decoded) - x).mean() == pytest.approx(
+        encoder.squared_error(encoded, 4096), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
+    shape = (70, 66) if ndim == 2 else (24, 30, 22)
+    net, x = network(ndim), smooth(shape)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        encoded = TextureEncoder(net, x, None).encode(5000, 0.1)
+        found = set()
+        for threads, dtype in ((1, torch.float32), (2, torch.float64), (1, torch.float64)):
+            torch.set_num_threads(threads)
+            decoded = decode_texture(
+                net, encoded.payload, encoded.tiles, shape, name="x", network_dtype=dtype
+            )
+            found.add(decoded.latents)
+        assert found == {encoded.latents}
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_tiles_decode_without_each_other() -> None:
+    shape = (150, 140, 12)
+    net, x = network(3), smooth(shape)
+    encoded = TextureEncoder(net, x, None).encode(3000, 0.1)
+    assert len(encoded.tiles) == 4
+    whole = values(decode_texture(net, encoded.payload, encoded.tiles, shape, name="x"))
+    # Exchange one tile's bytes for noise: far from it nothing changes.
+    tiles = list(encoded.tiles)
+    tiles[-1] = bytes(range(256)) * 20
+    part = values(decode_texture(net, encoded.payload, tiles, shape, name="x"))
+    assert np.array_equal(whole[:90, :90], part[:90, :90])
+    assert not np.array_equal(whole[140:, 135:], part[140:, 135:])
+
+
+def test_a_finer_step_costs_more_and_errs_less() -> None:
+    net, x = network(3), smooth((32, 32, 32))
+    encoder = TextureEncoder(net, x, None)
+    points = []
+    for code in (1000, 3000, 6000):
+        encoded = encoder.encode(code, 0.1)
+        points.append((encoded.nbytes, encoder.squared_error(encoded, code)))
+    assert points[0][0] < points[1][0] < points[2][0]
+    assert points[0][1] > points[1][1] > points[2][1]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_coding_does_not_depend_on_the_unit(scale: float) -> None:
+    net, x = network(2), smooth((40, 40))
+    sizes = {
+        s: len(TextureEncoder(net, x * s, None).encode(4000, 0.1).payload) for s in (1.0, scale)
+    }
+    assert abs(sizes[scale] - sizes[1.0]) < 0.1 * sizes[1.0] + 8
+
+
+def test_template_conditioning_round_trip() -> None:
+    shape = (21, 30, 17)
+    net, x = network(3, template=True), smooth(shape)
+    low, high = x.min(), x.max()
+    template = torch.from_numpy(np.rint((x - low) / (high - low) * 1000)).int()[None, None]
+    places = torch.zeros((1, 3, *shape), dtype=torch.int16)
+    encoder = TextureEncoder(net, x, None, template, places)
+    encoded = encoder.encode(3000, 0.1)
+    decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, template, places, name="x")
+    assert decoded.latents == encoded.latents
+    other = decode_texture(
+        net, encoded.payload, encoded.tiles, shape, template // 2, places, name="x"
+    )
+    assert other.latents != encoded.latents
+
+
+def test_damaged_payloads_never_escape_as_other_errors() -> None:
+    shape = (20, 21)
+    net, x = network(2), smooth(shape)
+    encoded = TextureEncoder(net, x, None).encode(4000, 0.1)
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(encoded.payload)
+        data[random.integers(len(data))] ^= 1 << random.integers(8)
+        try:
+            decoded = decode_texture(net, bytes(data), (), shape, name="x")
+        except ContainerError:
+            continue
+        assert decoded.steps.shape == shape
+
+
+def test_unit_of_the_template_is_exact_and_monotonic() -> None:
+    template = torch.arange(1024)[None, None]
+    for code in (-4096, -1, 0, 1, 777, 16384):
+        units = template_units(template, code)
+        assert torch.equal(units, torch.round(units))
+        exact = template.double() * 64 * 2.0 ** (code / 1024) / 1024
+        assert (units - exact).abs().max() <= 1 + exact.max() * 1e-5
+        assert (units[..., 1:] >= units[..., :-1]).all()
+
+
+def test_scaling_of_constant_and_tiny_scans_is_finite() -> None:
+    for x in (np.zeros((4, 4)), np.full((1, 1), -7.5), np.array([[0.0, 1e-30]])):
+        scaling = Scaling.fit(x)
+        assert np.isfinite([scaling.range, scaling.offset]).all()
+        assert scaling.range > 0
+
+
+def test_overflowing_weights_are_refused() -> None:
+    net = network(2)
+    stored = net.to_tensors()
+    name = next(n for n in stored if n.endswith("second.weight"))
+    stored[name] = np.full_like(stored[name], 32767)
+    with pytest.raises(BundleError, match="too large"):
+        TextureNetwork.from_tensors(net.config, stored)
