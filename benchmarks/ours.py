@@ -71,8 +71,9 @@ def _codec(bundle: str) -> deepstd.Codec:
 
 def _compress(bundle: str, path: Path, shape: str, target: Target) -> tuple[bytes, float]:
     codec, volume = _codec(bundle), io.read(path)
+    request: dict[str, Any] = {target.kind: target.value}
     start = time.perf_counter()
-    data = codec.compress(volume, **{target.kind: target.value}, shape=shape)
+    data = codec.compress(volume, **request, shape=shape)
     return data, time.perf_counter() - start
 
 

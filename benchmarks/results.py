@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from studies import Study
@@ -100,8 +100,10 @@ def load(path: Path) -> list[Row]:
     """Rows of a file that `save` wrote; none where there is no file."""
     if not path.is_file():
         return []
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Row(**{k: math.inf if v == _INFINITY else v for k, v in row.items()}) for row in rows]
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    for row in rows:
+        row.update({name: math.inf for name, value in row.items() if value == _INFINITY})
+    return [Row(**row) for row in rows]
 
 
 def _to_json(row: Row) -> dict[str, object]:

@@ -23,7 +23,7 @@ def find(allowed: int, scale: float, slope: float, fixed: int, calls: list[int])
         size,
         allowed,
         start=2048,
-        dead_zone=0.1,
+        rate_weight=0.1,
         lowest=-4096,
         highest=16384,
         octave=1024,

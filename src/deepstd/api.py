@@ -5,6 +5,7 @@ scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .ds
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,13 +18,16 @@ from deepstd import io
 from deepstd.codec import Codec
 from deepstd.container import Container, parse
 from deepstd.encoding import Compressed
-from deepstd.errors import BundleNotFoundError, InputError
-from deepstd.inspection import read_file
+from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
+from deepstd.inspection import quality_of, read_file
 from deepstd.quality import measure
 from deepstd.rate import Target
 from deepstd.volume import Volume
 
 AUTO = "auto"
+# A float decoder may round a value differently on another machine.
+_STATED_WITHIN = 0.02
+_STATED_WITHIN_INTEGER = 1e-3
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str], None]
 
@@ -73,16 +77,23 @@ class CompressReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found: the file decodes; figures against an original if one was given."""
+    """What `verify` found of a file that decodes as it was encoded.
+
+    Attributes:
+        source: the file.
+        bundle: name and version of its bundle.
+        stated: the figures "mae", "max_error", "psnr" and "ssim" in the file, or None.
+        against: the original, if one was given.
+        measured: the same figures against it.
+        as_stated: whether the measured error is the stated one; None where one of them is missing.
+    """
 
     source: str
     bundle: str
-    latents_match: bool
+    stated: dict[str, float] | None
     against: str | None
-    mae: float | None
-    max_error: float | None
-    psnr: float | None
-    ssim: float | None
+    measured: dict[str, float] | None
+    as_stated: bool | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -117,6 +128,7 @@ def compress(
     """
     began = time.monotonic()
     target = Target(ratio, bpv, max_bytes)
+    _check_apart(source, output)
     with io.atomic_path(output, overwrite=overwrite) as temporary:
         volume = io.read(source)
         name, best, tried = best_encoding(volume, target, model, device, progress)
@@ -150,31 +162,49 @@ def best_encoding(
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
     """
-    if model != AUTO:
-        codecs = [Codec.load(model, device=device)]
-    else:
-        codecs = [Codec.load(str(folder), device=device) for folder in bundles.available()]
-        if not codecs:
-            raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
-        codecs = [codec for codec in codecs if codec.suits(volume)]
-        if not codecs:
-            raise InputError(
-                f"no installed bundle compresses a scan of shape {volume.shape}; "
-                "`deepstd model list` shows what there is"
-            )
+    codecs = (
+        [Codec.load(model, device=device)] if model != AUTO else _fitting(volume, device, progress)
+    )
     best: tuple[str, Compressed] | None = None
     tried: dict[str, float] = {}
+    failed: list[str] = []
     for codec in codecs:
         manifest = codec.bundle.manifest
         name = f"{manifest.name} {manifest.version}"
         progress(f"compressing with {name}")
-        result = codec.encode(volume, target, progress=progress)
+        try:
+            result = codec.encode(volume, target, progress=progress)
+        except RateError as error:
+            if len(codecs) == 1:
+                raise
+            failed.append(f"{name}: {error}")
+            continue
         tried[name] = result.mean_squared_error
         if best is None or result.mean_squared_error < best[1].mean_squared_error:
             best = (name, result)
     if best is None:
-        raise BundleNotFoundError("no bundle was tried")
+        raise RateError("no bundle reaches the requested size. " + " ".join(failed))
     return best[0], best[1], tried
+
+
+def _fitting(volume: Volume, device: str, progress: Progress) -> list[Codec]:
+    """Codecs of all installed bundles that suit a scan; a damaged bundle is passed over."""
+    folders = bundles.available()
+    if not folders:
+        raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
+    codecs = []
+    for folder in folders:
+        try:
+            codecs.append(Codec.load(str(folder), device=device))
+        except BundleError as error:
+            progress(f"passing over a bundle: {error}")
+    codecs = [codec for codec in codecs if codec.suits(volume)]
+    if not codecs:
+        raise InputError(
+            f"no installed bundle compresses a scan of shape {volume.shape}; "
+            "`deepstd model list` shows what there is"
+        )
+    return codecs
 
 
 def decompress(
@@ -197,6 +227,7 @@ def decompress(
     Raises:
         ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
     """
+    _check_apart(source, output)
     container = parse(read_file(source), str(source))
     volume = codec_for(container, model, device).decode(container)
     io.write(volume, output, overwrite=overwrite)
@@ -222,10 +253,9 @@ def verify(
         InputError: the original has another shape.
     """
     container = parse(read_file(source), str(source))
-    codec = codec_for(container, model, device)
-    volume = codec.decode(container)
+    volume = codec_for(container, model, device).decode(container)
     reference = container.head.bundle
-    figures = None
+    stated, measured, as_stated = quality_of(container), None, None
     if against is not None:
         original = io.read(against)
         if original.shape != volume.shape:
@@ -233,15 +263,26 @@ def verify(
                 f"{against} has shape {original.shape}, the scan in {source} {volume.shape}: "
                 "they are not the same scan"
             )
-        figures = measure(original.voxels, volume.voxels)
+        measured = asdict(measure(original.voxels, volume.voxels))
+        if stated is not None:
+            margin = _STATED_WITHIN_INTEGER if volume.voxels.dtype.kind in "iu" else 0.0
+            as_stated = _close(measured["mae"], stated["mae"], margin)
     return VerifyReport(
         str(source),
         f"{reference.name} {reference.version}",
-        True,
+        stated,
         None if against is None else str(against),
-        *(
-            (None,) * 4
-            if figures is None
-            else (figures.mae, figures.max_error, figures.psnr, figures.ssim)
-        ),
+        measured,
+        as_stated,
     )
+
+
+def _close(measured: float, stated: float, margin: float) -> bool:
+    if math.isnan(measured) or math.isnan(stated):
+        return math.isnan(measured) and math.isnan(stated)
+    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=margin)
+
+
+def _check_apart(source: PathLike, output: PathLike) -> None:
+    if os.path.realpath(source) == os.path.realpath(output):
+        raise InputError(f"{output}: is the input. Choose another output")

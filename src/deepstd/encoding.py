@@ -140,27 +140,27 @@ class Encoding:
             shapes.append(shape)
         kept: dict[tuple[int, float], list[EncodedTexture]] = {}
 
-        def size(step_code: int, dead_zone: float) -> int:
-            encoded = [e.encode(step_code, dead_zone) for e in encoders]
+        def size(step_code: int, rate_weight: float) -> int:
+            encoded = [e.encode(step_code, rate_weight) for e in encoders]
             nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
             self._progress(f"{nbytes} of {self._allowed} bytes")
             if nbytes <= self._allowed:
                 kept.clear()
-                kept[step_code, dead_zone] = encoded
+                kept[step_code, rate_weight] = encoded
             return nbytes
 
         point = search(
             size,
             self._allowed,
             start=self._guess(encoders),
-            dead_zone=codec.bundle.manifest.dead_zone,
+            rate_weight=codec.bundle.manifest.rate_weight,
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
         )
         self._start = point.step_code
-        key = (point.step_code, point.dead_zone)
+        key = (point.step_code, point.rate_weight)
         encoded = kept.get(key) or [e.encode(*key) for e in encoders]
         errors = [
             e.squared_error(t, point.step_code) for e, t in zip(encoders, encoded, strict=True)
@@ -220,7 +220,7 @@ class Encoding:
             lambda code, zone: part.encode(code, zone).nbytes,
             max(64, int(self._allowed * share)),
             start=self._start,
-            dead_zone=self._codec.bundle.manifest.dead_zone,
+            rate_weight=self._codec.bundle.manifest.rate_weight,
             lowest=STEP_CODE_MIN,
             highest=STEP_CODE_MAX,
             octave=STEPS_PER_OCTAVE,

@@ -177,7 +177,7 @@ def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:
 
 
 def _relative(scan: _Matrix, template: _Matrix) -> _Matrix:
-    """Template voxels per scan voxel: the left inverse of the template's directions, times scan's."""
+    """Template voxels per scan voxel: the template's left inverse times the scan's directions."""
     gram = _gram(template, template)
     inverse, determinant = _adjugate(gram), _determinant(gram)
     mixed = _gram(template, scan)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from deepstd.container import parse
+from deepstd.container import Container, parse
 from deepstd.errors import InputError
 
 
@@ -22,6 +22,19 @@ def read_file(source: str | os.PathLike[str]) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def quality_of(container: Container) -> dict[str, float] | None:
+    """The figures "mae", "max_error", "psnr" and "ssim" that a file states, or None."""
+    quality = container.head.quality
+    if quality is None:
+        return None
+    return {
+        "mae": quality.mae,
+        "max_error": quality.max_error,
+        "psnr": quality.psnr,
+        "ssim": quality.ssim,
+    }
+
+
 def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Shape, type, sizes, bundle, quality and sections of a file.
 
@@ -30,7 +43,6 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
     """
     container = parse(read_file(source), str(source))
     head = container.head
-    quality = head.quality
     return {
         "file": str(source),
         "file_bytes": container.nbytes,
@@ -47,14 +59,7 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
             "version": head.bundle.version,
             "digest": head.bundle.digest.hex(),
         },
-        "quality": None
-        if quality is None
-        else {
-            "mae": quality.mae,
-            "max_error": quality.max_error,
-            "psnr": quality.psnr,
-            "ssim": quality.ssim,
-        },
+        "quality": quality_of(container),
         "latents_digest": container.latents_digest.hex(),
         "sections": [
             {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in container.sections

@@ -1,10 +1,10 @@
 """Rate: a requested size, and the search for the file that has it.
 
-    Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, dead zone
+    Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, rate weight
 
 The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
-logarithm gets close in a few encodings. The last bytes are met by the dead zone of the quantiser,
-which moves single symbols and needs no place in the file. Sizes are those of finished files, never
+logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
+quantiser, which moves single symbols and needs no place in the file. Sizes are those of finished files, never
 estimates.
 """
 
@@ -18,7 +18,7 @@ from deepstd.errors import RateError
 
 LOWEST_FILL = 0.997
 _MOST_ENCODINGS = 40
-_DEAD_ZONE_REACH = 0.08
+_WEIGHT_REACH = 0.07
 _FIRST_SLOPE = 0.75
 
 
@@ -57,7 +57,7 @@ class Point:
     """One encoding: its quantiser and the size of the file it gives."""
 
     step_code: int
-    dead_zone: float
+    rate_weight: float
     nbytes: int
 
 
@@ -66,7 +66,7 @@ def search(
     allowed: int,
     *,
     start: int,
-    dead_zone: float,
+    rate_weight: float,
     lowest: int,
     highest: int,
     octave: int,
@@ -75,10 +75,10 @@ def search(
     """Find the quantiser whose file fills 0.997 to 1.000 of the allowed bytes.
 
     Args:
-        size: bytes of the whole file for a step code (larger: finer) and a dead zone.
+        size: bytes of the whole file for a step code (larger: finer) and a rate weight.
         allowed: bytes.
         start: first step code to try.
-        dead_zone: usual dead zone.
+        rate_weight: usual rate weight.
         lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
         octave: step codes that halve the step.
         describe: says in words what a number of bytes means as a request.
@@ -92,10 +92,10 @@ def search(
     """
     tried: dict[tuple[int, float], int] = {}
 
-    def at(code: int, zone: float) -> int:
-        if (code, zone) not in tried:
-            tried[code, zone] = size(code, zone)
-        return tried[code, zone]
+    def at(code: int, weight: float) -> int:
+        if (code, weight) not in tried:
+            tried[code, weight] = size(code, weight)
+        return tried[code, weight]
 
     def good(nbytes: int) -> bool:
         return LOWEST_FILL * allowed <= nbytes <= allowed
@@ -104,15 +104,15 @@ def search(
     high: Point | None = None
     code = min(max(start, lowest), highest)
     while len(tried) < _MOST_ENCODINGS:
-        nbytes = at(code, dead_zone)
+        nbytes = at(code, rate_weight)
         if good(nbytes):
-            return Point(code, dead_zone, nbytes)
+            return Point(code, rate_weight, nbytes)
         if nbytes <= allowed:
-            low = Point(code, dead_zone, nbytes)
+            low = Point(code, rate_weight, nbytes)
             if code >= highest:
                 return low
         else:
-            high = Point(code, dead_zone, nbytes)
+            high = Point(code, rate_weight, nbytes)
             if code <= lowest:
                 raise RateError(
                     f"cannot make the file that small: {allowed} bytes were asked for and "
@@ -121,7 +121,7 @@ def search(
         if low is not None and high is not None and high.step_code - low.step_code <= 1:
             break
         code = _next_code(low, high, allowed, lowest, highest, octave)
-    return _adjust(at, good, low, high, dead_zone, allowed)
+    return _adjust(at, good, low, high, rate_weight, allowed)
 
 
 def _next_code(
@@ -148,24 +148,24 @@ def _adjust(
     good: Callable[[int], bool],
     low: Point | None,
     high: Point | None,
-    dead_zone: float,
+    rate_weight: float,
     allowed: int,
 ) -> Point:
-    """Meet the last bytes with the dead zone, between two neighbouring steps."""
+    """Meet the last bytes with the rate weight, between two neighbouring steps."""
     candidates = [p for p in (low,) if p is not None]
     for point, direction in ((high, 1.0), (low, -1.0)):
         if point is None:
             continue
-        near, far = 0.0, direction * _DEAD_ZONE_REACH
+        near, far = 0.0, direction * _WEIGHT_REACH
         for _ in range(12):
             middle = (near + far) / 2
-            zone = min(max(dead_zone + middle, 0.0), 0.45)
-            nbytes = at(point.step_code, zone)
+            weight = min(max(rate_weight + middle, 0.0), 0.45)
+            nbytes = at(point.step_code, weight)
             if nbytes <= allowed:
-                candidates.append(Point(point.step_code, zone, nbytes))
+                candidates.append(Point(point.step_code, weight, nbytes))
             if good(nbytes):
                 return candidates[-1]
-            # A wider dead zone gives a smaller file.
+            # A larger weight gives a smaller file.
             if (nbytes > allowed) == (direction > 0):
                 near = middle
             else:

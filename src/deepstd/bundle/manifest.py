@@ -20,7 +20,7 @@ class Manifest(BaseModel):
         name, version: together with the hash, the bundle's identity.
         modality, body_part, description, licence: for people.
         networks: sizes of the texture network for each number of axes, "2" or "3".
-        dead_zone: of the quantiser the networks were trained with.
+        rate_weight: squared steps that a bit is worth, in the quantiser the networks were trained with.
         shape: what the shape model has besides arrays; None without a template.
         files: SHA-256 of every other file of the bundle.
     """
@@ -35,6 +35,6 @@ class Manifest(BaseModel):
     description: str
     licence: str
     networks: dict[Literal["2", "3"], dict[str, Any]]
-    dead_zone: Annotated[float, Field(ge=0.0, lt=0.5)]
+    rate_weight: Annotated[float, Field(ge=0.0, lt=0.5)]
     shape: dict[str, Any] | None = None
     files: dict[FileName, Digest]

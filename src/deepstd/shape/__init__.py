@@ -1,7 +1,7 @@
 """Shape: how a scan's anatomy lies on its bundle's template.
 
     scan, affine ─ register ─▶ FieldCode ─ codec ─▶ bytes ─ codec ─▶ FieldCode
-    FieldCode, base map ─ template_coordinates ─▶ coordinates ─ warp_template ─▶ prediction of the scan
+    FieldCode, base map ─ template_coordinates ─▶ coordinates ─ warp_template ─▶ prediction
 
 Registration works in floats and only chooses integers; everything after the FieldCode is exact.
 `codec` is imported by its name, because it needs the range coder and training does not.

@@ -1,6 +1,6 @@
 """A scan's field to bytes and back.
 
-    FieldCode ─ Ω index, one symbol per mode with the bundle's scale ─ range coder ─▶ bytes
+FieldCode ─ Ω index, one symbol per mode with the bundle's scale ─ range coder ─▶ bytes
 """
 
 from __future__ import annotations

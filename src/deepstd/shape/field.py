@@ -61,8 +61,10 @@ def template_coordinates(
             f"the base map leads to a template of shape {base_map.template_shape}: expected "
             f"{model.template.shape}"
         )
-    bounds = [s.indices(n)[:2] for s, n in zip(
-        window or [slice(None)] * base_map.ndim, base_map.shape, strict=True)]
+    bounds = [
+        s.indices(n)[:2]
+        for s, n in zip(window or [slice(None)] * base_map.ndim, base_map.shape, strict=True)
+    ]
     size = [stop - start for start, stop in bounds]
     result = torch.empty((base_map.ndim, *size), dtype=torch.int32, device=device)
     lattice = None if code is None else _Lattice(model, base_map, code, device)
@@ -89,7 +91,7 @@ def warp_template(model: ShapeModel, coordinates: Tensor) -> Tensor:
         int32 (*shape), 0 to 1023.
     """
     template = torch.from_numpy(np.pad(model.template.astype(np.int32), (0, 1), mode="edge"))
-    template = template.to(coordinates.device)
+    template = template.contiguous().to(coordinates.device)
     flat = coordinates.reshape(model.ndim, -1)
     result = torch.empty_like(flat[0])
     for start in range(0, flat.shape[1], _GATHER_VOXELS):

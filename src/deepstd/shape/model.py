@@ -137,7 +137,7 @@ class ShapeModel:
     def head(self, code: FieldCode) -> np.ndarray:
         """(W+1, ndim) int64 head of a scan's backward field, in 2**-20."""
         if not 0 <= code.omega_index < len(self.omegas):
-            raise DamagedError(f"the field asks for Ω number {code.omega_index}, which is not there")
+            raise DamagedError(f"the field asks for Ω number {code.omega_index}: there is none")
         start = self.heads[code.omega_index, BACKWARD].astype(np.int64)
         modes = self.modes[code.omega_index].astype(np.int64)
         if code.symbols.shape != modes.shape[:1]:
@@ -168,7 +168,7 @@ class ShapeModel:
             raise BundleError(f"the shape model is incomplete: {missing or sorted(meta)}")
         affine = meta["affine"]
         return ShapeModel(
-            **{name: np.asarray(tensors[name]) for name in _TENSORS},
+            **{name: np.ascontiguousarray(tensors[name]) for name in _TENSORS},
             affine=None if affine is None else np.array(affine, dtype=np.float64),
             omegas=tuple(int(o) for o in meta["omegas"]),
             threshold=float(meta["threshold"]),

@@ -83,8 +83,8 @@ class Frame:
 
     def nodes(self) -> Tensor:
         """(N, ndim) field coordinates of the canvas voxels."""
-        axes = torch.meshgrid(*[torch.arange(n, device=self.reach.device) for n in self.canvas_shape], indexing="ij")
-        t = torch.stack([a.reshape(-1) for a in axes], -1) * self.factor + (self.factor - 1) / 2
+        axes = [torch.arange(n, device=self.reach.device) for n in self.canvas_shape]
+        t = torch.cartesian_prod(*axes) * self.factor + (self.factor - 1) / 2
         return (t - self.centre) / self.reach
 
 
@@ -116,7 +116,8 @@ def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> T
     both = torch.stack([torch.where(mask, values, torch.zeros_like(values)), mask.float()])[None]
     matrix, offset = placement.as_float()
     lengths = np.linalg.norm(matrix, axis=0)
-    box = [max(1, min(n, round(frame.factor / v))) for v, n in zip(lengths, volume.shape, strict=True)]
+    wanted = np.rint(frame.factor / lengths).astype(int).tolist()
+    box = [max(1, min(n, w)) for w, n in zip(wanted, volume.shape, strict=True)]
     if max(box) > 1:
         pool = F.avg_pool2d if volume.ndim == 2 else F.avg_pool3d
         both = pool(both, box, ceil_mode=True, count_include_pad=False)
@@ -230,9 +231,8 @@ class HeadFit:
         """(B,) registration loss at fresh random canvas voxels."""
         chosen = torch.randint(len(self.nodes), (points,), generator=self.generator)
         chosen = chosen.to(self.nodes.device)
-        return pair_loss(
-            self.trunk, self.omega, heads, self.canvases, self.template, self.frame, chosen, self.nodes
-        )
+        images = self.canvases, self.template
+        return pair_loss(self.trunk, self.omega, heads, *images, self.frame, chosen, self.nodes)
 
     def symbols(self) -> Tensor:
         """(B, K) whole symbols nearest to the fit."""
@@ -255,7 +255,9 @@ def template_canvas(model: ShapeModel, frame: Frame) -> Tensor:
     return pool(image, frame.factor, ceil_mode=True, count_include_pad=False)
 
 
-def canvas_of(volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel, frame: Frame) -> Tensor:
+def canvas_of(
+    volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel, frame: Frame
+) -> Tensor:
     """(1, 2, *canvas): values and mask of a scan on the model's canvas."""
     placement = base_map(volume.shape, affine, model.template.shape, model.affine)
     return align(volume, placement, frame, frame.nodes()).reshape(1, 2, *frame.canvas_shape)

@@ -1,6 +1,6 @@
 """How alike two scans are at sampled points.
 
-    values a, b, weights ─▶ weighted normalised cross-correlation per scan (paper, Eq. 6)
+values a, b, weights ─▶ weighted normalised cross-correlation per scan (paper, Eq. 6)
 """
 
 from __future__ import annotations

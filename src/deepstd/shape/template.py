@@ -44,14 +44,13 @@ from deepstd.shape.register import (
 )
 from deepstd.shape.siren import BACKWARD, FORWARD, Trunk, displacements, initial_trunk
 
-WIDTH = 48
-OMEGAS = (12, 10, 8, 6)
+WIDTH = 64
+OMEGAS = (10, 8, 6)
 _MAX_TEMPLATE_VOXELS = 1 << 20
 _CHUNK = 32
 _EPOCHS = 240
 _REFRESH_EPOCHS = 20
-_TRUNK_RATE = 2e-3
-_HEAD_RATE = 5e-3
+_RATES = (2e-3, 5e-3)
 _CALIBRATION_SCANS = 64
 _CORRECTION_VOXELS = 1 << 16
 _CORRECTION_CAUTION = 5.0
@@ -91,12 +90,16 @@ def build_shape_model(
     shape, affine = template_grid([v.shape for v in volumes], affines)
     reach = _reach(shape, affine)
     frame = canvas_frame(shape, reach).to(device)
-    placements = [base_map(v.shape, a, shape, affine) for v, a in zip(volumes, affines, strict=True)]
+    placements = [
+        base_map(v.shape, a, shape, affine) for v, a in zip(volumes, affines, strict=True)
+    ]
     nodes = frame.nodes()
-    raw = torch.stack([
-        align(v, p, frame, nodes).reshape(2, *frame.canvas_shape)
-        for v, p in zip(volumes, placements, strict=True)
-    ]).to(device)
+    raw = torch.stack(
+        [
+            align(v, p, frame, nodes).reshape(2, *frame.canvas_shape)
+            for v, p in zip(volumes, placements, strict=True)
+        ]
+    ).to(device)
     report("aligned by their headers", 0.05)
     population = _Population(normalised(raw), frame, seed)
     population.fit(began + 0.6 * max_seconds, report)
@@ -123,8 +126,10 @@ def template_grid(
         directions = np.asarray(affines[widest], dtype=np.float64)[:3, :ndim]
         inverse = np.linalg.pinv(directions)
         extent = np.max(
-            [np.abs(inverse @ np.asarray(a)[:3, :ndim]) @ np.array(s)
-             for a, s in zip(affines, shapes, strict=True)],
+            [
+                np.abs(inverse @ np.asarray(a)[:3, :ndim]) @ np.array(s)
+                for a, s in zip(affines, shapes, strict=True)
+            ],
             axis=0,
         )
     coarser = max(1.0, (float(np.prod(extent)) / _MAX_TEMPLATE_VOXELS) ** (1 / ndim))
@@ -155,9 +160,7 @@ class _Population:
         ndim = len(frame.template_shape)
         limit = torch.tensor(frame.template_shape).to(device) / 2 / frame.reach
         start = initial_trunk(ndim, WIDTH, float(OMEGAS[0]), limit.cpu(), self.generator)
-        self.trunk = Trunk(
-            *[p.to(device).requires_grad_() for p in start.parameters], limit=limit
-        )
+        self.trunk = Trunk(*[p.to(device).requires_grad_() for p in start.parameters], limit=limit)
         self.chunks = list(torch.arange(len(canvases)).split(_CHUNK))
         self.heads = [
             torch.zeros(2, len(c), WIDTH + 1, ndim, device=device, requires_grad=True)
@@ -165,8 +168,8 @@ class _Population:
         ]
         self.optimiser = torch.optim.Adam(
             [
-                {"params": self.trunk.parameters, "lr": _TRUNK_RATE},
-                {"params": self.heads, "lr": _HEAD_RATE},
+                {"params": self.trunk.parameters, "lr": _RATES[0]},
+                {"params": self.heads, "lr": _RATES[1]},
             ],
             betas=(0.9, 0.99),
         )
@@ -176,8 +179,8 @@ class _Population:
         """Alternate gradient steps and averages, for as many epochs as there is time for."""
         began, epochs, epoch = time.monotonic(), _EPOCHS, 0
         while epoch < epochs:
-            for group, rate in zip(self.optimiser.param_groups, (_TRUNK_RATE, _HEAD_RATE), strict=True):
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs)) + 0.02 * rate
+            for group, rate in zip(self.optimiser.param_groups, _RATES, strict=True):
+                group["lr"] = rate * (0.52 + 0.5 * math.cos(math.pi * epoch / epochs))
             losses = [self._step(i) for i in range(len(self.chunks))]
             epoch += 1
             if epoch % _REFRESH_EPOCHS == 0:
@@ -198,8 +201,14 @@ class _Population:
             math.prod(self.frame.canvas_shape), (POINTS,), generator=self.generator
         ).to(self.canvases.device)
         loss = pair_loss(
-            self.trunk, float(OMEGAS[0]), self.heads[index], self.canvases[self.chunks[index]],
-            self.average, self.frame, chosen, self.frame.nodes(),
+            self.trunk,
+            float(OMEGAS[0]),
+            self.heads[index],
+            self.canvases[self.chunks[index]],
+            self.average,
+            self.frame,
+            chosen,
+            self.frame.nodes(),
         ).mean()
         self.optimiser.zero_grad()
         (loss * len(self.chunks[index])).backward()
@@ -293,7 +302,8 @@ def _corrected(
             matched = (scan - scan.mean()) / scan.std().clamp_min(1e-12) * warped.std()
             difference = matched + warped.mean() - warped
             share = ((y.abs() <= population.trunk.limit).all(-1)).to(difference.dtype)
-        excess += torch.autograd.grad((warped * difference * share).sum(), image, retain_graph=True)[0]
+        lacking = (warped * difference * share).sum()
+        excess += torch.autograd.grad(lacking, image, retain_graph=True)[0]
         count += torch.autograd.grad((warped * share).sum(), image)[0]
     step = excess / (count + _CORRECTION_CAUTION)
     return template + step[0, 0].cpu().numpy()

@@ -32,7 +32,7 @@ from deepstd.texture.levels import (
 from deepstd.texture.lifting import Plan, coarseness, decompose, grid_shapes, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.quantizer import quantize
+from deepstd.texture.quantizer import quantize, symbol_costs
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
     STEP_CODE_MIN,
@@ -145,7 +145,7 @@ class TextureEncoder:
         """Whether there is a template."""
         return self._template is not None
 
-    def encode(self, step_code: int, dead_zone: float) -> EncodedTexture:
+    def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
         """Code at one step."""
         head = TextureHead(self.scaling, step_code, self._coarse)
         factor = UNITS_PER_STEP / self.scaling.step(step_code)
@@ -154,7 +154,7 @@ class TextureEncoder:
             self._last_low,
             self._highs,
             factor,
-            dead_zone,
+            rate_weight,
             self.plan,
             self.shape,
         )
@@ -304,13 +304,14 @@ class _EncoderSource(_Streams):
         last_low: torch.Tensor,
         highs: list[torch.Tensor],
         factor: float,
-        dead_zone: float,
+        rate_weight: float,
         plan: Plan,
         shape: tuple[int, ...],
     ) -> None:
         super().__init__(tables, plan, shape)
         self._last_low, self._highs = last_low, highs
-        self._factor, self._dead_zone = factor, dead_zone
+        self._factor, self._rate_weight = factor, rate_weight
+        self._costs = symbol_costs(tables, last_low.device)
         self.first = RangeEncoder()
         self.tiles: list[RangeEncoder] = []
         self._current = self.first
@@ -334,7 +335,7 @@ class _EncoderSource(_Streams):
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
         residual = (self._target.to(mean.dtype) * self._factor - mean) * (1 / UNITS_PER_STEP)
-        symbols = quantize(residual, self._dead_zone)
+        symbols = quantize(residual, prediction.scale, self._costs, self._rate_weight)
         flat = symbols[coded].cpu().numpy().astype(np.int64)
         scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
         self._current.encode(flat, scale, self._tables)

@@ -1,6 +1,6 @@
 """The context model: from what is decoded to the distribution of what comes next.
 
-    features ─ conv ─ conv ─▶ hidden ┬─ mix ─ head ─▶ mean, scale index (, gate)   pass 0
+    features ─ four convs ─▶ hidden ┬─ mix ─ head ─▶ mean, scale index (, gate)   pass 0
                                      ├─ + conv(already decoded positions) ─ … ─▶   pass 1
                                      └─ …
 
@@ -32,7 +32,7 @@ from deepstd.texture.integer import (
 RATE_HATS = 11
 _LOWEST_RATE = -2
 CONDITION_UNIT = 32
-HALO = 2
+HALO = 4
 _CENTRE_INDEX = 20
 _GATE_ONE = 16
 
@@ -130,6 +130,8 @@ class LevelContext(nn.Module):
         self.first_condition = ExactConv(ndim, config.conditions, width, 1, CONDITION_UNIT)
         self.second = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=gain)
         self.second_condition = ExactConv(ndim, config.conditions, width, 1, CONDITION_UNIT)
+        self.third = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=gain)
+        self.fourth = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=0.0)
         later = range(config.passes - 1)
         self.known = nn.ModuleList(
             ExactConv(ndim, bands, width, 3, FEATURE_MAX, gain=gain) for _ in later
@@ -145,7 +147,8 @@ class LevelContext(nn.Module):
     def hidden(self, features: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Hidden activations (B, width, *grid); reaches ``HALO`` positions around each."""
         x = relu(self.first(features) + self.first_condition(condition))
-        return relu(self.second(x) + self.second_condition(condition) + x)
+        x = relu(self.second(x) + self.second_condition(condition) + x)
+        return relu(self.fourth(relu(self.third(x))) + x)
 
     def predict(self, index: int, hidden: torch.Tensor, known: torch.Tensor) -> Prediction:
         """Distribution in pass ``index``, given the features of positions decoded before."""

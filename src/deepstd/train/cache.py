@@ -29,6 +29,7 @@ class CachedScan:
         split: "train" or "validation".
         voxels: stored values, 2-D or 3-D.
         affine: 4x4 voxel-to-world matrix or None.
+        frame: which frame of a 4-D scan.
         source: number of the folder it came from; every folder counts equally in training.
     """
 
@@ -38,6 +39,12 @@ class CachedScan:
     voxels: np.ndarray
     affine: np.ndarray | None
     source: int = 0
+    frame: int = 0
+
+    @property
+    def key(self) -> str:
+        """Names the scan, and its frame, within a cache."""
+        return f"{self.source}/{self.name}#{self.frame}"
 
 
 def write_cache(folder: Path, scans: list[CachedScan]) -> None:

@@ -1,6 +1,6 @@
 """A run's state on disk: one safetensors file whose metadata holds the rest as JSON; no pickle.
 
-TrainingState of each network, ShapeModel ─▶ DIR/checkpoint.safetensors
+TrainingState of each network, ShapeModel, fields ─▶ DIR/checkpoint.safetensors
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from deepstd.errors import InputError
-from deepstd.shape.model import ShapeModel
+from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
@@ -25,7 +25,11 @@ _FILE = "checkpoint.safetensors"
 
 
 def save_checkpoint(
-    folder: Path, config: TrainConfig, shape: ShapeModel | None, states: dict[int, TrainingState]
+    folder: Path,
+    config: TrainConfig,
+    shape: ShapeModel | None,
+    fields: dict[str, FieldCode],
+    states: dict[int, TrainingState],
 ) -> None:
     """Write the state; an interruption leaves the previous checkpoint whole."""
     arrays: dict[str, np.ndarray] = {}
@@ -33,6 +37,8 @@ def save_checkpoint(
     if shape is not None:
         values["shape"] = shape.metadata()
         arrays.update({f"shape.{n}": a for n, a in shape.to_tensors().items()})
+    for name, code in fields.items():
+        arrays[f"field.{name}"] = np.array([code.omega_index, *code.symbols], dtype=np.int32)
     for ndim, state in states.items():
         values["networks"][str(ndim)] = {
             "texture": state.network.config.to_dict(),
@@ -56,7 +62,7 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, config: TrainConfig, device: torch.device | str
-) -> tuple[ShapeModel | None, dict[int, TrainingState]]:
+) -> tuple[ShapeModel | None, dict[str, FieldCode], dict[int, TrainingState]]:
     """Read a state back; InputError when it is not there or belongs to another run."""
     path = folder / _FILE
     try:
@@ -72,6 +78,12 @@ def load_checkpoint(
         prefix = "shape."
         tensors = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         shape = ShapeModel.from_tensors(tensors, values["shape"])
+    prefix = "field."
+    fields = {
+        n.removeprefix(prefix): FieldCode(int(a[0]), a[1:])
+        for n, a in arrays.items()
+        if n.startswith(prefix)
+    }
     states = {}
     for key, entry in values["networks"].items():
         network = TextureNetwork(TextureConfig.from_dict(entry["texture"])).to(device)
@@ -90,7 +102,7 @@ def load_checkpoint(
         state.seconds, state.steps = entry["seconds"], entry["steps"]
         state.history = entry["history"]
         states[int(key)] = state
-    return shape, states
+    return shape, fields, states
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -28,7 +28,7 @@ class TrainConfig:
         filter_width, filter_blocks: size of the post-filter.
         crop_2d, crop_3d: largest crop along an axis, in voxels.
         rates: range of log2(range / step) to train for.
-        dead_zone: of the quantiser.
+        rate_weight: squared steps that a bit is worth in the quantiser.
         learning_rate: at the start of the cosine schedule.
         shape_share: part of the time given to template and shape.
         flips: whether to mirror crops at random; not with a template.
@@ -50,7 +50,7 @@ class TrainConfig:
     crop_2d: int = 256
     crop_3d: int = 64
     rates: tuple[float, float] = (0.5, 7.0)
-    dead_zone: float = 0.1
+    rate_weight: float = 0.08
     learning_rate: float = 5e-3
     shape_share: float = 0.1
     flips: bool = False

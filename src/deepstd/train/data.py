@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from deepstd.shape.conditioning import Conditioning, condition_on
-from deepstd.shape.model import ShapeModel
-from deepstd.shape.register import register
+from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.texture.scaling import Scaling
 from deepstd.train.cache import CachedScan
 
@@ -48,12 +47,11 @@ class Example:
         return replace(self, values=self.values.to(device), conditioning=conditioning)
 
 
-def make_example(scan: CachedScan, model: ShapeModel | None) -> Example:
-    """Register a scan to the template, if there is one, and fit its scaling."""
+def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | None) -> Example:
+    """Warp the template to a scan, if there is one, and fit the scan's scaling."""
     voxels = scan.voxels.astype(np.float32)
     conditioning = None
     if model is not None:
-        code, _ = register(voxels, scan.affine, model)
         conditioning = condition_on(model, code, voxels.shape, scan.affine)
     template = None if conditioning is None else conditioning.template.numpy()
     scaling = Scaling.fit(voxels, template)

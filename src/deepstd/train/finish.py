@@ -33,7 +33,7 @@ def write_bundle(
         "description": config.description,
         "licence": config.licence,
         "networks": {str(n): net.config.to_dict() for n, net in trained.networks.items()},
-        "dead_zone": config.dead_zone,
+        "rate_weight": config.rate_weight,
         "shape": None if shape is None else shape.metadata(),
     }
     written = bundles.save(

@@ -24,6 +24,7 @@ from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import TemplatePyramid, code_levels, template_pyramid
 from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crop
@@ -77,7 +78,7 @@ def run_example(
     network: TextureNetwork,
     example: Example,
     step_code: int,
-    dead_zone: float,
+    rate_weight: float,
     generator: torch.Generator,
     seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> Outcome:
@@ -88,7 +89,13 @@ def run_example(
     units = example.values * (UNITS_PER_STEP / step)
     lows, highs = decompose(units, plan)
     pyramid, template = _pyramid(example, step_code, plan)
-    source = TrainingSource(lows[-1] if lows else units, highs, dead_zone, generator)
+    source = TrainingSource(
+        lows[-1] if lows else units,
+        highs,
+        symbol_costs(network.tables, device),
+        rate_weight,
+        generator,
+    )
     source.seen = seen
     rate = log_rate(step_code)
     low = code_levels(
@@ -162,7 +169,7 @@ def train_until(
         flips = config.flips and not config.template
         crop = random_crop(draw(examples, random), largest, flips, random)
         step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
-        outcome = run_example(network, crop, step_code, config.dead_zone, generator)
+        outcome = run_example(network, crop, step_code, config.rate_weight, generator)
         weight = 1.0 / (outcome.bits.detach() + _RATE_FLOOR)
         loss = weight * (outcome.bits + _DISTORTION_WEIGHT * outcome.distortion)
         loss = loss + torch.log(outcome.restored + 1e-6)
@@ -219,7 +226,7 @@ def validate(
             crop = random_crop(example, largest, False, random)
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
-                outcome = run_example(network, crop, code, config.dead_zone, generator)
+                outcome = run_example(network, crop, code, config.rate_weight, generator)
             bits.append(float(outcome.bits))
             levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(float(outcome.restored)))
         figures[f"bpv_{rate}"] = float(np.mean(bits))
@@ -240,7 +247,7 @@ def freeze_tables(
         crop = random_crop(draw(examples, random), largest, False, random)
         step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
         with torch.no_grad():
-            run_example(network, crop, step_code, config.dead_zone, generator, seen)
+            run_example(network, crop, step_code, config.rate_weight, generator, seen)
     symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
     scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
     network.tables = tables_from_counts(symbol_counts(symbols, scales))

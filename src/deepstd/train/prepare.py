@@ -74,9 +74,9 @@ def prepare(
         except DeepSTDError as error:
             left_out[str(path)] = str(error)
             continue
-        for frame in _frames(volume):
+        for index, frame in enumerate(_frames(volume)):
             if frame.size > 1:
-                scans.append(CachedScan(path.name, who, split, frame, volume.affine, source))
+                scans.append(CachedScan(path.name, who, split, frame, volume.affine, source, index))
     counts = {s: sum(scan.split == s for scan in scans) for s in ("train", "validation")}
     if not counts["train"]:
         raise InputError(f"no scan to train on in {', '.join(map(str, sources))}")

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from deepstd.errors import InputError
-from deepstd.shape.model import ShapeModel
+from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.shape.register import register
 from deepstd.shape.template import build_shape_model
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.train.cache import CachedScan
@@ -28,6 +29,7 @@ from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
 
 _CHECKPOINT_EVERY = 120.0
 _TABLE_CROPS = 200
+_VALIDATION_SCANS = 12
 _LOG = logging.getLogger("deepstd.train")
 Report = Callable[[str, float], None]
 
@@ -79,7 +81,7 @@ def train(
     """
     began = time.monotonic()
     stop_at = began + (session_seconds if session_seconds is not None else total_seconds * 10)
-    shape, states = load_checkpoint(folder, config, device) if resume else (None, {})
+    shape, fields, states = load_checkpoint(folder, config, device) if resume else (None, {}, {})
     torch.manual_seed(config.seed)
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
@@ -95,11 +97,16 @@ def train(
             device=device,
             progress=report,
         )
-        save_checkpoint(folder, config, shape, states)
+        save_checkpoint(folder, config, shape, fields, states)
     examples: dict[int, list[Example]] = {}
     for ndim in config.ndims:
-        examples[ndim] = _examples(_of(scans, ndim, "train"), shape, report, device)
-        validation = _examples(_of(scans, ndim, "validation")[:12], shape, report, device)
+        chosen = _of(scans, ndim, "train")
+        checked = _of(scans, ndim, "validation")[:_VALIDATION_SCANS]
+        if shape is not None:
+            _register(chosen + checked, shape, fields, report)
+            save_checkpoint(folder, config, shape, fields, states)
+        examples[ndim] = [make_example(s, shape, fields.get(s.key)).to(device) for s in chosen]
+        validation = [make_example(s, shape, fields.get(s.key)).to(device) for s in checked]
         if ndim not in states:
             states[ndim] = new_state(
                 TextureNetwork(texture_config(config, ndim)).to(device), config
@@ -116,7 +123,7 @@ def train(
                 stop_at=until,
                 report=report,
             )
-            save_checkpoint(folder, config, shape, states)
+            save_checkpoint(folder, config, shape, fields, states)
     networks = {}
     for ndim, state in states.items():
         report(f"freezing the {ndim}-D tables", 1.0)
@@ -141,12 +148,12 @@ def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:
     return [s for s in scans if s.voxels.ndim == ndim and s.split == split]
 
 
-def _examples(
-    scans: list[CachedScan], shape: ShapeModel | None, report: Report, device: torch.device | str
-) -> list[Example]:
-    examples = []
-    for number, scan in enumerate(scans):
-        examples.append(make_example(scan, shape).to(device))
-        if shape is not None and number % 25 == 0:
-            report(f"registered {number} of {len(scans)} scans", 0.0)
-    return examples
+def _register(
+    scans: list[CachedScan], shape: ShapeModel, fields: dict[str, FieldCode], report: Report
+) -> None:
+    """Fit the fields that a checkpoint does not have yet."""
+    missing = [scan for scan in scans if scan.key not in fields]
+    for number, scan in enumerate(missing):
+        fields[scan.key], _ = register(scan.voxels.astype(np.float32), scan.affine, shape)
+        if number % 25 == 0:
+            report(f"registered {number} of {len(missing)} scans", 0.0)

@@ -1,7 +1,7 @@
 """The trainer's side of the level loop: quantise as the encoder does, add up the loss.
 
     true subbands ─┐
-    predicted mean ┴─ residual ─ dead-zone quantiser ─▶ symbols ─▶ next pass
+    predicted mean ┴─ residual ─ quantiser ─▶ symbols ─▶ next pass
                          │                  └─ −log2 P(symbol | scale) ─▶ gradient of the scale
                          └─ −log2 P(residual + noise | mean), (error / step)² ─▶ gradient of the mean
 
@@ -25,6 +25,7 @@ from deepstd.texture.quantizer import quantize
 
 _UNIT_SCALE_INDEX = 20.0
 _OCTAVE = 4.0
+_DEAD_ZONE = 0.12
 
 
 def logistic_bits(magnitude: torch.Tensor, scale: torch.Tensor, shift: float) -> torch.Tensor:
@@ -39,10 +40,10 @@ def logistic_bits(magnitude: torch.Tensor, scale: torch.Tensor, shift: float) ->
     return log_mass * (-1.0 / math.log(2.0))
 
 
-def symbol_bits(magnitude: torch.Tensor, scale: torch.Tensor, dead_zone: float) -> torch.Tensor:
-    """Bits of hard symbols of a quantiser whose thresholds are |s| ± (1/2 + dead_zone)."""
-    zero = torch.log1p(-2.0 * torch.sigmoid(-(0.5 + dead_zone) / scale) + 1e-9)
-    other = logistic_bits(magnitude.clamp(min=1.0), scale, dead_zone) + math.log2(1.0)
+def symbol_bits(magnitude: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Bits of hard symbols of a quantiser that rounds towards zero by about `_DEAD_ZONE`."""
+    zero = torch.log1p(-2.0 * torch.sigmoid(-(0.5 + _DEAD_ZONE) / scale) + 1e-9)
+    other = logistic_bits(magnitude.clamp(min=1.0), scale, _DEAD_ZONE)
     return torch.where(magnitude == 0, zero * (-1.0 / math.log(2.0)), other)
 
 
@@ -52,7 +53,7 @@ class TrainingSource:
     Args:
         last_low: true last low subband in units, (B, 1, 1 …).
         highs: true high subbands of each level in units, finest first.
-        dead_zone: added to the rounding threshold.
+        costs, rate_weight: of the quantiser.
         generator: of the noise.
 
     Attributes:
@@ -64,11 +65,13 @@ class TrainingSource:
         self,
         last_low: torch.Tensor,
         highs: list[torch.Tensor],
-        dead_zone: float,
+        costs: torch.Tensor,
+        rate_weight: float,
         generator: torch.Generator,
     ) -> None:
         self._last_low, self._highs = last_low, highs
-        self._dead_zone, self._generator = dead_zone, generator
+        self._costs, self._rate_weight = costs, rate_weight
+        self._generator = generator
         self._target = last_low
         self.bits = last_low.new_zeros(())
         self.distortion = last_low.new_zeros(())
@@ -92,9 +95,9 @@ class TrainingSource:
         predicted = mean[coded]
         scale_index = prediction.scale[coded]
         residual = (target - predicted) / UNITS_PER_STEP
-        symbols = quantize(residual.detach(), self._dead_zone)
+        symbols = quantize(residual.detach(), scale_index.detach(), self._costs, self._rate_weight)
         scale = scale_of_index_tensor(scale_index)
-        hard = symbol_bits(symbols.abs(), scale, self._dead_zone).sum()
+        hard = symbol_bits(symbols.abs(), scale).sum()
         noise = torch.rand(residual.shape, generator=self._generator, device=residual.device)
         noisy = residual + noise.to(residual.dtype) - 0.5
         soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum()

@@ -1,0 +1,7 @@
+"""``python -m deepstd`` is the command ``deepstd``."""
+
+import sys
+
+from deepstd.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,119 @@
+"""The command ``deepstd``: its sub-commands, and what becomes of errors.
+
+arguments ─▶ command ─▶ exit code 0
+               ├─ wrong usage ─────────────▶ 2
+               ├─ DeepSTDError ─▶ "error: …" ▶ its own: 1, or 4 for damaged and incompatible files
+               ├─ anything else ─▶ "error: …" ▶ 1; DEEPSTD_DEBUG=1 shows where
+               └─ Ctrl-C ──────────────────▶ 130
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import deepstd
+from deepstd.cli import compress, console, doctor, inspect, model, train
+from deepstd.errors import DeepSTDError
+
+INTERRUPTED = 130
+_DEBUG = "DEEPSTD_DEBUG"
+
+app = typer.Typer(
+    help="Compress medical scans 32 to 512 times with learned models, and restore them.",
+    epilog="For research. Not a medical device: do not diagnose from decompressed scans.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compress")(compress.compress)
+app.command("decompress")(compress.decompress)
+app.command("info")(inspect.info)
+app.command("verify")(inspect.verify)
+app.command("prepare")(train.prepare)
+app.command("train")(train.train)
+app.add_typer(model.app, name="model")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"deepstd {deepstd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; those of the process when None.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a sign shows "?" rather than an error.
+            stream.reconfigure(errors="replace")
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="deepstd")
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        if code == INTERRUPTED:
+            console.note("interrupted")
+        return code
+    except KeyboardInterrupt:
+        console.note("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong in one message; the exit code."""
+    if os.environ.get(_DEBUG):
+        console.note("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, DeepSTDError):
+        console.note(f"error: {error}")
+        return error.exit_code
+    if _is_out_of_memory(error):
+        console.note(
+            "error: not enough memory for a scan of this size. Close other programs, use a machine "
+            "with more, or the CPU (-d cpu) where it was the GPU's that ran out."
+        )
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        console.note(f"error: {where}{error.strerror or error}")
+    else:
+        console.note(
+            f"error: {type(error).__name__}: {error}\n"
+            f"This should not happen. {_DEBUG}=1 shows where it did; please report it with the "
+            "output of `deepstd doctor`."
+        )
+    return 1
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch on a GPU or torch on the CPU ran out of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

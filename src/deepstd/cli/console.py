@@ -1,0 +1,154 @@
+"""Where the command line writes: results to stdout, everything else to stderr.
+
+report ─ lines, table, JSON ─▶ stdout
+steps of a long command ─ Progress ─▶ stderr: a live line on a terminal, now and then one elsewhere
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+_GAP = "  "
+_QUIET_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 30.0
+_TICK_SECONDS = 0.5
+
+
+def result(text: str) -> None:
+    """A result, to stdout."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Anything but a result, to stderr."""
+    typer.echo(text, err=True)
+
+
+def result_json(values: Any) -> None:
+    """A result as JSON; NaN and infinities, which JSON has not, become null."""
+    typer.echo(json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {str(key): _plain(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_plain(value) for value in values]
+    if isinstance(values, float) and not math.isfinite(values):
+        return None
+    return values
+
+
+def pairs(entries: Sequence[tuple[str, str]]) -> str:
+    """Labels and values in two columns."""
+    width = max(len(label) for label, _ in entries)
+    return "\n".join(f"{label:<{width}}{_GAP}{value}" for label, value in entries)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns below their heads."""
+    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
+    lines = []
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        lines.append(_GAP.join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def figures(mae: float, max_error: float, psnr: float, ssim: float) -> str:
+    """The four figures of a restored scan in words."""
+    return f"MAE {mae:.4g}, largest {max_error:.4g}, PSNR {psnr:.2f} dB, SSIM {ssim:.4f}"
+
+
+def size(nbytes: int) -> str:
+    """Bytes with thousands separated."""
+    return f"{nbytes:,} bytes"
+
+
+class Progress:
+    """What a long command is doing; call it with a sentence and, where known, the share done.
+
+    On a terminal one line changes in place, with a bar if ``bar``. Elsewhere a line is written
+    when something changes, at most every 5 seconds, and at least every 30.
+    """
+
+    def __init__(self, title: str, *, bar: bool = False) -> None:
+        self._bar = bar
+        self._text, self._share = title, 0.0
+        self._began = time.monotonic()
+        self._written_at = -math.inf
+        self._is_new = True
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._writer: threading.Thread | None = None
+        self._rich: RichProgress | None = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._rich = _rich_progress(self._bar)
+            self._rich.add_task(self._text, total=1.0 if self._bar else None)
+            self._rich.start()
+        else:
+            self._writer = threading.Thread(target=self._write_now_and_then, daemon=True)
+            self._writer.start()
+        return self
+
+    def __call__(self, text: str, share: float | None = None) -> None:
+        """Say what is being done now."""
+        with self._lock:
+            self._text, self._is_new = text, True
+            self._share = self._share if share is None else max(share, self._share)
+        if self._rich is not None:
+            task = self._rich.task_ids[0]
+            self._rich.update(task, description=text, completed=self._share if self._bar else None)
+            if self._bar:
+                self._rich.console.print(text, markup=False, highlight=False)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+        self._done.set()
+        if self._writer is not None:
+            self._writer.join()
+
+    def _write_now_and_then(self) -> None:
+        while not self._done.wait(_TICK_SECONDS):
+            wait = _QUIET_SECONDS if self._is_new else _HEARTBEAT_SECONDS
+            if time.monotonic() - self._written_at >= wait:
+                self._write()
+        if self._is_new and self._bar:
+            self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            text, share, self._is_new = self._text, self._share, False
+        now = time.monotonic()
+        self._written_at = now
+        done = f" {100 * share:3.0f} %" if self._bar else ""
+        note(f"[{now - self._began:5.0f} s{done}] {text}")
+
+
+def _rich_progress(bar: bool) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    columns = [SpinnerColumn(), text, *([BarColumn()] if bar else []), TimeElapsedColumn()]
+    return Progress(*columns, console=Console(stderr=True), transient=True)

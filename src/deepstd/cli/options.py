@@ -1,0 +1,85 @@
+"""Options that several commands share, and how sizes and times are written.
+
+"2MiB" ─▶ 2097152 bytes        "1h30m" ─▶ 5400 seconds
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepstd.errors import InputError
+from deepstd.train.session import seconds_of
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]*)")
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 4096, 300kB, 1.5MB or 2MiB."""
+    match = _SIZE.fullmatch(text.strip().lower())
+    nbytes = 0
+    if match is not None and match[2] in _UNITS:
+        nbytes = math.floor(float(match[1]) * _UNITS[match[2]])
+    if nbytes < 1:
+        raise typer.BadParameter(f"{text!r} is not a size such as 4096, 300kB, 1.5MB or 2MiB")
+    return nbytes
+
+
+def positive(text: str) -> float:
+    """A finite number above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise typer.BadParameter(f"{text!r} is not a number above zero")
+    return number
+
+
+def duration(text: str) -> float:
+    """Seconds of a time such as 90s, 20m or 1h30m."""
+    try:
+        return seconds_of(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="BUNDLE",
+        help="Model bundle, by name or folder; auto tries those that suit the scan.",
+    ),
+]
+WrittenWith = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="BUNDLE",
+        help="Folder of the model bundle, where it is not installed; auto finds it by name.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Compressed = Annotated[Path, typer.Argument(metavar="IN.dstd", help="A compressed scan.")]

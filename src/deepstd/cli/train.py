@@ -1,0 +1,203 @@
+"""``prepare`` and ``train``: scans to a cache, a cache to a bundle.
+
+SRC … ─ prepare ─▶ CACHE ─ train ─▶ CHECKPOINT ─▶ … ─▶ BUNDLE_DIR
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepstd.cli import console, options
+from deepstd.errors import InputError, OutputExistsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deepstd.train.cache import CachedScan
+    from deepstd.train.config import TrainConfig
+
+_MOST_LEFT_OUT_SHOWN = 10
+
+
+def prepare(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC", help="Folders of scans, or single scans.")
+    ],
+    cache: Annotated[
+        Path, typer.Option("--output", "-o", metavar="CACHE", help="Folder to write.")
+    ],
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON: for each data set, file names in lists train, validation and test. "
+            "Without it a tenth of the patients is kept for validation.",
+        ),
+    ] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="What in a file's name says whose scan it is; default: up to the first dot.",
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Gather scans into a training cache."""
+    if is_cache(cache) and not overwrite:
+        raise OutputExistsError(
+            f"{cache}: there is a training cache already. Choose another folder, or --overwrite it"
+        )
+    with console.Progress("looking for scans", bar=True) as progress:
+        console.result(gather(sources, cache, split, patient, progress))
+
+
+def gather(
+    sources: list[Path],
+    cache: Path,
+    split: Path | None,
+    patient: str | None,
+    report: Callable[[str, float], None],
+) -> str:
+    """Prepare a cache; what was done in words."""
+    from deepstd.train.prepare import prepare as prepare_cache
+
+    done = prepare_cache(sources, cache, splits=split, patient=patient, report=report)
+    lines = [f"{cache}: {done.train} training and {done.validation} validation scans"]
+    if done.left_out:
+        lines.append(f"left out: {len(done.left_out)} files")
+        shown = list(done.left_out.items())[:_MOST_LEFT_OUT_SHOWN]
+        lines += [f"  {name}: {reason}" for name, reason in shown]
+        if len(shown) < len(done.left_out):
+            lines.append("  …")
+    return "\n".join(lines)
+
+
+def train(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="CACHE|DIR", help="A cache of `deepstd prepare`, or its scans."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="BUNDLE_DIR", help="Folder for the new bundle."),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN.toml",
+            help="The run's description, as in configs/. Default: the bundle is named after its "
+            "folder, and has a template if all scans have the same number of axes.",
+        ),
+    ] = None,
+    max_time: Annotated[
+        float,
+        typer.Option(
+            parser=options.duration, metavar="TIME", help="Time for the whole run: 90s, 20m, 1h30m."
+        ),
+    ] = "20m",  # pyright: ignore[reportArgumentType]  typer parses it
+    session_time: Annotated[
+        float | None,
+        typer.Option(
+            parser=options.duration,
+            metavar="TIME",
+            help="Stop after so long; --resume goes on. Default: until the end.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the last session stopped.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the state is kept. Default: BUNDLE_DIR.checkpoint."
+        ),
+    ] = None,
+    device: options.Device = "auto",
+) -> None:
+    """Train a model bundle on your scans."""
+    if checkpoint is None:
+        checkpoint = output.with_name(output.name + ".checkpoint")
+    if (output / "bundle.json").exists():
+        raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
+    with console.Progress("starting", bar=True) as progress:
+        from deepstd.train import run, session
+        from deepstd.train.finish import write_bundle
+
+        session.keep_checkpoint(checkpoint, resume=resume)
+        scans = _scans_of(source, checkpoint, progress)
+        settings = _settings(config, output, scans)
+        trained = run.train(
+            scans,
+            settings,
+            checkpoint,
+            total_seconds=max_time,
+            session_seconds=session_time,
+            resume=resume,
+            device=session.device_named(device),
+            report=progress,
+        )
+        if trained.finished:
+            bundle = write_bundle(trained, settings, scans, output)
+            told = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
+        else:
+            spent = sum(trained.seconds.values())
+            told = (
+                f"{checkpoint}: {spent:.0f} of {max_time:.0f} s trained. Go on with the same "
+                "command and --resume"
+            )
+    console.result(told)
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether a folder holds a training cache."""
+    return (folder / "cache.json").is_file()
+
+
+def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> list[CachedScan]:
+    from deepstd.train.cache import read_cache
+
+    if is_cache(source):
+        return read_cache(source)
+    cache = checkpoint / "cache"
+    if not is_cache(cache):
+        console.note(gather([source], cache, None, None, lambda text, share: progress(text)))
+    return read_cache(cache)
+
+
+def _settings(config: Path | None, output: Path, scans: list[CachedScan]) -> TrainConfig:
+    """The run's description, checked for what would only fail when the bundle is written."""
+    from pydantic import ValidationError
+
+    from deepstd.bundle import Manifest
+    from deepstd.train.config import TrainConfig
+
+    if config is not None:
+        settings = TrainConfig.read(config)
+    else:
+        ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
+        values = {"name": output.name.lower(), "ndims": ndims, "template": len(ndims) == 1}
+        settings = TrainConfig.from_dict(values, "the default description")
+    try:
+        Manifest(
+            name=settings.name,
+            version=settings.version,
+            modality=settings.modality,
+            body_part=settings.body_part,
+            description=settings.description,
+            licence=settings.licence,
+            networks={},
+            rate_weight=settings.rate_weight,
+            files={},
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{config or output}: {field} = {first['input']!r} does not suit a bundle: "
+            f"{first['msg']}. Name it in small letters, digits, dots and hyphens, with --config"
+        ) from error
+    return settings

@@ -1,0 +1,88 @@
+"""Procedural scans moved by known fields, and models to try on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from deepstd.shape import ShapeModel, build_shape_model
+
+SHAPE_2D = (56, 48)
+Scan = tuple[np.ndarray, np.ndarray]
+
+
+def anatomy(t: np.ndarray) -> np.ndarray:
+    """Grey values at coordinates (ndim, …) in −1 … 1: nested ellipsoids with two blobs."""
+    weights = np.array([1.0, 1.6, 1.3])[: len(t)].reshape(-1, *[1] * (t.ndim - 1))
+    radius = np.sqrt((weights * t**2).sum(0))
+    image = 1 / (1 + np.exp((radius - 0.8) * 25)) - 0.6 / (1 + np.exp((radius - 0.45) * 25))
+    for centre in (0.3, -0.25):
+        image += 0.8 * np.exp(-((t - centre) ** 2).sum(0) / 0.02)
+    return image
+
+
+def deformed(x: np.ndarray, rng: np.random.Generator, size: float) -> np.ndarray:
+    """Coordinates moved by a shift and a few low waves."""
+    moved = x.copy()
+    for axis in range(len(x)):
+        moved[axis] += rng.normal() * size
+        for wave in range(len(x)):
+            moved[axis] += rng.normal() * size * np.sin(2.2 * x[wave] + rng.uniform(0, 6))
+    return moved
+
+
+def procedural_scan(shape: tuple[int, ...], seed: int, size: float = 0.06) -> Scan:
+    """A noisy scan of any grey-value scale, and where its voxels lie on the anatomy."""
+    rng = np.random.default_rng(seed)
+    axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape]
+    there = deformed(np.stack(np.meshgrid(*axes, indexing="ij")), rng, size)
+    image = anatomy(there) + rng.normal(size=shape) * 0.02
+    return (image * rng.uniform(10, 1000) + rng.uniform(-50, 50)).astype(np.float32), there
+
+
+@pytest.fixture(scope="session")
+def scan_2d() -> Callable[[int], Scan]:
+    return lambda seed: procedural_scan(SHAPE_2D, seed)
+
+
+@pytest.fixture(scope="session")
+def model_2d(scan_2d: Callable[[int], Scan]) -> ShapeModel:
+    """What 24 procedural scans have in common."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    scans = [scan_2d(seed)[0] for seed in range(24)]
+    model = build_shape_model(scans, [None] * 24, max_seconds=15, seed=0)
+    torch.set_num_threads(threads)
+    return model
+
+
+def random_model(ndim: int) -> ShapeModel:
+    """A model of random whole numbers, of the size that training finds."""
+    rng = np.random.default_rng(ndim)
+    width, modes, shape = 16, 12, (23, 31, 18)[:ndim]
+
+    def whole(*size: int, spread: float, bits: int) -> np.ndarray:
+        return np.rint(rng.normal(size=size) * spread * (1 << bits)).astype(np.int32)
+
+    return ShapeModel(
+        template=rng.integers(0, 1024, shape).astype(np.uint16),
+        affine=None if ndim == 2 else np.diag([1.0, 1.0, 1.5, 1.0]),
+        reach=np.array([3968, 3968, 2645][:ndim]),
+        omegas=(10, 8, 6),
+        threshold=-1.5,
+        weight1=whole(2, ndim, width, spread=0.3, bits=14),
+        bias1=whole(2, 1, width, spread=0.2, bits=14),
+        weight2=whole(2, width, width, spread=0.04, bits=14),
+        bias2=whole(2, 1, width, spread=0.2, bits=14),
+        heads=whole(3, 2, width + 1, ndim, spread=0.006, bits=20),
+        modes=whole(3, modes, (width + 1) * ndim, spread=0.0012, bits=20),
+        scale_index=rng.integers(5, 30, (3, modes)).astype(np.uint8),
+    )
+
+
+@pytest.fixture(scope="session", params=[2, 3])
+def any_model(request: pytest.FixtureRequest) -> ShapeModel:
+    return random_model(request.param)

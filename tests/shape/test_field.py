@@ -1,0 +1,160 @@
+"""The integer field: the same everywhere, near to the float one, and exact where it can be told."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from deepstd.errors import DamagedError, GeometryError
+from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map
+from deepstd.shape import (
+    FieldCode,
+    ShapeModel,
+    inside_template,
+    template_coordinates,
+    warp_template,
+)
+from deepstd.shape.field import _sine_table, lattice_stride
+from deepstd.shape.model import HEAD_BITS
+from deepstd.shape.siren import BACKWARD
+
+ONE = 1 << COORDINATE_BITS
+SCAN_SHAPE = (140, 29, 17)
+# What these integers were when the format was made. They may never change.
+FROZEN = {2: "5b1a", 3: "0000"}
+
+
+def placed(model: ShapeModel, shape: tuple[int, ...] = SCAN_SHAPE) -> BaseMap:
+    affine = None if model.affine is None else np.diag([0.2, -1.1, 1.4, 1.0])
+    return base_map(shape[: model.ndim], affine, model.template.shape, model.affine)
+
+
+def some_code(model: ShapeModel, omega_index: int = 0) -> FieldCode:
+    symbols = np.random.default_rng(4).integers(-6, 7, model.modes.shape[1])
+    return FieldCode(omega_index, symbols.astype(np.int32))
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def digest(model: ShapeModel) -> str:
+    coordinates = template_coordinates(model, placed(model), some_code(model))
+    values = warp_template(model, coordinates)
+    data = coordinates.numpy().astype("<i4").tobytes() + values.numpy().astype("<i4").tobytes()
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def test_the_integers_are_those_of_the_format(any_model: ShapeModel) -> None:
+    assert digest(any_model) == FROZEN[any_model.ndim]
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_do_not_matter(any_model: ShapeModel) -> None:
+    torch.set_num_threads(1)
+    one = digest(any_model)
+    torch.set_num_threads(2)
+    assert digest(any_model) == one
+
+
+@pytest.mark.parametrize("omega_index", [0, 2])
+def test_integers_are_near_the_floats_of_registration(
+    any_model: ShapeModel, omega_index: int
+) -> None:
+    model, placement, code = any_model, placed(any_model), some_code(any_model, omega_index)
+    found = template_coordinates(model, placement, code).double() / ONE
+    matrix, offset = placement.as_float()
+    voxels = np.stack(np.meshgrid(*[np.arange(n) for n in placement.shape], indexing="ij"), -1)
+    t = torch.from_numpy(voxels @ matrix.T + offset)
+    reach = torch.from_numpy(model.reach / ONE)
+    centre = torch.tensor([(n - 1) / 2 for n in model.template.shape])
+    q = ((t - centre) / reach).float().reshape(1, -1, model.ndim)
+    features = model.trunk().features(q, float(model.omegas[omega_index]))[BACKWARD].double()
+    moved = features @ torch.from_numpy(model.head(code) / 2.0**HEAD_BITS) * reach
+    expected = (t.reshape(-1, model.ndim) + moved).T.reshape(found.shape)
+    assert (expected - t.movedim(-1, 0)).abs().max() > 1
+    assert (found - expected).abs().max() < 0.05
+
+
+def test_a_window_is_a_part_of_the_whole(any_model: ShapeModel) -> None:
+    placement, code = placed(any_model), some_code(any_model)
+    whole = template_coordinates(any_model, placement, code)
+    window = (slice(5, 133), slice(0, 7), slice(3, 17))[: any_model.ndim]
+    part = template_coordinates(any_model, placement, code, window)
+    assert torch.equal(part, whole[(slice(None), *window)])
+
+
+def test_without_a_field_the_base_map_remains(any_model: ShapeModel) -> None:
+    placement = placed(any_model)
+    found = template_coordinates(any_model, placement, None)
+    expected = placement.coordinates([torch.arange(n) for n in placement.shape])
+    assert torch.equal(found.long(), expected)
+
+
+def test_the_template_on_its_own_grid_is_itself(any_model: ShapeModel) -> None:
+    shape, affine = any_model.template.shape, any_model.affine
+    coordinates = template_coordinates(any_model, base_map(shape, affine, shape, affine), None)
+    assert (warp_template(any_model, coordinates).numpy() == any_model.template).all()
+    assert inside_template(any_model, coordinates).all()
+
+
+def test_warping_is_linear_interpolation_with_a_clamped_border(any_model: ShapeModel) -> None:
+    generator = torch.Generator().manual_seed(0)
+    size = torch.tensor(any_model.template.shape)[:, None]
+    at = (torch.rand(any_model.ndim, 500, generator=generator) * (size + 6) - 3) * ONE
+    found = warp_template(any_model, at.to(torch.int32)).numpy()
+    real = np.clip(at.to(torch.int32).numpy() / ONE, 0, size.numpy() - 1)
+    low = np.minimum(np.floor(real).astype(int), size.numpy() - 2)
+    expected = np.zeros(500)
+    for corner in np.ndindex(*[2] * any_model.ndim):
+        ends = np.array(corner)[:, None]
+        weight = np.where(ends == 1, real - low, 1 - (real - low)).prod(0)
+        expected += weight * any_model.template[tuple(low + ends)]
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_what_lies_outside_the_template_is_told(any_model: ShapeModel) -> None:
+    last = any_model.template.shape[0] * ONE - ONE // 2
+    rows = torch.zeros(any_model.ndim, 4, dtype=torch.int32)
+    rows[0] = torch.tensor([-ONE // 2 - 1, -ONE // 2, last - 1, last])
+    assert inside_template(any_model, rows).tolist() == [False, True, True, False]
+
+
+def test_sines_are_sines() -> None:
+    table = _sine_table().tolist()
+    assert len(table) == 1 << 14
+    for step, value in enumerate(table):
+        assert abs(value - 16384 * math.sin(2 * math.pi * step / 16384)) < 0.5001
+
+
+def test_large_scans_have_a_coarser_lattice() -> None:
+    assert [lattice_stride(n) for n in (1, 127, 128, 255, 256, 512, 4096)] == [1, 1, 2, 2, 4, 8, 8]
+
+
+def test_codes_and_base_maps_of_other_models_are_refused(any_model: ShapeModel) -> None:
+    placement, count = placed(any_model), any_model.modes.shape[1]
+    for code in (
+        FieldCode(3, np.zeros(count, np.int32)),
+        FieldCode(0, np.zeros(count + 1, np.int32)),
+    ):
+        with pytest.raises(DamagedError):
+            template_coordinates(any_model, placement, code)
+    other = base_map(placement.shape, None, [n + 1 for n in any_model.template.shape], None)
+    with pytest.raises(GeometryError, match="template"):
+        template_coordinates(any_model, other, None)
+
+
+def test_the_wildest_code_stays_within_range(any_model: ShapeModel) -> None:
+    wild = FieldCode(0, np.full(any_model.modes.shape[1], 2**31 - 1, np.int32))
+    coordinates = template_coordinates(any_model, placed(any_model), wild)
+    base = template_coordinates(any_model, placed(any_model), None)
+    assert (coordinates - base).abs().max() <= 128 * ONE
+    assert warp_template(any_model, coordinates).max() <= 1023

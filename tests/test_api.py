@@ -1,0 +1,315 @@
+"""Files in, files out: what comes back, what is refused, and what is said about it."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import deepstd
+from deepstd import api
+from deepstd.errors import (
+    BundleMismatchError,
+    BundleNotFoundError,
+    ContainerError,
+    InputError,
+    NotDstdError,
+    OutputExistsError,
+    RateError,
+)
+
+pytestmark = pytest.mark.usefixtures("only_tiny")
+Phantom = Callable[..., np.ndarray]
+
+
+@pytest.fixture
+def scan(tmp_path: Path, phantom: Phantom) -> Path:
+    """A NIfTI scan with slope, units, anisotropic spacing and a tilted orientation."""
+    affine = np.array([[0, -0.9, 0.1, 11], [0.8, 0, 0, -7], [0, 0.1, 2.5, 3], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(phantom((22, 26, 14)), affine)
+    image.header.set_slope_inter(2.0, -10.0)
+    image.header.set_xyzt_units("mm", "sec")
+    path = tmp_path / "scan.nii.gz"
+    nibabel.save(image, path)
+    return path
+
+
+def there_and_back(folder: Path, voxels: np.ndarray, **rate: float) -> np.ndarray:
+    """Voxels of a .npy scan after compression and restoration."""
+    np.save(folder / "in.npy", voxels)
+    options = rate or {"max_bytes": 3000}
+    api.compress(folder / "in.npy", folder / "in.dstd", overwrite=True, **options)  # pyright: ignore[reportArgumentType]
+    api.decompress(folder / "in.dstd", folder / "out.npy", overwrite=True)
+    restored = np.load(folder / "out.npy")
+    assert restored.shape == voxels.shape
+    assert restored.dtype == voxels.dtype
+    return restored
+
+
+def test_a_scan_comes_back_as_it_was_but_for_its_voxels(scan: Path, tmp_path: Path) -> None:
+    report = deepstd.compress(scan, tmp_path / "scan.dstd", ratio=20)
+    deepstd.decompress(tmp_path / "scan.dstd", tmp_path / "back.nii.gz")
+    before, after = deepstd.read(scan), deepstd.read(tmp_path / "back.nii.gz")
+    assert after.source == before.source
+    assert after.voxels.dtype == before.voxels.dtype
+    np.testing.assert_array_equal(after.affine, before.affine)
+    error = np.abs(after.voxels.astype(float) - before.voxels)
+    assert report.mae == pytest.approx(error.mean())
+    assert report.max_error == error.max()
+    assert error.mean() < 8
+
+
+@pytest.mark.parametrize("rate", [{"ratio": 16}, {"ratio": 40.5}, {"bpv": 0.8}, {"max_bytes": 900}])
+def test_the_file_fills_what_it_may(scan: Path, tmp_path: Path, rate: dict[str, float]) -> None:
+    report = api.compress(scan, tmp_path / "scan.dstd", **rate)  # pyright: ignore[reportArgumentType]
+    voxels, stored = 22 * 26 * 14, 2 * 22 * 26 * 14
+    allowed = rate.get(
+        "max_bytes", rate.get("bpv", 0) * voxels / 8 or stored / rate.get("ratio", 1)
+    )
+    nbytes = (tmp_path / "scan.dstd").stat().st_size
+    assert nbytes == report.file_bytes
+    assert 0.997 * math.floor(allowed) <= nbytes <= allowed
+    assert report.ratio == pytest.approx(stored / nbytes)
+    assert report.bpv == pytest.approx(8 * nbytes / voxels)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1),
+        (1, 1, 1),
+        (1, 40),
+        (7, 1, 5),
+        (1, 9, 11),
+        (9, 11, 1),
+        (2, 3, 2),
+        (31, 17),
+        (9, 7, 6, 3),
+    ],
+)
+def test_any_shape(tmp_path: Path, phantom: Phantom, shape: tuple[int, ...]) -> None:
+    voxels = phantom(shape)
+    restored = there_and_back(tmp_path, voxels)
+    assert np.abs(restored.astype(float) - voxels).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "dtype", ["u1", "i1", "<i2", ">i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", ">f4", "f8", "?"]
+)
+def test_any_type(tmp_path: Path, phantom: Phantom, dtype: str) -> None:
+    values = phantom((12, 10, 9), "f8")
+    voxels = (values > 100 if dtype == "?" else values / 2).astype(dtype)
+    restored = there_and_back(tmp_path, voxels)
+    error = np.abs(restored.astype(float) - voxels.astype(float)).mean()
+    assert error < (0.1 if dtype == "?" else 2)
+
+
+def test_values_that_are_not_finite_stay_where_they_are(tmp_path: Path, phantom: Phantom) -> None:
+    voxels = phantom((12, 10, 9), "f4")
+    voxels[2:4, 3, 1:5] = np.nan
+    voxels[7, 7, 7], voxels[8, 8, 8] = np.inf, -np.inf
+    restored = there_and_back(tmp_path, voxels)
+    for holds in (np.isnan, np.isposinf, np.isneginf, np.isfinite):
+        np.testing.assert_array_equal(holds(restored), holds(voxels))
+
+
+@pytest.mark.parametrize("value", [0, -1000, 32767])
+def test_a_constant_scan_is_exact(tmp_path: Path, value: int) -> None:
+    voxels = np.full((9, 8, 7), value, np.int16)
+    np.testing.assert_array_equal(there_and_back(tmp_path, voxels), voxels)
+
+
+def test_nothing_but_nan(tmp_path: Path) -> None:
+    assert np.isnan(there_and_back(tmp_path, np.full((5, 6, 4), np.nan, np.float32))).all()
+
+
+def test_an_unreachable_size_names_the_one_that_can_be_reached(scan: Path, tmp_path: Path) -> None:
+    with pytest.raises(RateError) as caught:
+        api.compress(scan, tmp_path / "scan.dstd", ratio=5000)
+    assert not (tmp_path / "scan.dstd").exists()
+    named = re.search(r"--ratio ([0-9.]+)", str(caught.value))
+    assert named is not None, caught.value
+    assert api.compress(scan, tmp_path / "scan.dstd", ratio=float(named[1])).ratio > 10
+
+
+@pytest.mark.parametrize("rate", [{}, {"ratio": 8, "bpv": 1}, {"ratio": 0}, {"bpv": math.nan}])
+def test_a_size_that_makes_no_sense(scan: Path, tmp_path: Path, rate: dict[str, float]) -> None:
+    with pytest.raises(RateError):
+        api.compress(scan, tmp_path / "scan.dstd", **rate)  # pyright: ignore[reportArgumentType]
+
+
+def test_nothing_is_overwritten_unasked(scan: Path, tmp_path: Path) -> None:
+    packed, kept = tmp_path / "scan.dstd", tmp_path / "kept"
+    kept.write_bytes(b"precious")
+    with pytest.raises(OutputExistsError):
+        api.compress(scan, kept, ratio=20)
+    api.compress(scan, packed, ratio=20)
+    shutil.copy(kept, tmp_path / "kept.npy")
+    with pytest.raises(OutputExistsError):
+        api.decompress(packed, tmp_path / "kept.npy")
+    assert kept.read_bytes() == (tmp_path / "kept.npy").read_bytes() == b"precious"
+    api.decompress(packed, tmp_path / "kept.npy", overwrite=True)
+    assert np.load(tmp_path / "kept.npy").shape == (22, 26, 14)
+
+
+def test_an_input_is_never_its_own_output(scan: Path) -> None:
+    before = scan.read_bytes()
+    with pytest.raises(InputError, match="is the input"):
+        api.compress(scan, scan, ratio=20, overwrite=True)
+    with pytest.raises(InputError, match="is the input"):
+        api.decompress(scan, scan, overwrite=True)
+    assert scan.read_bytes() == before
+
+
+class TestDamage:
+    """Whatever happens to a file, another scan never comes out of it."""
+
+    @pytest.fixture(scope="class")
+    def packed(self, tiny_bundle: Path, phantom: Phantom) -> bytes:
+        """A real small file with special values and two frames, 2 kB."""
+        voxels = np.stack([phantom((14, 12, 10), "f4", seed=n) for n in range(2)], axis=-1)
+        voxels[:3, :3, :2] = np.nan
+        codec = deepstd.Codec.load(str(tiny_bundle))
+        return codec.compress(deepstd.Volume(voxels), max_bytes=2000)
+
+    def test_every_truncation(self, packed: bytes, tiny_bundle: Path, tmp_path: Path) -> None:
+        codec = deepstd.Codec.load(str(tiny_bundle))
+        for length in range(len(packed)):
+            with pytest.raises(ContainerError):
+                codec.decompress(packed[:length])
+        for length in range(0, len(packed), 50):
+            (tmp_path / "cut.dstd").write_bytes(packed[:length])
+            with pytest.raises(ContainerError, match=r"cut\.dstd"):
+                deepstd.inspect(tmp_path / "cut.dstd")
+
+    def test_random_bytes_changed(self, packed: bytes, tiny_bundle: Path, tmp_path: Path) -> None:
+        codec = deepstd.Codec.load(str(tiny_bundle))
+        expected = codec.decompress(packed).voxels
+        generator = random.Random(7)
+        path = tmp_path / "flipped.dstd"
+        for _ in range(2000):
+            flipped = bytearray(packed)
+            flipped[generator.randrange(len(packed))] ^= generator.randrange(1, 256)
+            path.write_bytes(flipped)
+            try:
+                deepstd.inspect(path)
+            except ContainerError:
+                with pytest.raises(ContainerError):
+                    codec.decompress(bytes(flipped))
+            else:
+                restored = codec.decompress(bytes(flipped)).voxels
+                np.testing.assert_array_equal(restored, expected)
+
+    def test_bytes_added(self, packed: bytes, tiny_bundle: Path) -> None:
+        with pytest.raises(ContainerError):
+            deepstd.Codec.load(str(tiny_bundle)).decompress(packed + b"\0")
+
+    @pytest.mark.parametrize("data", [b"", b"\x1f\x8b\x08", b"n+1\0" * 200])
+    def test_another_kind_of_file(self, tmp_path: Path, data: bytes) -> None:
+        (tmp_path / "other.dstd").write_bytes(data)
+        with pytest.raises(ContainerError if not data else NotDstdError):
+            api.decompress(tmp_path / "other.dstd", tmp_path / "out.npy")
+
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"nowhere\.dstd"):
+            api.decompress(tmp_path / "nowhere.dstd", tmp_path / "out.npy")
+
+
+class TestVerify:
+    """A file is decoded, and its stated error is held against the original."""
+
+    def test_the_original(self, scan: Path, tmp_path: Path) -> None:
+        made = api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        report = api.verify(tmp_path / "scan.dstd", against=scan)
+        assert report.as_stated
+        assert report.bundle == made.bundle == "tiny 1"
+        assert report.stated is not None
+        assert report.measured is not None
+        assert report.measured["mae"] == pytest.approx(made.mae)
+        assert report.stated == pytest.approx(report.measured, rel=1e-4)
+
+    def test_another_scan(self, scan: Path, tmp_path: Path, phantom: Phantom) -> None:
+        api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        np.save(tmp_path / "other.npy", phantom((22, 26, 14), seed=1)[::-1])
+        assert api.verify(tmp_path / "scan.dstd", against=tmp_path / "other.npy").as_stated is False
+        np.save(tmp_path / "shorter.npy", phantom((22, 26, 13)))
+        with pytest.raises(InputError, match="not the same scan"):
+            api.verify(tmp_path / "scan.dstd", against=tmp_path / "shorter.npy")
+
+    def test_without_an_original(self, scan: Path, tmp_path: Path) -> None:
+        api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        report = api.verify(tmp_path / "scan.dstd")
+        assert (report.measured, report.as_stated) == (None, None)
+
+
+class TestBundles:
+    """Which bundle is taken, and what happens when it is not the right one."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A folder of bundles with "tiny" alone."""
+        shutil.copytree(tiny_bundle, tmp_path / "bundles" / "tiny")
+        monkeypatch.setattr("deepstd.bundle.store.folders", lambda: [tmp_path / "bundles"])
+        return tmp_path / "bundles"
+
+    def test_auto_tries_all_and_passes_over_a_damaged_one(
+        self, scan: Path, home: Path, tmp_path: Path, make_bundle: Callable[[Path, str], Path]
+    ) -> None:
+        make_bundle(home, "second")
+        weights = make_bundle(home, "broken") / "texture-3d.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+        said: list[str] = []
+        report = api.compress(scan, tmp_path / "scan.dstd", ratio=20, progress=said.append)
+        assert set(report.tried) == {"tiny 1", "second 1"}
+        assert report.tried[report.bundle] == min(report.tried.values())
+        assert any("passing over" in text and "broken" in text for text in said)
+
+    def test_auto_names_a_reachable_size_when_no_bundle_reaches_it(
+        self, scan: Path, home: Path, tmp_path: Path, make_bundle: Callable[[Path, str], Path]
+    ) -> None:
+        make_bundle(home, "second")
+        with pytest.raises(RateError, match=r"(?s)second 1: .*--ratio.*tiny 1: .*--ratio"):
+            api.compress(scan, tmp_path / "scan.dstd", ratio=5000)
+
+    def test_another_bundle_of_the_same_name_is_refused(
+        self, scan: Path, home: Path, tmp_path: Path
+    ) -> None:
+        api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        manifest = home / "tiny" / "bundle.json"
+        manifest.write_text(manifest.read_text().replace("For tests.", "Another."))
+        with pytest.raises(BundleMismatchError, match="tiny 1") as caught:
+            api.decompress(tmp_path / "scan.dstd", tmp_path / "back.nii.gz")
+        assert caught.value.exit_code == 4
+
+    def test_a_bundle_that_is_not_installed(
+        self, scan: Path, home: Path, tmp_path: Path, tiny_bundle: Path
+    ) -> None:
+        api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        shutil.rmtree(home / "tiny")
+        with pytest.raises(BundleNotFoundError, match="tiny"):
+            api.decompress(tmp_path / "scan.dstd", tmp_path / "back.npy")
+        api.decompress(tmp_path / "scan.dstd", tmp_path / "back.npy", model=str(tiny_bundle))
+        with pytest.raises(BundleNotFoundError, match="no bundle is installed"):
+            api.compress(scan, tmp_path / "scan.dstd", ratio=20, overwrite=True)
+
+
+def test_inspect_says_what_is_in_a_file(scan: Path, tmp_path: Path) -> None:
+    report = api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+    found = deepstd.inspect(tmp_path / "scan.dstd")
+    assert found["shape"] == [22, 26, 14]
+    assert (found["dtype"], found["byte_order"], found["source_format"]) == (
+        "int16",
+        "little",
+        "nifti1",
+    )
+    assert found["file_bytes"] == report.file_bytes == sum(s["bytes"] for s in found["sections"])
+    assert found["bundle"]["name"] == "tiny"
+    assert found["quality"]["mae"] == pytest.approx(report.mae, rel=1e-4)
+    assert [s["name"] for s in found["sections"]][-2:] == ["TEXT", "HASH"]
