@@ -6,8 +6,9 @@
 
 Usage: python benchmarks/first_light.py {baselines,hippocampus,xray,generic,damage} [--limit N]
 
-`baselines` brings every peer to the bytes that DeepSTD may use, and is run once; the others read
-its rows. With --limit only the first scans are used, and nothing is kept unless --out says where.
+`baselines` brings every peer to the bytes that DeepSTD may use, and measures only what its file
+lacks; the others read its rows. With --limit only the first scans are used, and nothing is kept
+unless --out says where.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import logging
 import os
 import sys
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 from peers import peer_row
@@ -54,16 +56,19 @@ class Run:
 
 
 def run_baselines(run: Run) -> None:
-    """Every peer at the bytes that DeepSTD may use."""
+    """Every peer at the bytes that DeepSTD may use; rows that are kept already stay."""
+    known = {row.key: row for row in load(run.out)} if run.out else {}
     rows: list[Row] = []
     for name, study in STUDIES.items():
         mine: list[Row] = []
         for scan in list(study.scans())[: run.limit]:
             volume = run.folders.read(scan)
-            for peer in study.peers:
-                mine += [peer_row(study, scan, volume, peer, t) for t in study.targets]
+            for peer, target in product(study.peers, study.targets):
+                key = (scan, peer.name, str(target), target.max_bytes(volume))
+                mine.append(known.get(key) or peer_row(study, scan, volume, peer, target))
             logger.info("%s", scan)
-            run.keep(rows + mine)
+            done = {row.key: row for row in rows + mine}
+            run.keep(list((known | done).values()))
         rows += mine
         show(f"{name}, psnr[{study.peak_name}] / ssim, mean over scans", table(mine))
         for peer in study.peers:

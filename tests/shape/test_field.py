@@ -35,7 +35,7 @@ def placed(model: ShapeModel, shape: tuple[int, ...] = SCAN_SHAPE) -> BaseMap:
 
 
 def some_code(model: ShapeModel, omega_index: int = 0) -> FieldCode:
-    symbols = np.random.default_rng(4).integers(-6, 7, model.modes.shape[1])
+    symbols = np.arange(model.modes.shape[1]) * 7 % 13 - 6
     return FieldCode(omega_index, symbols.astype(np.int32))
 
 

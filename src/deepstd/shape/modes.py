@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from deepstd.shape.model import HEAD_BITS
-from deepstd.shape.register import Frame
+from deepstd.shape.alignment import Frame
 
 QUANTISATION_STEP = 0.02
 _MAX_MODES = 96
@@ -61,11 +61,15 @@ def scale_indices(spread: np.ndarray) -> np.ndarray:
     return np.rint(20 + 4 * np.log2(scale)).clip(0, 63).astype(np.uint8)
 
 
+def _gradient(image: np.ndarray, axis: int) -> np.ndarray:
+    return np.gradient(image, axis=axis) if image.shape[axis] > 1 else np.zeros_like(image)
+
+
 def _metric(features: Tensor, template: Tensor, frame: Frame) -> Tensor:
     """Mean square change of the warped template by a change of head, (P, P)."""
     image = template[0, 0]
-    slopes = torch.stack(torch.gradient(image), -1).reshape(-1, image.ndim)
-    slopes = slopes * (frame.reach.double().cpu() / frame.factor)
+    slopes = np.stack([_gradient(image.numpy(), axis) for axis in range(image.ndim)], -1)
+    slopes = torch.from_numpy(slopes).reshape(-1, image.ndim) * frame.canvas_reach.double().cpu()
     change = (features[:, :, None] * slopes[:, None, :]).flatten(1)
     count = len(features)
     metric = change.T @ change / count

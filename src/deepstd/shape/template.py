@@ -1,9 +1,8 @@
 """A group-wise average and the fields that lead to it, from a population of scans.
 
-    scans ─ base maps ─▶ canvases ─▶ mean ─┐
-      ┌────────────────────────────────────┴─▶ trunk and all heads fitted together (Adam)
-      └── mean of the scans warped by Φ_F, mean displacement removed ◀──┘   again and again
-    ─▶ template at full resolution, trunk in integers ─▶ modes ─▶ usual loss and symbol sizes
+    scans ─ base maps ─▶ canvases ─ Population ─▶ trunk, heads of every scan
+      ─▶ mean of the scans warped by Φ_F, corrected by what its warps by Φ_B lack ─▶ template
+      ─▶ everything in integers, modes ─▶ some scans registered: usual loss and symbol sizes
 
 The paper takes the scan with the widest imaging range as its template; here that scan gives only
 the grid, and no single person's anatomy is in the bundle.
@@ -12,49 +11,29 @@ the grid, and no single person's anatomy is in the bundle.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from deepstd.errors import InputError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
-from deepstd.shape.model import (
-    HEAD_BITS,
-    TEMPLATE_MAX,
-    WEIGHT_BITS,
-    ShapeModel,
-    integers,
-)
+from deepstd.shape.alignment import Frame, align, canvas_frame, normalised
+from deepstd.shape.model import HEAD_BITS, TEMPLATE_MAX, WEIGHT_BITS, ShapeModel, integers
 from deepstd.shape.modes import find_modes, scale_indices
-from deepstd.shape.register import (
-    POINTS,
-    STEPS,
-    TRIAL_STEPS,
-    Frame,
-    HeadFit,
-    align,
-    canvas_frame,
-    normalised,
-    pair_loss,
-)
-from deepstd.shape.siren import BACKWARD, FORWARD, Trunk, displacements, initial_trunk
+from deepstd.shape.population import Population, Progress, filled
+from deepstd.shape.register import STEPS, TRIAL_STEPS, HeadFit
+from deepstd.shape.siren import BACKWARD, FORWARD
 
 WIDTH = 64
 OMEGAS = (10, 8, 6)
 _MAX_TEMPLATE_VOXELS = 1 << 20
-_CHUNK = 32
-_EPOCHS = 240
-_REFRESH_EPOCHS = 20
-_RATES = (2e-3, 5e-3)
 _CALIBRATION_SCANS = 64
 _CORRECTION_VOXELS = 1 << 16
 _CORRECTION_CAUTION = 5.0
-Progress = Callable[[str, float], None]
+_FIT_SHARE = 0.6
 
 
 def build_shape_model(
@@ -85,7 +64,6 @@ def build_shape_model(
         raise InputError("a template needs one or more scans of the same number of axes")
     if any(a is None for a in affines):
         affines = [None] * len(volumes)
-    began = time.monotonic()
     report = progress or (lambda message, share: None)
     shape, affine = template_grid([v.shape for v in volumes], affines)
     reach = _reach(shape, affine)
@@ -100,14 +78,14 @@ def build_shape_model(
             for v, p in zip(volumes, placements, strict=True)
         ]
     ).to(device)
-    report("aligned by their headers", 0.05)
-    population = _Population(normalised(raw), frame, seed)
-    population.fit(began + 0.6 * max_seconds, report)
-    fine = Frame(shape, frame.reach, 1)
+    report("scans aligned by their headers", 0.05)
+    population = Population(normalised(raw), frame, WIDTH, float(OMEGAS[0]), seed)
+    population.fit(_FIT_SHARE * max_seconds, lambda message, done: report(message, 0.6 * done))
+    fine = Frame(shape, frame.reach, (1,) * len(shape))
     template = _full_average(volumes, placements, fine, population, raw)
-    report("averaged", 0.75)
+    report("template averaged", 0.75)
     template = _corrected(template, volumes, placements, fine, population)
-    report("corrected", 0.85)
+    report("template corrected", 0.9)
     model = _assemble(_grey_levels(template), affine, reach, population)
     return _calibrated(model, frame, population.canvases)
 
@@ -150,124 +128,26 @@ def _reach(shape: tuple[int, ...], affine: np.ndarray | None) -> np.ndarray:
     return np.rint(half / spacing * (1 << COORDINATE_BITS)).astype(np.int64)
 
 
-class _Population:
-    """Trunk, heads of all scans and their average on the canvas, improved in turn."""
-
-    def __init__(self, canvases: Tensor, frame: Frame, seed: int) -> None:
-        self.canvases, self.frame = canvases, frame
-        device = canvases.device
-        self.generator = torch.Generator().manual_seed(seed)
-        ndim = len(frame.template_shape)
-        limit = torch.tensor(frame.template_shape).to(device) / 2 / frame.reach
-        start = initial_trunk(ndim, WIDTH, float(OMEGAS[0]), limit.cpu(), self.generator)
-        self.trunk = Trunk(*[p.to(device).requires_grad_() for p in start.parameters], limit=limit)
-        self.chunks = list(torch.arange(len(canvases)).split(_CHUNK))
-        self.heads = [
-            torch.zeros(2, len(c), WIDTH + 1, ndim, device=device, requires_grad=True)
-            for c in self.chunks
-        ]
-        self.optimiser = torch.optim.Adam(
-            [
-                {"params": self.trunk.parameters, "lr": _RATES[0]},
-                {"params": self.heads, "lr": _RATES[1]},
-            ],
-            betas=(0.9, 0.99),
-        )
-        self.average = self._averaged()
-
-    def fit(self, deadline: float, report: Progress) -> None:
-        """Alternate gradient steps and averages, for as many epochs as there is time for."""
-        began, epochs, epoch = time.monotonic(), _EPOCHS, 0
-        while epoch < epochs:
-            for group, rate in zip(self.optimiser.param_groups, _RATES, strict=True):
-                group["lr"] = rate * (0.52 + 0.5 * math.cos(math.pi * epoch / epochs))
-            losses = [self._step(i) for i in range(len(self.chunks))]
-            epoch += 1
-            if epoch % _REFRESH_EPOCHS == 0:
-                self._centre()
-                self.average = self._averaged()
-                spent = time.monotonic() - began
-                affordable = int((deadline - began) / (spent / epoch))
-                epochs = max(min(_EPOCHS, affordable), epoch)
-                report(f"fitted, loss {np.mean(losses):.4f}", 0.05 + 0.65 * epoch / epochs)
-        self._centre()
-
-    def all_heads(self) -> Tensor:
-        """(2, scans, W+1, ndim)."""
-        return torch.cat([h.detach() for h in self.heads], 1)
-
-    def _step(self, index: int) -> float:
-        chosen = torch.randint(
-            math.prod(self.frame.canvas_shape), (POINTS,), generator=self.generator
-        ).to(self.canvases.device)
-        loss = pair_loss(
-            self.trunk,
-            float(OMEGAS[0]),
-            self.heads[index],
-            self.canvases[self.chunks[index]],
-            self.average,
-            self.frame,
-            chosen,
-            self.frame.nodes(),
-        ).mean()
-        self.optimiser.zero_grad()
-        (loss * len(self.chunks[index])).backward()
-        self.optimiser.step()
-        return loss.item()
-
-    @torch.no_grad()
-    def _centre(self) -> None:
-        """Take the mean displacement out, so that the template lies in the middle of all."""
-        mean = self.all_heads().mean(1, keepdim=True)
-        for heads in self.heads:
-            heads -= mean
-
-    @torch.no_grad()
-    def _averaged(self) -> Tensor:
-        """(1, 1, *canvas) mean of the scans warped by Φ_F."""
-        nodes = self.frame.nodes()
-        features = self.trunk.features(nodes[None], float(OMEGAS[0]))
-        total = torch.zeros(2, len(nodes), device=nodes.device)
-        for chunk, heads in zip(self.chunks, self.heads, strict=True):
-            y = nodes + displacements(features, heads)[FORWARD]
-            scan = resample(self.canvases[chunk], self.frame.to_canvas(y))
-            total += (scan * scan[:, 1:]).sum(0)
-        average = _filled(total.cpu().numpy().reshape(2, *self.frame.canvas_shape))
-        return torch.from_numpy(average).to(nodes.device)[None, None]
-
-
-def _filled(total: np.ndarray) -> np.ndarray:
-    """Sums over counts; where nothing was counted, the nearest value that was."""
-    values, count = total
-    empty = count < 0.5
-    average = values / np.maximum(count, 0.5)
-    if empty.any() and not empty.all():
-        nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
-        average = average[tuple(nearest)]
-    return average.astype(np.float32)
-
-
 @torch.no_grad()
 def _full_average(
     volumes: Sequence[np.ndarray],
     placements: Sequence[BaseMap],
     fine: Frame,
-    population: _Population,
+    population: Population,
     raw: Tensor,
 ) -> np.ndarray:
     """Mean of the scans, each at mean 0 and variance 1, warped by Φ_F at full resolution."""
     nodes = fine.nodes()
-    features = population.trunk.features(nodes[None], float(OMEGAS[0]))
+    features = population.features(nodes)[FORWARD]
     total = np.zeros((2, *fine.template_shape))
-    heads = population.all_heads()
     for index, (volume, placement) in enumerate(zip(volumes, placements, strict=True)):
-        y = nodes + displacements(features, heads[:, index : index + 1])[FORWARD, 0]
+        y = nodes + features @ population.heads[FORWARD, index]
         values, mask = align(volume, placement, fine, y).reshape(2, *fine.template_shape).numpy()
         known = raw[index, 0][raw[index, 1].bool()]
         spread = float(known.std(correction=0)) if len(known) else 0.0
         if spread > 0:
             total += np.stack([(values - float(known.mean())) / spread * mask, mask])
-    return _filled(total)
+    return filled(total)
 
 
 def _corrected(
@@ -275,7 +155,7 @@ def _corrected(
     volumes: Sequence[np.ndarray],
     placements: Sequence[BaseMap],
     frame: Frame,
-    population: _Population,
+    population: Population,
 ) -> np.ndarray:
     """One step towards the template whose warps by Φ_B come nearest to the scans.
 
@@ -284,7 +164,7 @@ def _corrected(
     device = frame.reach.device
     image = torch.from_numpy(template).to(device)[None, None].requires_grad_()
     excess, count = torch.zeros_like(image), torch.zeros_like(image)
-    heads = population.all_heads()
+    heads = population.heads[BACKWARD]
     generator = np.random.default_rng(0)
     for index, (volume, placement) in enumerate(zip(volumes, placements, strict=True)):
         seen = np.flatnonzero(np.isfinite(volume))
@@ -293,9 +173,7 @@ def _corrected(
         matrix, offset = placement.as_float()
         t = np.stack(np.unravel_index(seen, volume.shape), -1) @ matrix.T + offset
         q = (torch.from_numpy(t.astype(np.float32)).to(device) - frame.centre) / frame.reach
-        with torch.no_grad():
-            features = population.trunk.features(q[None], float(OMEGAS[0]))
-            y = q + (features @ heads[:, index])[BACKWARD]
+        y = q + population.features(q)[BACKWARD] @ heads[index]
         warped = resample(image, frame.to_template(y)[None])[0, 0]
         scan = torch.from_numpy(volume.reshape(-1)[seen]).to(device)
         with torch.no_grad():
@@ -317,15 +195,14 @@ def _grey_levels(template: np.ndarray) -> np.ndarray:
 
 
 def _assemble(
-    template: np.ndarray, affine: np.ndarray | None, reach: np.ndarray, population: _Population
+    template: np.ndarray, affine: np.ndarray | None, reach: np.ndarray, population: Population
 ) -> ShapeModel:
     """Everything in integers; one set of heads and modes for each Ω."""
     trunk, frame = population.trunk, population.frame
-    nodes = frame.nodes()
-    heads = population.all_heads()
+    nodes, heads = frame.nodes(), population.heads
     starts, modes, scales = [], [], []
     with torch.no_grad():
-        learnt = trunk.features(nodes[None], float(OMEGAS[0]))
+        learnt = population.features(nodes)
         for omega in OMEGAS:
             features = trunk.features(nodes[None], float(omega))
             own = heads if omega == OMEGAS[0] else _projected(learnt, heads, features)

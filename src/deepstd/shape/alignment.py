@@ -1,0 +1,140 @@
+"""Scans and templates on one canvas: the template's frame at a resolution fit for registration.
+
+    scan, base map ─ box average, sample ─▶ canvas (values and mask) ─▶ mean 0, variance 1
+    template ─ box average ─▶ canvas
+
+The paper registers at half resolution (Methods, "Gradual degradation strategy").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
+from deepstd.shape.model import TEMPLATE_MAX, ShapeModel
+
+_LONGEST_CANVAS = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Field coordinates q, template voxels t and canvas voxels c.
+
+    t = centre + reach·q;  c = (t − (factor − 1)/2) / factor, along each axis.
+    """
+
+    template_shape: tuple[int, ...]
+    reach: Tensor
+    factors: tuple[int, ...]
+
+    @property
+    def canvas_shape(self) -> tuple[int, ...]:
+        """Shape of a canvas."""
+        return tuple(-(-n // f) for n, f in zip(self.template_shape, self.factors, strict=True))
+
+    @property
+    def centre(self) -> Tensor:
+        """(ndim,) centre of the template in its voxels."""
+        return self.reach.new_tensor([(n - 1) / 2 for n in self.template_shape])
+
+    @property
+    def canvas_reach(self) -> Tensor:
+        """(ndim,) canvas voxels in a unit of q."""
+        return self.reach / self._factors
+
+    @property
+    def _factors(self) -> Tensor:
+        return self.reach.new_tensor(self.factors)
+
+    def to(self, device: torch.device | str) -> Frame:
+        """The same frame on another device."""
+        return Frame(self.template_shape, self.reach.to(device), self.factors)
+
+    def to_template(self, q: Tensor) -> Tensor:
+        """Template voxel coordinates."""
+        return self.centre + self.reach * q
+
+    def to_canvas(self, q: Tensor) -> Tensor:
+        """Canvas voxel coordinates."""
+        return (self.to_template(q) - (self._factors - 1) / 2) / self._factors
+
+    def nodes(self) -> Tensor:
+        """(N, ndim) field coordinates of the canvas voxels."""
+        axes = [torch.arange(n, device=self.reach.device) for n in self.canvas_shape]
+        t = torch.cartesian_prod(*axes) * self._factors + (self._factors - 1) / 2
+        return (t - self.centre) / self.reach
+
+
+def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
+    """The frame to register in: half the template's resolution, at most 128 voxels long.
+
+    Along axes of wide spacing less is averaged, so that canvas voxels are as equal as can be.
+    """
+    factor = 2
+    while max(template_shape) > _LONGEST_CANVAS * factor:
+        factor *= 2
+    factors = np.maximum(1, np.rint(factor * reach / reach.max())).astype(int).tolist()
+    pixels = torch.from_numpy(reach.astype(np.float32)) / (1 << COORDINATE_BITS)
+    return Frame(tuple(template_shape), pixels, tuple(factors))
+
+
+def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> Tensor:
+    """Grey values and validity of a scan at points of the template's frame.
+
+    The scan is averaged over boxes as large as the frame's voxels before it is sampled.
+
+    Args:
+        volume: float32; what is not finite is not part of the scan.
+        placement: the scan's base map.
+        frame: decides how much detail is kept, by its factors.
+        at: (N, ndim) field coordinates.
+
+    Returns:
+        (2, N): values, with 0 where there are none, and a mask of 0 and 1.
+    """
+    values = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
+    mask = torch.isfinite(values)
+    both = torch.stack([torch.where(mask, values, torch.zeros_like(values)), mask.float()])[None]
+    matrix, offset = placement.as_float()
+    lengths = np.linalg.norm(matrix / np.reshape(frame.factors, (-1, 1)), axis=0)
+    wanted = np.rint(1 / lengths).astype(int).tolist()
+    box = [max(1, min(n, w)) for w, n in zip(wanted, volume.shape, strict=True)]
+    if max(box) > 1:
+        pool = F.avg_pool2d if volume.ndim == 2 else F.avg_pool3d
+        both = pool(both, box, ceil_mode=True, count_include_pad=False)
+    t = frame.to_template(at).double().cpu().numpy()
+    index = np.linalg.solve(matrix, (t - offset).T).T
+    index = (index - (np.array(box) - 1) / 2) / np.array(box)
+    sampled = resample(both, torch.from_numpy(index.astype(np.float32))[None], "zeros")[0]
+    covered = sampled[1] > 0.5
+    return torch.stack([sampled[0] / sampled[1].clamp_min(0.5) * covered, covered.float()])
+
+
+def normalised(canvases: Tensor) -> Tensor:
+    """(B, 2, *canvas) with each scan's values at mean 0 and variance 1 within its mask."""
+    values, mask = canvases[:, :1], canvases[:, 1:]
+    axes = list(range(1, canvases.ndim))
+    count = mask.sum(axes, keepdim=True).clamp_min(1)
+    centred = (values - (values * mask).sum(axes, keepdim=True) / count) * mask
+    spread = ((centred**2).sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-12)
+    return torch.cat([centred / spread, mask], 1)
+
+
+def template_canvas(model: ShapeModel, frame: Frame) -> Tensor:
+    """(1, 1, *canvas): the template, 0 to 1, averaged down to the canvas."""
+    image = torch.from_numpy(model.template.astype(np.float32))[None, None] / TEMPLATE_MAX
+    pool = F.avg_pool2d if model.ndim == 2 else F.avg_pool3d
+    return pool(image, frame.factors, ceil_mode=True, count_include_pad=False)
+
+
+def canvas_of(
+    volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel, frame: Frame
+) -> Tensor:
+    """(1, 2, *canvas): values and mask of a scan on the model's canvas."""
+    placement = base_map(volume.shape, affine, model.template.shape, model.affine)
+    return align(volume, placement, frame, frame.nodes()).reshape(1, 2, *frame.canvas_shape)

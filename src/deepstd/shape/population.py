@@ -1,0 +1,134 @@
+"""The fields and the average of a population of scans, found together.
+
+canvases ─▶ mean ─▶ trunk and heads of all scans fitted to it (Adam) ─┐
+             ▲                                                        │
+             └── scans warped by Φ_F, mean displacement taken out ◀───┘   twelve times
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from deepstd.geometry import resample
+from deepstd.shape.alignment import Frame
+from deepstd.shape.loss import Sample, pair_loss, regularity_points
+from deepstd.shape.siren import FORWARD, Trunk, displacements, initial_trunk
+
+Progress = Callable[[str, float], None]
+_POINTS = 1000
+_CHUNK = 32
+_EPOCHS = 240
+_AVERAGES = 12
+_RATES = (2e-3, 5e-3)
+_BLOCK = 1 << 16
+
+
+class Population:
+    """Trunk, heads and average of the scans on some canvases.
+
+    Args:
+        canvases: (B, 2, *canvas), each at mean 0 and variance 1.
+        frame: of the canvases.
+        width: neurons in a hidden layer.
+        omega: Ω.
+        seed: of the random numbers.
+    """
+
+    def __init__(self, canvases: Tensor, frame: Frame, width: int, omega: float, seed: int) -> None:
+        self.canvases, self.frame, self.omega = canvases, frame, omega
+        self.nodes = frame.nodes()
+        self.generator = torch.Generator().manual_seed(seed)
+        device, ndim = canvases.device, len(frame.template_shape)
+        limit = torch.tensor(frame.template_shape) / 2 / frame.reach.cpu()
+        start = initial_trunk(ndim, width, omega, limit, self.generator).to(device)
+        self.trunk = Trunk(*[p.requires_grad_() for p in start.parameters], limit=start.limit)
+        self.chunks = torch.arange(len(canvases)).split(_CHUNK)
+        self.chunk_heads = [
+            torch.zeros(2, len(c), width + 1, ndim, device=device, requires_grad=True)
+            for c in self.chunks
+        ]
+        self.optimiser = torch.optim.Adam(
+            [{"params": self.trunk.parameters}, {"params": self.chunk_heads}], betas=(0.9, 0.99)
+        )
+        self.average = self._averaged()
+
+    @property
+    def heads(self) -> Tensor:
+        """(2, B, W+1, ndim)."""
+        return torch.cat([h.detach() for h in self.chunk_heads], 1)
+
+    def fit(self, seconds: float, report: Progress) -> None:
+        """Alternate gradient steps and averages, for as many epochs as there is time for."""
+        began, epochs, epoch = time.monotonic(), _EPOCHS, 0
+        while epoch < epochs:
+            for group, rate in zip(self.optimiser.param_groups, _RATES, strict=True):
+                group["lr"] = rate * (0.52 + 0.5 * math.cos(math.pi * epoch / epochs))
+            losses = [self._step(i) for i in range(len(self.chunks))]
+            epoch += 1
+            affordable = int(seconds * epoch / max(time.monotonic() - began, 1e-9))
+            epochs = max(min(_EPOCHS, affordable), epoch)
+            if epoch % max(1, epochs // _AVERAGES) == 0:
+                self._centre()
+                self.average = self._averaged()
+                report(f"fields fitted, loss {np.mean(losses):.4f}", epoch / epochs)
+        self._centre()
+
+    @torch.no_grad()
+    def features(self, q: Tensor) -> Tensor:
+        """Features (2, N, W+1) at many points, (N, ndim)."""
+        return torch.cat([self.trunk.features(p[None], self.omega) for p in q.split(_BLOCK)], 1)
+
+    def _step(self, index: int) -> float:
+        voxels = torch.randint(len(self.nodes), (_POINTS,), generator=self.generator)
+        voxels = voxels.to(self.nodes.device)
+        x = self.nodes[voxels]
+        few = x[: regularity_points(_POINTS)]
+        sample = Sample(
+            voxels,
+            x,
+            self.trunk.features(x[None], self.omega),
+            self.trunk.slopes(few[None], self.omega),
+        )
+        images = self.canvases[self.chunks[index]], self.average, self.frame
+        loss = pair_loss(self.trunk, self.omega, self.chunk_heads[index], *images, sample)
+        self.optimiser.zero_grad()
+        loss.sum().backward()
+        self.optimiser.step()
+        return loss.mean().item()
+
+    @torch.no_grad()
+    def _centre(self) -> None:
+        """Take the mean displacement out, so that the average lies in the middle of all."""
+        mean = self.heads.mean(1, keepdim=True)
+        for heads in self.chunk_heads:
+            heads -= mean
+
+    @torch.no_grad()
+    def _averaged(self) -> Tensor:
+        """(1, 1, *canvas) mean of the scans warped by Φ_F."""
+        features = self.features(self.nodes)
+        total = torch.zeros(2, len(self.nodes), device=self.nodes.device)
+        for chunk, heads in zip(self.chunks, self.chunk_heads, strict=True):
+            y = self.nodes + displacements(features, heads)[FORWARD]
+            scan = resample(self.canvases[chunk], self.frame.to_canvas(y))
+            total += (scan * scan[:, 1:]).sum(0)
+        average = filled(total.cpu().numpy().reshape(2, *self.frame.canvas_shape))
+        return torch.from_numpy(average).to(self.nodes.device)[None, None]
+
+
+def filled(total: np.ndarray) -> np.ndarray:
+    """Sums over counts; where nothing was counted, the nearest value that was."""
+    values, count = total
+    empty = count < 0.5
+    average = values / np.maximum(count, 0.5)
+    if empty.any() and not empty.all():
+        nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+        average = average[tuple(nearest)]
+    return average.astype(np.float32)

@@ -1,0 +1,115 @@
+"""Training: from files to a bundle that compresses better than an untrained one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from deepstd.codec import Codec
+from deepstd.errors import InputError
+from deepstd.io import read
+from deepstd.train.cache import CachedScan, read_cache, write_cache
+from deepstd.train.config import TrainConfig
+from deepstd.train.finish import write_bundle
+from deepstd.train.prepare import prepare
+from deepstd.train.run import train
+
+
+def blob(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    centre = random.uniform(-0.2, 0.2, len(shape))
+    distance = np.sqrt(sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True)))
+    edges = np.tanh(8 * (0.6 - distance)) + 0.5 * np.cos(9 * distance)
+    return np.rint(1000 + 400 * edges + 10 * random.normal(size=shape)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    for n in range(8):
+        image = nibabel.Nifti1Image(blob(n, (20 + n % 2, 22, 19)), np.diag([2.0, 2.0, 2.0, 1.0]))
+        nibabel.save(image, folder / f"patient{n // 2}_{n}.nii.gz")
+    (folder / "broken.nii.gz").write_bytes(b"not a scan")
+    splits = {"blobs": {"train": [f"patient{n // 2}_{n}.nii.gz" for n in range(6)]}}
+    splits["blobs"]["validation"] = ["patient3_6.nii.gz"]
+    splits["blobs"]["test"] = ["patient3_7.nii.gz"]
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+def test_prepare_splits_by_list_and_by_patient(scans: Path, tmp_path: Path) -> None:
+    listed = prepare([scans], tmp_path / "a", splits=scans / "splits.json")
+    assert (listed.train, listed.validation) == (6, 1)
+    assert any("patient3_7" in name for name in listed.left_out)
+    prepare([scans], tmp_path / "b", patient=r"(patient\d)_")
+    by_patient: dict[str, set[str]] = {}
+    for scan in read_cache(tmp_path / "b"):
+        by_patient.setdefault(scan.patient, set()).add(scan.split)
+    assert sorted(by_patient) == ["patient0", "patient1", "patient2", "patient3"]
+    assert all(len(splits) == 1 for splits in by_patient.values())
+
+
+def test_a_cache_gives_back_its_scans(tmp_path: Path) -> None:
+    scan = CachedScan("a", "p", "train", blob(0, (5, 6)), np.eye(4), 1, 2)
+    write_cache(tmp_path, [scan])
+    (again,) = read_cache(tmp_path)
+    assert np.array_equal(again.voxels, scan.voxels)
+    assert (again.key, again.patient, again.split) == (scan.key, "p", "train")
+
+
+@pytest.mark.parametrize("template", [False, True])
+def test_training_resumes_and_makes_a_working_bundle(
+    scans: Path, tmp_path: Path, template: bool
+) -> None:
+    prepare([scans], tmp_path / "cache", splits=scans / "splits.json")
+    cache = read_cache(tmp_path / "cache")
+    config = TrainConfig(
+        "blobs", widths_3d=(12, 12), filter_width=8, filter_blocks=1, template=template,
+        rates=(1.0, 4.0), shape_share=0.3,
+    )  # fmt: skip
+    messages: list[str] = []
+
+    def note(message: str, share: float) -> None:
+        messages.append(message)
+
+    half = train(
+        cache, config, tmp_path / "run", total_seconds=12.0, session_seconds=8.0, report=note
+    )
+    assert not half.finished
+    done = train(cache, config, tmp_path / "run", total_seconds=12.0, resume=True, report=note)
+    assert done.finished
+    assert (done.shape is not None) == template
+    bundle = write_bundle(done, config, cache, tmp_path / "bundle")
+    assert "6" in bundle.card
+    volume = read(scans / "patient3_7.nii.gz")
+    trained = Codec.load(str(tmp_path / "bundle"))
+    data = trained.compress(volume, bpv=0.5)
+    restored = trained.decompress(data)
+    assert 0.997 * 0.5 <= 8 * len(data) / volume.voxels.size <= 0.5
+    # Far better than the mean value would be.
+    error = np.square(restored.voxels - volume.voxels.astype(float)).mean()
+    assert error < 0.2 * volume.voxels.var()
+
+
+def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
+    cache = [CachedScan("a", "p", "train", blob(0, (16, 16)), None)]
+    config = TrainConfig("one", ndims=(2,), widths_2d=(8,), filter_width=4, filter_blocks=1)
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(cache, config, tmp_path, total_seconds=1.0, resume=True)
+    train(cache, config, tmp_path, total_seconds=1.0)
+    other = TrainConfig("two", ndims=(2,), widths_2d=(8,), filter_width=4, filter_blocks=1)
+    with pytest.raises(InputError, match="another description"):
+        train(cache, other, tmp_path, total_seconds=1.0, resume=True)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"name": "x", "widht": 3}, {"name": "x", "learning_rate": "fast"}]
+)
+def test_mistakes_in_a_description_are_named(values: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"run\.toml"):
+        TrainConfig.from_dict(values, "run.toml")
