@@ -239,7 +239,8 @@ class Encoding:
     def _describe(self, nbytes: int) -> str:
         volume = self._volume
         ratio = volume.nbytes / nbytes
+        ratio, bpv = math.floor(100 * ratio) / 100, 8 * nbytes / volume.voxels.size
         return (
-            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {math.floor(ratio * 100) / 100}"
-            f", --bpv {math.ceil(8e4 * nbytes / volume.voxels.size) / 1e4})"
+            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
+            f"--bpv {math.ceil(1e4 * bpv) / 1e4})"
         )

@@ -1,21 +1,21 @@
 """Every error that DeepSTD raises on purpose.
 
     DeepSTDError ................................. exit code 1
-    ├── InputError (ValueError)                    the scan or the request cannot be used
-    │   ├── UnsupportedFormatError                 a file type, data type or layout that is not handled
-    │   └── GeometryError                          an affine that is singular or not finite
-    ├── RateError (ValueError)                     the requested size cannot be reached; names what can
-    ├── BundleError (ValueError)                   a model bundle is missing, damaged or of another kind
+    ├── InputError (ValueError)  the scan or the request cannot be used
+    │   ├── UnsupportedFormatError  a file type, data type or layout that is not handled
+    │   └── GeometryError  an affine that is singular or not finite
+    ├── RateError (ValueError)  the requested size cannot be reached; names what can
+    ├── BundleError (ValueError)  a model bundle is missing, damaged or of another kind
     │   ├── BundleNotFoundError
     │   └── BundleMismatchError .................. exit code 4
     ├── ContainerError (ValueError) .............. exit code 4
-    │   ├── NotDstdError                           the file is not a .dstd file
-    │   ├── UnsupportedVersionError                written by a newer DeepSTD
-    │   ├── TruncatedError                         the file ends too early
-    │   └── DamagedError                           a checksum or a field does not fit
-    ├── OutputExistsError (FileExistsError)        an existing file would be overwritten
-    ├── DeviceError (RuntimeError)                 the requested device is not there or out of memory
-    └── MissingExtraError (ImportError)            an optional dependency is needed
+    │   ├── NotDstdError  the file is not a .dstd file
+    │   ├── UnsupportedVersionError  written by a newer DeepSTD
+    │   ├── TruncatedError  the file ends too early
+    │   └── DamagedError  a checksum or a field does not fit
+    ├── OutputExistsError (FileExistsError)  an existing file would be overwritten
+    ├── DeviceError (RuntimeError)  the requested device is not there or out of memory
+    └── MissingExtraError (ImportError)  an optional dependency is needed
 
 A message says what is wrong, in which file, what was expected and found, and what to do about it.
 """

@@ -4,8 +4,8 @@
 
 The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
 logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
-quantiser, which moves single symbols and needs no place in the file. Sizes are those of finished files, never
-estimates.
+quantiser, which moves single symbols and needs no place in the file. Sizes are those of finished
+files, never estimates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A scan in memory: stored voxel values, their place in the world, and what its file said besides."""
+"""A scan in memory: stored voxels, their place in the world, what else its file said."""
 
 from __future__ import annotations
 

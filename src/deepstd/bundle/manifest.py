@@ -20,7 +20,7 @@ class Manifest(BaseModel):
         name, version: together with the hash, the bundle's identity.
         modality, body_part, description, licence: for people.
         networks: sizes of the texture network for each number of axes, "2" or "3".
-        rate_weight: squared steps that a bit is worth, in the quantiser the networks were trained with.
+        rate_weight: squared steps that a bit is worth in the quantiser.
         shape: what the shape model has besides arrays; None without a template.
         files: SHA-256 of every other file of the bundle.
     """

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepstd.shape.model import HEAD_BITS
 from deepstd.shape.alignment import Frame
+from deepstd.shape.model import HEAD_BITS
 
 QUANTISATION_STEP = 0.02
 _MAX_MODES = 96

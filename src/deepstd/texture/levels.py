@@ -1,6 +1,6 @@
 """Coarse to fine: one loop that training, encoding and decoding share.
 
-    last low ─▶ level n: features ─ context model ─ passes ─▶ high subbands ─ merge ─▶ low of n − 1 …
+    last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
 
 What differs between the three uses is where symbols come from, and that is a `SymbolSource`: the
 encoder quantises, the decoder reads, the trainer quantises and adds up a loss. All tensors hold

@@ -9,8 +9,9 @@ tensor holds them all; `subband_mask` tells which positions are real.
 
 `merge` rounds every lifting step to a whole number of the fixed-point unit, so float64 computes it
 exactly and every machine gets the same reconstruction. `split` is ordinary floating point, which is
-all an encoder needs, unless asked to work in whole numbers too. Both use the same rational lifting factors (CDF 9/7 of Daubechies and
-Sweldens, 1998, scaled so that one quantiser step suits all subbands).
+all an encoder needs, unless asked to work in whole numbers too. Both use the same rational lifting
+factors (CDF 9/7 of Daubechies and Sweldens, 1998, scaled so that one quantiser step suits all
+subbands).
 """
 
 from __future__ import annotations

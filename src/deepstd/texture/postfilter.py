@@ -1,7 +1,7 @@
 """The post-filter: what the wavelet's quantisation took away, guessed back.
 
     reconstruction ─ high-pass ─┐
-    template − reconstruction ──┴ fold 2**ndim voxels into channels ─ blocks ─ unfold ─ + ─▶ restored
+    template − reconstruction ──┴ fold voxels into channels ─ blocks ─ unfold ─ + ─▶ restored
 
 It works in units of the quantiser step and is told the logarithm of the step, so one filter serves
 every rate. Its last layer starts at zero: an untrained filter changes nothing. It is ordinary

@@ -29,7 +29,7 @@ _POWER_BITS = 20
 
 @dataclass(frozen=True)
 class Scaling:
-    """Codes of range and offset: range = 2**(range_code / 16), offset = offset_code · range / 64."""
+    """Codes: range = 2**(range_code / 16), offset = offset_code · range / 64."""
 
     range_code: int
     offset_code: int

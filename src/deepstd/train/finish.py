@@ -134,7 +134,8 @@ def training_curve(history: dict[int, list[dict[str, float]]]) -> str:
         )
         label = f"{name}: {line[0][1]:.4g} to {line[-1][1]:.4g}"
         parts.append(
-            f'<text x="{_WIDTH / 2}" y="{40 + 16 * row}" fill="{colour}">{html.escape(label)}</text>'
+            f'<text x="{_WIDTH / 2}" y="{40 + 16 * row}" fill="{colour}">'
+            f"{html.escape(label)}</text>"
         )
     axis = _HEIGHT - _MARGIN
     parts += [

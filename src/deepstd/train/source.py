@@ -2,8 +2,8 @@
 
     true subbands ─┐
     predicted mean ┴─ residual ─ quantiser ─▶ symbols ─▶ next pass
-                         │                  └─ −log2 P(symbol | scale) ─▶ gradient of the scale
-                         └─ −log2 P(residual + noise | mean), (error / step)² ─▶ gradient of the mean
+                         │         └─ −log2 P(symbol | scale) ─▶ gradient of the scale
+                         └─ −log2 P(residual + noise | mean), (error / step)² ─▶ of the mean
 
 The symbols are hard, so the network trains on exactly what it will see when coding. A hard symbol
 has no gradient with respect to the mean; uniform noise instead of rounding gives it one (Ballé et
