@@ -44,7 +44,7 @@ def scan(tmp_path: Path, phantom: Phantom) -> Path:
 def there_and_back(folder: Path, voxels: np.ndarray, **rate: float) -> np.ndarray:
     """Voxels of a .npy scan after compression and restoration."""
     np.save(folder / "in.npy", voxels)
-    options = rate or {"max_bytes": 3000}
+    options = rate or {"max_bytes": 700}
     api.compress(folder / "in.npy", folder / "in.dstd", overwrite=True, **options)  # pyright: ignore[reportArgumentType]
     api.decompress(folder / "in.dstd", folder / "out.npy", overwrite=True)
     restored = np.load(folder / "out.npy")
@@ -97,7 +97,7 @@ def test_the_file_fills_what_it_may(scan: Path, tmp_path: Path, rate: dict[str, 
 def test_any_shape(tmp_path: Path, phantom: Phantom, shape: tuple[int, ...]) -> None:
     voxels = phantom(shape)
     restored = there_and_back(tmp_path, voxels)
-    assert np.abs(restored.astype(float) - voxels).mean() < 3
+    assert np.abs(restored.astype(float) - voxels).mean() < 5
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_any_type(tmp_path: Path, phantom: Phantom, dtype: str) -> None:
     voxels = (values > 100 if dtype == "?" else values / 2).astype(dtype)
     restored = there_and_back(tmp_path, voxels)
     error = np.abs(restored.astype(float) - voxels.astype(float)).mean()
-    assert error < (0.1 if dtype == "?" else 2)
+    assert error < (0.1 if dtype == "?" else 5)
 
 
 def test_values_that_are_not_finite_stay_where_they_are(tmp_path: Path, phantom: Phantom) -> None:
@@ -168,16 +168,17 @@ def test_an_input_is_never_its_own_output(scan: Path) -> None:
     assert scan.read_bytes() == before
 
 
+@pytest.fixture(scope="module")
+def packed(tiny_bundle: Path, phantom: Phantom) -> bytes:
+    """A real small file with special values and two frames, 2 kB."""
+    voxels = np.stack([phantom((14, 12, 10), "f4", seed=n) for n in range(2)], axis=-1)
+    voxels[:3, :3, :2] = np.nan
+    codec = deepstd.Codec.load(str(tiny_bundle))
+    return codec.compress(deepstd.Volume(voxels), max_bytes=2000)
+
+
 class TestDamage:
     """Whatever happens to a file, another scan never comes out of it."""
-
-    @pytest.fixture(scope="class")
-    def packed(self, tiny_bundle: Path, phantom: Phantom) -> bytes:
-        """A real small file with special values and two frames, 2 kB."""
-        voxels = np.stack([phantom((14, 12, 10), "f4", seed=n) for n in range(2)], axis=-1)
-        voxels[:3, :3, :2] = np.nan
-        codec = deepstd.Codec.load(str(tiny_bundle))
-        return codec.compress(deepstd.Volume(voxels), max_bytes=2000)
 
     def test_every_truncation(self, packed: bytes, tiny_bundle: Path, tmp_path: Path) -> None:
         codec = deepstd.Codec.load(str(tiny_bundle))

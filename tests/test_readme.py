@@ -69,7 +69,8 @@ def test_shell(code: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.split("\n")[2])
 def test_python(code: str, folder: Path) -> None:
     exec(compile(code, "README.md", "exec"), {})
-    before, after = nibabel.load(folder / "brain.nii.gz"), nibabel.load(folder / "restored.nii.gz")
+    names = ("brain.nii.gz", "restored.nii.gz")
+    before, after = (nibabel.Nifti1Image.from_filename(folder / name) for name in names)
     assert after.shape == before.shape
     assert after.get_data_dtype() == before.get_data_dtype()
     np.testing.assert_array_equal(after.affine, before.affine)

@@ -139,7 +139,7 @@ def test_hippocampus_scans_are_predicted_better_with_their_fields(data_dir: Path
     files = sorted((data_dir / "hippocampus-t1" / "images").glob("*.nii.gz"))
     if not files:
         pytest.skip(f"needs hippocampus-t1 in {data_dir}")
-    images = [nibabel.load(f) for f in files[:24]]
+    images = [nibabel.Nifti1Image.from_filename(f) for f in files[:24]]
     scans = [np.asarray(image.dataobj, dtype=np.float32) for image in images]
     affines = [image.affine for image in images]
     torch.set_num_threads(1)

@@ -6,6 +6,6 @@ Nothing here needs torch; the codec makes networks of the arrays.
 """
 
 from deepstd.bundle.manifest import Manifest
-from deepstd.bundle.store import Bundle, available, find, load, save
+from deepstd.bundle.store import Bundle, available, find, folders, load, save
 
-__all__ = ["Bundle", "Manifest", "available", "find", "load", "save"]
+__all__ = ["Bundle", "Manifest", "available", "find", "folders", "load", "save"]

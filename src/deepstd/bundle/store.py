@@ -20,6 +20,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import platformdirs
+from nibabel.filebasedimages import ImageFileError
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -195,6 +196,6 @@ def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
         OSError,
         ValueError,
         EOFError,
-        nibabel.filebasedimages.ImageFileError,
+        ImageFileError,
     ) as error:
         raise BundleError(f"{folder / _TEMPLATE}: not a readable template: {error}") from error

@@ -60,6 +60,7 @@ def doctor(as_json: options.Json = False) -> None:
 def examine(progress: console.Progress) -> dict[str, Any]:
     """Everything that `doctor` says, as plain values."""
     from deepstd import bundle as bundles
+    from deepstd.bundle.store import folders
 
     found = []
     for folder in bundles.available():
@@ -77,7 +78,7 @@ def examine(progress: console.Progress) -> dict[str, Any]:
             extra: {name: _version_of(name) for name in names} for extra, names in _EXTRAS.items()
         },
         "devices": _devices(),
-        "bundle_folders": [str(folder) for folder in bundles.folders()],
+        "bundle_folders": [str(folder) for folder in folders()],
         "bundles": found,
         "ok": bool(found) and all(entry["ok"] for entry in found),
     }

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from deepstd.cli import console, options
-from deepstd.inspection import describe
 
 _DIFFERS = 1
 
@@ -22,6 +21,8 @@ def info(source: options.Compressed, as_json: options.Json = False) -> None:
 
     Nothing is decoded.
     """
+    from deepstd.inspection import describe
+
     described = describe(source)
     if as_json:
         console.result_json(described)

@@ -11,6 +11,7 @@ fixed point is exact in float64 and every machine codes with the same integers.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import constriction
 import numpy as np
@@ -21,19 +22,20 @@ from deepstd.errors import DamagedError
 _WORD = 4
 _TRIM_LIMIT = 8192
 _ESCAPE_BITS = 40
-_Model = constriction.stream.model.Categorical
+# The extension module has no type stubs.
+_stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
 _Groups = list[tuple[int, np.ndarray]]
 
 
 @lru_cache(maxsize=1024)
-def _categorical(tables: ScaleTables, base: int) -> _Model:
+def _categorical(tables: ScaleTables, base: int) -> Any:
     frequencies = tables.frequencies[base].astype(np.float64)
-    return _Model(frequencies / frequencies.sum(), perfect=False)
+    return _stream.model.Categorical(frequencies / frequencies.sum(), perfect=False)
 
 
 @lru_cache(maxsize=64)
-def _uniform(size: int) -> constriction.stream.model.Uniform:
-    return constriction.stream.model.Uniform(size)
+def _uniform(size: int) -> Any:
+    return _stream.model.Uniform(size)
 
 
 def _groups(scale_index: np.ndarray) -> _Groups:
@@ -49,7 +51,7 @@ class RangeEncoder:
     """Codes arrays of symbols into one stream of bytes."""
 
     def __init__(self) -> None:
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = _stream.queue.RangeEncoder()
         self._log: list[tuple[np.ndarray, object]] = []
 
     def encode(self, symbols: np.ndarray, scale_index: np.ndarray, tables: ScaleTables) -> None:
@@ -106,7 +108,7 @@ class RangeEncoder:
         return data.rstrip(b"\0")
 
     def _decodes(self, data: bytes) -> bool:
-        decoder = constriction.stream.queue.RangeDecoder(_to_words(data))
+        decoder = _stream.queue.RangeDecoder(_to_words(data))
         try:
             return all(
                 np.array_equal(decoder.decode(model, entries.size), entries)
@@ -125,7 +127,7 @@ class RangeDecoder:
     """Reads back what `RangeEncoder` wrote, asked in the same order."""
 
     def __init__(self, data: bytes) -> None:
-        self._coder = constriction.stream.queue.RangeDecoder(_to_words(data))
+        self._coder = _stream.queue.RangeDecoder(_to_words(data))
 
     def decode(self, scale_index: np.ndarray, tables: ScaleTables) -> np.ndarray:
         """Symbols (int64) in the shape of ``scale_index``; DamagedError if they make no sense."""

@@ -130,5 +130,5 @@ def filled(total: np.ndarray) -> np.ndarray:
     average = values / np.maximum(count, 0.5)
     if empty.any() and not empty.all():
         nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
-        average = average[tuple(nearest)]
+        average = average[tuple(np.asarray(nearest))]
     return average.astype(np.float32)

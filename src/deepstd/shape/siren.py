@@ -53,9 +53,9 @@ class Trunk:
         """What training changes."""
         return [self.weight1, self.bias1, self.weight2, self.bias2]
 
-    def to(self, device: torch.device | str) -> Trunk:
-        """The same trunk on another device."""
-        return Trunk(*[p.to(device) for p in self.parameters], limit=self.limit.to(device))
+    def to(self, target: torch.device | str | torch.dtype) -> Trunk:
+        """The same trunk on another device or in another type."""
+        return Trunk(*[p.to(target) for p in self.parameters], limit=self.limit.to(target))
 
     def features(self, q: Tensor, omega: float) -> Tensor:
         """Last hidden layer and a constant, (2, N, W+1), at q (2 or 1, N, ndim)."""

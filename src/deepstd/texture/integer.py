@@ -120,7 +120,8 @@ class _ClampThrough(torch.autograd.Function):
         return x.clamp(low, high)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
         (x,) = ctx.saved_tensors
         low, high = ctx.range
         outside = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))

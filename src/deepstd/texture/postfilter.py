@@ -82,7 +82,8 @@ class PostFilter(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(ndim, width) for _ in range(blocks)))
         self.exit = convolution(width, cells, 1)
         nn.init.zeros_(self.exit.weight)
-        nn.init.zeros_(self.exit.bias)
+        if self.exit.bias is not None:
+            nn.init.zeros_(self.exit.bias)
 
     def forward(
         self, low: torch.Tensor, template: torch.Tensor | None, condition: torch.Tensor
