@@ -72,7 +72,7 @@ def test_train_from_a_folder(
     assert "quick 1" in capsys.readouterr().out
     assert (tmp_path / "quick.checkpoint" / "cache" / "cache.json").is_file()
     scan = scans / "p0_0.npy"
-    made = api.compress(scan, tmp_path / "scan.dstd", ratio=10, model=str(output))
+    made = api.compress(scan, tmp_path / "scan.dstd", ratio=6, model=str(output))
     assert made.bundle == "quick 1"
     api.decompress(tmp_path / "scan.dstd", tmp_path / "back.npy", model=str(output))
     assert run("train", scans, "-o", output, "--config", config, "--max-time", "2s") == 1

@@ -46,7 +46,7 @@ def test_decoder_gets_the_encoders_values(
     decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, name="x")
     assert decoded.latents == encoded.latents
     assert np.square(values(decoded) - x).mean() == pytest.approx(
-        encoder.squared_error(encoded, 4096), rel=1e-4
+        encoder.squared_error(encoded, 4096), rel=1e-3, abs=1e-6
     )
 
 
