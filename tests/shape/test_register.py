@@ -73,7 +73,7 @@ def test_the_report_is_true_and_the_field_is_cheap(
         assert len(data) < 60
         assert decoded.symbols.tolist() == code.symbols.tolist()
         assert report.omega == model_2d.omegas[code.omega_index]
-        assert explained(scan, None, model_2d, None) < 0.85 < 0.9 < report.ncc_after**2
+        assert explained(scan, None, model_2d, None) < 0.88 < 0.9 < report.ncc_after**2
         assert explained(scan, None, model_2d, decoded) == pytest.approx(
             report.ncc_after**2, abs=0.06
         )
@@ -115,11 +115,11 @@ def test_a_hard_scan_is_tried_with_smoother_fields(
 
 def test_the_template_has_room_for_all_and_the_axes_of_the_widest() -> None:
     narrow, wide = np.diag([1.0, 1.0, 1.0, 1.0]), np.diag([-2.0, 1.0, 1.0, 1.0])
-    shape, affine = template_grid([(30, 40, 20), (20, 30, 20)], [narrow, wide])
-    assert shape == (20, 40, 20)
+    shape, affine = template_grid([(30, 40, 20), (22, 30, 20)], [narrow, wide])
+    assert shape == (22, 40, 20)
     assert affine is not None
     assert (affine[:3, :3] == wide[:3, :3]).all()
-    np.testing.assert_allclose(affine @ [9.5, 19.5, 9.5, 1], [0, 0, 0, 1])
+    np.testing.assert_allclose(affine @ [10.5, 19.5, 9.5, 1], [0, 0, 0, 1])
 
 
 def test_scans_that_do_not_belong_together_are_refused() -> None:
