@@ -5,6 +5,7 @@ SRC … ─ prepare ─▶ CACHE ─ train ─▶ CHECKPOINT ─▶ … ─▶ B
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,7 +136,7 @@ def train(
             settings,
             checkpoint,
             total_seconds=max_time,
-            session_seconds=session_time,
+            session_seconds=math.inf if session_time is None else session_time,
             resume=resume,
             device=session.device_named(device),
             report=progress,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def _train(given: argparse.Namespace) -> None:
         TrainConfig.read(given.config),
         given.checkpoint,
         total_seconds=total,
-        session_seconds=None if given.session_time is None else seconds_of(given.session_time),
+        session_seconds=seconds_of(given.session_time) if given.session_time else math.inf,
         resume=given.resume,
         device=device_named(given.device),
     )

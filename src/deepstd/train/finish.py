@@ -61,14 +61,14 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         "",
         "## Data",
         "",
-        "| axes | training scans | patients | validation scans | patients |",
-        "| --- | --- | --- | --- | --- |",
+        "| axes | training scans | validation scans |",
+        "| --- | --- | --- |",
     ]
     for ndim in config.ndims:
-        counts = []
-        for split in ("train", "validation"):
-            chosen = [s for s in scans if s.split == split and s.voxels.ndim == ndim]
-            counts += [str(len(chosen)), str(len({s.patient for s in chosen}))]
+        counts = [
+            str(sum(s.split == split and s.voxels.ndim == ndim for s in scans))
+            for split in ("train", "validation")
+        ]
         lines.append(f"| {ndim}-D | " + " | ".join(counts) + " |")
     lines += ["", "## Training", ""]
     for ndim in config.ndims:
