@@ -138,11 +138,7 @@ class Codec:
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
         job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
-        if self._shape_model is None or shape == "off":
-            return job.finish(job.best(fields=False))
-        if shape == "on":
-            return job.finish(job.best(fields=True))
-        return job.finish(min(job.best(fields=True), job.best(fields=False), key=lambda r: r.error))
+        return job.finish(job.best(shape="off" if self._shape_model is None else shape))
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """The scan of a .dstd file; see `decode`."""

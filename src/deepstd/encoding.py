@@ -117,8 +117,23 @@ class Encoding:
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
         self._start = _FIRST_STEP_CODE
 
-    def best(self, *, fields: bool) -> Candidate:
-        """Search the quantiser for the requested size, with or without deformation fields."""
+    def best(self, *, shape: str) -> Candidate:
+        """Search the quantiser for the requested size, with or without deformation fields.
+
+        With "auto" the better of both at equal bytes. The search without fields is left out where
+        it must lose: at the step of the other it needs more bytes for a larger error.
+        """
+        if shape != "auto":
+            return self._search(*self._conditioned(fields=shape == "on"))
+        kept = self._search(*self._conditioned(fields=True))
+        shapes, encoders = self._conditioned(fields=False)
+        plain = self._encode(shapes, encoders, kept.point)
+        if plain.point.nbytes >= kept.point.nbytes and plain.error >= kept.error:
+            return kept
+        return min(kept, self._search(shapes, encoders), key=lambda candidate: candidate.error)
+
+    def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[TextureEncoder]]:
+        """Shape and texture encoder of every frame."""
         codec = self._codec
         shapes, encoders = [], []
         for values, _ in self._parts:
@@ -138,6 +153,30 @@ class Encoding:
                 )
             )
             shapes.append(shape)
+        return shapes, encoders
+
+    def _encode(
+        self, shapes: list[FrameShape], encoders: list[TextureEncoder], at: Point
+    ) -> Candidate:
+        encoded = [e.encode(at.step_code, at.rate_weight) for e in encoders]
+        nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
+        point = Point(at.step_code, at.rate_weight, nbytes)
+        return self._candidate(point, shapes, encoders, encoded)
+
+    def _candidate(
+        self,
+        point: Point,
+        shapes: list[FrameShape],
+        encoders: list[TextureEncoder],
+        encoded: list[EncodedTexture],
+    ) -> Candidate:
+        errors = [
+            e.squared_error(t, point.step_code) for e, t in zip(encoders, encoded, strict=True)
+        ]
+        return Candidate(point, shapes, encoders, float(np.mean(errors)), encoded)
+
+    def _search(self, shapes: list[FrameShape], encoders: list[TextureEncoder]) -> Candidate:
+        codec = self._codec
         kept: dict[tuple[int, float], list[EncodedTexture]] = {}
 
         def size(step_code: int, rate_weight: float) -> int:
@@ -162,10 +201,7 @@ class Encoding:
         self._start = point.step_code
         key = (point.step_code, point.rate_weight)
         encoded = kept.get(key) or [e.encode(*key) for e in encoders]
-        errors = [
-            e.squared_error(t, point.step_code) for e, t in zip(encoders, encoded, strict=True)
-        ]
-        return Candidate(point, shapes, encoders, float(np.mean(errors)), encoded)
+        return self._candidate(point, shapes, encoders, encoded)
 
     def finish(self, result: Candidate) -> Compressed:
         """Decode the file, measure it, and write the figures into its head."""

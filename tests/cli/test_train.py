@@ -18,15 +18,15 @@ RUN = """
 name = "quick"
 ndims = [3]
 widths_3d = [4]
-filter_width = 4
-filter_blocks = 1
+filter_2d = [4, 1]
+filter_3d = [4, 1]
 crop_3d = 8
 """
 
 
 @pytest.fixture(autouse=True)
 def few_crops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstd.train.run._TABLE_CROPS", 3)
+    monkeypatch.setattr("deepstd.train.run._TABLE_BATCHES", 3)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 import deepstd.train.run
-deepstd.train.run._TABLE_CROPS = 3
+deepstd.train.run._TABLE_BATCHES = 3
 from deepstd.train.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

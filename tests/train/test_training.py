@@ -69,7 +69,7 @@ def test_training_resumes_and_makes_a_working_bundle(
     prepare([scans], tmp_path / "cache", splits=scans / "splits.json")
     cache = read_cache(tmp_path / "cache")
     config = TrainConfig(
-        "blobs", widths_3d=(12, 12), filter_width=8, filter_blocks=1, template=template,
+        "blobs", widths_3d=(12, 12), filter_3d=(8, 1), template=template,
         rates=(1.0, 4.0), shape_share=0.3,
     )  # fmt: skip
     messages: list[str] = []
@@ -98,11 +98,11 @@ def test_training_resumes_and_makes_a_working_bundle(
 
 def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
     cache = [CachedScan("a", "p", "train", blob(0, (16, 16)), None)]
-    config = TrainConfig("one", ndims=(2,), widths_2d=(8,), filter_width=4, filter_blocks=1)
+    config = TrainConfig("one", ndims=(2,), widths_2d=(8,), filter_2d=(4, 1))
     with pytest.raises(InputError, match="no checkpoint"):
         train(cache, config, tmp_path, total_seconds=1.0, resume=True)
     train(cache, config, tmp_path, total_seconds=1.0)
-    other = TrainConfig("two", ndims=(2,), widths_2d=(8,), filter_width=4, filter_blocks=1)
+    other = TrainConfig("two", ndims=(2,), widths_2d=(8,), filter_2d=(4, 1))
     with pytest.raises(InputError, match="another description"):
         train(cache, other, tmp_path, total_seconds=1.0, resume=True)
 

@@ -28,10 +28,9 @@ _EXACT = float(2**24)
 _MAX_SHIFT = 8
 
 
-def round_through(x: torch.Tensor) -> torch.Tensor:
-    """Round half up; the gradient passes unchanged."""
-    rounded = torch.floor(x + 0.5)
-    return x + (rounded - x).detach() if x.requires_grad else rounded
+def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
+    """``factor`` x rounded half up; the gradient passes as if nothing were rounded."""
+    return _RoundThrough.apply(x, factor)
 
 
 class ExactConv(nn.Module):
@@ -66,13 +65,13 @@ class ExactConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64."""
         shift = self.shift()
-        weight = round_through(self.weight * 2.0**shift).to(x.dtype)
-        bias = round_through(self.bias * 2.0 ** (shift + ACTIVATION_BITS)).to(x.dtype)
+        weight = round_through(self.weight, 2.0**shift).to(x.dtype)
+        bias = round_through(self.bias, 2.0 ** (shift + ACTIVATION_BITS)).to(x.dtype)
         total = self._convolve(x, weight, bias, padding=weight.shape[-1] // 2)
         if total.dtype == torch.float64:
             # Whole up to what a transform-domain (Winograd) algorithm may have left.
             total = torch.round(total)
-        return round_through(total * 2.0**-shift).clamp(-OUTPUT_MAX, OUTPUT_MAX)
+        return round_through(total, 2.0**-shift).clamp(-OUTPUT_MAX, OUTPUT_MAX)
 
     def to_integers(self) -> dict[str, torch.Tensor]:
         """Weights, biases and shift as stored in a bundle."""
@@ -110,6 +109,18 @@ def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
 def relu(x: torch.Tensor) -> torch.Tensor:
     """Rectified activations, whole numbers 0 … 1023."""
     return x.clamp(0, HIDDEN_MAX)
+
+
+class _RoundThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
+        ctx.factor = factor
+        return (x * factor).add_(0.5).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        return gradient if ctx.factor == 1.0 else gradient * ctx.factor, None
 
 
 class _ClampThrough(torch.autograd.Function):

@@ -144,7 +144,7 @@ def _code_tile(
         prediction = model.predict(index, hidden, known)
         mean = prediction.mean.to(dtype) * _MEAN_UNITS
         if prediction.gate is not None and template_high is not None:
-            mean = mean + round_through(prediction.gate.to(dtype) * template_high * (1 / 16))
+            mean = mean + round_through(prediction.gate.to(dtype) * template_high, 1 / 16)
         coded = (order == index) & mask
         symbols = source.symbols(mean, prediction, coded)
         value = torch.where(coded, mean.detach() + UNITS_PER_STEP * symbols, value)
@@ -157,7 +157,7 @@ def code_levels(
     model: ContextModel,
     shape: Sequence[int],
     plan: Plan,
-    log_rate: int,
+    log_rates: Sequence[int],
     pyramid: TemplatePyramid | None,
     source: SymbolSource,
     *,
@@ -172,7 +172,7 @@ def code_levels(
         model: context model.
         shape: spatial shape of the volume.
         plan: axes split at each level, finest first.
-        log_rate: 32 log2(range / step), rounded.
+        log_rates: 32 log2(range / step), rounded, of each scan of the batch.
         pyramid: the warped template, or None.
         source: gives the symbols.
         network_dtype: float32, or float64 for the same integers at half the speed.
@@ -192,8 +192,9 @@ def code_levels(
         network, depth = model.level(level)
         grid = shapes[level + 1]
         parent_axes = plan[level + 1] if level + 1 < len(plan) else ()
-        condition = condition_vector(model.config, log_rate, plan[level], depth)
-        condition = condition.to(device=device, dtype=network_dtype)
+        condition = torch.cat(
+            [condition_vector(model.config, rate, plan[level], depth) for rate in log_rates]
+        ).to(device=device, dtype=network_dtype)
         features = _features(low, parents, parent_axes, bands, pyramid, level, network_dtype)
         mask = subband_mask(shapes[level], plan[level]).to(device)
         # What rounding float32 does to the finest level's values, it does on every machine.

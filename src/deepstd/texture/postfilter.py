@@ -93,7 +93,7 @@ class PostFilter(nn.Module):
         Args:
             low: reconstruction in units of 1/64 step, (B, 1, *shape), any float type.
             template: warped template in the same units, or None.
-            condition: (1, conditions, 1 …).
+            condition: (1 or B, conditions, 1 …).
         """
         shape = low.shape[2:]
         channels = [low - blur(low)]
@@ -104,7 +104,7 @@ class PostFilter(nn.Module):
         padding = [p for n in reversed(shape) for p in (0, n % 2)]
         x = fold(functional.pad(x, padding))
         told = self.condition(condition.flatten(1).float() / 32.0)
-        x = self.entry(x) + told.reshape(1, -1, *[1] * len(shape))
+        x = self.entry(x) + told.reshape(*told.shape, *[1] * len(shape))
         x = self.blocks(functional.leaky_relu(x, _SLOPE))
         change = unfold(self.exit(x), 1)[(..., *(slice(0, n) for n in shape))]
         return low * (1.0 / UNITS_PER_STEP) + change

@@ -25,8 +25,9 @@ class TrainConfig:
         ndims: which networks to train: [2], [3] or [2, 3].
         template: whether to build a template and condition on it.
         widths_2d, widths_3d: hidden channels of the context model, finest level first.
-        filter_width, filter_blocks: size of the post-filter.
+        filter_2d, filter_3d: width and number of blocks of the post-filter.
         crop_2d, crop_3d: largest crop along an axis, in voxels.
+        batch: crops a training step sees.
         rates: range of log2(range / step) to train for.
         rate_weight: squared steps that a bit is worth in the quantiser.
         learning_rate: at the start of the cosine schedule.
@@ -43,15 +44,16 @@ class TrainConfig:
     licence: str = ""
     ndims: tuple[int, ...] = (3,)
     template: bool = False
-    widths_2d: tuple[int, ...] = (40, 48, 48, 48)
-    widths_3d: tuple[int, ...] = (24, 32, 32)
-    filter_width: int = 24
-    filter_blocks: int = 2
-    crop_2d: int = 256
-    crop_3d: int = 64
+    widths_2d: tuple[int, ...] = (32, 40, 48, 48)
+    widths_3d: tuple[int, ...] = (32, 32, 32)
+    filter_2d: tuple[int, int] = (24, 2)
+    filter_3d: tuple[int, int] = (12, 1)
+    crop_2d: int = 160
+    crop_3d: int = 40
+    batch: int = 4
     rates: tuple[float, float] = (0.5, 7.0)
     rate_weight: float = 0.08
-    learning_rate: float = 5e-3
+    learning_rate: float = 4e-3
     shape_share: float = 0.1
     flips: bool = False
     seed: int = 0

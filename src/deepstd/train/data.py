@@ -1,6 +1,6 @@
-"""From cached scans to training crops.
+"""From cached scans to batches of training crops.
 
-CachedScan ─ register, warp template ─▶ Example ─ random crop, flip ─▶ Example
+CachedScan ─ register, warp template ─▶ Example ─ random crops, flip ─▶ batch of equal shapes
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.texture.lifting import coarseness
 from deepstd.texture.scaling import Scaling
 from deepstd.train.cache import CachedScan
 
@@ -39,6 +40,11 @@ class Example:
         """Spatial shape."""
         return tuple(self.values.shape[2:])
 
+    @property
+    def coarse(self) -> tuple[int, ...]:
+        """Relative voxel sizes, see `lifting.coarseness`."""
+        return coarseness(self.spacing, len(self.shape))
+
     def to(self, device: torch.device | str) -> Example:
         """The same on a device."""
         conditioning = self.conditioning
@@ -62,27 +68,39 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
     return Example(values, spacing, scaling, conditioning, scan.source)
 
 
-def draw(examples: list[Example], random: np.random.Generator) -> Example:
-    """An example at random; every source folder is as likely as any other."""
+def draw(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:
+    """Examples of one source folder, with voxels of equal proportions.
+
+    Every folder is as likely as any other. There are fewer than ``count`` where the folder has
+    fewer scans of such proportions.
+    """
     sources = sorted({e.source for e in examples})
     source = sources[int(random.integers(len(sources)))]
     chosen = [e for e in examples if e.source == source]
-    return chosen[int(random.integers(len(chosen)))]
+    first = chosen[int(random.integers(len(chosen)))]
+    alike = [e for e in chosen if e.coarse == first.coarse and e is not first]
+    others = random.permutation(len(alike))[: count - 1]
+    return [first, *(alike[int(n)] for n in others)]
 
 
-def random_crop(
-    example: Example, largest: int, flips: bool, random: np.random.Generator
-) -> Example:
-    """A crop of at most ``largest`` voxels along each axis, mirrored at random if allowed.
+def random_crops(
+    examples: list[Example], largest: int, flips: bool, random: np.random.Generator
+) -> list[Example]:
+    """Crops of equal shape, at most ``largest`` voxels along each axis on average.
 
     Scans thinner than a crop give their depth to the other axes, up to the same number of voxels.
+    Crops are mirrored at random if ``flips`` says so.
     """
-    shape = example.shape
+    shape = np.min([e.shape for e in examples], axis=0).tolist()
     budget = largest ** len(shape)
-    sizes = list(shape)
-    while np.prod(sizes) > budget:
-        longest = int(np.argmax(sizes))
-        sizes[longest] = max(1, min(int(sizes[longest] * 0.9), sizes[longest] - 1))
+    while np.prod(shape) > budget:
+        longest = int(np.argmax(shape))
+        shape[longest] = max(1, min(int(shape[longest] * 0.9), shape[longest] - 1))
+    return [_crop(example, shape, flips, random) for example in examples]
+
+
+def _crop(example: Example, sizes: list[int], flips: bool, random: np.random.Generator) -> Example:
+    shape = example.shape
     starts = [int(random.integers(n - s + 1)) for n, s in zip(shape, sizes, strict=True)]
     window = (..., *(slice(a, a + s) for a, s in zip(starts, sizes, strict=True)))
     dims = [d + 2 for d in range(len(shape)) if flips and random.random() < 0.5]

@@ -1,7 +1,7 @@
 """The training loop: one network, one clock.
 
-    examples ─ crop, random step ─ level loop (TrainingSource) ─▶ bits, distortion ─┐
-                                        └─ reconstruction ─ post-filter ─▶ error ───┴─▶ Adam
+    examples ─ crops, random steps ─ level loop (TrainingSource) ─▶ bits, distortion ─┐
+                                          └─ reconstruction ─ post-filter ─▶ error ───┴─▶ Adam
 
 The learning rate follows a cosine fitted to the time given. Each crop's bits are weighted by one
 over its own bit rate, and the post-filter's loss is the logarithm of its error, so that low rates
@@ -22,12 +22,12 @@ from deepstd.coding.tables import symbol_counts, tables_from_counts
 from deepstd.texture.context import condition_vector
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import TemplatePyramid, code_levels, template_pyramid
-from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
+from deepstd.texture.lifting import Plan, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, draw, random_crop
+from deepstd.train.data import Example, draw, random_crops
 from deepstd.train.source import TrainingSource
 
 _WARM_UP = 30
@@ -37,7 +37,6 @@ _DISTORTION_WEIGHT = 2.0
 _RATE_FLOOR = 0.03
 _AVERAGE = 0.998
 _VALIDATION_RATES = (0.0, 2.0, 4.0)
-_VALIDATION_SCANS = 6
 
 
 @dataclass
@@ -54,12 +53,11 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one pass of an example gives: bits and errors per voxel, errors in squared steps."""
+    """What one pass of a batch gives: bits and errors per voxel, errors in squared steps, (B,)."""
 
     bits: torch.Tensor
     distortion: torch.Tensor
     restored: torch.Tensor
-    unfiltered: float
 
 
 def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
@@ -74,21 +72,25 @@ def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
     return TrainingState(network, optimiser, average)
 
 
-def run_example(
+def run_batch(
     network: TextureNetwork,
-    example: Example,
-    step_code: int,
+    examples: list[Example],
+    step_codes: list[int],
     rate_weight: float,
     generator: torch.Generator,
     seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> Outcome:
-    """Code an example with hard symbols and restore it."""
-    device = example.values.device
-    step = example.scaling.step(step_code)
-    plan = split_plan(example.shape, coarseness(example.spacing, len(example.shape)))
-    units = example.values * (UNITS_PER_STEP / step)
+    """Code examples of equal shape and voxel proportions with hard symbols and restore them."""
+    device, shape = examples[0].values.device, examples[0].shape
+    plan = split_plan(shape, examples[0].coarse)
+    units = torch.cat(
+        [
+            example.values * (UNITS_PER_STEP / example.scaling.step(code))
+            for example, code in zip(examples, step_codes, strict=True)
+        ]
+    )
     lows, highs = decompose(units, plan)
-    pyramid, template = _pyramid(example, step_code, plan)
+    pyramid, template = _pyramid(examples, step_codes, plan)
     source = TrainingSource(
         lows[-1] if lows else units,
         highs,
@@ -97,38 +99,42 @@ def run_example(
         generator,
     )
     source.seen = seen
-    rate = log_rate(step_code)
+    rates = [log_rate(code) for code in step_codes]
     low = code_levels(
         network.context,
-        example.shape,
+        shape,
         plan,
-        rate,
+        rates,
         pyramid,
         source,
         dtype=torch.float32,
         device=device,
     )
     axes = plan[0] if plan else ()
-    condition = condition_vector(network.context.config, rate, axes, 0).to(device)
+    condition = torch.cat(
+        [condition_vector(network.context.config, rate, axes, 0) for rate in rates]
+    ).to(device)
     restored = network.postfilter(low, template, condition)
     truth = units * (1.0 / UNITS_PER_STEP)
-    count = example.values.numel()
+    count = math.prod(shape)
     return Outcome(
         source.bits / count,
         source.distortion / count,
-        (restored - truth).square().mean(),
-        float((low * (1.0 / UNITS_PER_STEP) - truth).square().mean()),
+        (restored - truth).square().flatten(1).mean(1),
     )
 
 
 def _pyramid(
-    example: Example, step_code: int, plan: Plan
+    examples: list[Example], step_codes: list[int], plan: Plan
 ) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
-    if example.conditioning is None:
-        return None, None
-    template = template_units(example.conditioning.template, step_code).float()
-    places = example.conditioning.places.float()
-    return template_pyramid(template, places, plan), template
+    templates, places = [], []
+    for example, code in zip(examples, step_codes, strict=True):
+        if example.conditioning is None:
+            return None, None
+        templates.append(template_units(example.conditioning.template, code).float())
+        places.append(example.conditioning.places.float())
+    template = torch.cat(templates)
+    return template_pyramid(template, torch.cat(places), plan), template
 
 
 def train_until(
@@ -167,14 +173,19 @@ def train_until(
         for group in state.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
         flips = config.flips and not config.template
-        crop = random_crop(draw(examples, random), largest, flips, random)
-        step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
-        outcome = run_example(network, crop, step_code, config.rate_weight, generator)
+        crops = random_crops(draw(examples, config.batch, random), largest, flips, random)
+        outcome = run_batch(
+            network,
+            crops,
+            _step_codes(crops, config, random),
+            config.rate_weight,
+            generator,
+        )
         weight = 1.0 / (outcome.bits.detach() + _RATE_FLOOR)
         loss = weight * (outcome.bits + _DISTORTION_WEIGHT * outcome.distortion)
         loss = loss + torch.log(outcome.restored + 1e-6)
         state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
         state.optimiser.step()
         _update_average(state)
@@ -186,6 +197,12 @@ def train_until(
             state.history.append({"seconds": state.seconds, "steps": state.steps, **figures})
             report(_sentence(state, figures), share)
             before, began = state.seconds, time.monotonic()
+
+
+def _step_codes(
+    crops: list[Example], config: TrainConfig, random: np.random.Generator
+) -> list[int]:
+    return [round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE) for _ in crops]
 
 
 def _update_average(state: TrainingState) -> None:
@@ -222,11 +239,11 @@ def validate(
     figures: dict[str, float] = {}
     for rate in _VALIDATION_RATES:
         bits, levels = [], []
-        for example in validation[:_VALIDATION_SCANS]:
-            crop = random_crop(example, largest, False, random)
+        for example in validation:
+            crops = random_crops([example], largest, False, random)
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
-                outcome = run_example(network, crop, code, config.rate_weight, generator)
+                outcome = run_batch(network, crops, [code], config.rate_weight, generator)
             bits.append(float(outcome.bits))
             levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(float(outcome.restored)))
         figures[f"bpv_{rate}"] = float(np.mean(bits))
@@ -235,7 +252,7 @@ def validate(
 
 
 def freeze_tables(
-    network: TextureNetwork, examples: list[Example], config: TrainConfig, *, crops: int
+    network: TextureNetwork, examples: list[Example], config: TrainConfig, *, batches: int
 ) -> None:
     """Fit the integer frequency tables to the symbols of training crops."""
     device = next(network.parameters()).device
@@ -243,11 +260,11 @@ def freeze_tables(
     generator = torch.Generator(device=device).manual_seed(config.seed)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
-    for _ in range(crops):
-        crop = random_crop(draw(examples, random), largest, False, random)
-        step_code = round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE)
+    for _ in range(batches):
+        crops = random_crops(draw(examples, config.batch, random), largest, False, random)
+        codes = _step_codes(crops, config, random)
         with torch.no_grad():
-            run_example(network, crop, step_code, config.rate_weight, generator, seen)
+            run_batch(network, crops, codes, config.rate_weight, generator, seen)
     symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
     scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
     network.tables = tables_from_counts(symbol_counts(symbols, scales))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,8 @@ from deepstd.train.data import Example, make_example
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
 
 _CHECKPOINT_EVERY = 120.0
-_TABLE_CROPS = 200
-_VALIDATION_SCANS = 12
+_TABLE_BATCHES = 60
+_VALIDATION_SCANS = 6
 _LOG = logging.getLogger("deepstd.train")
 Report = Callable[[str, float], None]
 
@@ -101,7 +102,7 @@ def train(
     examples: dict[int, list[Example]] = {}
     for ndim in config.ndims:
         chosen = _of(scans, ndim, "train")
-        checked = _of(scans, ndim, "validation")[:_VALIDATION_SCANS]
+        checked = _from_every_source(_of(scans, ndim, "validation"))[:_VALIDATION_SCANS]
         if shape is not None:
             _register(chosen + checked, shape, fields, report)
             save_checkpoint(folder, config, shape, fields, states)
@@ -128,7 +129,7 @@ def train(
     for ndim, state in states.items():
         report(f"freezing the {ndim}-D tables", 1.0)
         networks[ndim] = averaged(state)
-        freeze_tables(networks[ndim], examples[ndim], config, crops=_TABLE_CROPS)
+        freeze_tables(networks[ndim], examples[ndim], config, batches=_TABLE_BATCHES)
     return Trained(
         shape,
         networks,
@@ -141,11 +142,22 @@ def train(
 def texture_config(config: TrainConfig, ndim: int) -> TextureConfig:
     """Sizes of the network for a number of axes."""
     widths = config.widths_2d if ndim == 2 else config.widths_3d
-    return TextureConfig(ndim, widths, config.template, config.filter_width, config.filter_blocks)
+    width, blocks = config.filter_2d if ndim == 2 else config.filter_3d
+    return TextureConfig(ndim, widths, config.template, width, blocks)
 
 
 def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:
     return [s for s in scans if s.voxels.ndim == ndim and s.split == split]
+
+
+def _from_every_source(scans: list[CachedScan]) -> list[CachedScan]:
+    """Reordered so that every source folder is among the first."""
+    seen: Counter[int] = Counter()
+    ranks = []
+    for scan in scans:
+        ranks.append(seen[scan.source])
+        seen[scan.source] += 1
+    return [scans[n] for n in np.argsort(ranks, kind="stable")]
 
 
 def _register(

@@ -57,8 +57,9 @@ class TrainingSource:
         generator: of the noise.
 
     Attributes:
-        bits: differentiable sum of the symbols' bits; its value is that of the hard symbols.
-        distortion: differentiable sum of (error / step)² of the high subbands.
+        bits: differentiable sum of the symbols' bits of each scan of the batch, (B,); its value
+            is that of the hard symbols.
+        distortion: differentiable sum of (error / step)² of the high subbands, (B,).
     """
 
     def __init__(
@@ -73,8 +74,8 @@ class TrainingSource:
         self._costs, self._rate_weight = costs, rate_weight
         self._generator = generator
         self._target = last_low
-        self.bits = last_low.new_zeros(())
-        self.distortion = last_low.new_zeros(())
+        self.bits = last_low.new_zeros(len(last_low))
+        self.distortion = last_low.new_zeros(len(last_low))
         self.seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
@@ -90,22 +91,25 @@ class TrainingSource:
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
         """Hard symbols of the coded positions, zero elsewhere; adds to ``bits``."""
-        coded = coded.expand_as(self._target)
-        target = self._target[coded]
-        predicted = mean[coded]
-        scale_index = prediction.scale[coded]
-        residual = (target - predicted) / UNITS_PER_STEP
+        places = coded.flatten().nonzero()[:, 0]
+
+        def chosen(x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1).index_select(1, places)
+
+        scale_index = chosen(prediction.scale)
+        residual = (chosen(self._target) - chosen(mean)) / UNITS_PER_STEP
         symbols = quantize(residual.detach(), scale_index.detach(), self._costs, self._rate_weight)
         scale = scale_of_index_tensor(scale_index)
-        hard = symbol_bits(symbols.abs(), scale).sum()
+        hard = symbol_bits(symbols.abs(), scale).sum(1)
         noise = torch.rand(residual.shape, generator=self._generator, device=residual.device)
         noisy = residual + noise.to(residual.dtype) - 0.5
-        soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum()
+        soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum(1)
         self.bits = self.bits + hard + (soft - soft.detach())
-        self.distortion = self.distortion + (residual - symbols).square().sum()
+        self.distortion = self.distortion + (residual - symbols).square().sum(1)
         if self.seen is not None:
-            self.seen.append((symbols.detach(), scale_index.detach()))
-        return torch.zeros_like(self._target).masked_scatter(coded, symbols)
+            self.seen.append((symbols.detach().flatten(), scale_index.detach().flatten()))
+        placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, symbols)
+        return placed.reshape(self._target.shape)
 
 
 def scale_of_index_tensor(index: torch.Tensor) -> torch.Tensor:
