@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import RateError
-from deepstd.rate import LOWEST_FILL, Point, Target, search
+from deepstd.rate import LOWEST_FILL, Point, Start, Target, estimate, search
 
 
 def model_size(code: int, zone: float, scale: float, slope: float, fixed: int) -> int:
@@ -22,7 +22,7 @@ def find(allowed: int, scale: float, slope: float, fixed: int, calls: list[int])
     return search(
         size,
         allowed,
-        start=2048,
+        start=Start(2048),
         rate_weight=0.1,
         lowest=-4096,
         highest=16384,
@@ -47,6 +47,28 @@ def test_the_window_is_met_in_few_encodings(
     assert found.nbytes <= target
     assert found.nbytes >= LOWEST_FILL * target or found.nbytes == finest
     assert len(calls) <= 40
+
+
+@given(st.floats(2e3, 1e7), st.floats(0.4, 1.2))
+def test_an_estimate_on_a_part_saves_encodings_of_the_whole(scale: float, slope: float) -> None:
+    calls: list[int] = []
+    wanted = int(0.1 * model_size(5000, 0.1, scale, slope, 0))
+    start = estimate(
+        lambda code: model_size(code, 0.1, 0.1 * scale, slope, 0), wanted, start=2048, octave=1024
+    )
+    assert abs(start.step_code - 5000) < 64
+    assert start.slope == pytest.approx(slope, abs=0.05)
+    search(
+        lambda code, zone: calls.append(code) or model_size(code, zone, scale, slope, 0),
+        10 * wanted,
+        start=start,
+        rate_weight=0.1,
+        lowest=-4096,
+        highest=16384,
+        octave=1024,
+        describe=str,
+    )
+    assert len(calls) <= 3
 
 
 def test_a_scan_that_needs_less_is_not_padded() -> None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +29,8 @@ from deepstd.container import (
     write_container,
 )
 from deepstd.frames import flat_axis, frames_of
-from deepstd.quality import measure
-from deepstd.rate import Point, search
+from deepstd.quality import measure, rmse
+from deepstd.rate import Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
 from deepstd.texture.codec import EncodedTexture, TextureEncoder
@@ -81,7 +82,7 @@ class Compressed:
     Attributes:
         data: the file.
         quality: error of the decoded scan.
-        mean_squared_error: of the decoded values before rounding to the stored type.
+        mean_squared_error: of the decoded scan, in stored units.
         shape: registration report of each frame whose field was kept, else None.
         shape_bytes, texture_bytes: payload bytes.
     """
@@ -96,13 +97,21 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to encode a scan: quantiser, payloads and mean squared error."""
+    """One way to encode a scan: quantiser and payloads."""
 
     point: Point
     shapes: list[FrameShape]
     encoders: list[TextureEncoder]
-    error: float
     texture: list[EncodedTexture]
+
+    @cached_property
+    def error(self) -> float:
+        """Mean squared error of the restored values, in grey values."""
+        errors = [
+            encoder.squared_error(texture, self.point.step_code)
+            for encoder, texture in zip(self.encoders, self.texture, strict=True)
+        ]
+        return float(np.mean(errors))
 
 
 class Encoding:
@@ -115,7 +124,7 @@ class Encoding:
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
-        self._start = _FIRST_STEP_CODE
+        self._start = Start(_FIRST_STEP_CODE)
 
     def best(self, *, shape: str) -> Candidate:
         """Search the quantiser for the requested size, with or without deformation fields.
@@ -160,20 +169,7 @@ class Encoding:
     ) -> Candidate:
         encoded = [e.encode(at.step_code, at.rate_weight) for e in encoders]
         nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
-        point = Point(at.step_code, at.rate_weight, nbytes)
-        return self._candidate(point, shapes, encoders, encoded)
-
-    def _candidate(
-        self,
-        point: Point,
-        shapes: list[FrameShape],
-        encoders: list[TextureEncoder],
-        encoded: list[EncodedTexture],
-    ) -> Candidate:
-        errors = [
-            e.squared_error(t, point.step_code) for e, t in zip(encoders, encoded, strict=True)
-        ]
-        return Candidate(point, shapes, encoders, float(np.mean(errors)), encoded)
+        return Candidate(Point(at.step_code, at.rate_weight, nbytes), shapes, encoders, encoded)
 
     def _search(self, shapes: list[FrameShape], encoders: list[TextureEncoder]) -> Candidate:
         codec = self._codec
@@ -198,10 +194,10 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
         )
-        self._start = point.step_code
+        self._start = Start(point.step_code)
         key = (point.step_code, point.rate_weight)
         encoded = kept.get(key) or [e.encode(*key) for e in encoders]
-        return self._candidate(point, shapes, encoders, encoded)
+        return Candidate(point, shapes, encoders, encoded)
 
     def finish(self, result: Candidate) -> Compressed:
         """Decode the file, measure it, and write the figures into its head."""
@@ -213,7 +209,7 @@ class Encoding:
         return Compressed(
             self._file(result.shapes, result.texture, quality),
             quality,
-            result.error,
+            rmse(self._volume.voxels, restored.voxels) ** 2,
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),
@@ -244,25 +240,25 @@ class Encoding:
         flat = flat_axis(shape) if len(seen) < len(shape) else None
         return tuple(float(s) for a, s in enumerate(spacing) if a != flat)
 
-    def _guess(self, encoders: list[TextureEncoder]) -> int:
-        """A first step code: for a large scan, the one that suits a part of it."""
+    def _guess(self, encoders: list[TextureEncoder]) -> Start:
+        """Where to begin: for a large scan, with the step that suits a part of it."""
         voxels = sum(math.prod(e.shape) for e in encoders)
         if voxels <= 2 * _GUESS_VOXELS or encoders[0].conditioned:
             return self._start
         part = encoders[len(encoders) // 2].centre(_GUESS_VOXELS)
         share = math.prod(part.shape) / voxels
         self._progress("estimating the step on a part of the scan")
-        found = search(
-            lambda code, zone: part.encode(code, zone).nbytes,
+        weight = self._codec.bundle.manifest.rate_weight
+
+        def size(step_code: int) -> int:
+            return part.encode(min(max(step_code, STEP_CODE_MIN), STEP_CODE_MAX), weight).nbytes
+
+        return estimate(
+            size,
             max(64, int(self._allowed * share)),
-            start=self._start,
-            rate_weight=self._codec.bundle.manifest.rate_weight,
-            lowest=STEP_CODE_MIN,
-            highest=STEP_CODE_MAX,
+            start=self._start.step_code,
             octave=STEPS_PER_OCTAVE,
-            describe=str,
         )
-        return found.step_code
 
     def _finest(self, encoders: list[TextureEncoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""

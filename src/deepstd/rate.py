@@ -1,6 +1,7 @@
 """Rate: a requested size, and the search for the file that has it.
 
     Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, rate weight
+    encodings of a part of a large scan ─ estimate ─▶ where to start
 
 The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
 logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
@@ -20,6 +21,8 @@ LOWEST_FILL = 0.997
 _MOST_ENCODINGS = 40
 _WEIGHT_REACH = 0.07
 _FIRST_SLOPE = 0.75
+_SLOPES = (0.3, 1.5)
+_ESTIMATES = 3
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,51 @@ class Point:
     nbytes: int
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a search begins.
+
+    Attributes:
+        step_code: first step code to try.
+        slope: octaves by which a file grows when the step is halved.
+    """
+
+    step_code: int
+    slope: float = _FIRST_SLOPE
+
+
+def estimate(size: Callable[[int], int], wanted: int, *, start: int, octave: int) -> Start:
+    """A start for the search, from a few encodings of something smaller.
+
+    Args:
+        size: bytes for a step code.
+        wanted: bytes.
+        start: first step code to try.
+        octave: step codes that halve the step.
+    """
+    guess = Start(start)
+    tried: list[tuple[int, float]] = []
+    for _ in range(_ESTIMATES):
+        tried.append((guess.step_code, math.log2(size(guess.step_code))))
+        slope = _slope(tried, octave, guess.slope)
+        code, log_size = tried[-1]
+        guess = Start(code + round((math.log2(wanted) - log_size) * octave / slope), slope)
+    return guess
+
+
+def _slope(tried: list[tuple[int, float]], octave: int, known: float) -> float:
+    """Slope between the last two (step code, log2 size), where they are far enough apart."""
+    if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < octave / 64:
+        return known
+    (a, low), (b, high) = tried[-2:]
+    return min(max((high - low) / (b - a) * octave, _SLOPES[0]), _SLOPES[1])
+
+
 def search(
     size: Callable[[int, float], int],
     allowed: int,
     *,
-    start: int,
+    start: Start,
     rate_weight: float,
     lowest: int,
     highest: int,
@@ -77,7 +120,7 @@ def search(
     Args:
         size: bytes of the whole file for a step code (larger: finer) and a rate weight.
         allowed: bytes.
-        start: first step code to try.
+        start: where to begin.
         rate_weight: usual rate weight.
         lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
         octave: step codes that halve the step.
@@ -102,11 +145,14 @@ def search(
 
     low: Point | None = None
     high: Point | None = None
-    code = min(max(start, lowest), highest)
+    code, slope = min(max(start.step_code, lowest), highest), start.slope
+    sizes: list[tuple[int, float]] = []
     while len(tried) < _MOST_ENCODINGS:
         nbytes = at(code, rate_weight)
         if good(nbytes):
             return Point(code, rate_weight, nbytes)
+        sizes.append((code, math.log2(nbytes)))
+        slope = _slope(sizes, octave, slope)
         if nbytes <= allowed:
             low = Point(code, rate_weight, nbytes)
             if code >= highest:
@@ -120,13 +166,12 @@ def search(
                 )
         if low is not None and high is not None and high.step_code - low.step_code <= 1:
             break
-        code = _next_code(low, high, allowed, lowest, highest, octave)
+        code = _next_code(low, high, allowed, octave / slope)
+        code = min(max(code, lowest), highest)
     return _adjust(at, good, low, high, rate_weight, allowed)
 
 
-def _next_code(
-    low: Point | None, high: Point | None, allowed: int, lowest: int, highest: int, octave: int
-) -> int:
+def _next_code(low: Point | None, high: Point | None, allowed: int, codes_an_octave: float) -> int:
     goal = math.log2(allowed * (1 + LOWEST_FILL) / 2)
     if low is not None and high is not None:
         width = high.step_code - low.step_code
@@ -137,10 +182,8 @@ def _next_code(
     known = low if low is not None else high
     if known is None:
         raise ValueError("no encoding was tried")
-    distance = goal - math.log2(known.nbytes)
-    # Go a little too far, so that the target is bracketed soon.
-    jump = round(distance * octave / _FIRST_SLOPE * 1.1) + (8 if low is not None else -8)
-    return min(max(known.step_code + jump, lowest), highest)
+    jump = round((goal - math.log2(known.nbytes)) * codes_an_octave)
+    return known.step_code + (jump or (1 if low is not None else -1))
 
 
 def _adjust(

@@ -18,6 +18,7 @@ from deepstd.shape import (
     ShapeModel,
     build_shape_model,
     register,
+    register_all,
     template_coordinates,
     warp_template,
 )
@@ -94,6 +95,19 @@ def test_grey_values_and_missing_voxels_do_not_matter(
     scan[:, :6] = np.nan
     _, partial = register(scan, None, model_2d)
     assert partial.ncc_after > report.ncc_after - 0.05
+
+
+def test_scans_registered_together_get_the_fields_they_get_alone(
+    model_2d: ShapeModel, scan_2d: Callable[[int], Scan]
+) -> None:
+    scans = [scan_2d(seed)[0] for seed in UNSEEN]
+    scans.append(np.random.default_rng(0).normal(size=(56, 48)).astype(np.float32))
+    together = register_all(scans, [None] * len(scans), model_2d)
+    for scan, (code, report) in zip(scans, together, strict=True):
+        alone, expected = register(scan, None, model_2d)
+        assert code.omega_index == alone.omega_index
+        assert np.abs(code.symbols - alone.symbols).max() <= 1
+        assert report.ncc_after == pytest.approx(expected.ncc_after, abs=0.01)
 
 
 def test_a_constant_scan_gives_a_field_all_the_same(model_2d: ShapeModel) -> None:

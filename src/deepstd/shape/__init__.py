@@ -4,13 +4,12 @@
     FieldCode, base map ─ template_coordinates ─▶ coordinates ─ warp_template ─▶ prediction
 
 Registration works in floats and only chooses integers; everything after the FieldCode is exact.
-`codec` is imported by its name, because it needs the range coder and training does not.
 `codec` is imported by name: it needs the range coder, which training does without.
 """
 
 from deepstd.shape.field import inside_template, template_coordinates, warp_template
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.shape.register import ShapeReport, register
+from deepstd.shape.register import ShapeReport, register, register_all
 from deepstd.shape.template import build_shape_model
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "build_shape_model",
     "inside_template",
     "register",
+    "register_all",
     "template_coordinates",
     "warp_template",
 ]

@@ -334,12 +334,16 @@ class _EncoderSource(_Streams):
     def symbols(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        residual = (self._target.to(mean.dtype) * self._factor - mean) * (1 / UNITS_PER_STEP)
-        symbols = quantize(residual, prediction.scale, self._costs, self._rate_weight)
-        flat = symbols[coded].cpu().numpy().astype(np.int64)
-        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
-        self._current.encode(flat, scale, self._tables)
+        places = coded.flatten().nonzero()[:, 0]
+        scale = prediction.scale.flatten()[places]
+        target = self._target.flatten()[places].to(mean.dtype)
+        residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
+        chosen = quantize(residual, scale, self._costs, self._rate_weight)
+        flat = chosen.cpu().numpy().astype(np.int64)
+        self._current.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
         self._note(flat)
+        symbols = torch.zeros_like(mean)
+        symbols.flatten()[places] = chosen
         return symbols
 
 

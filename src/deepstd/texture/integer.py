@@ -50,7 +50,6 @@ class ExactConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.input_max = input_max
         self.frozen_shift: int | None = None
-        self._convolve = functional.conv3d if ndim == 3 else functional.conv2d
 
     def shift(self) -> int:
         """Fractional bits of the weights: as many as keep every sum below 2**24."""
@@ -67,11 +66,11 @@ class ExactConv(nn.Module):
         shift = self.shift()
         weight = round_through(self.weight, 2.0**shift).to(x.dtype)
         bias = round_through(self.bias, 2.0 ** (shift + ACTIVATION_BITS)).to(x.dtype)
-        total = self._convolve(x, weight, bias, padding=weight.shape[-1] // 2)
+        total = _convolve(x, weight, bias)
         if total.dtype == torch.float64:
             # Whole up to what a transform-domain (Winograd) algorithm may have left.
             total = torch.round(total)
-        return round_through(total, 2.0**-shift).clamp(-OUTPUT_MAX, OUTPUT_MAX)
+        return _bounded(round_through(total, 2.0**-shift), -OUTPUT_MAX, OUTPUT_MAX)
 
     def to_integers(self) -> dict[str, torch.Tensor]:
         """Weights, biases and shift as stored in a bundle."""
@@ -107,8 +106,23 @@ def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 
 def relu(x: torch.Tensor) -> torch.Tensor:
-    """Rectified activations, whole numbers 0 … 1023."""
-    return x.clamp(0, HIDDEN_MAX)
+    """Rectified activations, whole numbers 0 … 1023; overwrites ``x`` where no gradient is kept."""
+    return _bounded(x, 0, HIDDEN_MAX)
+
+
+def _bounded(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    return x.clamp(low, high) if x.requires_grad else x.clamp_(low, high)
+
+
+def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    padding = weight.shape[-1] // 2
+    if x.ndim == 4:
+        return functional.conv2d(x, weight, bias, padding=padding)
+    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.enabled:
+        # conv3d takes a single small volume to a kernel that is slow and uses one thread.
+        ones = [1, 1, 1]
+        return torch.mkldnn_convolution(x, weight, bias, [padding] * 3, ones, ones, 1)
+    return functional.conv3d(x, weight, bias, padding=padding)
 
 
 class _RoundThrough(torch.autograd.Function):

@@ -120,7 +120,7 @@ def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
 
 def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
     """Integer multiple of 1/16384, rounded; exact in float64 for results below 2**38."""
-    return torch.floor(x * factor / _ONE + 0.5)
+    return (x * factor).mul_(1.0 / _ONE).add_(0.5).floor_()
 
 
 def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,12 +1,13 @@
 """A run's state on disk: one safetensors file whose metadata holds the rest as JSON; no pickle.
 
-TrainingState of each network, ShapeModel, fields ─▶ DIR/checkpoint.safetensors
+Checkpoint: TrainingState of each network, ShapeModel, fields ─▶ DIR/checkpoint.safetensors
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,38 @@ from deepstd.train.loop import TrainingState, new_state
 _FILE = "checkpoint.safetensors"
 
 
-def save_checkpoint(
-    folder: Path,
-    config: TrainConfig,
-    shape: ShapeModel | None,
-    fields: dict[str, FieldCode],
-    states: dict[int, TrainingState],
-) -> None:
+@dataclass
+class Checkpoint:
+    """All that a run has made so far.
+
+    Attributes:
+        shape: template and shape model, once there are.
+        fields: field of each scan by its key.
+        shape_seconds: time that shape and fields took.
+        states: of the network of each number of axes.
+    """
+
+    shape: ShapeModel | None = None
+    fields: dict[str, FieldCode] = field(default_factory=dict)
+    shape_seconds: float = 0.0
+    states: dict[int, TrainingState] = field(default_factory=dict)
+
+
+def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
     """Write the state; an interruption leaves the previous checkpoint whole."""
     arrays: dict[str, np.ndarray] = {}
-    values: dict[str, Any] = {"config": config.to_dict(), "shape": None, "networks": {}}
-    if shape is not None:
-        values["shape"] = shape.metadata()
-        arrays.update({f"shape.{n}": a for n, a in shape.to_tensors().items()})
-    for name, code in fields.items():
+    values: dict[str, Any] = {
+        "config": config.to_dict(),
+        "shape": None,
+        "shape_seconds": run.shape_seconds,
+        "networks": {},
+    }
+    if run.shape is not None:
+        values["shape"] = run.shape.metadata()
+        arrays.update({f"shape.{n}": a for n, a in run.shape.to_tensors().items()})
+    for name, code in run.fields.items():
         arrays[f"field.{name}"] = np.array([code.omega_index, *code.symbols], dtype=np.int32)
-    for ndim, state in states.items():
+    for ndim, state in run.states.items():
         values["networks"][str(ndim)] = {
             "texture": state.network.config.to_dict(),
             "seconds": state.seconds,
@@ -60,9 +77,7 @@ def save_checkpoint(
     os.replace(temporary, folder / _FILE)
 
 
-def load_checkpoint(
-    folder: Path, config: TrainConfig, device: torch.device | str
-) -> tuple[ShapeModel | None, dict[str, FieldCode], dict[int, TrainingState]]:
+def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | str) -> Checkpoint:
     """Read a state back; InputError when it is not there or belongs to another run."""
     path = folder / _FILE
     try:
@@ -102,7 +117,7 @@ def load_checkpoint(
         state.seconds, state.steps = entry["seconds"], entry["steps"]
         state.history = entry["history"]
         states[int(key)] = state
-    return shape, fields, states
+    return Checkpoint(shape, fields, float(values["shape_seconds"]), states)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

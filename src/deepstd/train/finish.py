@@ -78,7 +78,10 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         )
     if trained.shape is not None:
         size = " × ".join(map(str, trained.shape.template.shape))
-        lines.append(f"- Template: group-wise average of the training scans, {size}.")
+        lines.append(
+            f"- Template: group-wise average of the training scans, {size}; with the shape model "
+            f"and the fields of all scans {trained.shape_seconds:.0f} s."
+        )
     lines += [
         "",
         "Validation scans at the end of training (estimated bits of the textures alone, PSNR with "

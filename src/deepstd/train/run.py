@@ -19,11 +19,11 @@ import torch
 
 from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.shape.register import register
+from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.train.cache import CachedScan
-from deepstd.train.checkpoint import load_checkpoint, save_checkpoint
+from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, make_example
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
@@ -31,6 +31,7 @@ from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
 _CHECKPOINT_EVERY = 120.0
 _TABLE_BATCHES = 60
 _VALIDATION_SCANS = 6
+_REGISTERED_AT_ONCE = 32
 _LOG = logging.getLogger("deepstd.train")
 Report = Callable[[str, float], None]
 
@@ -44,6 +45,7 @@ class Trained:
         networks: texture network of each number of axes, tables frozen.
         history: validation figures of each.
         seconds: training time of each.
+        shape_seconds: time that template, shape model and fields took.
         finished: whether the schedule ran to its end.
     """
 
@@ -51,6 +53,7 @@ class Trained:
     networks: dict[int, TextureNetwork]
     history: dict[int, list[dict[str, float]]]
     seconds: dict[int, float]
+    shape_seconds: float
     finished: bool
 
 
@@ -71,7 +74,7 @@ def train(
         scans: of a cache; those of other numbers of axes than the run's are not used.
         config: of the run.
         folder: where checkpoints are kept.
-        total_seconds: time for the whole run, over all its sessions.
+        total_seconds: time for the whole run, over all its sessions, template and shape included.
         session_seconds: stop this session after so long, to go on later with ``resume``.
         resume: go on from the checkpoint in ``folder``.
         device: where to train.
@@ -82,15 +85,14 @@ def train(
     """
     began = time.monotonic()
     stop_at = began + (session_seconds if session_seconds is not None else total_seconds * 10)
-    shape, fields, states = load_checkpoint(folder, config, device) if resume else (None, {}, {})
+    run = load_checkpoint(folder, config, device) if resume else Checkpoint()
     torch.manual_seed(config.seed)
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
-    share = total_seconds / len(config.ndims)
-    if config.template and shape is None:
+    if config.template and run.shape is None:
         train_scans = _of(scans, config.ndims[0], "train")
-        shape = build_shape_model(
+        run.shape = build_shape_model(
             [s.voxels.astype(np.float32) for s in train_scans],
             [s.affine for s in train_scans],
             max_seconds=config.shape_share * total_seconds,
@@ -98,21 +100,30 @@ def train(
             device=device,
             progress=report,
         )
-        save_checkpoint(folder, config, shape, fields, states)
+        run.shape_seconds += time.monotonic() - began
+        save_checkpoint(folder, config, run)
     examples: dict[int, list[Example]] = {}
+    finished = True
     for ndim in config.ndims:
         chosen = _of(scans, ndim, "train")
         checked = _from_every_source(_of(scans, ndim, "validation"))[:_VALIDATION_SCANS]
-        if shape is not None:
-            _register(chosen + checked, shape, fields, report)
-            save_checkpoint(folder, config, shape, fields, states)
-        examples[ndim] = [make_example(s, shape, fields.get(s.key)).to(device) for s in chosen]
-        validation = [make_example(s, shape, fields.get(s.key)).to(device) for s in checked]
-        if ndim not in states:
-            states[ndim] = new_state(
+        if run.shape is not None:
+            before = time.monotonic()
+            _register(chosen + checked, run.shape, run.fields, report)
+            run.shape_seconds += time.monotonic() - before
+            save_checkpoint(folder, config, run)
+        share = max(1.0, total_seconds - run.shape_seconds) / len(config.ndims)
+
+        def example(scan: CachedScan) -> Example:
+            return make_example(scan, run.shape, run.fields.get(scan.key)).to(device)
+
+        examples[ndim] = [example(scan) for scan in chosen]
+        validation = [example(scan) for scan in checked]
+        if ndim not in run.states:
+            run.states[ndim] = new_state(
                 TextureNetwork(texture_config(config, ndim)).to(device), config
             )
-        state = states[ndim]
+        state = run.states[ndim]
         while state.seconds < share and time.monotonic() < stop_at:
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
             train_until(
@@ -124,18 +135,20 @@ def train(
                 stop_at=until,
                 report=report,
             )
-            save_checkpoint(folder, config, shape, fields, states)
+            save_checkpoint(folder, config, run)
+        finished = finished and state.seconds >= share
     networks = {}
-    for ndim, state in states.items():
+    for ndim, state in run.states.items():
         report(f"freezing the {ndim}-D tables", 1.0)
         networks[ndim] = averaged(state)
         freeze_tables(networks[ndim], examples[ndim], config, batches=_TABLE_BATCHES)
     return Trained(
-        shape,
+        run.shape,
         networks,
-        {n: s.history for n, s in states.items()},
-        {n: s.seconds for n, s in states.items()},
-        all(s.seconds >= share for s in states.values()),
+        {n: s.history for n, s in run.states.items()},
+        {n: s.seconds for n, s in run.states.items()},
+        run.shape_seconds,
+        finished,
     )
 
 
@@ -165,7 +178,9 @@ def _register(
 ) -> None:
     """Fit the fields that a checkpoint does not have yet."""
     missing = [scan for scan in scans if scan.key not in fields]
-    for number, scan in enumerate(missing):
-        fields[scan.key], _ = register(scan.voxels.astype(np.float32), scan.affine, shape)
-        if number % 25 == 0:
-            report(f"registered {number} of {len(missing)} scans", 0.0)
+    for first in range(0, len(missing), _REGISTERED_AT_ONCE):
+        report(f"registered {first} of {len(missing)} scans", 0.0)
+        some = missing[first : first + _REGISTERED_AT_ONCE]
+        volumes = [scan.voxels.astype(np.float32) for scan in some]
+        found = register_all(volumes, [scan.affine for scan in some], shape)
+        fields.update({scan.key: code for scan, (code, _) in zip(some, found, strict=True)})
