@@ -23,13 +23,12 @@ from deepstd.container import (
     Container,
     FrameChunks,
     Head,
-    Quality,
     pack_source_header,
     parse,
     write_container,
 )
 from deepstd.frames import flat_axis, frames_of
-from deepstd.quality import measure, rmse
+from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
@@ -204,8 +203,7 @@ class Encoding:
         self._progress("decoding to measure the error")
         data = self._file(result.shapes, result.texture, _NO_QUALITY)
         restored = self._codec.decode(parse(data, "the new file"))
-        figures = measure(self._volume.voxels, restored.voxels)
-        quality = Quality(figures.mae, figures.max_error, figures.psnr, figures.ssim)
+        quality = measure(self._volume.voxels, restored.voxels)
         return Compressed(
             self._file(result.shapes, result.texture, quality),
             quality,

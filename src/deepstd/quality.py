@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from deepstd.errors import InputError
 
@@ -191,6 +190,8 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
+    from scipy import ndimage  # takes longer to import than a file's head takes to read
+
     for axis in range(image.ndim):
         if image.shape[axis] > 1:
             image = ndimage.gaussian_filter1d(

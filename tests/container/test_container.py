@@ -14,7 +14,6 @@ from deepstd.container import (
     BundleRef,
     FrameChunks,
     Head,
-    Quality,
     pack_source_header,
     parse,
     parse_head_only,
@@ -28,6 +27,7 @@ from deepstd.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
+from deepstd.quality import Quality
 from deepstd.volume import SourceHeader
 
 DIGEST = b"\xde\xad\xbe\xef"

@@ -14,7 +14,6 @@ from deepstd.container.head import (
     SOURCE_FORMATS,
     BundleRef,
     Head,
-    Quality,
 )
 from deepstd.errors import (
     BundleError,
@@ -23,6 +22,7 @@ from deepstd.errors import (
     UnsupportedFormatError,
     UnsupportedVersionError,
 )
+from deepstd.quality import Quality
 
 BUNDLE = BundleRef("hippocampus-t1", "1.0.0", b"\x01\x02\x03\x04\x05\x06\x07\x08")
 HEAD = Head("nifti1", np.dtype("<i2"), (37, 52, 30), BUNDLE, Quality(1.5, 9.0, 41.25, 0.96875))

@@ -5,7 +5,7 @@
 The format is specified in docs/format.md.
 """
 
-from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head, Quality
+from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head
 from deepstd.container.reader import Container, Section, parse, parse_head_only
 from deepstd.container.source_header import pack_source_header, unpack_source_header
 from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
@@ -17,7 +17,6 @@ __all__ = [
     "Container",
     "FrameChunks",
     "Head",
-    "Quality",
     "Section",
     "pack_source_header",
     "parse",

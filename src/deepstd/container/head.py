@@ -18,6 +18,7 @@ import numpy as np
 
 from deepstd.container.format import Cursor, encode_varint
 from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
+from deepstd.quality import Quality
 
 SOURCE_FORMATS = {"npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4}
 BUNDLE_DIGEST_BYTES = 8
@@ -62,21 +63,6 @@ class BundleRef:
 
 
 @dataclass(frozen=True)
-class Quality:
-    """Error of the decoded scan, measured by the encoder, in stored units.
-
-    A file keeps each figure as the upper 24 bits of a float32, so to a relative 2**-16, and the
-    largest error rounded up to one. PSNR is infinite for an exact scan; figures that do not exist
-    are NaN.
-    """
-
-    mae: float
-    max_error: float
-    psnr: float
-    ssim: float
-
-
-@dataclass(frozen=True)
 class Head:
     """Contents of the HEAD chunk.
 
@@ -85,7 +71,8 @@ class Head:
         dtype: stored voxel type, byte order included.
         shape: shape of the stored array, 2 to 4 axes; a fourth axis holds frames.
         bundle: the bundle needed to decode.
-        quality: what the encoder measured; None where it did not.
+        quality: what the encoder measured, None where it did not. A file keeps each figure as the
+            upper 24 bits of a float32, so to a relative 2**-16, the largest error rounded up.
     """
 
     source_format: str
