@@ -19,10 +19,9 @@ from torch.nn import functional
 
 from deepstd.texture.features import UNITS_PER_STEP, blur
 
-HALO = 16
 _LIMIT = 16.0
 _SLOPE = 0.1
-_TILE_2D, _TILE_3D = 1024, 96
+_TILE_2D, _TILE_3D = 1024, 128
 
 
 def fold(x: torch.Tensor) -> torch.Tensor:
@@ -77,6 +76,8 @@ class PostFilter(nn.Module):
         convolution = nn.Conv3d if ndim == 3 else nn.Conv2d
         cells = 2**ndim
         self._template = template
+        # What the convolutions on the folded grid reach, and one voxel for the high-pass.
+        self.halo = 2 * (1 + 2 * blocks) + 2
         self.entry = convolution(cells * (2 if template else 1), width, 3, padding=1)
         self.condition = nn.Linear(conditions, width)
         self.blocks = nn.Sequential(*(ResidualBlock(ndim, width) for _ in range(blocks)))
@@ -124,14 +125,14 @@ def restore(
         template: warped template in units, or None.
         condition: (1, conditions, 1 …).
     """
-    shape = tuple(low.shape[2:])
+    shape, halo = tuple(low.shape[2:]), postfilter.halo
     size = _TILE_3D if len(shape) == 3 else _TILE_2D
     restored = np.empty(shape, dtype=np.float32)
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.
-        first = [max(s - HALO, 0) for s in start]
-        last = [min(s + HALO, n) for s, n in zip(stops, shape, strict=True)]
+        first = [max(s - halo, 0) for s in start]
+        last = [min(s + halo, n) for s, n in zip(stops, shape, strict=True)]
         window = (..., *(slice(a, b) for a, b in zip(first, last, strict=True)))
         part = None if template is None else template[window]
         with torch.no_grad():
