@@ -15,15 +15,18 @@ import pytest
 
 import deepstd
 from deepstd import api
+from deepstd.container import pack_source_header, parse, write_container
 from deepstd.errors import (
     BundleMismatchError,
     BundleNotFoundError,
     ContainerError,
+    DamagedError,
     InputError,
     NotDstdError,
     OutputExistsError,
     RateError,
 )
+from deepstd.volume import SourceHeader
 
 pytestmark = pytest.mark.usefixtures("only_tiny")
 Phantom = Callable[..., np.ndarray]
@@ -120,9 +123,50 @@ def test_values_that_are_not_finite_stay_where_they_are(tmp_path: Path, phantom:
         np.testing.assert_array_equal(holds(restored), holds(voxels))
 
 
-@pytest.mark.parametrize("value", [0, -1000, 32767])
-def test_a_constant_scan_is_exact(tmp_path: Path, value: int) -> None:
-    voxels = np.full((9, 8, 7), value, np.int16)
+def test_a_sparse_scan_is_exact_where_there_is_room(tmp_path: Path) -> None:
+    voxels = np.zeros((24, 24, 24), "i2")
+    voxels.flat[np.random.default_rng(7).choice(voxels.size, 12, replace=False)] = 1
+    np.testing.assert_array_equal(there_and_back(tmp_path, voxels, ratio=8), voxels)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e30, 3e37])
+def test_any_scale_of_floats(tmp_path: Path, phantom: Phantom, dtype: str, scale: float) -> None:
+    voxels = ((phantom((12, 10, 9), "f8") - 125) / 125 * scale).astype(dtype)
+    restored = there_and_back(tmp_path, voxels, bpv=8)
+    assert np.abs(restored.astype("f8") - voxels).max() < 0.1 * scale
+
+
+def test_an_offset_beyond_all_measure(tmp_path: Path) -> None:
+    voxels = 1e12 + np.random.default_rng(0).normal(0, 1, (12, 10, 9))
+    assert np.abs(there_and_back(tmp_path, voxels, bpv=8) - voxels).max() < 2
+
+
+@pytest.mark.parametrize("outlier", [1e12, 1e30])
+def test_outliers_that_cannot_be_coded_are_refused_at_once(
+    tmp_path: Path, phantom: Phantom, outlier: float
+) -> None:
+    voxels = phantom((12, 10, 9), "f4")
+    voxels[3, 3, 3] = outlier
+    with pytest.raises(InputError, match=r"in\.npy: .*span too much"):
+        there_and_back(tmp_path, voxels)
+
+
+def test_an_affine_without_a_header_comes_back(phantom: Phantom) -> None:
+    affine = np.array([[0, -2.0, 0, 5], [3.0, 0, 0, -4], [0, 0, 1.5, 9], [0, 0, 0, 1]])
+    codec = deepstd.Codec.load("tiny")
+    volume = deepstd.Volume(phantom((12, 10, 9)), affine)
+    restored = codec.decompress(codec.compress(volume, max_bytes=900))
+    assert restored.affine is not None
+    np.testing.assert_allclose(restored.affine, affine, atol=1e-5)
+    with pytest.raises(InputError, match="affine"):
+        codec.compress(deepstd.Volume(phantom((12, 10, 9)) > 9, affine), max_bytes=900)
+
+
+@pytest.mark.parametrize("value", [0, -1000, 32767, 0.1, 10**15])
+def test_a_constant_scan_is_exact(tmp_path: Path, value: float) -> None:
+    dtype = np.float64 if isinstance(value, float) else np.int64
+    voxels = np.full((9, 8, 7), value, dtype)
     np.testing.assert_array_equal(there_and_back(tmp_path, voxels), voxels)
 
 
@@ -139,7 +183,17 @@ def test_an_unreachable_size_names_the_one_that_can_be_reached(scan: Path, tmp_p
     assert api.compress(scan, tmp_path / "scan.dstd", ratio=float(named[1])).ratio > 10
 
 
-@pytest.mark.parametrize("rate", [{}, {"ratio": 8, "bpv": 1}, {"ratio": 0}, {"bpv": math.nan}])
+@pytest.mark.parametrize("rate", [{"ratio": 1e9}, {"bpv": 1e-9}, {"max_bytes": 1}])
+def test_less_than_a_byte_is_out_of_reach(
+    scan: Path, tmp_path: Path, rate: dict[str, float]
+) -> None:
+    with pytest.raises(RateError, match=r"scan\.nii\.gz: .*Ask for at least"):
+        api.compress(scan, tmp_path / "scan.dstd", **rate)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "rate", [{}, {"ratio": 8, "bpv": 1}, {"ratio": 0}, {"bpv": math.nan}, {"ratio": "8"}]
+)
 def test_a_size_that_makes_no_sense(scan: Path, tmp_path: Path, rate: dict[str, float]) -> None:
     with pytest.raises(RateError):
         api.compress(scan, tmp_path / "scan.dstd", **rate)  # pyright: ignore[reportArgumentType]
@@ -189,6 +243,21 @@ class TestDamage:
             (tmp_path / "cut.dstd").write_bytes(packed[:length])
             with pytest.raises(ContainerError, match=r"cut\.dstd"):
                 deepstd.inspect(tmp_path / "cut.dstd")
+
+    def test_a_damaged_header_of_the_original_behind_a_good_checksum(
+        self, scan: Path, tiny_bundle: Path
+    ) -> None:
+        codec = deepstd.Codec.load(str(tiny_bundle))
+        container = parse(codec.compress(deepstd.read(scan), max_bytes=900), "scan.dstd")
+        whole = container.source_header()
+        for raw in (whole.raw[:100], whole.raw[:42] + b"\x09" + whole.raw[43:], bytes(352)):
+            header = pack_source_header(
+                SourceHeader(whole.format, raw), container.head.shape, container.head.dtype
+            )
+            digest = container.latents_digest
+            data = write_container(container.head, header, list(container.frames), digest)
+            with pytest.raises(DamagedError, match=r"scan\.dstd: .*header"):
+                codec.decompress(data, name="scan.dstd")
 
     def test_random_bytes_changed(self, packed: bytes, tiny_bundle: Path, tmp_path: Path) -> None:
         codec = deepstd.Codec.load(str(tiny_bundle))
@@ -294,8 +363,9 @@ class TestBundles:
     ) -> None:
         api.compress(scan, tmp_path / "scan.dstd", ratio=20)
         shutil.rmtree(home / "tiny")
-        with pytest.raises(BundleNotFoundError, match="tiny"):
+        with pytest.raises(BundleMismatchError, match=r"scan\.dstd: .*tiny") as caught:
             api.decompress(tmp_path / "scan.dstd", tmp_path / "back.npy")
+        assert caught.value.exit_code == 4
         api.decompress(tmp_path / "scan.dstd", tmp_path / "back.npy", model=str(tiny_bundle))
         with pytest.raises(BundleNotFoundError, match="no bundle is installed"):
             api.compress(scan, tmp_path / "scan.dstd", ratio=20, overwrite=True)

@@ -26,7 +26,7 @@ LAYERS = (
     ("bundle",),
     ("coding", "container"),
     ("geometry", "io", "specials", "quality"),
-    ("volume",),
+    ("volume", "devices"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -95,12 +95,15 @@ def test_discs_in_slices_come_back(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_constant_and_tiny_frames_have_no_padding(dtype: str) -> None:
+def test_constant_frames_are_exact_and_cheap(dtype: str) -> None:
     for shape in ((1, 1), (1, 1, 1), (8, 8, 8)):
         for value in (0, 1):
-            filled, specials = split(np.full(shape, value, dtype))
-            assert specials is None
-            assert (filled == value).all()
+            frame = np.full(shape, value, dtype)
+            filled, specials = split(frame)
+            assert specials is not None
+            assert (filled == 0).all()
+            assert len(specials.to_bytes()) <= 14
+            np.testing.assert_array_equal(specials.restore(filled.astype(dtype)), frame)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

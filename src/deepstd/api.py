@@ -18,7 +18,14 @@ from deepstd import io
 from deepstd.codec import Codec
 from deepstd.container import Container, parse
 from deepstd.encoding import Compressed
-from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
+from deepstd.errors import (
+    BundleError,
+    BundleMismatchError,
+    BundleNotFoundError,
+    InputError,
+    RateError,
+    named,
+)
 from deepstd.inspection import quality_of, read_file
 from deepstd.quality import measure
 from deepstd.rate import Target
@@ -131,7 +138,8 @@ def compress(
     _check_apart(source, output)
     with io.atomic_path(output, overwrite=overwrite) as temporary:
         volume = io.read(source)
-        name, best, tried = best_encoding(volume, target, model, device, progress)
+        with named(str(source), InputError, RateError):
+            name, best, tried = best_encoding(volume, target, model, device, progress)
         Path(temporary).write_bytes(best.data)
     return CompressReport(
         str(source),
@@ -167,23 +175,24 @@ def best_encoding(
     )
     best: tuple[str, Compressed] | None = None
     tried: dict[str, float] = {}
-    failed: list[str] = []
+    failed: list[tuple[str, RateError | InputError]] = []
     for codec in codecs:
         manifest = codec.bundle.manifest
         name = f"{manifest.name} {manifest.version}"
         progress(f"compressing with {name}")
         try:
             result = codec.encode(volume, target, progress=progress)
-        except RateError as error:
+        except (RateError, InputError) as error:
             if len(codecs) == 1:
                 raise
-            failed.append(f"{name}: {error}")
+            failed.append((name, error))
             continue
         tried[name] = result.mean_squared_error
         if best is None or result.mean_squared_error < best[1].mean_squared_error:
             best = (name, result)
     if best is None:
-        raise RateError("no bundle reaches the requested size. " + " ".join(failed))
+        kind = RateError if any(isinstance(e, RateError) for _, e in failed) else InputError
+        raise kind("no bundle can do it. " + " ".join(f"{name}: {e}" for name, e in failed))
     return best[0], best[1], tried
 
 
@@ -235,8 +244,17 @@ def decompress(
 
 
 def codec_for(container: Container, model: str = AUTO, device: str = "auto") -> Codec:
-    """The codec of the bundle that a file names."""
-    return Codec.load(container.head.bundle.name if model == AUTO else model, device=device)
+    """The codec of the bundle that a file names.
+
+    Raises:
+        BundleMismatchError: there is no bundle of that name.
+    """
+    if model != AUTO:
+        return Codec.load(model, device=device)
+    try:
+        return Codec.load(container.head.bundle.name, device=device)
+    except BundleNotFoundError as error:
+        raise BundleMismatchError(f"{container.name}: {error}") from error
 
 
 def verify(
@@ -280,7 +298,8 @@ def verify(
 def _close(measured: float, stated: float, margin: float) -> bool:
     if math.isnan(measured) or math.isnan(stated):
         return math.isnan(measured) and math.isnan(stated)
-    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=margin)
+    # A file keeps figures in a part of float32, which has few digits for the smallest numbers.
+    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=max(margin, 1e-36))
 
 
 def _check_apart(source: PathLike, output: PathLike) -> None:

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from deepstd import bundle as bundles
 from deepstd import io, specials
@@ -27,8 +25,17 @@ from deepstd.container import (
     FrameChunks,
     parse,
 )
+from deepstd.devices import device_named
 from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
-from deepstd.errors import BundleMismatchError, DamagedError, DeviceError, InputError
+from deepstd.errors import (
+    BundleError,
+    BundleMismatchError,
+    DamagedError,
+    DeepSTDError,
+    GeometryError,
+    InputError,
+    named,
+)
 from deepstd.frames import flat_axis, frames_of, stored
 from deepstd.rate import Target
 from deepstd.shape.codec import decode_field, encode_field
@@ -36,6 +43,7 @@ from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
 from deepstd.texture.codec import DecodedTexture, decode_texture
+from deepstd.texture.head import check_texture
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
 
@@ -47,14 +55,26 @@ class Codec:
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self.bundle = bundle
-        self.device = _device(device)
+        self.device = device_named(device)
         networks: dict[str, dict[str, Any]] = {**bundle.manifest.networks}
-        self._networks = {
-            ndim: TextureNetwork.from_tensors(
-                TextureConfig.from_dict(networks[str(ndim)]), arrays
-            ).to(self.device)
-            for ndim, arrays in bundle.textures.items()
-        }
+        try:
+            with named(f"bundle {bundle.manifest.name}"):
+                self._shape_model = _shape_model_of(bundle)
+                self._networks = {
+                    ndim: TextureNetwork.from_tensors(
+                        TextureConfig.from_dict(networks[str(ndim)]), arrays
+                    ).to(self.device)
+                    for ndim, arrays in bundle.textures.items()
+                }
+        except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+            if isinstance(error, DeepSTDError):
+                raise
+            raise BundleError(
+                f"bundle {bundle.manifest.name}: a description or an array is not such as this "
+                f"release expects ({type(error).__name__}: {error})"
+            ) from error
+        if self._shape_model is None and any(n.config.template for n in self._networks.values()):
+            raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
 
     @staticmethod
     def load(name: str, *, device: str = "auto") -> Codec:
@@ -69,13 +89,6 @@ class Codec:
             DeviceError: the device is not there.
         """
         return Codec(bundles.load(bundles.find(name)), device)
-
-    @cached_property
-    def _shape_model(self) -> ShapeModel | None:
-        manifest = self.bundle.manifest
-        if manifest.shape is None or self.bundle.shape is None:
-            return None
-        return ShapeModel.from_tensors(self.bundle.shape, manifest.shape)
 
     def suits(self, volume: Volume) -> bool:
         """Whether a scan's axes and field of view are such as the bundle was made for."""
@@ -137,6 +150,7 @@ class Codec:
         """
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
+        volume = io.with_own_header(volume)
         job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
         return job.finish(job.best(shape="off" if self._shape_model is None else shape))
 
@@ -155,9 +169,20 @@ class Codec:
         own = self.bundle.reference
         if head.bundle != own:
             raise mismatch(container)
+        with named(container.name):
+            return self._decode(container)
+
+    def _decode(self, container: Container) -> Volume:
+        head = container.head
         source = container.source_header()
-        affine = io.affine_of(source)
+        try:
+            affine = io.check_header(source, head.shape, head.dtype)
+        except InputError as error:
+            raise DamagedError(f"the header of the original scan is damaged: {error}") from error
         frame_shape = head.shape[:3]
+        for chunks in container.frames:
+            _, seen = self.network_for(frame_shape)
+            check_texture(chunks.texture, chunks.tiles, seen, container.name)
         voxels = np.empty(head.shape, dtype=head.dtype)
         latents = hashlib.sha256()
         for number, chunks in enumerate(container.frames):
@@ -217,7 +242,10 @@ class Codec:
         code = None
         if chunks.shape is not None:
             code = decode_field(chunks.shape, model, self._networks[model.ndim].tables)
-        return condition_on(model, code, shape, affine, self.device)
+        try:
+            return condition_on(model, code, shape, affine, self.device)
+        except GeometryError as error:
+            raise DamagedError(f"the scan's geometry is damaged: {error}") from error
 
     def _decode_texture(
         self,
@@ -239,6 +267,12 @@ class Codec:
         )
 
 
+def _shape_model_of(bundle: Bundle) -> ShapeModel | None:
+    if bundle.manifest.shape is None or bundle.shape is None:
+        return None
+    return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
+
+
 def mismatch(container: Container) -> BundleMismatchError:
     """The error for a file whose bundle is not the one at hand."""
     wanted = container.head.bundle
@@ -248,18 +282,3 @@ def mismatch(container: Container) -> BundleMismatchError:
         f"`pip install 'deepstd'` of the release that wrote the file, or give its folder with "
         f"-m FOLDER; `deepstd model show {wanted.name}` shows the installed one."
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise DeviceError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(
-            f"device {name!r} is not available: {str(error).splitlines()[0]}. Use -d cpu or auto."
-        ) from error
-    return device

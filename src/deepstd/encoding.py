@@ -34,12 +34,14 @@ from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
 from deepstd.texture.codec import EncodedTexture, TextureEncoder
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.scaling import STEP_CODE_MAX, STEP_CODE_MIN, STEPS_PER_OCTAVE
+from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.volume import Volume
 
-_FINEST_INTEGER_STEP = 0.25
+_FINEST_INTEGER_STEP = 0.125
 _GUESS_VOXELS = 1 << 21
 _NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
+_CLEAR_LEAD = 0.4
+_DECIBELS_AN_OCTAVE = 3.5
 _FIRST_STEP_CODE = 2 * STEPS_PER_OCTAVE
 Progress = Callable[[str], None]
 
@@ -129,15 +131,17 @@ class Encoding:
         """Search the quantiser for the requested size, with or without deformation fields.
 
         With "auto" the better of both at equal bytes. The search without fields is left out where
-        it must lose: at the step of the other it needs more bytes for a larger error.
+        it is certain to lose: an encoding with the same step, brought to the same bytes at the
+        usual exchange of bytes for error, is clearly worse.
         """
         if shape != "auto":
             return self._search(*self._conditioned(fields=shape == "on"))
         kept = self._search(*self._conditioned(fields=True))
         shapes, encoders = self._conditioned(fields=False)
-        plain = self._encode(shapes, encoders, kept.point)
-        if plain.point.nbytes >= kept.point.nbytes and plain.error >= kept.error:
+        plain = self._with_step_of(kept, shapes, encoders)
+        if self._lead(kept, plain) > _CLEAR_LEAD:
             return kept
+        self._start = Start(plain.point.step_code)
         return min(kept, self._search(shapes, encoders), key=lambda candidate: candidate.error)
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[TextureEncoder]]:
@@ -163,12 +167,24 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
-    def _encode(
-        self, shapes: list[FrameShape], encoders: list[TextureEncoder], at: Point
+    def _with_step_of(
+        self, other: Candidate, shapes: list[FrameShape], encoders: list[TextureEncoder]
     ) -> Candidate:
-        encoded = [e.encode(at.step_code, at.rate_weight) for e in encoders]
+        """An encoding by other encoders, with the same step in grey values."""
+        wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
+        code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
+        code = min(max(code, STEP_CODE_MIN), min(e.finest for e in encoders))
+        encoded = [e.encode(code, other.point.rate_weight) for e in encoders]
         nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
-        return Candidate(Point(at.step_code, at.rate_weight, nbytes), shapes, encoders, encoded)
+        return Candidate(Point(code, other.point.rate_weight, nbytes), shapes, encoders, encoded)
+
+    @staticmethod
+    def _lead(one: Candidate, other: Candidate) -> float:
+        """By how many dB one encoding would be better than another of equal size, roughly."""
+        if one.error == 0.0 or other.error == 0.0:
+            return math.inf if one.error < other.error else -math.inf
+        better = 10 * math.log10(other.error / one.error)
+        return better + _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
 
     def _search(self, shapes: list[FrameShape], encoders: list[TextureEncoder]) -> Candidate:
         codec = self._codec
@@ -193,7 +209,6 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
         )
-        self._start = Start(point.step_code)
         key = (point.step_code, point.rate_weight)
         encoded = kept.get(key) or [e.encode(*key) for e in encoders]
         return Candidate(point, shapes, encoders, encoded)
@@ -249,7 +264,7 @@ class Encoding:
         weight = self._codec.bundle.manifest.rate_weight
 
         def size(step_code: int) -> int:
-            return part.encode(min(max(step_code, STEP_CODE_MIN), STEP_CODE_MAX), weight).nbytes
+            return part.encode(min(max(step_code, STEP_CODE_MIN), part.finest), weight).nbytes
 
         return estimate(
             size,
@@ -260,11 +275,12 @@ class Encoding:
 
     def _finest(self, encoders: list[TextureEncoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""
+        finest = min(e.finest for e in encoders)
         if self._volume.voxels.dtype.kind == "f":
-            return STEP_CODE_MAX
+            return finest
         span = max(e.scaling.range for e in encoders)
         code = math.ceil(math.log2(span / _FINEST_INTEGER_STEP) * STEPS_PER_OCTAVE)
-        return min(max(code, STEP_CODE_MIN + 1), STEP_CODE_MAX)
+        return min(max(code, STEP_CODE_MIN + 1), finest)
 
     def _describe(self, nbytes: int) -> str:
         volume = self._volume

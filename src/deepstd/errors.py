@@ -22,6 +22,9 @@ A message says what is wrong, in which file, what was expected and found, and wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DeepSTDError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
@@ -91,3 +94,14 @@ class DeviceError(DeepSTDError, RuntimeError):
 
 class MissingExtraError(DeepSTDError, ImportError):
     """An optional dependency is needed for what was asked."""
+
+
+@contextmanager
+def named(name: str, *kinds: type[DeepSTDError]) -> Iterator[None]:
+    """Name a file or bundle in errors (of some kinds) that were raised where it was not known."""
+    try:
+        yield
+    except DeepSTDError as error:
+        if name in str(error) or not isinstance(error, kinds or DeepSTDError):
+            raise
+        raise type(error)(f"{name}: {error}") from error

@@ -14,12 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from deepstd.errors import RateError
 
 LOWEST_FILL = 0.997
 _MOST_ENCODINGS = 40
-_WEIGHT_REACH = 0.07
+_NEAR = 0.06
+_WEIGHT_SLOPE = -4.0
+_WEIGHT_TRIES = 8
+_MOST_WEIGHT = 0.45
+_MOST_BYTES = 1 << 62
 _FIRST_SLOPE = 0.75
 _SLOPES = (0.3, 1.5)
 _ESTIMATES = 3
@@ -43,16 +48,18 @@ class Target:
         given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
         if len(given) != 1:
             raise RateError("give exactly one of ratio, bpv and max_bytes")
-        if not (given[0] > 0 and math.isfinite(given[0])):
-            raise RateError(f"the requested rate must be a positive number, not {given[0]}")
+        # Not isfinite: an integer may be too large for a float.
+        if not isinstance(given[0], Real) or not 0 < given[0] < math.inf:
+            raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
 
     def bytes_for(self, voxels: int, stored_bytes: int) -> int:
-        """Largest allowed file size for a scan."""
+        """Largest allowed file size for a scan; at least one byte."""
+        wanted: float = self.max_bytes or 0
         if self.ratio is not None:
-            return math.floor(stored_bytes / self.ratio)
-        if self.bpv is not None:
-            return math.floor(voxels * self.bpv / 8)
-        return int(self.max_bytes or 0)
+            wanted = stored_bytes / self.ratio
+        elif self.bpv is not None:
+            wanted = voxels * self.bpv / 8
+        return math.floor(min(max(wanted, 1), _MOST_BYTES))
 
 
 @dataclass(frozen=True)
@@ -128,51 +135,78 @@ def search(
 
     Returns:
         The largest encoding found within the allowed bytes. It is smaller than the window only
-        when even the finest useful step does not fill it.
+        when even the finest useful step, with no symbol given up for its bits, does not fill it.
 
     Raises:
         RateError: even the coarsest step needs more bytes; names the size that can be reached.
     """
-    tried: dict[tuple[int, float], int] = {}
-
-    def at(code: int, weight: float) -> int:
-        if (code, weight) not in tried:
-            tried[code, weight] = size(code, weight)
-        return tried[code, weight]
-
-    def good(nbytes: int) -> bool:
-        return LOWEST_FILL * allowed <= nbytes <= allowed
-
+    sizes = _Sizes(size, allowed)
     low: Point | None = None
     high: Point | None = None
     code, slope = min(max(start.step_code, lowest), highest), start.slope
-    sizes: list[tuple[int, float]] = []
-    while len(tried) < _MOST_ENCODINGS:
-        nbytes = at(code, rate_weight)
-        if good(nbytes):
-            return Point(code, rate_weight, nbytes)
-        sizes.append((code, math.log2(nbytes)))
-        slope = _slope(sizes, octave, slope)
-        if nbytes <= allowed:
-            low = Point(code, rate_weight, nbytes)
+    measured: list[tuple[int, float]] = []
+    while sizes.left:
+        point = sizes.at(code, rate_weight)
+        if sizes.good(point):
+            return point
+        measured.append((code, math.log2(point.nbytes)))
+        slope = _slope(measured, octave, slope)
+        if point.nbytes <= allowed:
+            low = point
             if code >= highest:
-                return low
+                return _refined(sizes, point)
         else:
-            high = Point(code, rate_weight, nbytes)
+            high = point
             if code <= lowest:
                 raise RateError(
                     f"cannot make the file that small: {allowed} bytes were asked for and "
-                    f"{nbytes} are needed. Ask for {describe(nbytes)}."
+                    f"{point.nbytes} are needed. Ask for {describe(point.nbytes)}."
                 )
-        if low is not None and high is not None and high.step_code - low.step_code <= 1:
+        narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
+        if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
+            adjusted = _adjust(sizes, point)
+            if sizes.good(adjusted):
+                return adjusted
+        if narrow:
             break
-        code = _next_code(low, high, allowed, octave / slope)
-        code = min(max(code, lowest), highest)
-    return _adjust(at, good, low, high, rate_weight, allowed)
+        code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
+    if sizes.best is None:
+        raise RateError(f"no file of at most {allowed} bytes was found; ask for a little more")
+    return sizes.best
 
 
-def _next_code(low: Point | None, high: Point | None, allowed: int, codes_an_octave: float) -> int:
-    goal = math.log2(allowed * (1 + LOWEST_FILL) / 2)
+def _refined(sizes: _Sizes, point: Point) -> Point:
+    """At the finest step, room that is left goes to symbols that were not worth their bits."""
+    exact = sizes.at(point.step_code, 0.0)
+    if exact is sizes.best:
+        return exact
+    if exact.nbytes > point.nbytes:
+        _adjust(sizes, point)
+    return sizes.best or point
+
+
+class _Sizes:
+    """Encodings tried so far, and the largest of them that is allowed."""
+
+    def __init__(self, size: Callable[[int, float], int], allowed: int) -> None:
+        self._size, self._allowed = size, allowed
+        self.goal = math.log2(allowed * (1 + LOWEST_FILL) / 2)
+        self.left = _MOST_ENCODINGS
+        self.best: Point | None = None
+
+    def at(self, code: int, weight: float) -> Point:
+        self.left -= 1
+        point = Point(code, weight, self._size(code, weight))
+        largest = 0 if self.best is None else self.best.nbytes
+        if largest < point.nbytes <= self._allowed:
+            self.best = point
+        return point
+
+    def good(self, point: Point) -> bool:
+        return LOWEST_FILL * self._allowed <= point.nbytes <= self._allowed
+
+
+def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octave: float) -> int:
     if low is not None and high is not None:
         width = high.step_code - low.step_code
         a, b = math.log2(low.nbytes), math.log2(high.nbytes)
@@ -186,33 +220,28 @@ def _next_code(low: Point | None, high: Point | None, allowed: int, codes_an_oct
     return known.step_code + (jump or (1 if low is not None else -1))
 
 
-def _adjust(
-    at: Callable[[int, float], int],
-    good: Callable[[int], bool],
-    low: Point | None,
-    high: Point | None,
-    rate_weight: float,
-    allowed: int,
-) -> Point:
-    """Meet the last bytes with the rate weight, between two neighbouring steps."""
-    candidates = [p for p in (low,) if p is not None]
-    for point, direction in ((high, 1.0), (low, -1.0)):
-        if point is None:
-            continue
-        near, far = 0.0, direction * _WEIGHT_REACH
-        for _ in range(12):
-            middle = (near + far) / 2
-            weight = min(max(rate_weight + middle, 0.0), 0.45)
-            nbytes = at(point.step_code, weight)
-            if nbytes <= allowed:
-                candidates.append(Point(point.step_code, weight, nbytes))
-            if good(nbytes):
-                return candidates[-1]
-            # A larger weight gives a smaller file.
-            if (nbytes > allowed) == (direction > 0):
-                near = middle
-            else:
-                far = middle
-    if not candidates:
-        raise RateError(f"no file of at most {allowed} bytes was found; ask for a little more")
-    return max(candidates, key=lambda p: p.nbytes)
+def _adjust(sizes: _Sizes, point: Point) -> Point:
+    """Meet the last bytes with the rate weight; the last encoding tried."""
+    # Weights that gave too large and too small a file, with the logarithms of their sizes.
+    large: tuple[float, float] | None = None
+    small: tuple[float, float] | None = None
+    slope = _WEIGHT_SLOPE
+    for _ in range(_WEIGHT_TRIES):
+        here = point.rate_weight, math.log2(point.nbytes)
+        if here[1] > sizes.goal:
+            large = here
+        else:
+            small = here
+        if large is not None and small is not None:
+            share = min(max((large[1] - sizes.goal) / (large[1] - small[1]), 0.1), 0.9)
+            weight = large[0] + share * (small[0] - large[0])
+        else:
+            weight = here[0] + (sizes.goal - here[1]) / slope
+            slope /= 2  # a second step in the same direction is a longer one
+        weight = min(max(weight, 0.0), _MOST_WEIGHT)
+        if weight == point.rate_weight or not sizes.left:
+            break
+        point = sizes.at(point.step_code, weight)
+        if sizes.good(point):
+            break
+    return point

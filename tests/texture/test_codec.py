@@ -159,3 +159,19 @@ def test_overflowing_weights_are_refused() -> None:
     stored[name] = np.full_like(stored[name], 32767)
     with pytest.raises(BundleError, match="too large"):
         TextureNetwork.from_tensors(net.config, stored)
+
+
+@pytest.mark.parametrize("part", ["weight", "bias", "shift"])
+def test_weights_of_another_type_are_refused(part: str) -> None:
+    net = network(2)
+    stored = net.to_tensors()
+    name = next(n for n in stored if n.endswith(f"second.{part}"))
+    stored[name] = stored[name].astype(np.float32)
+    with pytest.raises(BundleError, match=part):
+        TextureNetwork.from_tensors(net.config, stored)
+
+
+@pytest.mark.parametrize("widths", [(), (8.5,), (0,), (513,), (8,) * 40])
+def test_sizes_that_make_no_network_are_refused(widths: tuple) -> None:
+    with pytest.raises(BundleError, match="not possible"):
+        TextureConfig(2, widths, False, 8, 1)

@@ -4,16 +4,18 @@ arguments ─▶ command ─▶ exit code 0
                ├─ wrong usage ─────────────▶ 2
                ├─ DeepSTDError ─▶ "error: …" ▶ its own: 1, or 4 for damaged and incompatible files
                ├─ anything else ─▶ "error: …" ▶ 1; DEEPSTD_DEBUG=1 shows where
-               └─ Ctrl-C ──────────────────▶ 130
+               └─ Ctrl-C, SIGTERM, SIGHUP ─▶ 130
 """
 
 from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -24,6 +26,7 @@ from deepstd.errors import DeepSTDError
 
 INTERRUPTED = 130
 _DEBUG = "DEEPSTD_DEBUG"
+_ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 app = typer.Typer(
     help="Compress medical scans 32 to 512 times with learned models, and restore them.",
@@ -73,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a sign shows "?" rather than an error.
             stream.reconfigure(errors="replace")
+    with suppress(ValueError):  # not the main thread: nobody sends signals there
+        for ending in _ENDINGS:
+            signal.signal(ending, _interrupt)
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="deepstd")
     except SystemExit as exit_:
@@ -86,6 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _report(error)
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """A job scheduler or a closing terminal ends a command as Ctrl-C does: nothing is left over."""
+    raise KeyboardInterrupt
 
 
 def _report(error: Exception) -> int:

@@ -125,6 +125,7 @@ def train(
     if (output / "bundle.json").exists():
         raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
     with console.Progress("starting", bar=True) as progress:
+        from deepstd.devices import device_named
         from deepstd.train import run, session
         from deepstd.train.finish import write_bundle
 
@@ -138,7 +139,7 @@ def train(
             total_seconds=max_time,
             session_seconds=math.inf if session_time is None else session_time,
             resume=resume,
-            device=session.device_named(device),
+            device=device_named(device),
             report=progress,
         )
         if trained.finished:

@@ -99,13 +99,17 @@ class RangeEncoder:
 
     def _trim(self, data: bytes) -> bytes:
         """Drop tail bytes that a decoder reading zeros in their place does not need."""
-        for keep in range(max(0, len(data) - 2 * _WORD), len(data)):
+        best, low, high = data, max(0, len(data) - 2 * _WORD), len(data)
+        while low < high:  # the more bytes are kept, the nearer the stream comes to its whole
+            keep = (low + high) // 2
             prefix = data[:keep]
-            raised = int.from_bytes(prefix, "big") + 1
-            for candidate in (prefix, raised.to_bytes(keep + 1, "big")[1:]):
-                if self._decodes(candidate):
-                    return candidate.rstrip(b"\0")
-        return data.rstrip(b"\0")
+            raised = (int.from_bytes(prefix, "big") + 1).to_bytes(keep + 1, "big")[1:]
+            found = next((c for c in (prefix, raised) if self._decodes(c)), None)
+            if found is None:
+                low = keep + 1
+            else:
+                best, high = found, keep
+        return best.rstrip(b"\0")
 
     def _decodes(self, data: bytes) -> bool:
         decoder = _stream.queue.RangeDecoder(_to_words(data))

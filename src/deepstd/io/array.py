@@ -75,17 +75,30 @@ def write(volume: Volume, path: Path) -> None:
     voxels, fortran = volume.voxels, raw == _FORTRAN_ORDER
     header = _header(voxels, fortran)
     if raw not in (_C_ORDER, _FORTRAN_ORDER):
-        shape, fortran, dtype = _read_header(io.BytesIO(raw))
-        if shape != voxels.shape or dtype.newbyteorder("=") != voxels.dtype.newbyteorder("="):
-            raise InputError(
-                f"the scan has {voxels.shape} values of {voxels.dtype}, its header declares "
-                f"{shape} of {dtype}"
-            )
+        fortran, dtype = _checked_header(raw, voxels.shape, voxels.dtype)
         voxels, header = voxels.astype(dtype, copy=False), raw
     stored = np.ascontiguousarray(voxels.T if fortran else voxels)
     with open(path, "wb") as stream:
         stream.write(header)
         stream.write(stored.reshape(-1).view(np.uint8).data)
+
+
+def check_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """InputError where a kept header does not describe such voxels."""
+    if raw not in (b"", _C_ORDER, _FORTRAN_ORDER):
+        _checked_header(raw, shape, dtype)
+
+
+def _checked_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> tuple[bool, np.dtype]:
+    try:
+        declared, fortran, kind = _read_header(io.BytesIO(raw))
+    except ValueError as error:
+        raise InputError(f"not a .npy header ({error})") from error
+    if declared != shape or kind.newbyteorder("=") != dtype.newbyteorder("="):
+        raise InputError(
+            f"the scan has {shape} values of {dtype}, its header declares {declared} of {kind}"
+        )
+    return fortran, kind
 
 
 def _header(voxels: np.ndarray, fortran: bool) -> bytes:

@@ -241,24 +241,58 @@ def _affine(header: Nifti1Header) -> np.ndarray:
     return affine
 
 
-def _own_layout(volume: Volume) -> _Layout:
-    layout = _layout(volume.source.raw, volume.source.format)
-    if len(volume.source.raw) < layout.offset:
-        raise InputError(
-            f"the scan's header ends at byte {len(volume.source.raw)}, before its voxels begin "
-            f"at byte {layout.offset}"
-        )
-    stored = volume.voxels.dtype.newbyteorder("=")
-    if (layout.frame_shape, layout.dtype.newbyteorder("=")) != (volume.shape, stored):
-        raise InputError(
-            f"the scan has {volume.shape} voxels of {stored}, its header declares "
-            f"{layout.frame_shape} of {layout.dtype.name}. Give the volume a "
-            "SourceHeader('npy') to write it with a fresh header"
-        )
-    affine = _affine(layout.header)
-    if volume.affine is None or not np.allclose(volume.affine, affine, rtol=1e-5, atol=1e-5):
+def check_header(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The affine of a header that describes such voxels.
+
+    Raises:
+        InputError: the header is damaged, or describes others.
+    """
+    return _affine(_checked_layout(source, shape, dtype).header)
+
+
+def check_affine(affine: np.ndarray | None, declared: np.ndarray) -> None:
+    """InputError where a scan's affine is not the one that its header declares."""
+    if affine is None or not np.allclose(affine, declared, rtol=1e-5, atol=1e-5):
         raise InputError(
             "the scan's affine is not the one of its header. Give the volume a "
+            "SourceHeader('npy') to write it with a fresh header"
+        )
+
+
+def with_fresh_header(volume: Volume) -> Volume:
+    """The same scan with a header that declares its affine.
+
+    Raises:
+        InputError: no NIfTI header can declare voxels of its type.
+    """
+    raw, layout = _fresh_header(volume)
+    if layout.dtype.newbyteorder("=") != volume.voxels.dtype.newbyteorder("="):
+        raise InputError(
+            f"a scan of type {volume.voxels.dtype} cannot keep an affine: convert it to "
+            f"{layout.dtype}"
+        )
+    kind = "nifti1" if len(raw) == _FIRST_OFFSET["nifti1"] else "nifti2"
+    return Volume(volume.voxels, _affine(layout.header), SourceHeader(kind, raw))
+
+
+def _own_layout(volume: Volume) -> _Layout:
+    layout = _checked_layout(volume.source, volume.shape, volume.voxels.dtype)
+    check_affine(volume.affine, _affine(layout.header))
+    return layout
+
+
+def _checked_layout(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> _Layout:
+    layout = _layout(source.raw, source.format)
+    if len(source.raw) < layout.offset:
+        raise InputError(
+            f"the scan's header ends at byte {len(source.raw)}, before its voxels begin "
+            f"at byte {layout.offset}"
+        )
+    stored = dtype.newbyteorder("=")
+    if (layout.frame_shape, layout.dtype.newbyteorder("=")) != (shape, stored):
+        raise InputError(
+            f"the scan has {shape} voxels of {stored}, its header declares "
+            f"{layout.frame_shape} of {layout.dtype.name}. Give the volume a "
             "SourceHeader('npy') to write it with a fresh header"
         )
     return layout

@@ -120,6 +120,38 @@ def affine_of(source: SourceHeader) -> np.ndarray | None:
     return nifti.affine_of(source) if source.format in nifti.NAMES else None
 
 
+def check_header(
+    source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray | None:
+    """The affine that goes with a header that describes such voxels.
+
+    Raises:
+        InputError: the header is damaged, or describes others.
+    """
+    if source.format in nifti.NAMES:
+        return nifti.check_header(source, shape, dtype)
+    if source.format == "npy":
+        array.check_header(source.raw, shape, dtype)
+    return None
+
+
+def with_own_header(volume: Volume) -> Volume:
+    """The volume with a header that says all it holds: a NIfTI one for an affine of its own.
+
+    Raises:
+        InputError: the header it has describes another scan, or no header can hold its geometry.
+    """
+    affine = check_header(volume.source, volume.shape, volume.voxels.dtype)
+    if volume.affine is None:
+        if affine is not None:
+            raise InputError("the scan has no affine, its header has one. Give it that affine")
+        return volume
+    if affine is None:
+        return nifti.with_fresh_header(volume)
+    nifti.check_affine(volume.affine, affine)
+    return volume
+
+
 @contextmanager
 def _naming(path: Path, done: str, advice: str) -> Iterator[None]:
     try:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from deepstd.errors import GeometryError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
 from deepstd.shape.model import TEMPLATE_MAX, ShapeModel
 
@@ -108,7 +109,12 @@ def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> T
         pool = F.avg_pool2d if volume.ndim == 2 else F.avg_pool3d
         both = pool(both, box, ceil_mode=True, count_include_pad=False)
     t = frame.to_template(at).double().cpu().numpy()
-    index = np.linalg.solve(matrix, (t - offset).T).T
+    try:
+        index = np.linalg.solve(matrix, (t - offset).T).T
+    except np.linalg.LinAlgError as error:
+        raise GeometryError(
+            "the scan cannot be laid on the template: its voxels are too thin"
+        ) from error
     index = (index - (np.array(box) - 1) / 2) / np.array(box)
     sampled = resample(both, torch.from_numpy(index.astype(np.float32))[None], "zeros")[0]
     covered = sampled[1] > 0.5

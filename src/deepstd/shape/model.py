@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from deepstd.coding.tables import SCALE_COUNT
 from deepstd.errors import BundleError, DamagedError
 from deepstd.geometry import COORDINATE_BITS
 from deepstd.shape.siren import BACKWARD, Trunk
@@ -106,6 +107,8 @@ class ShapeModel:
                 )
         if ndim not in (2, 3) or count == 0 or not all(1 <= o <= 64 for o in self.omegas):
             raise BundleError("the shape model's template or Ω is out of range")
+        if int(self.scale_index.max(initial=0)) >= SCALE_COUNT or min(self.template.shape) < 2:
+            raise BundleError("the shape model's scales or template are out of range")
         if self.reach.min() < 1 or int(self.template.max()) > TEMPLATE_MAX:
             raise BundleError("the shape model's reach or template is out of range")
 

@@ -34,9 +34,10 @@ _EXACT_IN_FLOAT32 = 1 << 24
 def split(voxels: np.ndarray) -> tuple[np.ndarray, Specials | None]:
     """Take the special voxels out of a frame.
 
-    NaN and infinities always are special. The extreme value that more voxels hold is, too, when it
-    fills at least 1 % of the frame, keeps a distance from the other values, and its mask costs next
-    to nothing. The payload of a NaN and the sign of a zero are not kept.
+    NaN and infinities always are special, and so is a value that all other voxels share. The
+    extreme value that more voxels hold is, too, when it fills at least 1 % of the frame, keeps a
+    distance from the other values, and its mask costs next to nothing. The payload of a NaN and the
+    sign of a zero are not kept.
 
     Args:
         voxels: one frame of 2 or 3 axes, of any integer, boolean or float type.
@@ -88,7 +89,9 @@ def _padding(voxels: np.ndarray, labels: np.ndarray) -> float | int | None:
     extremes = (ordinary.min().item(), ordinary.max().item())
     counts = [np.count_nonzero(ordinary == extreme) for extreme in extremes]
     count, value = max(zip(counts, extremes, strict=True), key=lambda pair: pair[0])
-    if count < _MIN_PADDING_SHARE * voxels.size or count == ordinary.size:
+    if count == ordinary.size:
+        return value
+    if count < _MIN_PADDING_SHARE * voxels.size:
         return None
     if not _stands_apart(ordinary, value):
         return None

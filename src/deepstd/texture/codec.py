@@ -10,73 +10,40 @@ stream of its own that needs only the first one, so a damaged or unwanted tile c
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
 from deepstd.coding.tables import ScaleTables
-from deepstd.container.format import Cursor, encode_varint
-from deepstd.errors import DamagedError
+from deepstd.errors import InputError
 from deepstd.texture.context import Prediction, condition_vector
 from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.head import TextureHead, check_texture, tile_count
 from deepstd.texture.levels import (
     Region,
     TemplatePyramid,
     code_levels,
     template_pyramid,
-    tile_regions,
 )
-from deepstd.texture.lifting import Plan, coarseness, decompose, grid_shapes, split_plan
+from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.quantizer import quantize, symbol_costs
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
     STEP_CODE_MIN,
+    STEPS_PER_OCTAVE,
     Scaling,
     log_rate,
     template_units,
 )
 
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
-_CODE_BIAS = 1 << 20
-_OFFSET_BIAS = 1 << 40
-
-
-@dataclass(frozen=True)
-class TextureHead:
-    """What a decoder must know before the first symbol."""
-
-    scaling: Scaling
-    step_code: int
-    coarse: tuple[int, ...]
-
-    def pack(self) -> bytes:
-        """Varints: range and step codes, offset code, relative voxel sizes."""
-        sizes = 0
-        for size in reversed(self.coarse):
-            sizes = sizes * 16 + size
-        return (
-            encode_varint(_zigzag(self.scaling.range_code))
-            + encode_varint(_zigzag(self.step_code))
-            + encode_varint(_zigzag(self.scaling.offset_code))
-            + encode_varint(sizes)
-        )
-
-    @staticmethod
-    def read(cursor: Cursor, ndim: int) -> TextureHead:
-        """Inverse of `pack`; DamagedError where a value is out of range."""
-        range_code = _unzigzag(cursor.varint(_CODE_BIAS))
-        step_code = _unzigzag(cursor.varint(_CODE_BIAS))
-        offset_code = _unzigzag(cursor.varint(_OFFSET_BIAS))
-        sizes = cursor.varint(16**ndim - 1)
-        if not STEP_CODE_MIN <= step_code <= STEP_CODE_MAX or abs(range_code) > 16 * 1100:
-            raise cursor.error("the quantiser step is out of range")
-        coarse = tuple(sizes >> (4 * a) & 15 for a in range(ndim))
-        return TextureHead(Scaling(range_code, offset_code), step_code, coarse)
+_MOST_OCTAVES = 31
 
 
 @dataclass(frozen=True)
@@ -113,7 +80,14 @@ class TextureEncoder:
         spacing: voxel size along each axis, or None.
         template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
         places: (1, ndim, *shape) whole numbers, or None.
+        scaling: codes to use instead of those fitted to the values.
         device: where to compute.
+
+    Attributes:
+        finest: largest step code at which all coefficients can be coded.
+
+    Raises:
+        InputError: the values span more than can be coded.
     """
 
     def __init__(
@@ -124,6 +98,7 @@ class TextureEncoder:
         template: torch.Tensor | None = None,
         places: torch.Tensor | None = None,
         *,
+        scaling: Scaling | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self._network, self._device = network, torch.device(device)
@@ -132,11 +107,11 @@ class TextureEncoder:
         self._coarse = coarseness(spacing, values.ndim)
         self.plan = split_plan(self.shape, self._coarse)
         matched = None if template is None else template.cpu().numpy()
-        self.scaling = Scaling.fit(values, matched)
+        self.scaling = scaling or Scaling.fit(values, matched)
         self._values = values
-        # In the type of the values first: a large offset would swallow their last digits.
-        centred = (values - values.dtype.type(self.scaling.offset)).astype(np.float32, copy=False)
-        centred = torch.from_numpy(centred)[None, None].to(self._device)
+        normalised = self.scaling.normalise(values)
+        self.finest = _finest_step_code(normalised, self.plan)
+        centred = torch.from_numpy(normalised)[None, None].to(self._device)
         lows, self._highs = decompose(centred, self.plan)
         self._last_low = lows[-1] if lows else centred
 
@@ -148,7 +123,7 @@ class TextureEncoder:
     def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
         """Code at one step."""
         head = TextureHead(self.scaling, step_code, self._coarse)
-        factor = UNITS_PER_STEP / self.scaling.step(step_code)
+        factor = UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE)
         source = _EncoderSource(
             self._network.tables,
             self._last_low,
@@ -181,11 +156,13 @@ class TextureEncoder:
             length = max(1, int(n * share))
             window.append(slice((n - length) // 2, (n - length) // 2 + length))
         spacing = [2.0 ** (c / 2) for c in self._coarse]
-        part = TextureEncoder(
-            self._network, self._values[tuple(window)], spacing, device=self._device
+        return TextureEncoder(
+            self._network,
+            self._values[tuple(window)],
+            spacing,
+            scaling=self.scaling,
+            device=self._device,
         )
-        part.scaling = replace(self.scaling, offset_code=part.scaling.offset_code)
-        return part
 
     def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
         """Mean squared error in grey values after the post-filter."""
@@ -230,10 +207,7 @@ def decode_texture(
         DamagedError: the bytes make no sense.
     """
     device = torch.device(device)
-    cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
-    plan = split_plan(shape, head.coarse)
-    stream = cursor.take(cursor.remaining)
+    head, plan, stream = check_texture(payload, tiles, shape, name)
     source = _DecoderSource(network.tables, stream, tiles, plan, shape)
     pyramid, units = _conditioning(template, places, head.step_code, plan)
     low = code_levels(
@@ -249,6 +223,20 @@ def decode_texture(
     steps = restore(network.postfilter, low, units, _condition(network, head.step_code, plan))
     step = head.scaling.step(head.step_code)
     return DecodedTexture(steps, step, head.scaling.offset, source.latents.digest())
+
+
+def _finest_step_code(normalised: np.ndarray, plan: Plan) -> int:
+    # Low subbands grow by a half octave an axis and level; beyond so many octaves a lifting step
+    # would not be exact in float64.
+    growth = sum(map(len, plan)) / 2
+    largest = max(float(normalised.max()), -float(normalised.min()), 2.0**-_MOST_OCTAVES)
+    octaves = _MOST_OCTAVES - growth - math.log2(largest) if math.isfinite(largest) else -math.inf
+    if octaves * STEPS_PER_OCTAVE <= STEP_CODE_MIN:
+        raise InputError(
+            "the values span too much: some lie more than a million times as far out as nearly all "
+            "others. Clip them, or replace them by NaN"
+        )
+    return min(STEP_CODE_MAX, math.floor(octaves * STEPS_PER_OCTAVE))
 
 
 def _network_dtype(device: torch.device) -> torch.dtype:
@@ -275,22 +263,12 @@ def _conditioning(
     return template_pyramid(units, places.to(units.dtype), plan), units
 
 
-def _zigzag(value: int) -> int:
-    return 2 * value if value >= 0 else -2 * value - 1
-
-
-def _unzigzag(value: int) -> int:
-    return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)
-
-
 class _Streams:
     """Which stream a tile's symbols belong to, and the hash of all symbols."""
 
     def __init__(self, tables: ScaleTables, plan: Plan, shape: tuple[int, ...]) -> None:
         self._tables = tables
-        finest = grid_shapes(shape, plan)[1] if plan else ()
-        count = sum(1 for _ in tile_regions(finest, len(shape))) if plan else 0
-        self._tile_count = count if count > 1 else 0
+        self._tile_count = tile_count(plan, shape)
         self.latents = hashlib.sha256()
 
     def _note(self, symbols: np.ndarray) -> None:
@@ -357,8 +335,6 @@ class _DecoderSource(_Streams):
         shape: tuple[int, ...],
     ) -> None:
         super().__init__(tables, plan, shape)
-        if len(tiles) != self._tile_count:
-            raise DamagedError(f"expected {self._tile_count} texture tiles, found {len(tiles)}")
         self._first, self._tiles = RangeDecoder(first), iter(tiles)
         self._current = self._first
 

@@ -26,6 +26,7 @@ HIDDEN_MAX = 1023
 OUTPUT_MAX = 8191
 _EXACT = float(2**24)
 _MAX_SHIFT = 8
+_STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
 
 
 def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
@@ -85,7 +86,13 @@ class ExactConv(nn.Module):
 
     def load_integers(self, stored: dict[str, torch.Tensor]) -> None:
         """Take over stored integers; BundleError when they do not fit or could overflow."""
-        weight, bias, shift = stored["weight"], stored["bias"], int(stored["shift"])
+        weight, bias = stored["weight"], stored["bias"]
+        for part, kind in _STORED_AS.items():
+            if stored[part].dtype != kind:
+                raise BundleError(f"stored {part} is {stored[part].dtype}, expected {kind}")
+        if stored["shift"].numel() != 1:
+            raise BundleError("a layer must have one shift")
+        shift = int(stored["shift"])
         if weight.shape != self.weight.shape or bias.shape != self.bias.shape:
             raise BundleError(
                 f"stored weights have shape {tuple(weight.shape)}, "

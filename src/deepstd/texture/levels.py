@@ -85,9 +85,14 @@ def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -
     return TemplatePyramid(lows, highs, coarse_places)
 
 
+def tile_size(ndim: int) -> int:
+    """Edge of a tile on a level's grid."""
+    return 64 if ndim == 3 else 512
+
+
 def tile_regions(grid: Sequence[int], ndim: int) -> Iterator[Region]:
     """Tiles of a level's grid, in coding order; edges are multiples of the tile size."""
-    size = 64 if ndim == 3 else 512
+    size = tile_size(ndim)
     for start in product(*(range(0, n, size) for n in grid)):
         yield tuple(slice(s, min(s + size, n)) for s, n in zip(start, grid, strict=True))
 

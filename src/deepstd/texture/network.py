@@ -19,6 +19,9 @@ from deepstd.texture.context import ContextConfig, ContextModel
 from deepstd.texture.integer import ExactConv
 from deepstd.texture.postfilter import PostFilter
 
+_MOST_LEVELS = 12
+_MOST_BLOCKS = 16
+
 
 @dataclass(frozen=True)
 class TextureConfig:
@@ -40,7 +43,9 @@ class TextureConfig:
 
     def __post_init__(self) -> None:
         sizes = [*self.widths, self.filter_width, self.filter_blocks]
-        if self.ndim not in (2, 3) or not self.widths or not all(1 <= s <= 512 for s in sizes):
+        whole = all(type(size) is int for size in [self.ndim, *sizes])
+        few = 1 <= len(self.widths) <= _MOST_LEVELS and self.filter_blocks <= _MOST_BLOCKS
+        if not whole or not few or self.ndim not in (2, 3) or not all(1 <= s <= 512 for s in sizes):
             raise BundleError(f"a texture network of sizes {asdict(self)} is not possible")
 
     def to_dict(self) -> dict[str, Any]:

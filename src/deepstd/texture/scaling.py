@@ -9,6 +9,7 @@ the range, so a context model that is told log2(range / step) means the same on 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal, getcontext
 from functools import cache
@@ -16,6 +17,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from deepstd.errors import InputError
 from deepstd.texture.features import UNITS_PER_STEP
 
 STEPS_PER_OCTAVE = 1024
@@ -25,6 +27,9 @@ TEMPLATE_ONE = 1024
 _RANGE_STEPS = 16
 _OFFSET_STEPS = 64
 _POWER_BITS = 20
+_FLOAT32_RANGE = (2.0**-90, 2.0**90)
+RANGE_CODE_MAX = 16 * 1019
+OFFSET_CODE_MAX = 1 << 38
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ class Scaling:
         A match that explains little, or with the opposite contrast, is not used: the robust range
         then says how much a step is, and the template merely adds what the network makes of it.
         """
-        low, middle, high = np.percentile(values, [0.5, 50.0, 99.5])
-        span = float(high - low) or float(values.max() - values.min()) or 1.0
+        low, middle, high = np.percentile(values.astype(np.float64), [0.5, 50.0, 99.5])
+        with np.errstate(over="ignore"):
+            span = float(high - low) or float(np.float64(values.max()) - values.min()) or 1.0
         offset = float(middle)
         if template is not None:
             t = template.reshape(-1).astype(np.float64) / TEMPLATE_ONE
@@ -65,9 +71,25 @@ class Scaling:
             slope = float(((t - t.mean()) * (v - v.mean())).mean() / variance) if variance else 0.0
             if slope > 0.25 * span:
                 span, offset = slope, float(v.mean() - slope * t.mean())
-        range_code = round(float(np.log2(span)) * _RANGE_STEPS)
+        # An offset far beyond the range must still be a code.
+        span = max(span, abs(offset) * (_OFFSET_STEPS / OFFSET_CODE_MAX) * 2)
+        range_code = round(math.log2(span) * _RANGE_STEPS) if math.isfinite(span) else math.inf
+        if abs(range_code) > RANGE_CODE_MAX:
+            raise InputError(
+                f"values from {values.min():g} to {values.max():g} span too much or too little: "
+                "scale or clip them"
+            )
         span = 2.0 ** (range_code / _RANGE_STEPS)
-        return Scaling(range_code, round(offset / span * _OFFSET_STEPS))
+        return Scaling(int(range_code), round(offset / span * _OFFSET_STEPS))
+
+    def normalise(self, values: np.ndarray) -> np.ndarray:
+        """(values − offset) / range in float32, computed in the type of the values or float64."""
+        wide = values.dtype == np.float64 or not _FLOAT32_RANGE[0] < self.range < _FLOAT32_RANGE[1]
+        dtype = np.float64 if wide else np.float32
+        with np.errstate(over="ignore"):
+            centred = values.astype(dtype) - dtype(self.offset)
+            centred /= dtype(self.range)
+            return centred.astype(np.float32, copy=False)
 
 
 @cache

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepstd.errors import DeepSTDError
-from deepstd.train.session import device_named, keep_checkpoint, seconds_of
+from deepstd.train.session import keep_checkpoint, seconds_of
 
 _LOG = logging.getLogger("deepstd.train")
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(given: argparse.Namespace) -> None:
+    from deepstd.devices import device_named
     from deepstd.train.cache import read_cache
     from deepstd.train.config import TrainConfig
     from deepstd.train.run import train
