@@ -1,0 +1,59 @@
+"""The shipped bundles on real scans: sizes kept, and the same symbols whatever computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import deepstd
+from deepstd.texture import codec as texture_codec
+
+SCANS = (
+    ("hippocampus-t1", "hippocampus-t1/images/hippocampus_037.nii.gz"),
+    ("chest-xray", "chest-xray/images/00000499_008.png"),
+    ("generic", "samples/spinal-cord-t2.nii.gz"),
+)
+BPV = 0.25
+
+
+@pytest.fixture(params=SCANS, ids=[bundle for bundle, _ in SCANS])
+def bundle_and_scan(request: pytest.FixtureRequest, data_dir: Path) -> tuple[str, Path]:
+    bundle, name = request.param
+    if not (data_dir / name).is_file():
+        pytest.skip(f"needs {name} in {data_dir}")
+    return bundle, data_dir / name
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("writing", "reading"), [(2, 1), (1, 2)])
+def test_a_file_means_the_same_with_any_threads_and_precision(
+    bundle_and_scan: tuple[str, Path],
+    writing: int,
+    reading: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, path = bundle_and_scan
+    codec, volume = deepstd.Codec.load(bundle, device="cpu"), deepstd.read(path)
+    torch.set_num_threads(writing)
+    data = codec.compress(volume, bpv=BPV)
+    allowed = int(volume.voxels.size * BPV / 8)
+    assert 0.997 * allowed <= len(data) <= allowed
+    torch.set_num_threads(reading)
+    # A wrong symbol anywhere would be refused: the file holds the hash of them all.
+    first = codec.decompress(data).voxels
+    monkeypatch.setattr(texture_codec, "_network_dtype", lambda device: torch.float64)
+    second = codec.decompress(data).voxels
+    spread = np.ptp(volume.voxels.astype(np.float64))
+    assert np.abs(first.astype(np.float64) - second).max() <= max(1.0, 1e-4 * spread)
