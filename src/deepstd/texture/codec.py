@@ -44,6 +44,7 @@ from deepstd.texture.scaling import (
 
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
 _MOST_OCTAVES = 31
+_FEWEST_SLICES = 16
 
 
 @dataclass(frozen=True)
@@ -148,17 +149,19 @@ class TextureEncoder:
         tiles = tuple(t.finish() for t in source.tiles)
         return EncodedTexture(payload, tiles, source.latents.digest(), low)
 
-    def centre(self, voxels: int) -> TextureEncoder:
-        """An encoder of a central part of at most so many voxels; not with a template."""
-        share = min(1.0, (voxels / self._values.size) ** (1 / self._values.ndim))
-        window = []
-        for n in self.shape:
-            length = max(1, int(n * share))
-            window.append(slice((n - length) // 2, (n - length) // 2 + length))
+    def middle_slices(self, voxels: int) -> TextureEncoder:
+        """An encoder of about so many voxels from the middle of the last axis; not with a template.
+
+        Whole slices, because the margins of a scan hold less than its centre.
+        """
+        length = self.shape[-1]
+        count = min(length, max(_FEWEST_SLICES, voxels * length // self._values.size))
+        start = (length - count) // 2
+        window = (..., slice(start, start + count))
         spacing = [2.0 ** (c / 2) for c in self._coarse]
         return TextureEncoder(
             self._network,
-            self._values[tuple(window)],
+            self._values[window],
             spacing,
             scaling=self.scaling,
             device=self._device,
