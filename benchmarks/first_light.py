@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def run_damage(run: Run) -> int:
         reports.append(damage.study(kind, path, study.bundle, bits_per_voxel, run.limit))
         logger.info("%s: %d faults", kind, len(reports[-1].faults))
         if run.out:
-            run.out.write_text(json.dumps([asdict(r) for r in reports], indent=1) + "\n")
+            run.out.write_text(json.dumps([vars(r) for r in reports], indent=1) + "\n")
     show(damage.describe(reports))
     return int(any(report.faults for report in reports))
 
