@@ -78,10 +78,10 @@ def test_training_resumes_and_makes_a_working_bundle(
         messages.append(message)
 
     half = train(
-        cache, config, tmp_path / "run", total_seconds=12.0, session_seconds=8.0, report=note
+        cache, config, tmp_path / "run", total_seconds=20.0, session_seconds=12.0, report=note
     )
     assert not half.finished
-    done = train(cache, config, tmp_path / "run", total_seconds=12.0, resume=True, report=note)
+    done = train(cache, config, tmp_path / "run", total_seconds=20.0, resume=True, report=note)
     assert done.finished
     assert (done.shape is not None) == template
     bundle = write_bundle(done, config, cache, tmp_path / "bundle")

@@ -32,6 +32,7 @@ _CHECKPOINT_EVERY = 120.0
 _TABLE_BATCHES = 60
 _VALIDATION_SCANS = 6
 _REGISTERED_AT_ONCE = 32
+_NETWORKS_SHARE = 0.5
 _LOG = logging.getLogger("deepstd.train")
 Report = Callable[[str, float], None]
 
@@ -74,7 +75,8 @@ def train(
         scans: of a cache; those of other numbers of axes than the run's are not used.
         config: of the run.
         folder: where checkpoints are kept.
-        total_seconds: time for the whole run, over all its sessions, template and shape included.
+        total_seconds: time for the whole run, over all its sessions, template and shape included;
+            at least half of it goes to the networks, even if the rest was not enough for shape.
         session_seconds: stop this session after so long, to go on later with ``resume``.
         resume: go on from the checkpoint in ``folder``.
         device: where to train.
@@ -112,7 +114,8 @@ def train(
             _register(chosen + checked, run.shape, run.fields, report)
             run.shape_seconds += time.monotonic() - before
             save_checkpoint(folder, config, run)
-        share = max(1.0, total_seconds - run.shape_seconds) / len(config.ndims)
+        left = total_seconds - run.shape_seconds
+        share = max(left, _NETWORKS_SHARE * total_seconds) / len(config.ndims)
 
         def example(scan: CachedScan) -> Example:
             return make_example(scan, run.shape, run.fields.get(scan.key)).to(device)
