@@ -38,7 +38,7 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
-_GUESS_VOXELS = 1 << 22
+_GUESS_VOXELS = 1 << 20
 _NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _CLEAR_LEAD = 0.4
 _DECIBELS_AN_OCTAVE = 3.5
@@ -256,7 +256,7 @@ class Encoding:
     def _guess(self, encoders: list[TextureEncoder]) -> Start:
         """Where to begin: for a large scan, with the step that suits a part of it."""
         voxels = sum(math.prod(e.shape) for e in encoders)
-        if voxels <= 3 * _GUESS_VOXELS or encoders[0].conditioned:
+        if voxels <= 4 * _GUESS_VOXELS or encoders[0].conditioned:
             return self._start
         part = encoders[len(encoders) // 2].middle_slices(_GUESS_VOXELS)
         share = math.prod(part.shape) / voxels
