@@ -323,9 +323,9 @@ class _EncoderSource(_Streams):
         flat = chosen.cpu().numpy().astype(np.int64)
         self._current.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
         self._note(flat)
-        symbols = torch.zeros_like(mean)
-        symbols.flatten()[places] = chosen
-        return symbols
+        symbols = mean.new_zeros(mean.numel())
+        symbols[places] = chosen
+        return symbols.reshape(mean.shape)
 
 
 class _DecoderSource(_Streams):
