@@ -69,18 +69,16 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
 
 
 def draw(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:
-    """Examples of one source folder, with voxels of equal proportions.
+    """Examples of one source folder, with voxels of equal proportions, perhaps one more than once.
 
-    Every folder is as likely as any other. There are fewer than ``count`` where the folder has
-    fewer scans of such proportions.
+    Every folder is as likely as any other.
     """
     sources = sorted({e.source for e in examples})
     source = sources[int(random.integers(len(sources)))]
     chosen = [e for e in examples if e.source == source]
     first = chosen[int(random.integers(len(chosen)))]
-    alike = [e for e in chosen if e.coarse == first.coarse and e is not first]
-    others = random.permutation(len(alike))[: count - 1]
-    return [first, *(alike[int(n)] for n in others)]
+    alike = [e for e in chosen if e.coarse == first.coarse]
+    return [first, *(alike[int(n)] for n in random.integers(len(alike), size=count - 1))]
 
 
 def random_crops(
