@@ -165,7 +165,8 @@ def train_until(
     largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
     began, before = time.monotonic(), state.seconds
     validate_every = max(30.0, total_seconds / 20)
-    next_validation = before + validate_every
+    validated = state.history[-1]["seconds"] if state.history else 0.0
+    next_validation = validated + validate_every
     while time.monotonic() < stop_at and state.seconds < total_seconds:
         share = state.seconds / total_seconds
         warm = min(1.0, (state.steps + 1) / _WARM_UP)
