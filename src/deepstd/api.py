@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,17 @@ from deepstd.errors import (
     named,
 )
 from deepstd.inspection import quality_of, read_file
+from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
-from deepstd.volume import Volume
+from deepstd.volume import Derivation, Volume
 
 AUTO = "auto"
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
 _STATED_WITHIN_INTEGER = 1e-3
 PathLike = str | os.PathLike[str]
+Source = PathLike | Sequence[PathLike]
 Progress = Callable[[str], None]
 
 
@@ -57,6 +59,7 @@ class CompressReport:
         field_kept: whether a deformation field is in the file.
         mae, max_error, psnr, ssim: error of the decoded scan, in stored units and dB.
         seconds: time taken.
+        notes: what to know of the scan, such as missing slices.
     """
 
     source: str
@@ -76,6 +79,7 @@ class CompressReport:
     psnr: float
     ssim: float
     seconds: float
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -108,7 +112,7 @@ class VerifyReport:
 
 
 def compress(
-    source: PathLike,
+    source: Source,
     output: PathLike,
     *,
     ratio: float | None = None,
@@ -116,17 +120,22 @@ def compress(
     max_bytes: int | None = None,
     model: str = AUTO,
     device: str = "auto",
+    series: str | None = None,
+    metadata: Metadata = Metadata.DEIDENTIFIED,
     overwrite: bool = False,
     progress: Progress = _quiet,
 ) -> CompressReport:
     """Compress a scan to a .dstd file of a chosen size.
 
     Args:
-        source: NIfTI, .npy, or grey PNG or TIFF file.
+        source: NIfTI, .npy, or grey PNG or TIFF file; for DICOM a file, folder, zip archive or
+            several of them.
         output: file to write.
         ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
         model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        series: id of a DICOM series, where the source holds several.
+        metadata: what is kept of DICOM data sets; by default nothing that tells who the patient is.
         overwrite: whether an existing output may be replaced.
         progress: called with a sentence now and then.
 
@@ -135,14 +144,15 @@ def compress(
     """
     began = time.monotonic()
     target = Target(ratio, bpv, max_bytes)
+    name_of_source = name_of(source)
     _check_apart(source, output)
     with io.atomic_path(output, overwrite=overwrite) as temporary:
-        volume = io.read(source)
-        with named(str(source), InputError, RateError):
+        volume = io.read(source, series=series, metadata=metadata)
+        with named(name_of_source, InputError, RateError):
             name, best, tried = best_encoding(volume, target, model, device, progress)
         Path(temporary).write_bytes(best.data)
     return CompressReport(
-        str(source),
+        name_of_source,
         str(output),
         name,
         tried,
@@ -159,7 +169,14 @@ def compress(
         best.quality.psnr,
         best.quality.ssim,
         time.monotonic() - began,
+        volume.notes,
     )
+
+
+def name_of(source: Source) -> str:
+    """A source in messages: its path, or the first of several."""
+    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
+    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def best_encoding(
@@ -228,7 +245,7 @@ def decompress(
 
     Args:
         source: .dstd file.
-        output: file to write; its suffix says which format.
+        output: file to write; its suffix says which format. A folder for a DICOM series.
         model: folder of the bundle, where it is not installed.
         device: "auto", "cpu", "cuda" or "cuda:N".
         overwrite: whether an existing output may be replaced.
@@ -239,8 +256,15 @@ def decompress(
     _check_apart(source, output)
     container = parse(read_file(source), str(source))
     volume = codec_for(container, model, device).decode(container)
-    io.write(volume, output, overwrite=overwrite)
+    io.write(volume, output, overwrite=overwrite, derivation=_derivation(container))
     return volume
+
+
+def _derivation(container: Container) -> Derivation:
+    head = container.head
+    ratio = head.stored_bytes / container.nbytes
+    bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
+    return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
 
 
 def codec_for(container: Container, model: str = AUTO, device: str = "auto") -> Codec:
@@ -260,11 +284,19 @@ def codec_for(container: Container, model: str = AUTO, device: str = "auto") -> 
 def verify(
     source: PathLike,
     *,
-    against: PathLike | None = None,
+    against: Source | None = None,
+    series: str | None = None,
     model: str = AUTO,
     device: str = "auto",
 ) -> VerifyReport:
     """Decode a .dstd file and check it, and measure it against its original if given.
+
+    Args:
+        source: .dstd file.
+        against: the original, as given to `compress`.
+        series: id of its DICOM series, where there are several.
+        model: folder of the bundle, where it is not installed.
+        device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         ContainerError: the file is damaged.
@@ -275,11 +307,11 @@ def verify(
     reference = container.head.bundle
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None:
-        original = io.read(against)
+        original = io.read(against, series=series, metadata=Metadata.NONE)
         if original.shape != volume.shape:
             raise InputError(
-                f"{against} has shape {original.shape}, the scan in {source} {volume.shape}: "
-                "they are not the same scan"
+                f"{name_of(against)} has shape {original.shape}, the scan in {source} "
+                f"{volume.shape}: they are not the same scan"
             )
         measured = asdict(measure(original.voxels, volume.voxels))
         if stated is not None:
@@ -289,7 +321,7 @@ def verify(
         str(source),
         f"{reference.name} {reference.version}",
         stated,
-        None if against is None else str(against),
+        None if against is None else name_of(against),
         measured,
         as_stated,
     )
@@ -302,6 +334,7 @@ def _close(measured: float, stated: float, margin: float) -> bool:
     return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=max(margin, 1e-36))
 
 
-def _check_apart(source: PathLike, output: PathLike) -> None:
-    if os.path.realpath(source) == os.path.realpath(output):
+def _check_apart(source: Source, output: PathLike) -> None:
+    paths = [source] if isinstance(source, str | os.PathLike) else source
+    if os.path.realpath(output) in [os.path.realpath(path) for path in paths]:
         raise InputError(f"{output}: is the input. Choose another output")

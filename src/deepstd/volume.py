@@ -16,12 +16,25 @@ _NUMERIC_KINDS = "iufb"
 class SourceHeader:
     """What a scan's file held besides voxels, kept so that the file can be written again.
 
-    ``format`` names the reader ("nifti1", "nifti2", "npy", "png", "tiff"); ``raw`` is that
+    ``format`` names the reader ("nifti1", "npy", "dicom" …); ``raw`` is that
     format's header, byte for byte where the format has one (NIfTI: header and extensions).
     """
 
     format: str
     raw: bytes = b""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How restored voxels came about, for formats that keep account of it.
+
+    Attributes:
+        ratio: stored bytes of the voxels divided by bytes of the compressed file.
+        method: the codec and its model, in one line.
+    """
+
+    ratio: float
+    method: str
 
 
 @dataclass(frozen=True)
@@ -34,11 +47,13 @@ class Volume:
         affine: 4x4 float64 voxel-to-world matrix in RAS+ millimetres, or None where the format
             has no geometry.
         source: the header of the file the scan came from.
+        notes: what a user should know of it, such as missing slices, in sentences.
     """
 
     voxels: np.ndarray
     affine: np.ndarray | None = None
     source: SourceHeader = field(default_factory=lambda: SourceHeader("npy"))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         voxels = self.voxels
@@ -77,7 +92,7 @@ class Volume:
 
     def replace_voxels(self, voxels: np.ndarray) -> Volume:
         """The same scan with other voxel values of the same shape and type."""
-        return Volume(voxels, self.affine, self.source)
+        return Volume(voxels, self.affine, self.source, self.notes)
 
     def summary(self) -> dict[str, Any]:
         """Shape, type and spacing for reports."""

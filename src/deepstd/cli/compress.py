@@ -16,8 +16,13 @@ _SUFFIX = ".dstd"
 
 
 def compress(
-    source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="NIfTI, .npy, or grey PNG or TIFF scan.")
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SRC...",
+            help="NIfTI, .npy, or grey PNG or TIFF scan; DICOM file, folder or zip archive, or "
+            "the files of one series.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -44,6 +49,21 @@ def compress(
         ),
     ] = None,
     model: options.Model = "auto",
+    series: options.Series = None,
+    keep_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--keep-metadata",
+            help="Store all of the DICOM data sets, the patient's identity included. Default: "
+            "without what the basic profile of DICOM PS3.15 removes.",
+        ),
+    ] = False,
+    drop_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--drop-metadata", help="Store nothing of the DICOM data sets but the geometry."
+        ),
+    ] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
@@ -53,26 +73,36 @@ def compress(
     Give exactly one of --ratio, --bpv and --max-bytes. The file fills 0.997 to 1.000 of it, and
     states the error of the scan that it gives back.
     """
+    if keep_metadata and drop_metadata:
+        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
     if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
             "(0.25) and --max-bytes (300kB)"
         )
-    output = default_output(source) if output is None else output
-    with console.Progress(f"reading {source}") as progress:
+    output = default_output(sources) if output is None else output
+    with console.Progress(f"reading {sources[0]}") as progress:
         from deepstd import api
+        from deepstd.io import Metadata
 
+        kept = Metadata.ALL if keep_metadata else Metadata.DEIDENTIFIED
         report = api.compress(
-            source,
+            sources[0] if len(sources) == 1 else sources,
             output,
             ratio=ratio,
             bpv=bpv,
             max_bytes=max_bytes,
             model=model,
+            series=series,
+            metadata=Metadata.NONE if drop_metadata else kept,
             device=device,
             overwrite=overwrite,
             progress=progress,
         )
+    for note in report.notes:
+        console.note(f"note: {note}")
+    if keep_metadata:
+        console.note(f"note: {output} holds all metadata, and with it the patient's identity")
     if as_json:
         console.result_json(report.to_dict())
         return
@@ -96,7 +126,8 @@ def decompress(
             "--output",
             "-o",
             metavar="OUT",
-            help="Scan to write; its suffix (.nii.gz, .nii, .npy, .png, .tif) says which format.",
+            help="Scan to write; its suffix (.nii.gz, .nii, .npy, .png, .tif, .dcm) says which "
+            "format. A folder for a DICOM series.",
         ),
     ],
     model: options.WrittenWith = "auto",
@@ -115,8 +146,12 @@ def decompress(
     console.result(f"{source} -> {output}\n{shape}, {volume.voxels.dtype.name}")
 
 
-def default_output(source: Path) -> Path:
-    """The source beside which nothing was said: scan.nii.gz gives scan.dstd."""
+def default_output(sources: list[Path]) -> Path:
+    """Beside the source: scan.nii.gz gives scan.dstd, and so does the folder of several files."""
+    source = sources[0] if len(sources) == 1 else sources[0].absolute().parent
+    if source.is_dir():
+        source = source.absolute()
+        return source.with_name(source.name + _SUFFIX)
     name = source.name
     if name.lower().endswith(".nii.gz"):
         name = name[: -len(".gz")]

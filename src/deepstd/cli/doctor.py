@@ -30,7 +30,13 @@ _CORE = (
     "pillow",
 )
 _EXTRAS = {
-    "dicom": ("pydicom", "highdicom", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"),
+    "dicom": (
+        "pydicom",
+        "pylibjpeg-openjpeg",
+        "pyjpegls",
+        "python-gdcm",
+        "dicom-anonymizer",
+    ),
     "itk": ("SimpleITK",),
     "evaluate": ("scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),

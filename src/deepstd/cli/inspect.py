@@ -1,6 +1,7 @@
 """``info`` and ``verify``: what a file says of itself, and whether it is true.
 
 IN.dstd ─ deepstd.inspect ─▶ sizes, bundle, figures, sections        (no torch)
+DICOM ─ io.survey ─▶ the series in it
 IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
 """
 
@@ -16,13 +17,30 @@ from deepstd.cli import console, options
 _DIFFERS = 1
 
 
-def info(source: options.Compressed, as_json: options.Json = False) -> None:
-    """Show what is in a compressed scan.
+def info(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN.dstd|DIR",
+            help="A compressed scan; or a folder, zip archive or file of DICOM.",
+        ),
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Show what is in a compressed scan, or which DICOM series are in a folder.
 
     Nothing is decoded.
     """
+    from deepstd import io
     from deepstd.inspection import describe
 
+    if io.holds_series(source):
+        surveyed = io.survey([source])
+        if as_json:
+            console.result_json(surveyed)
+        else:
+            console.result(_series_in_words(surveyed))
+        return
     described = describe(source)
     if as_json:
         console.result_json(described)
@@ -42,6 +60,38 @@ def info(source: options.Compressed, as_json: options.Json = False) -> None:
     console.result(console.pairs(entries))
 
 
+def _series_in_words(surveyed: dict[str, Any]) -> str:
+    """A table of series, then what is to be known of each, then what is none."""
+    head = ("series", "modality", "files", "size", "voxel (mm)", "stored as", "compressed as")
+    rows = []
+    for entry in surveyed["series"]:
+        size = "cannot be compressed" if entry["shape"] is None else _joined(entry["shape"], "g")
+        spacing = "-" if entry["spacing_mm"] is None else _joined(entry["spacing_mm"], ".4g")
+        stored = f"{entry['dtype']}, {entry['bits']} bits"
+        rows.append(
+            (
+                entry["id"],
+                entry["modality"],
+                str(entry["files"]),
+                size,
+                spacing,
+                stored,
+                entry["transfer_syntax"],
+            )
+        )
+    parts = [console.table(head, rows)] if rows else ["no series that can be compressed"]
+    for entry in surveyed["series"]:
+        parts += [f"{entry['id']}: {told}" for told in (entry["problem"], *entry["notes"]) if told]
+    parts += [f"{label}: {reason}" for label, reason in surveyed["refused"].items()]
+    if surveyed["others"]:
+        parts.append(f"{surveyed['others']} other files")
+    return "\n".join(parts)
+
+
+def _joined(values: list[float], form: str) -> str:
+    return " x ".join(format(value, form) for value in values)
+
+
 def _parts(sections: list[dict[str, Any]]) -> str:
     """Bytes of each kind of section, in the order of their first."""
     totals: dict[str, int] = {}
@@ -55,6 +105,7 @@ def verify(
     against: Annotated[
         Path | None, typer.Option(metavar="SRC", help="The original scan, to measure against.")
     ] = None,
+    series: options.Series = None,
     model: options.WrittenWith = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -67,7 +118,7 @@ def verify(
     with console.Progress(f"decoding {source}"):
         from deepstd import api
 
-        report = api.verify(source, against=against, model=model, device=device)
+        report = api.verify(source, against=against, series=series, model=model, device=device)
     if as_json:
         console.result_json(report.to_dict())
     else:

@@ -80,6 +80,13 @@ Device = Annotated[
     str,
     typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can."),
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Which DICOM series, where the source holds several; `deepstd info` lists them.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 Compressed = Annotated[Path, typer.Argument(metavar="IN.dstd", help="A compressed scan.")]

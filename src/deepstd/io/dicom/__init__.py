@@ -1,0 +1,29 @@
+"""DICOM series in and out.
+
+files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read ─▶ Volume
+Volume ─ header, tables ─ write ─▶ files
+"""
+
+from deepstd.io.dicom.header import check, facts_of
+from deepstd.io.dicom.items import ZIP_MAGIC, begins_as_dicom, expand
+from deepstd.io.dicom.read import NAME, read
+from deepstd.io.dicom.report import survey
+from deepstd.io.dicom.series import Found, Series, find
+from deepstd.io.dicom.write import SUFFIX, write_object, write_series
+
+__all__ = [
+    "NAME",
+    "SUFFIX",
+    "ZIP_MAGIC",
+    "Found",
+    "Series",
+    "begins_as_dicom",
+    "check",
+    "expand",
+    "facts_of",
+    "find",
+    "read",
+    "survey",
+    "write_object",
+    "write_series",
+]

@@ -1,0 +1,150 @@
+"""Where and when each frame of a DICOM image was taken, and on what grey scale.
+
+    Image ─ functional groups, or the data set itself ─▶ Frame …
+
+Enhanced objects keep these values in functional groups, per frame or shared (PS3.3 C.7.6.16);
+classic ones on the data set itself. Coordinates are DICOM's own here: LPS, millimetres.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepstd.errors import InputError
+from deepstd.io.dicom.images import Image, number, numbers
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_ORTHONORMAL_WITHIN = 1e-3
+_POSITION = ("PlanePositionSequence", "PlanePositionVolumeSequence")
+_ORIENTATION = ("PlaneOrientationSequence", "PlaneOrientationVolumeSequence")
+_MEASURES = ("PixelMeasuresSequence",)
+_RESCALE = ("PixelValueTransformationSequence",)
+# What tells frames at one place apart, in the order in which they are sorted by it.
+_MOMENTS = (
+    (("FrameContentSequence",), "TemporalPositionIndex"),
+    ((), "TemporalPositionIdentifier"),
+    (("CardiacSynchronizationSequence",), "NominalCardiacTriggerDelayTime"),
+    ((), "TriggerTime"),
+    (("MRDiffusionSequence",), "DiffusionBValue"),
+    ((), "DiffusionBValue"),
+    (("MREchoSequence",), "EffectiveEchoTime"),
+    ((), "EchoTime"),
+    ((), "AcquisitionNumber"),
+    ((), "InstanceNumber"),
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        image: the object it belongs to.
+        number: its place in the object, from 0.
+        position: of the centre of its first pixel, LPS mm, or None.
+        orientation: (2, 3) unit vectors along a row and down a column, or None.
+        spacing: (between rows, between columns) in mm, or None.
+        thickness: mm, or None.
+        slope, intercept: from stored values to real-world ones.
+        moment: sorts frames at one place.
+    """
+
+    image: Image
+    number: int
+    position: np.ndarray | None
+    orientation: np.ndarray | None
+    spacing: tuple[float, float] | None
+    thickness: float | None
+    slope: float
+    intercept: float
+    moment: tuple[float, ...]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether position, orientation and spacing are known."""
+        return not (self.position is None or self.orientation is None or self.spacing is None)
+
+
+def frames_of(image: Image) -> list[Frame]:
+    """All frames of an object, in stored order.
+
+    Raises:
+        InputError: a value is damaged, or there are fewer functional groups than frames.
+    """
+    groups: Any = image.dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups and len(groups) != image.frames:
+        raise InputError(
+            f"{image.item.label}: {len(groups)} descriptions of frames for {image.frames} frames. "
+            "It is damaged"
+        )
+    try:
+        return [_frame(image, index) for index in range(image.frames)]
+    except InputError as error:
+        raise InputError(f"{image.item.label}: {error}") from error
+
+
+def _frame(image: Image, index: int) -> Frame:
+    def values(groups: tuple[str, ...], keyword: str, count: int) -> tuple[float, ...] | None:
+        for part in _parts(image.dataset, index, groups):
+            found = numbers(part, keyword, count)
+            if found is not None:
+                return found
+        return None
+
+    position = values(_POSITION, "ImagePositionPatient", 3)
+    orientation = values(_ORIENTATION, "ImageOrientationPatient", 6)
+    spacing = values(_MEASURES, "PixelSpacing", 2)
+    thickness = values(_MEASURES, "SliceThickness", 1)
+    slope, intercept = values(_RESCALE, "RescaleSlope", 1), values(_RESCALE, "RescaleIntercept", 1)
+    if slope == (0.0,):
+        raise InputError("RescaleSlope is zero. The header is damaged")
+    if spacing is not None and min(spacing) <= 0:
+        raise InputError("PixelSpacing is not above zero. The header is damaged")
+    moments = [values(groups, keyword, 1) for groups, keyword in _MOMENTS]
+    return Frame(
+        image,
+        index,
+        None if position is None else np.asarray(position),
+        None if orientation is None else _axes(orientation),
+        None if spacing is None else (spacing[0], spacing[1]),
+        None if thickness is None else thickness[0],
+        1.0 if slope is None else slope[0],
+        0.0 if intercept is None else intercept[0],
+        tuple(-math.inf if m is None else m[0] for m in moments),
+    )
+
+
+def _parts(dataset: Dataset, index: int, groups: tuple[str, ...]) -> Iterator[Dataset]:
+    """Where a value of a frame may stand: its own groups, the shared ones, the data set."""
+    per_frame: Any = dataset.get("PerFrameFunctionalGroupsSequence")
+    shared: Any = dataset.get("SharedFunctionalGroupsSequence")
+    for functional in ([per_frame[index]] if per_frame else []) + ([shared[0]] if shared else []):
+        for group in groups:
+            items: Any = functional.get(group)
+            if items:
+                yield items[0]
+    yield dataset
+
+
+def _axes(orientation: tuple[float, ...]) -> np.ndarray:
+    axes = np.asarray(orientation).reshape(2, 3)
+    if np.abs(axes @ axes.T - np.eye(2)).max() > _ORTHONORMAL_WITHIN:
+        raise InputError("ImageOrientationPatient is not two perpendicular unit vectors")
+    return axes
+
+
+def is_enhanced(image: Image) -> bool:
+    """Whether an object describes its frames one by one."""
+    return bool(image.dataset.get("PerFrameFunctionalGroupsSequence"))
+
+
+def spacing_between_slices(image: Image) -> float | None:
+    """*Spacing Between Slices*, where a classic object states it; it may be negative."""
+    return number(image.dataset, "SpacingBetweenSlices")

@@ -1,0 +1,153 @@
+"""What a .dstd file keeps of a DICOM series.
+
+    raw = facts as JSON (length 4, bytes) · data sets (tables.py)
+
+The facts are what every reader needs, without pydicom: affine, grey scale, how frames map to
+files. The data sets are what a DICOM writer needs besides.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepstd.errors import InputError
+from deepstd.io.metadata import Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydicom import Dataset
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is always kept.
+
+    Attributes:
+        affine: rows 0 to 2 of the voxel-to-world matrix, RAS+ mm, or None.
+        positions: of the slices, LPS mm, where the affine does not say them exactly, else None.
+        spacing: (between rows, between columns) in mm of a frame without a place, or None.
+        slope, intercept: from stored to real-world values.
+        photometric: MONOCHROME1 or MONOCHROME2.
+        bits: that carry a value.
+        modality, sop_class: of the source.
+        metadata: what was kept of it.
+        order: where the frames come from one object, their numbers in it in the order of the
+            volume, slice by slice; None where each has an object of its own.
+        sets: number of data sets kept.
+    """
+
+    affine: list[list[float]] | None
+    positions: list[list[float]] | None
+    spacing: list[float] | None
+    slope: float
+    intercept: float
+    photometric: str
+    bits: int
+    modality: str
+    sop_class: str
+    metadata: str
+    order: list[int] | None
+    sets: int
+
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """The whole affine, 4x4."""
+        if self.affine is None:
+            return None
+        return np.vstack([np.asarray(self.affine, dtype=np.float64), [0.0, 0.0, 0.0, 1.0]])
+
+
+def pack(facts: Facts, datasets: Sequence[Dataset]) -> bytes:
+    """Raw header of a DICOM source."""
+    told = {name: value for name, value in asdict(facts).items() if value is not None}
+    text = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
+    if not datasets:
+        return _LENGTH.pack(len(text)) + text
+    from deepstd.io.dicom.tables import pack_datasets
+
+    return _LENGTH.pack(len(text)) + text + pack_datasets(datasets)
+
+
+def facts_of(raw: bytes) -> Facts:
+    """The facts in a raw header.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return _split(raw)[0]
+
+
+def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The affine in a raw header that describes a volume of such a shape.
+
+    Raises:
+        InputError: it is damaged, or describes another.
+    """
+    facts = facts_of(raw)
+    planes = int(np.prod(shape[2:]))
+    described = facts.sets if facts.order is None else len(facts.order)
+    if described not in (0, planes):
+        raise InputError(
+            f"the scan has {planes} slices, its DICOM header describes {described}. Give the "
+            "volume a SourceHeader('npy') to write it with a fresh header"
+        )
+    return facts.matrix
+
+
+def datasets_of(raw: bytes) -> list[Dataset]:
+    """The data sets in a raw header; none where they were not kept.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    facts, data = _split(raw)
+    if facts.sets == 0:
+        return []
+    from deepstd.io.dicom.tables import unpack_datasets
+
+    return unpack_datasets(data, facts.sets)
+
+
+def _split(raw: bytes) -> tuple[Facts, bytes]:
+    try:
+        (count,) = _LENGTH.unpack_from(raw)
+        end = _LENGTH.size + count
+        if end > len(raw):
+            raise ValueError("cut short")
+        told: dict[str, Any] = json.loads(raw[_LENGTH.size : end])
+        values: dict[str, Any] = {name: told.get(name) for name in Facts.__dataclass_fields__}
+        facts = Facts(**values)
+        _check(facts)
+    except (ValueError, TypeError, struct.error, RecursionError) as error:
+        raise InputError("the kept DICOM header is damaged") from error
+    return facts, raw[end:]
+
+
+def _check(facts: Facts) -> None:
+    """ValueError or TypeError where a fact is not such as `pack` writes it."""
+    shapes = ((facts.affine, (3, 4)), (facts.positions, (-1, 3)), (facts.spacing, (2,)))
+    for value, shape in shapes:
+        if value is not None:
+            array = np.asarray(value, dtype=np.float64)
+            if not np.isfinite(array).all() or array.size != array.reshape(shape).size:
+                raise ValueError("not finite")
+    if not (np.isfinite(facts.slope) and np.isfinite(facts.intercept)) or facts.slope == 0:
+        raise ValueError("no grey scale")
+    if type(facts.bits) is not int or not 1 <= facts.bits <= 32:
+        raise ValueError("no number of bits")
+    if type(facts.sets) is not int or facts.sets < 0:
+        raise ValueError("no number of data sets")
+    if facts.order is not None and sorted(facts.order) != list(range(len(facts.order))):
+        raise ValueError("no order of frames")
+    Metadata(facts.metadata)
+    for told in (facts.photometric, facts.modality, facts.sop_class):
+        if not isinstance(told, str):
+            raise TypeError("not text")

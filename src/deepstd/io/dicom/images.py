@@ -1,0 +1,272 @@
+"""One DICOM object: its header, whether it is a grey image, its stored pixels.
+
+    item ─ header ─▶ data set without pixels ─ Image.of ─▶ checked facts
+    item, frame number ─ pixels ─▶ stored values (row, column)
+
+pydicom's messages quote values, which may be a patient's: they never go into ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
+from deepstd.io.dicom.items import Item
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+INSTALL = 'pip install "deepstd[dicom]"'
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_MOST_FRAMES = 1 << 20
+_WITHOUT_PIXELS = "not an image ({}): it holds no grey pixels"
+_NOT_COMPRESSED = {
+    "RTDOSE": "a radiotherapy dose, which must be kept exactly",
+    "SEG": "a segmentation of single bits, which must be kept exactly",
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A DICOM object that holds one grey value a pixel.
+
+    Attributes:
+        item: where it lies.
+        dataset: everything but the pixels.
+        rows, columns, frames: its size.
+        dtype: of a stored pixel, native byte order.
+        bits: that carry a value, *Bits Stored*.
+        series: *Series Instance UID*, or where it has none, the folder's name.
+        instance: *SOP Instance UID*, or where it has none, the item's label.
+    """
+
+    item: Item
+    dataset: Dataset
+    rows: int
+    columns: int
+    frames: int
+    dtype: np.dtype
+    bits: int
+    series: str
+    instance: str
+
+    @property
+    def modality(self) -> str:
+        """Such as "CT"; "?" where it is not told."""
+        return text(self.dataset, "Modality") or "?"
+
+    @property
+    def photometric(self) -> str:
+        """MONOCHROME1 or MONOCHROME2."""
+        return text(self.dataset, "PhotometricInterpretation")
+
+    @staticmethod
+    def of(item: Item) -> Image:
+        """Read and check a header.
+
+        Raises:
+            UnsupportedFormatError: not a grey image.
+            InputError: damaged.
+        """
+        dataset = header(item)
+        try:
+            return _checked(item, dataset)
+        except DeepSTDError as error:
+            raise type(error)(f"{item.label}: {error}") from error
+
+
+def header(item: Item) -> Dataset:
+    """A data set up to its pixels.
+
+    Raises:
+        InputError: not DICOM, or damaged.
+        MissingExtraError: pydicom is not installed.
+    """
+    with required(), _quiet(item, "read as DICOM"), item.open() as stream:
+        from pydicom import dcmread
+
+        dataset = dcmread(stream, stop_before_pixels=True, force=True)
+        dataset.walk(lambda _, element: element.value)  # parse now what is damaged
+        return dataset
+
+
+def pixels(image: Image, frame: int) -> np.ndarray:
+    """Stored values of one frame, shape (rows, columns), before rescaling.
+
+    Raises:
+        InputError: the pixels are damaged, cut short or absent.
+        MissingExtraError: their compression needs a decoder that is not installed.
+    """
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import UID
+
+    with required(), _quiet(image.item, "decoded"), image.item.open() as stream:
+        try:
+            if _transfer_syntax(image.dataset):
+                values = pixel_array(stream, index=frame, raw=True)
+            else:
+                values = pixel_array(_with_transfer_syntax(stream), index=frame, raw=True)
+        except RuntimeError as error:
+            syntax = UID(_transfer_syntax(image.dataset))
+            if "missing dependencies" in str(error) or "plugins" in str(error):
+                raise MissingExtraError(
+                    f"{image.item.label}: no decoder for {syntax.name} is installed: {INSTALL}"
+                ) from error
+            raise
+    if values.shape != (image.rows, image.columns):
+        raise InputError(
+            f"{image.item.label}: decodes to {values.shape} pixels, its header declares "
+            f"{(image.rows, image.columns)}. It is damaged"
+        )
+    return values.astype(image.dtype, copy=False)
+
+
+@contextmanager
+def required() -> Iterator[None]:
+    """Say how to install what reading DICOM needs, where it is missing."""
+    try:
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"DICOM needs pydicom: {INSTALL}") from error
+    yield
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """A value as text, empty where it is absent or has several."""
+    value = dataset.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def number(dataset: Dataset, keyword: str, default: float | None = None) -> float | None:
+    """A finite number, or the default where it is absent or empty.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    found = numbers(dataset, keyword, 1)
+    return default if found is None else found[0]
+
+
+def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """So many finite numbers, or None where the element is absent or empty.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    value: Any = dataset.get(keyword)
+    if value is None or value == "" or (hasattr(value, "__len__") and len(value) == 0):
+        return None
+    try:
+        several: Any = [value] if np.isscalar(value) else value
+        values = [float(v) for v in several]
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise InputError(f"{keyword} is not {count} finite numbers. The header is damaged")
+    return tuple(values)
+
+
+def _checked(item: Item, dataset: Dataset) -> Image:
+    kind = _kind(dataset)
+    if text(dataset.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
+        raise UnsupportedFormatError("a DICOMDIR, not an image. Give its folder instead")
+    if text(dataset, "Modality") in _NOT_COMPRESSED:
+        raise UnsupportedFormatError(f"{_NOT_COMPRESSED[text(dataset, 'Modality')]}")
+    sizes = [_whole(dataset, keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
+    if any(size is None for size in sizes):
+        raise UnsupportedFormatError(_WITHOUT_PIXELS.format(kind))
+    rows, columns, allocated = (size or 0 for size in sizes)
+    photometric = text(dataset, "PhotometricInterpretation")
+    if (_whole(dataset, "SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
+        raise UnsupportedFormatError(
+            f"a colour image ({photometric or 'unknown'}) is not supported: expected one grey "
+            "value a pixel. Convert it to grey, or keep it as it is"
+        )
+    if allocated not in (8, 16, 32):
+        raise UnsupportedFormatError(
+            f"pixels of {allocated} bits are not supported: expected 8, 16 or 32"
+        )
+    signed = _whole(dataset, "PixelRepresentation")
+    if signed not in (0, 1):
+        raise UnsupportedFormatError(
+            "a map of floats, or damaged: PixelRepresentation is missing. Convert it to NIfTI"
+        )
+    stored = _whole(dataset, "BitsStored") or allocated
+    top = _whole(dataset, "HighBit")
+    if not 1 <= stored <= allocated or top not in (None, stored - 1):
+        raise UnsupportedFormatError(
+            f"pixels of {stored} bits up to bit {top} of {allocated} are not supported"
+        )
+    frames = _whole(dataset, "NumberOfFrames") or 1
+    if rows < 1 or columns < 1 or not 1 <= frames <= _MOST_FRAMES:
+        raise InputError(f"the header declares {frames} frames of {rows} x {columns} pixels")
+    instance = text(dataset, "SOPInstanceUID")
+    return Image(
+        item,
+        dataset,
+        rows,
+        columns,
+        frames,
+        np.dtype(f"{'i' if signed else 'u'}{allocated // 8}"),
+        stored,
+        text(dataset, "SeriesInstanceUID") or f"in {item.folder}",
+        instance or item.label,
+    )
+
+
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    value = number(dataset, keyword)
+    if value is not None and value != int(value):
+        raise InputError(f"{keyword} is not a whole number. The header is damaged")
+    return None if value is None else int(value)
+
+
+def _kind(dataset: Dataset) -> str:
+    """The standard's name of the object's class, or its modality."""
+    from pydicom.uid import UID
+
+    name = UID(text(dataset, "SOPClassUID")).name
+    return name if name and not name[0].isdigit() else text(dataset, "Modality") or "unknown class"
+
+
+def _transfer_syntax(dataset: Dataset) -> str:
+    return text(dataset.file_meta, "TransferSyntaxUID")
+
+
+def _with_transfer_syntax(stream: Any) -> Dataset:
+    """A whole data set without a preamble, told how its pixels are stored."""
+    from pydicom import dcmread
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    dataset = dcmread(stream, force=True)
+    is_implicit, is_little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+    return dataset
+
+
+@contextmanager
+def _quiet(item: Item, done: str) -> Iterator[None]:
+    """Name the item in errors; let no message of a library through, which may quote a patient."""
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except DeepSTDError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{item.label}: is larger than the free memory") from error
+    except Exception as error:
+        raise InputError(
+            f"{item.label}: cannot be {done} ({type(error).__name__}). It is damaged, cut short or "
+            "of another kind: copy or export it again"
+        ) from error
