@@ -42,14 +42,28 @@ _MOMENTS = (
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the pixels of a frame lie in the patient, in LPS mm.
+
+    Attributes:
+        position: of the centre of the first pixel.
+        orientation: (2, 3) unit vectors along a row and down a column.
+        spacing: (between rows, between columns).
+    """
+
+    position: np.ndarray
+    orientation: np.ndarray
+    spacing: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Frame:
     """One frame.
 
     Attributes:
         image: the object it belongs to.
-        number: its place in the object, from 0.
-        position: of the centre of its first pixel, LPS mm, or None.
-        orientation: (2, 3) unit vectors along a row and down a column, or None.
+        number: its number in the object, from 0.
+        place: None where position, orientation or spacing is not known.
         spacing: (between rows, between columns) in mm, or None.
         thickness: mm, or None.
         slope, intercept: from stored values to real-world ones.
@@ -58,18 +72,12 @@ class Frame:
 
     image: Image
     number: int
-    position: np.ndarray | None
-    orientation: np.ndarray | None
+    place: Place | None
     spacing: tuple[float, float] | None
     thickness: float | None
     slope: float
     intercept: float
     moment: tuple[float, ...]
-
-    @property
-    def has_place(self) -> bool:
-        """Whether position, orientation and spacing are known."""
-        return not (self.position is None or self.orientation is None or self.spacing is None)
 
 
 def frames_of(image: Image) -> list[Frame]:
@@ -107,13 +115,16 @@ def _frame(image: Image, index: int) -> Frame:
         raise InputError("RescaleSlope is zero. The header is damaged")
     if spacing is not None and min(spacing) <= 0:
         raise InputError("PixelSpacing is not above zero. The header is damaged")
+    both = None if spacing is None else (spacing[0], spacing[1])
+    place = None
+    if position is not None and orientation is not None and both is not None:
+        place = Place(np.asarray(position), _axes(orientation), both)
     moments = [values(groups, keyword, 1) for groups, keyword in _MOMENTS]
     return Frame(
         image,
         index,
-        None if position is None else np.asarray(position),
-        None if orientation is None else _axes(orientation),
-        None if spacing is None else (spacing[0], spacing[1]),
+        place,
+        both,
         None if thickness is None else thickness[0],
         1.0 if slope is None else slope[0],
         0.0 if intercept is None else intercept[0],
@@ -138,11 +149,6 @@ def _axes(orientation: tuple[float, ...]) -> np.ndarray:
     if np.abs(axes @ axes.T - np.eye(2)).max() > _ORTHONORMAL_WITHIN:
         raise InputError("ImageOrientationPatient is not two perpendicular unit vectors")
     return axes
-
-
-def is_enhanced(image: Image) -> bool:
-    """Whether an object describes its frames one by one."""
-    return bool(image.dataset.get("PerFrameFunctionalGroupsSequence"))
 
 
 def spacing_between_slices(image: Image) -> float | None:

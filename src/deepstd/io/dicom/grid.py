@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.errors import InputError
-from deepstd.io.dicom.frames import Frame, spacing_between_slices
+from deepstd.io.dicom.frames import Frame, Place, spacing_between_slices
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_PLACE_MM = 1e-3
@@ -58,29 +58,31 @@ def arrange(frames: Sequence[Frame]) -> Grid:
     """Sort frames of equal size and orientation.
 
     Raises:
-        InputError: several frames at some places and not at others, or an unfit position.
+        InputError: several frames at some places and not at others.
     """
     frames, notes = _without_doubles(frames)
-    orientation = frames[0].orientation
-    if orientation is None or not frames[0].has_place:
+    located = [_Located(frame, frame.place) for frame in frames if frame.place is not None]
+    if len(located) < len(frames):
         return Grid([[frame] for frame in frames], None, None, tuple(notes))
-    normal = np.cross(*orientation)
-    places = _places(sorted(frames, key=lambda f: float(_position(f) @ normal)), normal)
-    moments = {len(place) for place in places}
+    normal = np.cross(*located[0].place.orientation)
+    slices = _slices(located, normal)
+    moments = {len(slice_) for slice_ in slices}
     if len(moments) > 1:
-        raise InputError(_unequal(places))
-    placed = [sorted(place, key=lambda f: f.moment) for place in places]
-    positions = np.stack([_position(place[0]) for place in placed])
-    affine, uneven, more = _affine(placed[0][0], positions, orientation, normal)
+        raise InputError(_unequal(slices))
+    slices = [sorted(slice_, key=lambda one: one.frame.moment) for slice_ in slices]
+    positions = np.stack([slice_[0].place.position for slice_ in slices])
+    affine, uneven, more = _affine(slices[0][0], positions, normal)
     notes += more
     if moments != {1}:
-        notes.append(f"{moments.pop()} frames at each of {len(placed)} places: a fourth axis")
-    return Grid(placed, affine, positions if uneven else None, tuple(notes))
+        notes.append(f"{moments.pop()} frames at each of {len(slices)} places: a fourth axis")
+    grid = [[one.frame for one in slice_] for slice_ in slices]
+    return Grid(grid, affine, positions if uneven else None, tuple(notes))
 
 
-def _position(frame: Frame) -> np.ndarray:
-    assert frame.position is not None
-    return frame.position
+@dataclass(frozen=True)
+class _Located:
+    frame: Frame
+    place: Place
 
 
 def _without_doubles(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
@@ -93,26 +95,28 @@ def _without_doubles(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     return list(seen.values()), told if doubles else []
 
 
-def _places(frames: list[Frame], normal: np.ndarray) -> list[list[Frame]]:
-    places: list[list[Frame]] = []
+def _slices(located: list[_Located], normal: np.ndarray) -> list[list[_Located]]:
+    """Frames along the normal; those at one place together."""
+    slices: list[list[_Located]] = []
     last = -math.inf
-    for frame in frames:
-        along = float(_position(frame) @ normal)
+    heights = [float(one.place.position @ normal) for one in located]
+    for number in np.argsort(heights, kind="stable"):
+        along = heights[number]
         if along - last > _SAME_PLACE_MM:
-            places.append([])
+            slices.append([])
             last = along
-        places[-1].append(frame)
-    return places
+        slices[-1].append(located[number])
+    return slices
 
 
-def _unequal(places: list[list[Frame]]) -> str:
-    counts = [len(place) for place in places]
+def _unequal(slices: list[list[_Located]]) -> str:
+    counts = [len(slice_) for slice_ in slices]
     usual = max(set(counts), key=counts.count)
-    odd = [place for place in places if len(place) != usual]
+    odd = [slice_ for slice_ in slices if len(slice_) != usual]
     named = "; ".join(
-        f"{len(place)} at {_told(_position(place[0]))} "
-        f"({', '.join(f.image.item.label for f in place[:3])}{' …' * (len(place) > 3)})"
-        for place in odd[:_MOST_NAMED]
+        f"{len(slice_)} at {_told(slice_[0].place.position)} "
+        f"({', '.join(one.frame.image.item.label for one in slice_[:3])}{' …' * (len(slice_) > 3)})"
+        for slice_ in odd[:_MOST_NAMED]
     )
     more = f" and {len(odd) - _MOST_NAMED} more places" if len(odd) > _MOST_NAMED else ""
     return (
@@ -126,15 +130,14 @@ def _told(position: np.ndarray) -> str:
 
 
 def _affine(
-    frame: Frame, positions: np.ndarray, orientation: np.ndarray, normal: np.ndarray
+    first: _Located, positions: np.ndarray, normal: np.ndarray
 ) -> tuple[np.ndarray, bool, list[str]]:
     """Affine, whether positions deviate from it, and notes."""
-    assert frame.spacing is not None
-    between_rows, between_columns = frame.spacing
+    between_rows, between_columns = first.place.spacing
     notes: list[str] = []
     uneven = False
     if len(positions) == 1:
-        stated = spacing_between_slices(frame.image) or frame.thickness
+        stated = spacing_between_slices(first.frame.image) or first.frame.thickness
         step = normal * (abs(stated) if stated else 1.0)
     else:
         step = (positions[-1] - positions[0]) / (len(positions) - 1)
@@ -142,8 +145,8 @@ def _affine(
         uneven = bool(np.abs(positions - regular).max() > _EVEN_WITHIN_MM)
         notes = [*_gaps(positions, normal), *_tilt(step, normal)]
     affine = np.eye(4)
-    affine[:3, 0] = orientation[0] * between_columns
-    affine[:3, 1] = orientation[1] * between_rows
+    affine[:3, 0] = first.place.orientation[0] * between_columns
+    affine[:3, 1] = first.place.orientation[1] * between_rows
     affine[:3, 2] = step
     affine[:3, 3] = positions[0]
     return _LPS_TO_RAS @ affine, uneven, notes

@@ -102,7 +102,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
-        None if frames[0].has_place or not frames[0].spacing else list(frames[0].spacing),
+        None if frames[0].place or not frames[0].spacing else list(frames[0].spacing),
         slope,
         intercept,
         image.photometric,

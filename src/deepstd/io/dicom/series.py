@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError
-from deepstd.io.dicom.frames import Frame, frames_of, is_enhanced
+from deepstd.io.dicom.frames import Frame, Place, frames_of
 from deepstd.io.dicom.images import Image, text
 from deepstd.io.dicom.items import Item, begins_as_dicom
 
@@ -66,22 +66,19 @@ class Found:
 
 @dataclass
 class _Stack:
+    """Frames of a series so far; what they have in common is in ``key`` and ``place``."""
+
     key: tuple[object, ...]
-    first: Frame
+    place: Place | None
     frames: list[Frame] = field(default_factory=list)
 
-    def takes(self, key: tuple[object, ...], frame: Frame) -> bool:
+    def takes(self, key: tuple[object, ...], place: Place | None) -> bool:
         if key != self.key:
             return False
-        ours, theirs = self.first, frame
-        if not ours.has_place:
-            return True
-        assert ours.orientation is not None
-        assert theirs.orientation is not None
-        assert ours.spacing is not None
-        assert theirs.spacing is not None
-        turned = np.abs(ours.orientation - theirs.orientation).max() > _SAME_DIRECTION
-        return not turned and np.allclose(ours.spacing, theirs.spacing, rtol=_SAME_SPACING)
+        if self.place is None or place is None:
+            return self.place is place
+        turned = np.abs(self.place.orientation - place.orientation).max() > _SAME_DIRECTION
+        return not turned and np.allclose(self.place.spacing, place.spacing, rtol=_SAME_SPACING)
 
 
 def find(items: Iterable[Item]) -> Found:
@@ -161,21 +158,20 @@ def _place(stacks: list[_Stack], frame: Frame) -> None:
         image.photometric,
         text(image.dataset, "SOPClassUID"),
     )
-    alone = not frame.has_place or is_enhanced(image) or image.frames > 1
-    key = (*own, image.instance if alone else None, frame.has_place)
+    alone = frame.place is None or image.frames > 1
+    key = (*own, image.instance if alone else None)
     for stack in stacks:
-        if stack.takes(key, frame):
+        if stack.takes(key, frame.place):
             stack.frames.append(frame)
             return
-    stacks.append(_Stack(key, frame, [frame]))
+    stacks.append(_Stack(key, frame.place, [frame]))
 
 
 def _id(stack: _Stack) -> str:
     """A hash of what tells a stack from all others."""
     told: list[object] = list(stack.key)
-    if stack.first.has_place:
-        assert stack.first.orientation is not None
-        told += [np.round(stack.first.orientation, 2).tolist(), stack.first.spacing]
+    if stack.place is not None:
+        told += [np.round(stack.place.orientation, 2).tolist(), stack.place.spacing]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:_ID_DIGITS]
 
 
