@@ -10,13 +10,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
-from deepstd.container import Container, parse
+from deepstd.container import Container
 from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
@@ -26,7 +25,8 @@ from deepstd.errors import (
     RateError,
     named,
 )
-from deepstd.inspection import quality_of, read_file
+from deepstd.inspection import quality_of, read_container
+from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
 from deepstd.volume import Volume
@@ -48,7 +48,7 @@ class CompressReport:
     """What `compress` did.
 
     Attributes:
-        source, output: paths.
+        source, output: paths or URLs, the latter without credentials.
         bundle: name and version of the bundle that was used.
         tried: mean squared error of every bundle that was tried at the same size.
         voxels, stored_bytes, file_bytes: sizes.
@@ -116,17 +116,20 @@ def compress(
     max_bytes: int | None = None,
     model: str = AUTO,
     device: str = "auto",
+    metadata: Metadata = Metadata.DEIDENTIFIED,
     overwrite: bool = False,
     progress: Progress = _quiet,
 ) -> CompressReport:
     """Compress a scan to a .dstd file of a chosen size.
 
     Args:
-        source: NIfTI, .npy, or grey PNG or TIFF file.
-        output: file to write.
+        source: path or URL of a NIfTI, NRRD, MetaImage, .npy, or grey PNG or TIFF file, or a
+            folder of such images.
+        output: file or URL to write, or "-" for standard output.
         ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
         model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        metadata: which information beside voxels and geometry is stored; see `Metadata`.
         overwrite: whether an existing output may be replaced.
         progress: called with a sentence now and then.
 
@@ -135,15 +138,15 @@ def compress(
     """
     began = time.monotonic()
     target = Target(ratio, bpv, max_bytes)
-    _check_apart(source, output)
-    with io.atomic_path(output, overwrite=overwrite) as temporary:
-        volume = io.read(source)
-        with named(str(source), InputError, RateError):
+    source, output = _apart(source, output)
+    with io.placed(output, overwrite=overwrite) as temporary:
+        volume = io.read(source, metadata=metadata, progress=progress)
+        with named(io.shown(source), InputError, RateError):
             name, best, tried = best_encoding(volume, target, model, device, progress)
-        Path(temporary).write_bytes(best.data)
+        temporary.write_bytes(best.data)
     return CompressReport(
-        str(source),
-        str(output),
+        io.shown(source),
+        io.shown(output),
         name,
         tried,
         volume.voxels.size,
@@ -227,8 +230,9 @@ def decompress(
     """Restore the scan of a .dstd file.
 
     Args:
-        source: .dstd file.
-        output: file to write; its suffix says which format.
+        source: path or URL of a .dstd file, or "-" for standard input.
+        output: path or URL to write; its suffix says which format, and `deepstd.write` what a
+            folder means.
         model: folder of the bundle, where it is not installed.
         device: "auto", "cpu", "cuda" or "cuda:N".
         overwrite: whether an existing output may be replaced.
@@ -236,8 +240,8 @@ def decompress(
     Raises:
         ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
     """
-    _check_apart(source, output)
-    container = parse(read_file(source), str(source))
+    source, output = _apart(source, output)
+    container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
     io.write(volume, output, overwrite=overwrite)
     return volume
@@ -266,30 +270,37 @@ def verify(
 ) -> VerifyReport:
     """Decode a .dstd file and check it, and measure it against its original if given.
 
+    Args:
+        source: path or URL of a .dstd file, or "-" for standard input.
+        against: path or URL of the scan it was made of.
+        model: folder of the bundle, where it is not installed.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
     Raises:
         ContainerError: the file is damaged.
         InputError: the original has another shape.
     """
-    container = parse(read_file(source), str(source))
+    container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
     reference = container.head.bundle
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None:
         original = io.read(against)
+        against = io.shown(io.location(against))
         if original.shape != volume.shape:
             raise InputError(
-                f"{against} has shape {original.shape}, the scan in {source} {volume.shape}: "
-                "they are not the same scan"
+                f"{against} has shape {original.shape}, the scan in {container.name} "
+                f"{volume.shape}: they are not the same scan"
             )
         measured = asdict(measure(original.voxels, volume.voxels))
         if stated is not None:
             margin = _STATED_WITHIN_INTEGER if volume.voxels.dtype.kind in "iu" else 0.0
             as_stated = _close(measured["mae"], stated["mae"], margin)
     return VerifyReport(
-        str(source),
+        container.name,
         f"{reference.name} {reference.version}",
         stated,
-        None if against is None else str(against),
+        against,
         measured,
         as_stated,
     )
@@ -302,6 +313,9 @@ def _close(measured: float, stated: float, margin: float) -> bool:
     return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=max(margin, 1e-36))
 
 
-def _check_apart(source: PathLike, output: PathLike) -> None:
-    if os.path.realpath(source) == os.path.realpath(output):
-        raise InputError(f"{output}: is the input. Choose another output")
+def _apart(source: PathLike, output: PathLike) -> tuple[str, str]:
+    """Both places; InputError where they are the same."""
+    places = io.location(source), io.location(output)
+    if io.is_same(*places):
+        raise InputError(f"{io.shown(places[1])}: is the input. Choose another output")
+    return places

@@ -1,6 +1,8 @@
 """``compress`` and ``decompress``: scan to file, and back.
 
 SRC ─ deepstd.compress ─▶ OUT.dstd        IN.dstd ─ deepstd.decompress ─▶ OUT
+
+Where OUT.dstd is "-" it goes to stdout, and the report to stderr.
 """
 
 from __future__ import annotations
@@ -17,11 +19,21 @@ _SUFFIX = ".dstd"
 
 def compress(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="NIfTI, .npy, or grey PNG or TIFF scan.")
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="NIfTI, NRRD, MetaImage, .npy, or grey PNG or TIFF scan, a folder of such images, "
+            "or a URL.",
+        ),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT.dstd", help="Default: SRC with .dstd."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.dstd",
+            help="A file, a URL, or - for stdout. Default: SRC with .dstd; of a URL, here.",
+        ),
     ] = None,
     ratio: Annotated[
         float | None,
@@ -45,6 +57,22 @@ def compress(
     ] = None,
     model: options.Model = "auto",
     device: options.Device = "auto",
+    keep_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--keep-metadata",
+            help="Store all that the file says, which may name the patient: key-value pairs of "
+            "NRRD and MetaImage, too.",
+        ),
+    ] = False,
+    drop_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--drop-metadata",
+            help="Store nothing but geometry, type and value scale: no text and extensions of "
+            "NIfTI either.",
+        ),
+    ] = False,
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -58,10 +86,14 @@ def compress(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
             "(0.25) and --max-bytes (300kB)"
         )
-    output = default_output(source) if output is None else output
-    with console.Progress(f"reading {source}") as progress:
-        from deepstd import api
+    if keep_metadata and drop_metadata:
+        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
+    with console.Progress(f"reading {options.shown(source)}") as progress:
+        from deepstd import api, io
 
+        output = default_output(source) if output is None else output
+        tell = console.note if output == io.STREAM else console.result
+        kept = "all" if keep_metadata else "none" if drop_metadata else "deidentified"
         report = api.compress(
             source,
             output,
@@ -70,33 +102,35 @@ def compress(
             max_bytes=max_bytes,
             model=model,
             device=device,
+            metadata=io.Metadata(kept),
             overwrite=overwrite,
             progress=progress,
         )
     if as_json:
-        console.result_json(report.to_dict())
+        tell(console.as_json(report.to_dict()))
         return
     others = [name for name in report.tried if name != report.bundle]
     sizes = f"{console.size(report.file_bytes)}, ratio {report.ratio:.2f}, {report.bpv:.4f} bpv"
-    console.result(f"{report.source} -> {report.output}")
+    tell(f"{report.source} -> {report.output}")
     entries = [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
         ("error", console.figures(report.mae, report.max_error, report.psnr, report.ssim)),
         ("time", f"{report.seconds:.1f} s"),
     ]
-    console.result(console.pairs(entries))
+    tell(console.pairs(entries))
 
 
 def decompress(
     source: options.Compressed,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
-            help="Scan to write; its suffix (.nii.gz, .nii, .npy, .png, .tif) says which format.",
+            help="Scan to write, a file or a URL; its suffix (.nii.gz, .nii, .nrrd, .mha, .mhd, "
+            ".npy, .png, .tif) says which format. A folder, with / at its end, gets PNG slices.",
         ),
     ],
     model: options.WrittenWith = "auto",
@@ -107,17 +141,30 @@ def decompress(
 
     Type, shape, orientation and header are as they were, voxel values nearly so.
     """
-    with console.Progress(f"restoring {source}"):
-        from deepstd import api
+    with console.Progress(f"restoring {options.shown(source)}"):
+        from deepstd import api, io
 
         volume = api.decompress(source, output, model=model, device=device, overwrite=overwrite)
     shape = " x ".join(map(str, volume.shape))
-    console.result(f"{source} -> {output}\n{shape}, {volume.voxels.dtype.name}")
+    told = f"{options.shown(source)} -> {io.shown(output)}"
+    console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")
 
 
-def default_output(source: Path) -> Path:
-    """The source beside which nothing was said: scan.nii.gz gives scan.dstd."""
-    name = source.name
+def default_output(source: str) -> str:
+    """What to write where nothing was said: scan.dstd beside scan.nii.gz, here for a URL."""
+    from deepstd import io
+
+    place = io.location(source)
+    if io.is_url(place):
+        return _stem(io.basename(place)) + _SUFFIX
+    path = Path(place)
+    if path.is_dir():
+        path = path.resolve()
+        return str(path.with_name(path.name + _SUFFIX))
+    return str(path.with_name(_stem(path.name) + _SUFFIX)) if path.name else _SUFFIX
+
+
+def _stem(name: str) -> str:
     if name.lower().endswith(".nii.gz"):
         name = name[: -len(".gz")]
-    return source.with_name(Path(name).stem + _SUFFIX)
+    return Path(name).stem

@@ -32,6 +32,7 @@ _CORE = (
 _EXTRAS = {
     "dicom": ("pydicom", "highdicom", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"),
     "itk": ("SimpleITK",),
+    "remote": ("fsspec", "aiohttp"),
     "evaluate": ("scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray",),

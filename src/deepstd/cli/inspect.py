@@ -6,7 +6,6 @@ IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +52,8 @@ def _parts(sections: list[dict[str, Any]]) -> str:
 def verify(
     source: options.Compressed,
     against: Annotated[
-        Path | None, typer.Option(metavar="SRC", help="The original scan, to measure against.")
+        str | None,
+        typer.Option(metavar="SRC", help="The original scan, a file or a URL, to measure against."),
     ] = None,
     model: options.WrittenWith = "auto",
     device: options.Device = "auto",
@@ -64,7 +64,7 @@ def verify(
     With --against its error is measured, too. Exit code 4 when the file is damaged, 1 when the
     measured error is not what the file states.
     """
-    with console.Progress(f"decoding {source}"):
+    with console.Progress(f"decoding {options.shown(source)}"):
         from deepstd import api
 
         report = api.verify(source, against=against, model=model, device=device)

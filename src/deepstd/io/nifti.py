@@ -104,6 +104,21 @@ def affine_of(source: SourceHeader) -> np.ndarray:
     return _affine(_layout(source.raw, source.format).header)
 
 
+def scale_of(source: SourceHeader) -> tuple[float, float]:
+    """Slope and intercept of a raw header; 1 and 0 where it states none.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = _layout(source.raw, source.format).header.get_slope_inter()
+    except HeaderDataError as error:
+        raise InputError(f"the header's slope and intercept are damaged ({error})") from error
+    return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
+
+
 def read(path: Path) -> Volume:
     """Read a scan; voxels in the stored type and byte order, in Fortran order.
 
