@@ -10,13 +10,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
-from deepstd.container import Container, parse
+from deepstd.container import Container
 from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
@@ -26,7 +25,7 @@ from deepstd.errors import (
     RateError,
     named,
 )
-from deepstd.inspection import quality_of, read_file
+from deepstd.inspection import quality_of, read_container
 from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
@@ -50,7 +49,7 @@ class CompressReport:
     """What `compress` did.
 
     Attributes:
-        source, output: paths.
+        source, output: paths or URLs, the latter without credentials.
         bundle: name and version of the bundle that was used.
         tried: mean squared error of every bundle that was tried at the same size.
         voxels, stored_bytes, file_bytes: sizes.
@@ -128,14 +127,14 @@ def compress(
     """Compress a scan to a .dstd file of a chosen size.
 
     Args:
-        source: NIfTI, .npy, or grey PNG or TIFF file; for DICOM a file, folder, zip archive or
-            several of them.
-        output: file to write.
+        source: path or URL of a NIfTI, NRRD, MetaImage, .npy, or grey PNG or TIFF file, or a
+            folder of such images; a DICOM file, folder or zip archive, or several of them.
+        output: file or URL to write, or "-" for standard output.
         ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
         model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
-        metadata: what is kept of DICOM data sets; by default nothing that tells who the patient is.
+        metadata: which information beside voxels and geometry is stored; see `Metadata`.
         overwrite: whether an existing output may be replaced.
         progress: called with a sentence now and then.
 
@@ -144,16 +143,16 @@ def compress(
     """
     began = time.monotonic()
     target = Target(ratio, bpv, max_bytes)
+    output = _apart(source, output)
     name_of_source = name_of(source)
-    _check_apart(source, output)
-    with io.atomic_path(output, overwrite=overwrite) as temporary:
-        volume = io.read(source, series=series, metadata=metadata)
+    with io.placed(output, overwrite=overwrite) as temporary:
+        volume = io.read(source, series=series, metadata=metadata, progress=progress)
         with named(name_of_source, InputError, RateError):
             name, best, tried = best_encoding(volume, target, model, device, progress)
-        Path(temporary).write_bytes(best.data)
+        temporary.write_bytes(best.data)
     return CompressReport(
         name_of_source,
-        str(output),
+        io.shown(output),
         name,
         tried,
         volume.voxels.size,
@@ -175,8 +174,9 @@ def compress(
 
 def name_of(source: Source) -> str:
     """A source in messages: its path, or the first of several."""
-    paths = [source] if isinstance(source, str | os.PathLike) else list(source)
-    return str(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+    places = [source] if isinstance(source, str | os.PathLike) else list(source)
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return io.shown(io.location(places[0])) + more
 
 
 def best_encoding(
@@ -244,8 +244,9 @@ def decompress(
     """Restore the scan of a .dstd file.
 
     Args:
-        source: .dstd file.
-        output: file to write; its suffix says which format. A folder for a DICOM series.
+        source: path or URL of a .dstd file, or "-" for standard input.
+        output: path or URL to write; its suffix says which format, and `deepstd.write` what a
+            folder means.
         model: folder of the bundle, where it is not installed.
         device: "auto", "cpu", "cuda" or "cuda:N".
         overwrite: whether an existing output may be replaced.
@@ -253,8 +254,8 @@ def decompress(
     Raises:
         ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
     """
-    _check_apart(source, output)
-    container = parse(read_file(source), str(source))
+    output = _apart(source, output)
+    container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
     io.write(volume, output, overwrite=overwrite, derivation=_derivation(container))
     return volume
@@ -292,8 +293,8 @@ def verify(
     """Decode a .dstd file and check it, and measure it against its original if given.
 
     Args:
-        source: .dstd file.
-        against: the original, as given to `compress`.
+        source: path or URL of a .dstd file, or "-" for standard input.
+        against: the scan it was made of, as given to `compress`.
         series: id of its DICOM series, where there are several.
         model: folder of the bundle, where it is not installed.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -302,7 +303,7 @@ def verify(
         ContainerError: the file is damaged.
         InputError: the original has another shape.
     """
-    container = parse(read_file(source), str(source))
+    container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
     reference = container.head.bundle
     stated, measured, as_stated = quality_of(container), None, None
@@ -310,7 +311,7 @@ def verify(
         original = io.read(against, series=series, metadata=Metadata.NONE)
         if original.shape != volume.shape:
             raise InputError(
-                f"{name_of(against)} has shape {original.shape}, the scan in {source} "
+                f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
                 f"{volume.shape}: they are not the same scan"
             )
         measured = asdict(measure(original.voxels, volume.voxels))
@@ -318,7 +319,7 @@ def verify(
             margin = _STATED_WITHIN_INTEGER if volume.voxels.dtype.kind in "iu" else 0.0
             as_stated = _close(measured["mae"], stated["mae"], margin)
     return VerifyReport(
-        str(source),
+        container.name,
         f"{reference.name} {reference.version}",
         stated,
         None if against is None else name_of(against),
@@ -334,7 +335,10 @@ def _close(measured: float, stated: float, margin: float) -> bool:
     return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=max(margin, 1e-36))
 
 
-def _check_apart(source: Source, output: PathLike) -> None:
-    paths = [source] if isinstance(source, str | os.PathLike) else source
-    if os.path.realpath(output) in [os.path.realpath(path) for path in paths]:
-        raise InputError(f"{output}: is the input. Choose another output")
+def _apart(source: Source, output: PathLike) -> str:
+    """Where to write; InputError where that is the source."""
+    sources = [source] if isinstance(source, str | os.PathLike) else source
+    place = io.location(output)
+    if any(io.is_same(io.location(one), place) for one in sources):
+        raise InputError(f"{io.shown(place)}: is the input. Choose another output")
+    return place

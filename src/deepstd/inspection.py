@@ -1,25 +1,54 @@
 """What a .dstd file says of itself, read without torch.
 
-file ─ parse ─▶ sizes, bundle, quality, sections
+file, URL or standard input ─ parse ─▶ sizes, bundle, quality, sections
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from deepstd.container import Container, parse
-from deepstd.errors import InputError
+from deepstd import io
+from deepstd.container import MAX_HEADER_BYTES, Container, parse, parse_head_only
+from deepstd.errors import DamagedError
+
+# Enough for the head, which says how large the rest may be.
+_FIRST_BYTES = 1 << 16
+_PIECE = 1 << 22
+_MOST_BYTES = 1 << 31
 
 
-def read_file(source: str | os.PathLike[str]) -> bytes:
-    """Bytes of a file; InputError when it cannot be read."""
-    path = Path(source)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+def read_container(source: str | os.PathLike[str]) -> Container:
+    """Read and parse a .dstd file: a path, a URL, or "-" for standard input.
+
+    Raises:
+        ContainerError: it is not a .dstd file, damaged, or does not end.
+        InputError: it cannot be read.
+        MissingExtraError: a package for the URL's scheme is not installed.
+    """
+    place = io.location(source)
+    name = "standard input" if place == io.STREAM else io.shown(place)
+    with io.incoming(place) as stream:
+        if Path(place).is_file():
+            return parse(stream.read(), name)
+        return parse(_bounded(stream, name), name)
+
+
+def _bounded(stream: BinaryIO, name: str) -> memoryview:
+    """All bytes of a stream, as long as its head makes it plausible that they are one file."""
+    data = bytearray()
+    while len(data) < _FIRST_BYTES and (piece := stream.read(_FIRST_BYTES - len(data))):
+        data += piece
+    head = parse_head_only(bytes(data), name)
+    most = min(2 * head.stored_bytes + MAX_HEADER_BYTES + _FIRST_BYTES, _MOST_BYTES)
+    while piece := stream.read(_PIECE):
+        data += piece
+        if len(data) > most:
+            raise DamagedError(
+                f"{name}: goes on after {most} bytes, more than such a scan can need. It is damaged"
+            )
+    return memoryview(data)
 
 
 def quality_of(container: Container) -> dict[str, float] | None:
@@ -41,10 +70,10 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ContainerError: it is not a .dstd file, or damaged.
     """
-    container = parse(read_file(source), str(source))
+    container = read_container(source)
     head = container.head
     return {
-        "file": str(source),
+        "file": container.name,
         "file_bytes": container.nbytes,
         "source_format": head.source_format,
         "shape": list(head.shape),

@@ -16,8 +16,9 @@ _NUMERIC_KINDS = "iufb"
 class SourceHeader:
     """What a scan's file held besides voxels, kept so that the file can be written again.
 
-    ``format`` names the reader ("nifti1", "npy", "dicom" …); ``raw`` is that
-    format's header, byte for byte where the format has one (NIfTI: header and extensions).
+    ``format`` names the reader ("nifti1", "nifti2", "nrrd", "metaimage", "npy", "png", "tiff",
+    "png-stack", "tiff-stack", "dicom"); ``raw`` is that format's header, byte for byte where it is
+    NIfTI's (header and extensions).
     """
 
     format: str

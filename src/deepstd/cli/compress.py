@@ -1,6 +1,8 @@
 """``compress`` and ``decompress``: scan to file, and back.
 
 SRC ─ deepstd.compress ─▶ OUT.dstd        IN.dstd ─ deepstd.decompress ─▶ OUT
+
+Where OUT.dstd is "-" it goes to stdout, and the report to stderr.
 """
 
 from __future__ import annotations
@@ -17,16 +19,21 @@ _SUFFIX = ".dstd"
 
 def compress(
     sources: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="SRC...",
-            help="NIfTI, .npy, or grey PNG or TIFF scan; DICOM file, folder or zip archive, or "
-            "the files of one series.",
+            help="A DICOM folder, zip archive or file, or the files of one series; NIfTI, NRRD, "
+            "MetaImage, .npy, grey PNG or TIFF; a folder of such images; or a URL.",
         ),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT.dstd", help="Default: SRC with .dstd."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.dstd",
+            help="A file, a URL, or - for stdout. Default: SRC with .dstd; of a URL, here.",
+        ),
     ] = None,
     ratio: Annotated[
         float | None,
@@ -50,21 +57,24 @@ def compress(
     ] = None,
     model: options.Model = "auto",
     series: options.Series = None,
+    device: options.Device = "auto",
     keep_metadata: Annotated[
         bool,
         typer.Option(
             "--keep-metadata",
-            help="Store all of the DICOM data sets, the patient's identity included. Default: "
-            "without what the basic profile of DICOM PS3.15 removes.",
+            help="Store all that the source says, the patient's identity included: whole DICOM "
+            "data sets (default: without what PS3.15's basic profile removes), key-value pairs of "
+            "NRRD and MetaImage.",
         ),
     ] = False,
     drop_metadata: Annotated[
         bool,
         typer.Option(
-            "--drop-metadata", help="Store nothing of the DICOM data sets but the geometry."
+            "--drop-metadata",
+            help="Store nothing but geometry, type and value scale: no DICOM data sets, no text "
+            "and extensions of NIfTI.",
         ),
     ] = False,
-    device: options.Device = "auto",
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -73,19 +83,19 @@ def compress(
     Give exactly one of --ratio, --bpv and --max-bytes. The file fills 0.997 to 1.000 of it, and
     states the error of the scan that it gives back.
     """
-    if keep_metadata and drop_metadata:
-        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
     if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
             "(0.25) and --max-bytes (300kB)"
         )
-    output = default_output(sources) if output is None else output
-    with console.Progress(f"reading {sources[0]}") as progress:
-        from deepstd import api
-        from deepstd.io import Metadata
+    if keep_metadata and drop_metadata:
+        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
+    with console.Progress(f"reading {options.shown(sources[0])}") as progress:
+        from deepstd import api, io
 
-        kept = Metadata.ALL if keep_metadata else Metadata.DEIDENTIFIED
+        output = default_output(sources) if output is None else output
+        tell = console.note if output == io.STREAM else console.result
+        kept = "all" if keep_metadata else "none" if drop_metadata else "deidentified"
         report = api.compress(
             sources[0] if len(sources) == 1 else sources,
             output,
@@ -93,41 +103,42 @@ def compress(
             bpv=bpv,
             max_bytes=max_bytes,
             model=model,
-            series=series,
-            metadata=Metadata.NONE if drop_metadata else kept,
             device=device,
+            series=series,
+            metadata=io.Metadata(kept),
             overwrite=overwrite,
             progress=progress,
         )
     for note in report.notes:
         console.note(f"note: {note}")
     if keep_metadata:
-        console.note(f"note: {output} holds all metadata, and with it the patient's identity")
+        console.note(f"note: {report.output} holds all metadata, the patient's identity included")
     if as_json:
-        console.result_json(report.to_dict())
+        tell(console.as_json(report.to_dict()))
         return
     others = [name for name in report.tried if name != report.bundle]
     sizes = f"{console.size(report.file_bytes)}, ratio {report.ratio:.2f}, {report.bpv:.4f} bpv"
-    console.result(f"{report.source} -> {report.output}")
+    tell(f"{report.source} -> {report.output}")
     entries = [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
         ("error", console.figures(report.mae, report.max_error, report.psnr, report.ssim)),
         ("time", f"{report.seconds:.1f} s"),
     ]
-    console.result(console.pairs(entries))
+    tell(console.pairs(entries))
 
 
 def decompress(
     source: options.Compressed,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
-            help="Scan to write; its suffix (.nii.gz, .nii, .npy, .png, .tif, .dcm) says which "
-            "format. A folder for a DICOM series.",
+            help="Scan to write, a file or a URL; its suffix (.nii.gz, .nii, .nrrd, .mha, .mhd, "
+            ".npy, .png, .tif, .dcm) says which format. A folder, with / at its end, gets a DICOM "
+            "series where the scan came from one, else PNG slices.",
         ),
     ],
     model: options.WrittenWith = "auto",
@@ -138,21 +149,33 @@ def decompress(
 
     Type, shape, orientation and header are as they were, voxel values nearly so.
     """
-    with console.Progress(f"restoring {source}"):
-        from deepstd import api
+    with console.Progress(f"restoring {options.shown(source)}"):
+        from deepstd import api, io
 
         volume = api.decompress(source, output, model=model, device=device, overwrite=overwrite)
     shape = " x ".join(map(str, volume.shape))
-    console.result(f"{source} -> {output}\n{shape}, {volume.voxels.dtype.name}")
+    told = f"{options.shown(source)} -> {io.shown(output)}"
+    console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")
 
 
-def default_output(sources: list[Path]) -> Path:
-    """Beside the source: scan.nii.gz gives scan.dstd, and so does the folder of several files."""
-    source = sources[0] if len(sources) == 1 else sources[0].absolute().parent
-    if source.is_dir():
-        source = source.absolute()
-        return source.with_name(source.name + _SUFFIX)
-    name = source.name
+def default_output(sources: list[str]) -> str:
+    """What to write where nothing was said: scan.dstd beside scan.nii.gz, here for a URL.
+
+    Several files stand for the folder that the first of them is in.
+    """
+    from deepstd import io
+
+    place = io.location(sources[0])
+    if io.is_url(place):
+        return _stem(io.basename(place)) + _SUFFIX
+    path = Path(place) if len(sources) == 1 else Path(place).absolute().parent
+    if path.is_dir():
+        path = path.resolve()
+        return str(path.with_name(path.name + _SUFFIX))
+    return str(path.with_name(_stem(path.name) + _SUFFIX)) if path.name else _SUFFIX
+
+
+def _stem(name: str) -> str:
     if name.lower().endswith(".nii.gz"):
         name = name[: -len(".gz")]
-    return source.with_name(Path(name).stem + _SUFFIX)
+    return Path(name).stem

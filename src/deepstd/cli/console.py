@@ -37,8 +37,13 @@ def note(text: str) -> None:
 
 
 def result_json(values: Any) -> None:
-    """A result as JSON; NaN and infinities, which JSON has not, become null."""
-    typer.echo(json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False))
+    """A result as JSON, to stdout."""
+    result(as_json(values))
+
+
+def as_json(values: Any) -> str:
+    """Values as JSON; NaN and infinities, which JSON has not, become null."""
+    return json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(values: Any) -> Any:

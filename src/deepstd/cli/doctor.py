@@ -38,6 +38,7 @@ _EXTRAS = {
         "dicom-anonymizer",
     ),
     "itk": ("SimpleITK",),
+    "remote": ("fsspec", "aiohttp"),
     "evaluate": ("scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray",),

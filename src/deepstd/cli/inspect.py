@@ -19,10 +19,11 @@ _DIFFERS = 1
 
 def info(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="IN.dstd|DIR",
-            help="A compressed scan; or a folder, zip archive or file of DICOM.",
+            help="A compressed scan: a file, a URL, or - for stdin. Or a folder, zip archive or "
+            "file of DICOM.",
         ),
     ],
     as_json: options.Json = False,
@@ -35,7 +36,7 @@ def info(
     from deepstd.inspection import describe
 
     if io.holds_series(source):
-        surveyed = io.survey([source])
+        surveyed = io.survey([Path(source)])
         if as_json:
             console.result_json(surveyed)
         else:
@@ -103,7 +104,8 @@ def _parts(sections: list[dict[str, Any]]) -> str:
 def verify(
     source: options.Compressed,
     against: Annotated[
-        Path | None, typer.Option(metavar="SRC", help="The original scan, to measure against.")
+        str | None,
+        typer.Option(metavar="SRC", help="The original scan, a file or a URL, to measure against."),
     ] = None,
     series: options.Series = None,
     model: options.WrittenWith = "auto",
@@ -115,7 +117,7 @@ def verify(
     With --against its error is measured, too. Exit code 4 when the file is damaged, 1 when the
     measured error is not what the file states.
     """
-    with console.Progress(f"decoding {source}"):
+    with console.Progress(f"decoding {options.shown(source)}"):
         from deepstd import api
 
         report = api.verify(source, against=against, series=series, model=model, device=device)

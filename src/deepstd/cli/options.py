@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +57,13 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
+def shown(place: str) -> str:
+    """A path or URL as it may be told, without credentials."""
+    from deepstd import io  # not at the top: it takes NumPy along
+
+    return "standard input" if place == io.STREAM else io.shown(place)
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -89,4 +95,7 @@ Series = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
-Compressed = Annotated[Path, typer.Argument(metavar="IN.dstd", help="A compressed scan.")]
+Compressed = Annotated[
+    str,
+    typer.Argument(metavar="IN.dstd", help="A compressed scan: a file, a URL, or - for stdin."),
+]

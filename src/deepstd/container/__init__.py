@@ -7,12 +7,17 @@ The format is specified in docs/format.md.
 
 from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head
 from deepstd.container.reader import Container, Section, parse, parse_head_only
-from deepstd.container.source_header import pack_source_header, unpack_source_header
+from deepstd.container.source_header import (
+    MAX_HEADER_BYTES,
+    pack_source_header,
+    unpack_source_header,
+)
 from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
 
 __all__ = [
     "BUNDLE_DIGEST_BYTES",
     "LATENTS_DIGEST_BYTES",
+    "MAX_HEADER_BYTES",
     "BundleRef",
     "Container",
     "FrameChunks",

@@ -20,7 +20,10 @@ from deepstd.container.format import Cursor, encode_varint
 from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
 from deepstd.quality import Quality
 
-SOURCE_FORMATS = {"npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4, "dicom": 5}
+SOURCE_FORMATS = {
+    "npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4, "dicom": 5, "nrrd": 6,
+    "metaimage": 7, "png-stack": 8, "tiff-stack": 9,
+}  # fmt: skip
 BUNDLE_DIGEST_BYTES = 8
 MAX_AXIS = 1 << 20
 MAX_VOXELS = 1 << 36

@@ -1,11 +1,12 @@
 """Scans in and out of files.
 
-file ─ read ─▶ Volume ─ write ─▶ file
+file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 """
 
-from deepstd.io.atomic import atomic_path
+from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
 from deepstd.io.metadata import Metadata
+from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     affine_of,
     check_header,
@@ -14,14 +15,24 @@ from deepstd.io.registry import (
     with_own_header,
     write,
 )
+from deepstd.io.remote import incoming, placed
 
 __all__ = [
+    "STREAM",
     "Metadata",
     "affine_of",
+    "atomic_folder",
     "atomic_path",
+    "basename",
     "check_header",
     "holds_series",
+    "incoming",
+    "is_same",
+    "is_url",
+    "location",
+    "placed",
     "read",
+    "shown",
     "survey",
     "with_own_header",
     "write",

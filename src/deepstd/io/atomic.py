@@ -2,16 +2,15 @@
 
 with atomic_path(path) as temporary ─▶ the caller writes it ─▶ os.replace to ``path``
                                          └ any exception ─▶ removed, ``path`` as it was
-atomic_folder: the same for a folder and the files in it
+with atomic_folder(path) as temporary ─▶ the caller writes files into it ─▶ renamed to ``path``
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepstd.errors import InputError, OutputExistsError
@@ -34,80 +33,119 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
         OutputExistsError: the file is there and ``overwrite`` is false.
         InputError: the folder is missing or not writable, or ``path`` is no ordinary file.
     """
-    target = Path(os.path.realpath(path))
+    target = _real(path)
     _check_target(target, path, overwrite)
     temporary = _create_beside(target, path)
     try:
         yield temporary
         _check_target(target, path, overwrite)
-        with _written(path, target):
+        try:
             os.replace(temporary, target)
+        except OSError as error:
+            raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty temporary folder that becomes ``path`` when the block ends well.
+def atomic_folder(
+    path: str | os.PathLike[str], *, overwrite: bool = False, ours: Callable[[str], bool]
+) -> Iterator[Path]:
+    """Yield an empty temporary folder beside ``path`` that becomes ``path`` when the block ends.
 
     Args:
-        path: the folder to write; it may exist if it is empty.
-        overwrite: whether files in it may be replaced by new ones of the same names.
+        path: the folder to write; it may be there if it is empty.
+        overwrite: whether a folder may be replaced that holds nothing but ``ours``.
+        ours: whether a file of this name may be deleted.
 
     Raises:
-        OutputExistsError: there are files in it and ``overwrite`` is false.
-        InputError: its parent is missing or not writable, ``path`` is a file, or other files than
-            those to be replaced are in it.
+        OutputExistsError: the folder is not empty, and ``overwrite`` is false.
+        InputError: it holds other files, is no folder, or cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    _check_folder(target, path, overwrite)
+    target = _real(path)
+    _check_folder(target, path, overwrite, ours)
     temporary = target.with_name(f".deepstd-{secrets.token_hex(6)}")
-    with _written(path, target):
+    try:
         temporary.mkdir()
+    except FileNotFoundError as error:
+        raise _no_parent(target, path) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
     try:
         yield temporary
-        _check_folder(target, path, overwrite)
-        with _written(path, target):
-            _put_in_place(temporary, target, path)
+        _check_folder(target, path, overwrite, ours)
+        _swap(temporary, target, path, ours)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _empty(temporary, lambda name: True)
 
 
-def _check_folder(target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:
+def _swap(
+    temporary: Path, target: Path, path: str | os.PathLike[str], ours: Callable[[str], bool]
+) -> None:
+    """Put a folder in the place of another, which stays if that fails."""
+    old = target.with_name(f".deepstd-{secrets.token_hex(6)}")
+    try:
+        if target.exists():
+            os.rename(target, old)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if old.exists():
+                os.rename(old, target)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    _empty(old, ours)
+
+
+def _empty(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Delete what is ours in a folder, and the folder if nothing is left."""
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if ours(entry.name) and not entry.is_dir():
+            entry.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        folder.rmdir()
+
+
+def _check_folder(
+    target: Path,
+    path: str | os.PathLike[str],
+    overwrite: bool,
+    ours: Callable[[str], bool],
+) -> None:
     if not target.exists():
         return
     if not target.is_dir():
-        raise InputError(f"{path}: is a file, not a folder. Choose another output")
-    if not overwrite and any(target.iterdir()):
+        raise InputError(f"{path}: not a folder. Choose another output")
+    entries = sorted(target.iterdir())
+    if entries and not overwrite:
         raise OutputExistsError(
-            f"{path}: the folder is not empty. Choose another output, or allow to overwrite it"
+            f"{path}: the folder holds files already. Choose another output, or allow to overwrite "
+            "it"
         )
+    for entry in entries:
+        if not ours(entry.name) or entry.is_dir():
+            raise InputError(
+                f"{path}: holds something else, {entry.name}, and is not replaced. Choose another "
+                "output"
+            )
 
 
-def _put_in_place(temporary: Path, target: Path, path: str | os.PathLike[str]) -> None:
-    if not target.exists() or not any(target.iterdir()):
-        os.replace(temporary, target)
-        return
-    others = {p.name for p in target.iterdir()} - {p.name for p in temporary.iterdir()}
-    if others:
-        raise InputError(
-            f"{path}: holds other files, such as {min(others)}, which would be mixed up with the "
-            "new ones. Choose another output"
-        )
-    for file in temporary.iterdir():
-        os.replace(file, target / file.name)
-
-
-@contextmanager
-def _written(path: str | os.PathLike[str], target: Path) -> Iterator[None]:
+def _real(path: str | os.PathLike[str]) -> Path:
     try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: the folder {target.parent} does not exist. Create it first"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a NUL character
+        raise InputError(f"{os.fspath(path)!r}: not a path ({error})") from error
+
+
+def _no_parent(target: Path, path: str | os.PathLike[str]) -> InputError:
+    return InputError(f"{path}: the folder {target.parent} does not exist. Create it first")
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
 def _check_target(target: Path, path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -125,6 +163,10 @@ def _check_target(target: Path, path: str | os.PathLike[str], overwrite: bool) -
 def _create_beside(target: Path, path: str | os.PathLike[str]) -> Path:
     suffix = "".join(target.suffixes)[-_SUFFIX_CHARACTERS:]
     temporary = target.with_name(f".deepstd-{secrets.token_hex(6)}{suffix}")
-    with _written(path, target):
+    try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileNotFoundError as error:
+        raise _no_parent(target, path) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
     return temporary

@@ -47,13 +47,11 @@ def read(path: Path) -> Volume:
         UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel, or several pages.
         InputError: the file is damaged, cut short, or has more pixels than Pillow allows.
     """
-    with _open(path) as image:
+    with opened(path) as image:
         kind = "png" if image.format == "PNG" else "tiff"
-        _check_grey(image, path)
+        check_grey(image, path)
         dpi = _plausible_dpi(image.info.get("dpi")) if _has_resolution(image) else None
-        image.load()
-        voxels = np.array(image)
-    voxels = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+        voxels = pixels(image)
     return Volume(voxels, None, SourceHeader(kind, _pack_dpi(dpi)))
 
 
@@ -78,8 +76,21 @@ def write(volume: Volume, path: Path) -> None:
     Image.fromarray(native).save(path, format=kind, **options)
 
 
+def pixels(image: Image) -> np.ndarray:
+    """The frame that an opened image stands at, shape (rows, columns), in native byte order."""
+    image.load()
+    values = np.array(image)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def frames(image: Image) -> int:
+    """Frames of an opened image."""
+    return getattr(image, "n_frames", 1)
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[Image]:
+def opened(path: Path) -> Iterator[Image]:
+    """A PNG or TIFF file, of which only the header is read yet."""
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -90,11 +101,11 @@ def _open(path: Path) -> Iterator[Image]:
             yield image
 
 
-def _check_grey(image: Image, path: Path) -> None:
-    if getattr(image, "n_frames", 1) != 1:
+def check_grey(image: Image, path: Path) -> None:
+    """UnsupportedFormatError unless a pixel of the frame is one grey value of 8 or 16 bits."""
+    if image.format == "PNG" and frames(image) != 1:
         raise UnsupportedFormatError(
-            f"an image of {getattr(image, 'n_frames', 1)} frames is not supported: expected one. "
-            "Split it, or convert it to NIfTI"
+            f"an animation of {frames(image)} frames is not supported: expected one image"
         )
     if not (image.mode == "L" or image.mode.startswith("I;16")) or "transparency" in image.info:
         raise UnsupportedFormatError(
@@ -107,6 +118,11 @@ def _check_grey(image: Image, path: Path) -> None:
             f"a {image.format} image of {bits} bits a pixel{', white being zero,' * inverted} is "
             f"not supported: expected 8 or 16 bits, black being zero. {_GREY_ADVICE}"
         )
+
+
+def stored_type(image: Image, path: Path) -> np.dtype:
+    """Type of a pixel of an image that `check_grey` lets pass."""
+    return np.dtype("u1" if _depth(image, path)[0] == 8 else "u2")
 
 
 def _depth(image: Image, path: Path) -> tuple[int, bool]:

@@ -1,18 +1,22 @@
-"""How much of what a source file says, besides its voxels and their place, is stored.
+"""How much of what a scan's file says besides its voxels is kept.
 
-none < deidentified (default) < all
+    read(path, metadata=...) ─▶ SourceHeader ─▶ .dstd ─▶ the restored file
+
+Geometry, stored type and value scale are always kept: without them the voxels mean nothing.
 """
+
+from __future__ import annotations
 
 from enum import StrEnum
 
 
 class Metadata(StrEnum):
-    """What is kept of a source file's metadata.
+    """Which other information of the source is stored.
 
-    Attributes:
-        NONE: geometry and grey scale only, for the smallest files.
-        DEIDENTIFIED: all but what may tell who the patient is.
-        ALL: everything. Such files are as confidential as their source.
+    DICOM data sets are kept without what tells who the patient is (PS3.15 basic profile), whole
+    with ALL, not at all with NONE. NIfTI headers are kept byte for byte, free text and extensions
+    included, unless NONE is asked for. Free key-value pairs of NRRD and MetaImage files, which
+    scans made from DICOM fill with a patient's data, are kept with ALL only.
     """
 
     NONE = "none"

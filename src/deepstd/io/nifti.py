@@ -104,6 +104,21 @@ def affine_of(source: SourceHeader) -> np.ndarray:
     return _affine(_layout(source.raw, source.format).header)
 
 
+def scale_of(source: SourceHeader) -> tuple[float, float]:
+    """Slope and intercept of a raw header; 1 and 0 where it states none.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = _layout(source.raw, source.format).header.get_slope_inter()
+    except HeaderDataError as error:
+        raise InputError(f"the header's slope and intercept are damaged ({error})") from error
+    return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
+
+
 def read(path: Path) -> Volume:
     """Read a scan; voxels in the stored type and byte order, in Fortran order.
 
@@ -143,10 +158,15 @@ def read(path: Path) -> Volume:
     return Volume(stored, _affine(layout.header), SourceHeader(kind, start + end))
 
 
-def write(volume: Volume, path: Path) -> None:
+def write(volume: Volume, path: Path, scale: tuple[float, float] = (1.0, 0.0)) -> None:
     """Write a scan: with its own header where it came from NIfTI, else with a fresh one.
 
     A fresh header is NIfTI-1 where the axes fit. Booleans become uint8, float16 becomes float32.
+
+    Args:
+        volume: the scan.
+        path: the file.
+        scale: slope and intercept for a fresh header.
 
     Raises:
         InputError: the volume's NIfTI header does not fit its voxels or affine.
@@ -155,7 +175,7 @@ def write(volume: Volume, path: Path) -> None:
         raw = volume.source.raw
         layout = _own_layout(volume)
     else:
-        raw, layout = _fresh_header(volume)
+        raw, layout = _fresh_header(volume, scale)
     # The transpose of a Fortran-ordered array is what the file holds, in C order.
     stored = np.ascontiguousarray(volume.voxels.T, dtype=layout.dtype)
     with _create(path) as stream:
@@ -298,7 +318,7 @@ def _checked_layout(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtyp
     return layout
 
 
-def _fresh_header(volume: Volume) -> tuple[bytes, _Layout]:
+def _fresh_header(volume: Volume, scale: tuple[float, float] = (1.0, 0.0)) -> tuple[bytes, _Layout]:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -314,6 +334,8 @@ def _fresh_header(volume: Volume) -> tuple[bytes, _Layout]:
         header.set_sform(volume.affine, code="aligned")
         header.set_xyzt_units(xyz="mm")
     header["vox_offset"] = _FIRST_OFFSET[kind]
+    if scale != (1.0, 0.0):
+        header["scl_slope"], header["scl_inter"] = scale
     raw = header.binaryblock + bytes(_FIRST_OFFSET[kind] - len(header.binaryblock))
     return raw, _layout(raw, kind)
 

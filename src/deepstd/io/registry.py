@@ -1,8 +1,8 @@
 """One way to read and write a scan, whatever its format.
 
-    read:  path ─ first bytes, unzipped ─▶ format ─▶ Volume
-           folder, archive, several paths ─▶ DICOM ─▶ Volume
-    write: path ─ suffix ─▶ format ─▶ temporary file ─▶ path
+    read:  path or URL ─ first bytes, unzipped ─▶ format ─▶ Volume
+           folder, archive, several paths ─▶ DICOM series, or a stack of images ─▶ Volume
+    write: path or URL ─ suffix ─▶ format ─▶ temporary file ─▶ path or URL
 
 The content decides how a file is read, so that a wrong suffix does no harm. Formats say what is
 wrong; the file is named here, and whatever a decoding library raises becomes an InputError.
@@ -13,15 +13,28 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
-from deepstd.io import array, dicom, image, nifti
+from deepstd.io import (
+    array,
+    dicom,
+    image,
+    itk,
+    meta_header,
+    nifti,
+    nifti_private,
+    nrrd_header,
+    rescale,
+    stack,
+)
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.metadata import Metadata
+from deepstd.io.places import is_url, location, shown
+from deepstd.io.remote import fetched, placed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,27 +54,55 @@ class Format:
         label: its name in messages.
         suffixes: of its files, in small letters.
         recognises: whether a file begins as one of these does, given its first bytes unzipped.
-        read: path to volume.
+        read: path to volume, with as much of its header as is asked for.
         write: volume to a path with one of the suffixes.
     """
 
     label: str
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
-    read: Callable[[Path], Volume]
+    read: Callable[[Path, Metadata], Volume]
     write: Callable[[Volume, Path], None]
 
 
+def _read_nifti(path: Path, metadata: Metadata) -> Volume:
+    volume = nifti.read(path)
+    return nifti_private.without_text(volume) if metadata is Metadata.NONE else volume
+
+
+def _write_nifti(volume: Volume, path: Path) -> None:
+    nifti.write(volume, path, rescale.scale_of(volume.source))
+
+
 _FORMATS = (
-    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, nifti.read, nifti.write),
-    Format("NumPy", array.SUFFIXES, array.recognises, array.read, array.write),
-    Format("image", image.SUFFIXES, image.recognises, image.read, image.write),
+    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, _read_nifti, _write_nifti),
+    Format(
+        "NRRD",
+        itk.NRRD_SUFFIXES,
+        lambda head: head.startswith(nrrd_header.MAGIC),
+        itk.read_nrrd,
+        itk.write,
+    ),
+    Format(
+        "MetaImage", itk.METAIMAGE_SUFFIXES, meta_header.recognises, itk.read_metaimage, itk.write
+    ),
+    Format(
+        "NumPy",
+        array.SUFFIXES,
+        array.recognises,
+        lambda path, metadata: array.read(path),
+        array.write,
+    ),
+    Format(
+        "image",
+        image.SUFFIXES,
+        image.recognises,
+        lambda path, metadata: stack.read_file(path),
+        stack.write_pages,
+    ),
 )
 _SUFFIXES = ", ".join(suffix for family in _FORMATS for suffix in family.suffixes)
-_CONVERT = "Convert it to NIfTI first"
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"NRRD", f"an NRRD file. {_CONVERT}, for example with SimpleITK"),
-    (0, b"ObjectType", f"a MetaImage file. {_CONVERT}, for example with SimpleITK"),
     (0, b"\xd5STD\r\n\n", "a .dstd file, compressed already. Decompress it instead"),
     (0, b"\xff\xd8\xff", "a JPEG image, which has lost detail already. Use a PNG or TIFF original"),
 )
@@ -72,33 +113,44 @@ def read(
     *,
     series: str | None = None,
     metadata: Metadata = Metadata.DEIDENTIFIED,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> Volume:
     """Read a scan; its format is told from its content.
 
-    NIfTI voxels are the stored values, before slope and intercept, at axes (i, j, k[, frame]); so
-    are DICOM's, at (column, row, slice[, moment]); an image's are at (row, column).
+    NIfTI voxels are the stored values, before slope and intercept, at axes (i, j, k[, frame]), as
+    are those of NRRD and MetaImage; DICOM's are at (column, row, slice[, moment]); an image's at
+    (row, column[, slice]).
 
     Args:
-        source: a NIfTI (.nii, .nii.gz), NumPy (.npy), or grey PNG or TIFF file; or for DICOM a
-            file, a folder or a zip archive, or several of them.
-        series: id of a DICOM series, where there are several.
-        metadata: what is kept of DICOM data sets besides geometry and grey scale.
+        source: a NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd), NumPy (.npy), or grey PNG or
+            TIFF file, or a folder of such images; a DICOM file, folder or zip archive, or several
+            of them; or the URL of a file.
+        series: id of a DICOM series, where the source holds several.
+        metadata: which other information of the file its header keeps.
+        progress: called with a sentence while a URL is fetched.
 
     Raises:
         UnsupportedFormatError: another format, data type or layout.
         GeometryError: the orientation in the file is not finite.
         InputError: the file is missing, damaged or cut short, or holds several series.
-        MissingExtraError: a package that reads the format is not installed.
+        MissingExtraError: an optional dependency is needed to read it.
     """
-    paths = [Path(p) for p in ([source] if isinstance(source, str | os.PathLike) else source)]
-    if not paths:
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    places = [location(one) for one in sources]
+    if not places:
         raise InputError("no scan is given")
-    with _naming(paths[0], "read", "It is damaged or cut short: copy or download it again"):
-        if len(paths) > 1 or paths[0].is_dir() or _is_dicom(paths[0]):
-            return dicom.read(paths, series, metadata)
+    with (
+        _naming(shown(places[0]), "read", "It is damaged or cut short: copy or download it again"),
+        ExitStack() as stack_,
+    ):
+        local = [stack_.enter_context(fetched(place, progress)) for place in places]
+        if len(local) > 1 or _holds_dicom(local[0]):
+            return dicom.read(local, series, metadata)
         if series is not None:
             raise InputError(f"only DICOM has series: leave out series {series}")
-        return _format_of_content(paths[0]).read(paths[0])
+        if local[0].is_dir():
+            return stack.read_folder(local[0])
+        return _format_of_content(local[0]).read(local[0], metadata)
 
 
 def write(
@@ -108,45 +160,50 @@ def write(
     overwrite: bool = False,
     derivation: Derivation | None = None,
 ) -> None:
-    """Write a scan; its format follows from the suffix, and an interrupted write leaves nothing.
+    """Write a scan; its format follows from the suffix, and an interrupted write leaves no file.
 
-    A NIfTI volume written as NIfTI keeps its header and extensions byte for byte. A DICOM series
-    goes into a folder.
+    A NIfTI volume written as NIfTI keeps its header and extensions byte for byte. Written as NRRD
+    or MetaImage, its slope and intercept are applied.
 
     Args:
         volume: the scan.
-        path: ends in .nii, .nii.gz, .npy, .png, .tif or .tiff; for a scan from DICOM also a
-            folder, or .dcm where it was one object.
-        overwrite: whether an existing file may be replaced.
+        path: ends in .nii, .nii.gz, .nrrd, .mha, .mhd, .npy, .png, .tif or .tiff; or a folder for
+            a DICOM series where the scan came from DICOM, else for images of the slices: it ends
+            in "/", is there, or has no suffix where the scan came from such a folder. .dcm where
+            it came from one DICOM object. A URL names a file.
+        overwrite: whether an existing output may be replaced.
         derivation: how the voxels came about; DICOM tells it.
 
     Raises:
         OutputExistsError: the file is there and ``overwrite`` is false.
         UnsupportedFormatError: the suffix is unknown, or the format cannot hold such a scan.
         InputError: the header does not fit the voxels, or the folder cannot be written.
+        MissingExtraError: an optional dependency is needed to write it.
     """
-    name, path = os.fspath(path), Path(path)
-    advice = "Check the folder and the free space"
-    if _names_folder(name, volume):
-        with (
-            atomic_folder(path, overwrite=overwrite) as folder,
-            _naming(path, "written", advice),
-        ):
-            dicom.write_series(volume, folder, derivation)
+    place = location(path)
+    name = shown(place)
+    if _is_folder(place, volume):
+        from_dicom = volume.source.format == dicom.NAME
+        ours = dicom.is_written if from_dicom else stack.is_written
+        with atomic_folder(place, overwrite=overwrite, ours=ours) as folder, _writing(name):
+            if from_dicom:
+                dicom.write_series(volume, folder, derivation)
+            else:
+                stack.write_folder(volume, folder)
         return
-    with _naming(path, "written", advice):
-        writer = _writer_of(path, derivation)
-    with (
-        atomic_path(path, overwrite=overwrite) as temporary,
-        _naming(path, "written", advice),
-    ):
+    with _writing(name):
+        writer = _writer_of(Path(name), derivation)
+    if name.lower().endswith(".mhd"):
+        _write_pair(volume, place, overwrite)
+        return
+    with placed(place, overwrite=overwrite) as temporary, _writing(name):
         writer(volume, temporary)
 
 
 def holds_series(path: PathLike) -> bool:
     """Whether a path is what DICOM series lie in: a folder, a zip archive, a DICOM file."""
-    path = Path(path)
-    return path.is_dir() or (path.is_file() and _is_dicom(path))
+    place = location(path)
+    return not is_url(place) and _holds_dicom(Path(place))
 
 
 def affine_of(source: SourceHeader) -> np.ndarray | None:
@@ -156,6 +213,8 @@ def affine_of(source: SourceHeader) -> np.ndarray | None:
         InputError: the header is damaged.
         GeometryError: its orientation is not finite.
     """
+    if source.format in itk.NAMES:
+        return itk.affine_of(source)
     if source.format == dicom.NAME:
         return dicom.facts_of(source.raw).matrix
     return nifti.affine_of(source) if source.format in nifti.NAMES else None
@@ -169,10 +228,12 @@ def check_header(
     Raises:
         InputError: the header is damaged, or describes others.
     """
-    if source.format == dicom.NAME:
-        return dicom.check(source.raw, shape)
     if source.format in nifti.NAMES:
         return nifti.check_header(source, shape, dtype)
+    if source.format in itk.NAMES:
+        return itk.affine_of(source, len(shape))
+    if source.format == dicom.NAME:
+        return dicom.check(source.raw, shape)
     if source.format == "npy":
         array.check_header(source.raw, shape, dtype)
     return None
@@ -195,12 +256,61 @@ def with_own_header(volume: Volume) -> Volume:
     return volume
 
 
+def _is_folder(place: str, volume: Volume) -> bool:
+    if is_url(place):
+        return False
+    if place.endswith(("/", os.sep)) or os.path.isdir(place):
+        return True
+    return volume.source.format in (dicom.NAME, *stack.NAMES) and not Path(place).suffix
+
+
+def _holds_dicom(path: Path) -> bool:
+    """Whether a path is to be read as DICOM: a folder that is no stack of images, or a file."""
+    if path.is_dir():
+        return not stack.is_stack(path)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
+
+
+def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, Path], None]:
+    if path.name.lower().endswith(dicom.SUFFIX):
+        return lambda volume, target: dicom.write_object(volume, target, derivation)
+    family = _format_of_suffix(path)
+    if family.label != "image":
+        return family.write
+    return lambda volume, target: family.write(_as_image(volume), target)
+
+
+def _as_image(volume: Volume) -> Volume:
+    return dicom.picture(volume) if volume.source.format == dicom.NAME else volume
+
+
+def _write_pair(volume: Volume, place: str, overwrite: bool) -> None:
+    """A .mhd file and its voxels beside it."""
+    if is_url(place):
+        raise UnsupportedFormatError(f"{shown(place)}: two files. Write one, with .mha")
+    voxels = Path(place).with_suffix(".zraw")
+    with (
+        atomic_path(place, overwrite=overwrite) as header,
+        atomic_path(voxels, overwrite=overwrite) as data,
+        _writing(place),
+    ):
+        itk.write_pair(volume, header, data, voxels.name)
+
+
+def _writing(name: str) -> AbstractContextManager[None]:
+    return _naming(name, "written", "Check the folder and the free space")
+
+
 @contextmanager
-def _naming(path: Path, done: str, advice: str) -> Iterator[None]:
+def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     try:
         yield
     except DeepSTDError as error:
-        if str(path) in str(error):
+        if path in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
     except FileNotFoundError as error:
@@ -212,28 +322,11 @@ def _naming(path: Path, done: str, advice: str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be {done} ({error}). {advice}") from error
 
 
-def _is_dicom(path: Path) -> bool:
-    with open(path, "rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
-
-
-def _names_folder(name: str, volume: Volume) -> bool:
-    """Whether an output is a folder: it is one, is written as one, or cannot be anything else."""
-    path = Path(name)
-    if path.is_dir() or name.endswith(("/", os.sep)):
-        return True
-    return volume.source.format == dicom.NAME and not path.suffix
-
-
-def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, Path], None]:
-    if path.name.lower().endswith(dicom.SUFFIX):
-        return lambda volume, target: dicom.write_object(volume, target, derivation)
-    return _format_of_suffix(path).write
-
-
 def _format_of_content(path: Path) -> Format:
+    if path.exists() and not path.is_file():
+        raise InputError("not an ordinary file. Save the scan to a file first")
     head = _head(path)
+    # First, as a DICOM file may begin like a TIFF.
     for offset, magic, what in _OTHERS:
         if head[offset:].startswith(magic):
             raise UnsupportedFormatError(what)

@@ -226,7 +226,7 @@ def test_the_output_folder_is_never_mixed_up_with_other_files(
         io.write(volume, out)
     io.write(volume, out, overwrite=True)
     (out / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"other files, such as mine\.txt"):
+    with pytest.raises(InputError, match=r"holds something else, mine\.txt"):
         io.write(volume, out, overwrite=True)
     assert (out / "mine.txt").read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".deepstd")] == []

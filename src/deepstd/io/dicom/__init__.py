@@ -4,12 +4,13 @@ files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read
 Volume ─ header, tables ─ write ─▶ files
 """
 
-from deepstd.io.dicom.header import check, facts_of
+from deepstd.io.dicom.header import check, facts_of, scale_of
 from deepstd.io.dicom.items import ZIP_MAGIC, begins_as_dicom, expand
+from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.read import NAME, read
 from deepstd.io.dicom.report import survey
 from deepstd.io.dicom.series import Found, Series, find
-from deepstd.io.dicom.write import SUFFIX, write_object, write_series
+from deepstd.io.dicom.write import SUFFIX, is_written, write_object, write_series
 
 __all__ = [
     "NAME",
@@ -22,7 +23,10 @@ __all__ = [
     "expand",
     "facts_of",
     "find",
+    "is_written",
+    "picture",
     "read",
+    "scale_of",
     "survey",
     "write_object",
     "write_series",

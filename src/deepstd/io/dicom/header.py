@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from deepstd.volume import SourceHeader
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -83,6 +85,16 @@ def facts_of(raw: bytes) -> Facts:
         InputError: it is damaged.
     """
     return _split(raw)[0]
+
+
+def scale_of(source: SourceHeader) -> tuple[float, float]:
+    """Slope and intercept that take stored values to real-world ones.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    facts = facts_of(source.raw)
+    return facts.slope, facts.intercept
 
 
 def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -11,6 +11,7 @@ Two restorations of one file have equal UIDs, since they are equal.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".dcm"
 _METHOD = "DEEPSTD"
+_NAMES = re.compile(r"slice_[0-9]{4,}\.dcm")
 _MOST_PIXEL_BYTES = (1 << 32) - 2
 _MOST_TEXT = 1024
 _PIXEL_DATA = 0x7FE00010
@@ -50,6 +52,11 @@ _MAY_BE_EMPTY = (
     "StudyID",
     "SeriesNumber",
 )
+
+
+def is_written(name: str) -> bool:
+    """Whether `write_series` gives a file such a name."""
+    return _NAMES.fullmatch(name) is not None
 
 
 def write_series(volume: Volume, folder: Path, derivation: Derivation | None) -> None:

@@ -1,0 +1,31 @@
+"""A NIfTI header without the parts that may say who was scanned.
+
+header ─ free text blanked, extensions and whatever follows the voxels left out ─▶ header
+"""
+
+from __future__ import annotations
+
+import struct
+
+from deepstd.volume import SourceHeader, Volume
+
+# Where the free text lies: db_name, descrip, aux_file, intent_name (NIfTI-1: data_type, too).
+_TEXT = {
+    "nifti1": ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344)),
+    "nifti2": ((240, 320), (320, 344), (508, 524)),
+}
+_SIZE = {"nifti1": 348, "nifti2": 540}
+_NO_EXTENSIONS = bytes(4)
+
+
+def without_text(volume: Volume) -> Volume:
+    """The same scan with a NIfTI header that holds no free text and no extension."""
+    kind = volume.source.format
+    header = bytearray(volume.source.raw[: _SIZE[kind]])
+    for first, end in _TEXT[kind]:
+        header[first:end] = bytes(end - first)
+    order = "<" if header[:4] == _SIZE[kind].to_bytes(4, "little") else ">"
+    offset, place = ("f", 108) if kind == "nifti1" else ("q", 168)
+    struct.pack_into(order + offset, header, place, _SIZE[kind] + len(_NO_EXTENSIONS))
+    raw = bytes(header) + _NO_EXTENSIONS
+    return Volume(volume.voxels, volume.affine, SourceHeader(kind, raw))

@@ -1,0 +1,68 @@
+"""Places to read from and write to: paths, URLs, and "-" for the standard streams.
+
+argument ─ location ─▶ place (a string) ─ shown ─▶ what may be told of it
+
+What a URL holds of credentials (user, password, query) is in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from deepstd.errors import InputError
+
+STREAM = "-"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CHAIN = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://|::[A-Za-z][A-Za-z0-9+.-]*$|^[A-Za-z0-9+.-]+::")
+
+
+def location(path: str | os.PathLike[str]) -> str:
+    """The place that an argument names; a file:// URL names a path.
+
+    Raises:
+        InputError: it has a NUL character, or is a chain of URLs.
+    """
+    text = os.fsdecode(os.fspath(path))
+    if "\0" in text:
+        raise InputError("a path holds a NUL character. Correct it")
+    if "://" in text and _CHAIN.search(text):
+        raise InputError("a chain of URLs (with ::) is not supported. Give one URL")
+    if text.lower().startswith("file://"):
+        return url2pathname(urlsplit(text).path)
+    return text
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL."""
+    return _URL.match(place) is not None
+
+
+def shown(place: str) -> str:
+    """A place as it may be told: a URL without user, password, query and fragment."""
+    if not is_url(place):
+        return place
+    scheme, _, rest = place.partition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def basename(place: str) -> str:
+    """The last part of a path or URL, for a local file of that name."""
+    if not is_url(place):
+        return Path(place).name
+    name = unquote(shown(place).rpartition("/")[2])
+    return re.sub(r"[^\w.() -]", "_", name)[-100:].lstrip(".") or "scan"
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two places are one; never for streams."""
+    if STREAM in (one, other):
+        return False
+    if is_url(one) or is_url(other):
+        return one == other
+    return os.path.realpath(one) == os.path.realpath(other)

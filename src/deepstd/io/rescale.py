@@ -1,0 +1,62 @@
+"""Stored values to the values they stand for, for formats that cannot state a slope.
+
+Volume ─ slope and intercept of its header ─▶ the same scan in real-world values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from deepstd.io import dicom, nifti
+from deepstd.volume import SourceHeader, Volume
+
+Scale = tuple[float, float]
+# How a format's header states slope and intercept; a format that is not here has none.
+_SCALES: dict[str, Callable[[SourceHeader], Scale]] = {
+    **dict.fromkeys(nifti.NAMES, nifti.scale_of),
+    dicom.NAME: dicom.scale_of,
+}
+_INTEGERS = (np.int16, np.int32)
+
+
+def scale_of(source: SourceHeader) -> Scale:
+    """Slope and intercept that a scan's header states; 1 and 0 where it states none.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return _SCALES[source.format](source) if source.format in _SCALES else (1.0, 0.0)
+
+
+def real_world(volume: Volume) -> Volume:
+    """The scan with slope and intercept applied; the scan itself where there is nothing to apply.
+
+    A scan that is changed has an empty header, as its own would have them applied once more.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    slope, intercept = scale_of(volume.source)
+    if (slope, intercept) == (1.0, 0.0):
+        return volume
+    return Volume(rescaled(volume.voxels, slope, intercept), volume.affine)
+
+
+def rescaled(voxels: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Voxels times slope plus intercept.
+
+    Integers moved by a whole number stay integers, of 16 bits or else 32, where they fit. Anything
+    else becomes float32, or float64 where it was.
+    """
+    if voxels.dtype.kind in "iu" and slope == 1 and intercept == np.rint(intercept):
+        limits = [int(voxels.min()) + int(intercept), int(voxels.max()) + int(intercept)]
+        for dtype in _INTEGERS:
+            if np.iinfo(dtype).min <= limits[0] and limits[1] <= np.iinfo(dtype).max:
+                # Two's complement: what overflows on the way comes back.
+                return voxels.astype(dtype) + np.array(int(intercept) & 0xFFFFFFFF).astype(dtype)
+    double = voxels.dtype.newbyteorder("=") == np.float64
+    result = np.multiply(voxels, slope, dtype=np.float64)
+    result += intercept
+    return result if double else result.astype(np.float32)
