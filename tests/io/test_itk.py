@@ -509,12 +509,12 @@ class TestBadFiles:
             position %= len(data) - VALUES.nbytes
             data[position : position + len(new)] = new
         path.write_bytes(data)
+        message = str(path)
         try:
-            volume = io.read(path)
+            assert io.read(path).affine is not None
         except InputError as error:
-            assert str(path) in str(error)
-        else:
-            assert volume.affine is not None
+            message = str(error)
+        assert str(path) in message
 
     def test_a_bomb_is_not_inflated(self, tmp_path: Path) -> None:
         data = gzip.compress(bytes(1 << 24))
