@@ -70,14 +70,14 @@ def assert_as_itk(volume: Volume, path: Path) -> None:
     np.testing.assert_allclose(by_us(volume), corners, atol=TOLERANCE_MM)
 
 
-def nrrd(path: Path, data: bytes = VALUES.tobytes(), **fields: str) -> Path:
+def nrrd(path: Path, data: bytes = VALUES.tobytes(), **fields: Any) -> Path:
     told = {**FIELDS, **{name.replace("_", " "): value for name, value in fields.items()}}
     lines = "".join(f"{name}: {value}\n" for name, value in told.items() if value)
     path.write_bytes(b"NRRD0004\n" + lines.encode() + b"\n" + data)
     return path
 
 
-def meta(path: Path, data: bytes = VALUES.tobytes(), **keys: str) -> Path:
+def meta(path: Path, data: bytes = VALUES.tobytes(), **keys: Any) -> Path:
     told = {"ObjectType": "Image", "NDims": "3", "DimSize": "4 3 2", "ElementType": "MET_SHORT"}
     told |= {**keys, "ElementDataFile": keys.get("ElementDataFile", "LOCAL")}
     told["ElementDataFile"] = told.pop("ElementDataFile")  # the last
