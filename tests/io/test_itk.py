@@ -146,7 +146,7 @@ class TestReading:
             {"axismins": "0 0 0", "axismaxs": "8 6 4", "centers": "node node node"},
         ],
     )
-    def test_geometry_of_nrrd_without_a_space(self, tmp_path: Path, fields: dict[str, str]) -> None:
+    def test_geometry_of_nrrd_without_a_space(self, tmp_path: Path, fields: dict[str, Any]) -> None:
         path = nrrd(tmp_path / "a.nrrd", **fields)
         assert_as_itk(io.read(path), path)
 
@@ -163,7 +163,7 @@ class TestReading:
             {"ElementType": "MET_LONG", "DimSize": "2 3 2"},
         ],
     )
-    def test_geometry_of_metaimage(self, tmp_path: Path, keys: dict[str, str]) -> None:
+    def test_geometry_of_metaimage(self, tmp_path: Path, keys: dict[str, Any]) -> None:
         path = meta(tmp_path / "a.mha", **keys)
         assert_as_itk(io.read(path), path)
 
@@ -435,7 +435,7 @@ class TestBadFiles:
             ({"data_file": "LIST"}, "several files"),
         ],
     )
-    def test_nrrd(self, tmp_path: Path, fields: dict[str, str], words: str) -> None:
+    def test_nrrd(self, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
         path = nrrd(tmp_path / "a.nrrd", **fields)
         with pytest.raises(InputError, match=rf"a\.nrrd: .*({words})"):
             io.read(path)
@@ -468,7 +468,7 @@ class TestBadFiles:
             ({"ElementDataFile": "none.raw"}, "not beside"),
         ],
     )
-    def test_metaimage(self, tmp_path: Path, keys: dict[str, str], words: str) -> None:
+    def test_metaimage(self, tmp_path: Path, keys: dict[str, Any], words: str) -> None:
         path = meta(tmp_path / "a.mha", **keys)
         with pytest.raises(InputError, match=rf"a\.mha: .*({words})"):
             io.read(path)
