@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from deepstd.errors import InputError
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -27,8 +29,21 @@ _TICK_SECONDS = 0.5
 
 
 def result(text: str) -> None:
-    """A result, to stdout."""
-    typer.echo(text)
+    """A result, to stdout.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if sys.stdout is None or sys.stdout.closed:
+        raise InputError("standard output is closed, so the result cannot be shown")
+    try:
+        typer.echo(text)
+    except BrokenPipeError:  # who reads has read enough
+        raise
+    except OSError as error:
+        raise InputError(
+            f"standard output: cannot be written ({error.strerror or error})"
+        ) from error
 
 
 def note(text: str) -> None:
