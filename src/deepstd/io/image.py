@@ -57,6 +57,13 @@ def read(path: Path) -> Volume:
     return Volume(voxels, None, SourceHeader(kind, _pack_dpi(dpi)))
 
 
+def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and stored type of an image; raises as `read`, as far as its header goes."""
+    with _open(path) as image:
+        _check_grey(image, path)
+        return (image.height, image.width), np.dtype("u1" if image.mode == "L" else "u2")
+
+
 def write(volume: Volume, path: Path) -> None:
     """Write a 2-D uint8 or uint16 scan, with its resolution where it came from an image.
 

@@ -40,6 +40,7 @@ class Format:
         recognises: whether a file begins as one of these does, given its first bytes unzipped.
         read: path to volume.
         write: volume to a path with one of the suffixes.
+        declares: path to shape and type, without reading the voxels.
     """
 
     label: str
@@ -47,14 +48,15 @@ class Format:
     recognises: Callable[[bytes], bool]
     read: Callable[[Path], Volume]
     write: Callable[[Volume, Path], None]
+    declares: Callable[[Path], tuple[tuple[int, ...], np.dtype]] | None = None
 
 
 _FORMATS = (
-    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, nifti.read, nifti.write),
-    Format("NumPy", array.SUFFIXES, array.recognises, array.read, array.write),
-    Format("image", image.SUFFIXES, image.recognises, image.read, image.write),
+    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, nifti.read, nifti.write, nifti.declares),
+    Format("NumPy", array.SUFFIXES, array.recognises, array.read, array.write, array.declares),
+    Format("image", image.SUFFIXES, image.recognises, image.read, image.write, image.declares),
 )
-_SUFFIXES = ", ".join(suffix for family in _FORMATS for suffix in family.suffixes)
+SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
 _CONVERT = "Convert it to NIfTI first"
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", f"a DICOM file. {_CONVERT}, for example with dcm2niix"),
@@ -83,6 +85,17 @@ def read(path: str | os.PathLike[str]) -> Volume:
     path = Path(path)
     with _naming(path, "read", "It is damaged or cut short: copy or download it again"):
         return _format_of_content(path).read(path)
+
+
+def declared(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype] | None:
+    """Shape and stored type that a scan's header declares; None where only reading it tells.
+
+    Raises as `read`, as far as the header goes.
+    """
+    path = Path(path)
+    with _naming(path, "read", "It is damaged or cut short: copy or download it again"):
+        family = _format_of_content(path)
+        return None if family.declares is None else family.declares(path)
 
 
 def write(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -189,7 +202,7 @@ def _format_of_content(path: Path) -> Format:
                 f"does not begin as a {family.label} file, which its suffix promises. It is "
                 "damaged, cut short or of another kind"
             )
-    raise UnsupportedFormatError(f"a file of an unknown kind: expected {_SUFFIXES}")
+    raise UnsupportedFormatError(f"a file of an unknown kind: expected {', '.join(SUFFIXES)}")
 
 
 def _head(path: Path) -> bytes:
@@ -213,4 +226,6 @@ def _format_of_suffix(path: Path) -> Format:
             return family
     if name.endswith((".hdr", ".img", ".img.gz")):
         raise UnsupportedFormatError("a header and image pair cannot be written. Use .nii.gz")
-    raise UnsupportedFormatError(f"the suffix names no format: expected one of {_SUFFIXES}")
+    raise UnsupportedFormatError(
+        f"the suffix names no format: expected one of {', '.join(SUFFIXES)}"
+    )
