@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,19 @@ def outcomes(
         MissingExtraError: Ray is not installed.
         DeepSTDError: no actor can begin.
     """
+    # Ray writes of lost nodes to stdout, where results go.
+    with redirect_stdout(sys.stderr):
+        yield from _outcomes(cases, worker, address, actors, on_gpu, progress)
+
+
+def _outcomes(
+    cases: Sequence[Case],
+    worker: Worker,
+    address: str,
+    actors: int | None,
+    on_gpu: bool,
+    progress: Callable[[str, float], None],
+) -> Generator[tuple[Case, Outcome, int]]:
     ray = _connected(address)
     crew = _Crew(ray, worker, actors, on_gpu)
     waiting = deque(cases)
@@ -101,6 +116,7 @@ def outcomes(
                     crew.idle.append(member)
             elif lost:
                 deaths[case.name] += 1
+                progress(f"an actor was lost at {case.source}: {lost}", 0.0)
                 if deaths[case.name] < MOST_DEATHS:
                     waiting.append(case)
                 else:
