@@ -45,7 +45,7 @@ def done(cluster: Cluster, cases: list[Case], worker: Scripted, lost: Any = None
         for case, outcome, tries in ray_executor.outcomes(
             cases,
             worker,
-            cluster.address,
+            str(cluster.address),
             None,
             on_gpu=False,
             progress=lambda text, share: told.append(text),

@@ -81,7 +81,9 @@ def test_killed_twice_and_resumed(
         wait_for_rows(output, count, process)
         process.kill()
         process.communicate()  # returns when its children have closed the pipes too
-        assert all(is_whole(path) for path in output.glob("[!.]*/*.dstd"))
+        found = [path for path in output.rglob("*.dstd") if ".deepstd" not in str(path)]
+        assert len(found) >= count - 1
+        assert all(is_whole(path) for path in found)
     process = started(*arguments)
     told, _ = process.communicate()
     assert process.returncode == 3, told

@@ -14,13 +14,13 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from deepstd.batch.plan import Case
+from deepstd.batch.signals import kept_from_children
 from deepstd.batch.work import Outcome, Worker
 from deepstd.errors import DeepSTDError
 
@@ -150,23 +150,10 @@ def _start(worker: Worker, threads: int) -> _Member:
     context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
-    with _signals_blocked():
+    with kept_from_children():
         process.start()
     theirs.close()
     return _Member(process, ours)  # pyright: ignore[reportArgumentType]  on Windows it has another name
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """A child begins without them: Ctrl-C reaches all processes, and one of them is to answer."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _threads(processes: int) -> int:

@@ -23,6 +23,7 @@ from deepstd.batch import local, plan, ray_executor, report
 from deepstd.batch.book import Book, Progress
 from deepstd.batch.ledger import Ledger
 from deepstd.batch.shard import Shard
+from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.errors import InputError
 from deepstd.io import Discovered, discover
@@ -88,7 +89,8 @@ def run(job: Job, progress: Progress) -> report.Summary:
         try:
             with closing(_executed(job, worker, todo.cases, progress)) as outcomes:
                 for case, outcome, tries in outcomes:
-                    book.record(case, outcome, tries)
+                    with deferred():  # so that output, ledger and summary agree
+                        book.record(case, outcome, tries)
         except KeyboardInterrupt:
             finished = False
         finally:
