@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import deepstd
 from deepstd.batch import local
 from deepstd.batch.plan import Case
 from deepstd.batch.work import Worker
@@ -62,3 +66,26 @@ def test_ended_early_nothing_goes_on(tmp_path: Path, cases: Cases, scripted: Scr
 
 def test_nothing_to_do(scripted: Scripted) -> None:
     assert list(local.outcomes([], scripted(), 4)) == []
+
+
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
+    (tmp_path / "slow.npy").write_bytes(b"scan")
+    code = (
+        "import sys; from pathlib import Path; from workers import Scripted; "
+        "from deepstd.batch import local; from deepstd.batch.plan import Case; "
+        "from deepstd.io import ScanSource; folder = Path(sys.argv[1]); "
+        "scan = ScanSource((folder / 'slow.npy',), None, 'slow', 4); "
+        "list(local.outcomes([Case(scan, folder, '')], Scripted(folder), 1))"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(deepstd.__file__).parents[1])])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    while not (tmp_path / "runs").exists():
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.kill()
+    # Its end of the pipe is closed when the process that sleeps for a minute is gone too.
+    parent.communicate(timeout=30)

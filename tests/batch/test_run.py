@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import pytest
 
 from deepstd import io
 from deepstd.batch import run as batches
+from deepstd.batch.ledger import Ledger
 from deepstd.batch.plan import Case
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.batch.work import Compressor, Outcome
+from deepstd.codec import Codec
 from deepstd.errors import BundleNotFoundError, InputError
 from deepstd.rate import Target
 
@@ -210,6 +212,34 @@ def test_an_output_that_cannot_be_written_is_one_bad_case(job: Job) -> None:
         ["a.npy", "sub/broken.nii.gz", "sub/c.nii.gz"],
     )
     assert "cannot be written" in summary.failures["a.npy"]
+
+
+def test_the_ledger_is_told_last(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Ledger.append
+    there = []
+
+    def checked(ledger: Ledger, row: Mapping[str, Any]) -> Any:
+        there.append((job.output / f"{row['name']}.dstd").is_file())
+        return append(ledger, row)
+
+    monkeypatch.setattr(Ledger, "append", checked)
+    batches.run(job, quiet)
+    assert there == [True, True, False, True]
+
+
+@pytest.mark.usefixtures("only_tiny")
+@pytest.mark.parametrize("model", ["auto", "tiny"])
+def test_a_bundle_is_loaded_once(job: Job, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    load = Codec.load
+    loaded = []
+
+    def counted(name: str, *, device: str) -> Codec:
+        loaded.append(name)
+        return load(name, device=device)
+
+    monkeypatch.setattr(Codec, "load", counted)
+    assert batches.run(replace(job, model=model), quiet).done == 3
+    assert len(loaded) == 1
 
 
 def test_leftovers_of_a_killed_run_go(job: Job) -> None:
