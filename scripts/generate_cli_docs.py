@@ -31,7 +31,7 @@ JSON, in which a figure that is infinite or does not exist is `null`.
 | 0 | done |
 | 1 | failed; the message on stderr says what to do |
 | 2 | wrong usage |
-| 3 | some of many scans failed (reserved) |
+| 3 | some of many scans failed |
 | 4 | the file is damaged, or needs another bundle or a newer release |
 | 130 | interrupted |
 

@@ -17,7 +17,7 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "baselines"),
+    ("train", "evaluate", "baselines", "batch"),
     ("api",),
     ("codec",),
     ("encoding", "inspection"),

@@ -180,15 +180,23 @@ def name_of(source: Source) -> str:
 
 
 def best_encoding(
-    volume: Volume, target: Target, model: str, device: str, progress: Progress = _quiet
+    volume: Volume,
+    target: Target,
+    model: str,
+    device: str,
+    progress: Progress = _quiet,
+    *,
+    load: Callable[..., Codec] = Codec.load,
 ) -> tuple[str, Compressed, dict[str, float]]:
     """Encode with one bundle, or with each that suits the scan and keep the smallest error.
+
+    ``load`` is `Codec.load`, or one that remembers what it loaded.
 
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
     """
     codecs = (
-        [Codec.load(model, device=device)] if model != AUTO else _fitting(volume, device, progress)
+        [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
     )
     best: tuple[str, Compressed] | None = None
     tried: dict[str, float] = {}
@@ -213,7 +221,9 @@ def best_encoding(
     return best[0], best[1], tried
 
 
-def _fitting(volume: Volume, device: str, progress: Progress) -> list[Codec]:
+def _fitting(
+    volume: Volume, device: str, progress: Progress, load: Callable[..., Codec]
+) -> list[Codec]:
     """Codecs of all installed bundles that suit a scan; a damaged bundle is passed over."""
     folders = bundles.available()
     if not folders:
@@ -221,7 +231,7 @@ def _fitting(volume: Volume, device: str, progress: Progress) -> list[Codec]:
     codecs = []
     for folder in folders:
         try:
-            codecs.append(Codec.load(str(folder), device=device))
+            codecs.append(load(str(folder), device=device))
         except BundleError as error:
             progress(f"passing over a bundle: {error}")
     codecs = [codec for codec in codecs if codec.suits(volume)]

@@ -25,6 +25,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+OUT_OF_MEMORY = (
+    "not enough memory for a scan of this size. Close other programs, use a machine with more, or "
+    "the CPU (-d cpu) where it was the GPU's that ran out."
+)
+
 
 class DeepSTDError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
@@ -105,3 +110,10 @@ def named(name: str, *kinds: type[DeepSTDError]) -> Iterator[None]:
         if name in str(error) or not isinstance(error, kinds or DeepSTDError):
             raise
         raise type(error)(f"{name}: {error}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch on a GPU or torch on the CPU ran out of memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -21,8 +21,8 @@ from typing import Annotated
 import typer
 
 import deepstd
-from deepstd.cli import compress, console, doctor, inspect, model, train
-from deepstd.errors import DeepSTDError
+from deepstd.cli import batch, compress, console, doctor, inspect, model, train
+from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 
 INTERRUPTED = 130
 _DEBUG = "DEEPSTD_DEBUG"
@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
+app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("prepare")(train.prepare)
@@ -106,11 +107,8 @@ def _report(error: Exception) -> int:
     if isinstance(error, DeepSTDError):
         console.note(f"error: {error}")
         return error.exit_code
-    if _is_out_of_memory(error):
-        console.note(
-            "error: not enough memory for a scan of this size. Close other programs, use a machine "
-            "with more, or the CPU (-d cpu) where it was the GPU's that ran out."
-        )
+    if is_out_of_memory(error):
+        console.note(f"error: {OUT_OF_MEMORY}")
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         console.note(f"error: {where}{error.strerror or error}")
@@ -121,10 +119,3 @@ def _report(error: Exception) -> int:
             "output of `deepstd doctor`."
         )
     return 1
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, torch on a GPU or torch on the CPU ran out of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -35,26 +35,9 @@ def compress(
             help="A file, a URL, or - for stdout. Default: SRC with .dstd; of a URL, here.",
         ),
     ] = None,
-    ratio: Annotated[
-        float | None,
-        typer.Option(
-            parser=options.positive,
-            metavar="R",
-            help="Bytes of the stored voxels divided by bytes of the whole file.",
-        ),
-    ] = None,
-    bpv: Annotated[
-        float | None,
-        typer.Option(
-            parser=options.positive, metavar="B", help="Bits of the whole file per voxel."
-        ),
-    ] = None,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(
-            parser=options.size, metavar="SIZE", help="Size of the whole file: 300kB, 1.5MB, 2MiB."
-        ),
-    ] = None,
+    ratio: options.Ratio = None,
+    bpv: options.Bpv = None,
+    max_bytes: options.MaxBytes = None,
     model: options.Model = "auto",
     series: options.Series = None,
     device: options.Device = "auto",
@@ -83,11 +66,7 @@ def compress(
     Give exactly one of --ratio, --bpv and --max-bytes. The file fills 0.997 to 1.000 of it, and
     states the error of the scan that it gives back.
     """
-    if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
-        raise typer.BadParameter(
-            "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
-            "(0.25) and --max-bytes (300kB)"
-        )
+    options.check_rate(ratio, bpv, max_bytes)
     if keep_metadata and drop_metadata:
         raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:

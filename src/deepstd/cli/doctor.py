@@ -41,7 +41,7 @@ _EXTRAS = {
     "remote": ("fsspec", "aiohttp"),
     "evaluate": ("scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
-    "ray": ("ray",),
+    "ray": ("ray", "grpcio"),
     "demo": ("nilearn", "matplotlib", "scikit-image"),
 }
 _TEST_LENGTH = 24

@@ -64,6 +64,31 @@ def shown(place: str) -> str:
     return "standard input" if place == io.STREAM else io.shown(place)
 
 
+def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) -> None:
+    """Wrong usage unless exactly one of the three is given."""
+    if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
+        raise typer.BadParameter(
+            "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
+            "(0.25) and --max-bytes (300kB)"
+        )
+
+
+Ratio = Annotated[
+    float | None,
+    typer.Option(
+        parser=positive,
+        metavar="R",
+        help="Bytes of the stored voxels divided by bytes of the whole file.",
+    ),
+]
+Bpv = Annotated[
+    float | None,
+    typer.Option(parser=positive, metavar="B", help="Bits of the whole file per voxel."),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(parser=size, metavar="SIZE", help="Size of the whole file: 300kB, 1.5MB, 2MiB."),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -1,15 +1,18 @@
 """Scans in and out of files.
 
+folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 """
 
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
+from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     affine_of,
     check_header,
+    declared,
     holds_series,
     read,
     with_own_header,
@@ -19,12 +22,16 @@ from deepstd.io.remote import incoming, placed
 
 __all__ = [
     "STREAM",
+    "Discovered",
     "Metadata",
+    "ScanSource",
     "affine_of",
     "atomic_folder",
     "atomic_path",
     "basename",
     "check_header",
+    "declared",
+    "discover",
     "holds_series",
     "incoming",
     "is_same",
@@ -32,6 +39,7 @@ __all__ = [
     "location",
     "placed",
     "read",
+    "read_scan",
     "shown",
     "survey",
     "with_own_header",

@@ -41,20 +41,8 @@ def read(path: Path) -> Volume:
         InputError: the file is damaged or cut short.
     """
     with open(path, "rb") as stream:
-        shape, fortran, dtype = _read_header(stream)
-        if dtype.kind not in "iufb" or dtype.itemsize > 8:
-            raise UnsupportedFormatError(
-                f"an array of type {dtype} is not supported: expected integers, booleans or floats "
-                "of at most 64 bits. Save one grey value per voxel"
-            )
+        shape, fortran, dtype = _begin(stream)
         start = stream.tell()
-        expected = math.prod(shape) * dtype.itemsize
-        found = os.fstat(stream.fileno()).st_size - start
-        if expected != found:
-            raise InputError(
-                f"the header declares {shape} values of {dtype}, {expected} bytes, but {found} "
-                "follow it. The file is damaged or cut short"
-            )
         values = np.fromfile(stream, dtype=dtype, count=math.prod(shape))
         stream.seek(0)
         header = stream.read(start)
@@ -63,6 +51,13 @@ def read(path: Path) -> Volume:
     if header != _header(voxels, fortran):
         raw = header
     return Volume(voxels, None, SourceHeader("npy", raw))
+
+
+def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and stored type in an array's header; raises as `read`."""
+    with open(path, "rb") as stream:
+        shape, _, dtype = _begin(stream)
+    return shape, dtype
 
 
 def write(volume: Volume, path: Path) -> None:
@@ -99,6 +94,24 @@ def _checked_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> tupl
             f"the scan has {shape} values of {dtype}, its header declares {declared} of {kind}"
         )
     return fortran, kind
+
+
+def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """What the header declares, which the rest of the file holds."""
+    shape, fortran, dtype = _read_header(stream)
+    if dtype.kind not in "iufb" or dtype.itemsize > 8:
+        raise UnsupportedFormatError(
+            f"an array of type {dtype} is not supported: expected integers, booleans or floats "
+            "of at most 64 bits. Save one grey value per voxel"
+        )
+    expected = math.prod(shape) * dtype.itemsize
+    found = os.fstat(stream.fileno()).st_size - stream.tell()
+    if expected != found:
+        raise InputError(
+            f"the header declares {shape} values of {dtype}, {expected} bytes, but {found} "
+            "follow it. The file is damaged or cut short"
+        )
+    return shape, fortran, dtype
 
 
 def _header(voxels: np.ndarray, fortran: bool) -> bytes:

@@ -128,23 +128,7 @@ def read(path: Path) -> Volume:
         InputError: the file is damaged or cut short.
     """
     with _open(path) as (stream, available):
-        start = _take(stream, _HEADER_BYTES["nifti1"], "the header")
-        kind = _kind(start)
-        if kind is None:
-            raise InputError("not a NIfTI header")
-        start += _take(stream, _HEADER_BYTES[kind] - len(start), "the header")
-        layout = _layout(start, kind)
-        if layout.offset - len(start) > _MAX_EXTENSION_BYTES:
-            raise InputError(
-                f"voxels begin at byte {layout.offset}, expected at most "
-                f"{_MAX_EXTENSION_BYTES} bytes of header extensions. The header is damaged"
-            )
-        if layout.offset + layout.nbytes > available:
-            raise InputError(
-                f"the header declares {layout.shape} voxels of {layout.dtype.name} from byte "
-                f"{layout.offset}, {layout.nbytes} bytes, but the file cannot hold more than "
-                f"{available}. It is damaged or cut short"
-            )
+        start, kind, layout = _begin(stream, available)
         start += _take(stream, layout.offset - len(start), "the header extensions")
         voxels = np.empty(layout.nbytes, np.uint8)
         _fill(stream, voxels.data)
@@ -158,15 +142,18 @@ def read(path: Path) -> Volume:
     return Volume(stored, _affine(layout.header), SourceHeader(kind, start + end))
 
 
+def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and stored type in a scan's header; raises as `read`, as far as the header goes."""
+    with _open(path) as (stream, available):
+        _, _, layout = _begin(stream, available)
+    return layout.frame_shape, layout.dtype
+
+
 def write(volume: Volume, path: Path, scale: tuple[float, float] = (1.0, 0.0)) -> None:
     """Write a scan: with its own header where it came from NIfTI, else with a fresh one.
 
-    A fresh header is NIfTI-1 where the axes fit. Booleans become uint8, float16 becomes float32.
-
-    Args:
-        volume: the scan.
-        path: the file.
-        scale: slope and intercept for a fresh header.
+    A fresh header states ``scale``, a slope and an intercept, and is NIfTI-1 where the axes fit.
+    Booleans become uint8, float16 becomes float32.
 
     Raises:
         InputError: the volume's NIfTI header does not fit its voxels or affine.
@@ -182,6 +169,28 @@ def write(volume: Volume, path: Path, scale: tuple[float, float] = (1.0, 0.0)) -
         stream.write(raw[: layout.offset])
         stream.write(stored.reshape(-1).view(np.uint8).data)
         stream.write(raw[layout.offset :])
+
+
+def _begin(stream: BinaryIO, available: int) -> tuple[bytes, str, _Layout]:
+    """The header's bytes, its kind and what it says, which a file of such a size can hold."""
+    start = _take(stream, _HEADER_BYTES["nifti1"], "the header")
+    kind = _kind(start)
+    if kind is None:
+        raise InputError("not a NIfTI header")
+    start += _take(stream, _HEADER_BYTES[kind] - len(start), "the header")
+    layout = _layout(start, kind)
+    if layout.offset - len(start) > _MAX_EXTENSION_BYTES:
+        raise InputError(
+            f"voxels begin at byte {layout.offset}, expected at most "
+            f"{_MAX_EXTENSION_BYTES} bytes of header extensions. The header is damaged"
+        )
+    if layout.offset + layout.nbytes > available:
+        raise InputError(
+            f"the header declares {layout.shape} voxels of {layout.dtype.name} from byte "
+            f"{layout.offset}, {layout.nbytes} bytes, but the file cannot hold more than "
+            f"{available}. It is damaged or cut short"
+        )
+    return start, kind, layout
 
 
 def _kind(head: bytes) -> str | None:

@@ -11,27 +11,15 @@ wrong; the file is named here, and whatever a decoding library raises becomes an
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
-from deepstd.io import (
-    array,
-    dicom,
-    image,
-    itk,
-    meta_header,
-    nifti,
-    nifti_private,
-    nrrd_header,
-    rescale,
-    stack,
-)
+from deepstd.io import array, dicom, itk, nifti, stack
 from deepstd.io.atomic import atomic_folder, atomic_path
+from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import is_url, location, shown
 from deepstd.io.remote import fetched, placed
@@ -42,70 +30,6 @@ if TYPE_CHECKING:
     from deepstd.volume import Derivation, SourceHeader, Volume
 
 PathLike = str | os.PathLike[str]
-_HEAD_BYTES = 4096
-_UNZIP = 16 + zlib.MAX_WBITS
-
-
-@dataclass(frozen=True)
-class Format:
-    """How one family of files is told from others, read and written.
-
-    Attributes:
-        label: its name in messages.
-        suffixes: of its files, in small letters.
-        recognises: whether a file begins as one of these does, given its first bytes unzipped.
-        read: path to volume, with as much of its header as is asked for.
-        write: volume to a path with one of the suffixes.
-    """
-
-    label: str
-    suffixes: tuple[str, ...]
-    recognises: Callable[[bytes], bool]
-    read: Callable[[Path, Metadata], Volume]
-    write: Callable[[Volume, Path], None]
-
-
-def _read_nifti(path: Path, metadata: Metadata) -> Volume:
-    volume = nifti.read(path)
-    return nifti_private.without_text(volume) if metadata is Metadata.NONE else volume
-
-
-def _write_nifti(volume: Volume, path: Path) -> None:
-    nifti.write(volume, path, rescale.scale_of(volume.source))
-
-
-_FORMATS = (
-    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, _read_nifti, _write_nifti),
-    Format(
-        "NRRD",
-        itk.NRRD_SUFFIXES,
-        lambda head: head.startswith(nrrd_header.MAGIC),
-        itk.read_nrrd,
-        itk.write,
-    ),
-    Format(
-        "MetaImage", itk.METAIMAGE_SUFFIXES, meta_header.recognises, itk.read_metaimage, itk.write
-    ),
-    Format(
-        "NumPy",
-        array.SUFFIXES,
-        array.recognises,
-        lambda path, metadata: array.read(path),
-        array.write,
-    ),
-    Format(
-        "image",
-        image.SUFFIXES,
-        image.recognises,
-        lambda path, metadata: stack.read_file(path),
-        stack.write_pages,
-    ),
-)
-_SUFFIXES = ", ".join(suffix for family in _FORMATS for suffix in family.suffixes)
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\xd5STD\r\n\n", "a .dstd file, compressed already. Decompress it instead"),
-    (0, b"\xff\xd8\xff", "a JPEG image, which has lost detail already. Use a PNG or TIFF original"),
-)
 
 
 def read(
@@ -141,16 +65,29 @@ def read(
         raise InputError("no scan is given")
     with (
         _naming(shown(places[0]), "read", "It is damaged or cut short: copy or download it again"),
-        ExitStack() as stack_,
+        ExitStack() as fetching,
     ):
-        local = [stack_.enter_context(fetched(place, progress)) for place in places]
+        local = [fetching.enter_context(fetched(place, progress)) for place in places]
         if len(local) > 1 or _holds_dicom(local[0]):
             return dicom.read(local, series, metadata)
         if series is not None:
             raise InputError(f"only DICOM has series: leave out series {series}")
         if local[0].is_dir():
             return stack.read_folder(local[0])
-        return _format_of_content(local[0]).read(local[0], metadata)
+        return format_of_content(local[0]).read(local[0], metadata)
+
+
+def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
+    """Shape and stored type that a scan's header declares; None where only reading it tells.
+
+    Raises as `read`, as far as the header goes.
+    """
+    path = Path(path)
+    with _naming(str(path), "read", "It is damaged or cut short: copy or download it again"):
+        if _holds_dicom(path):
+            return None
+        family = format_of_content(path)
+        return None if family.declares is None else family.declares(path)
 
 
 def write(
@@ -271,21 +208,14 @@ def _holds_dicom(path: Path) -> bool:
     if not path.is_file():
         return False
     with open(path, "rb") as stream:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(HEAD_BYTES)
     return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
 
 
 def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, Path], None]:
     if path.name.lower().endswith(dicom.SUFFIX):
         return lambda volume, target: dicom.write_object(volume, target, derivation)
-    family = _format_of_suffix(path)
-    if family.label != "image":
-        return family.write
-    return lambda volume, target: family.write(_as_image(volume), target)
-
-
-def _as_image(volume: Volume) -> Volume:
-    return dicom.picture(volume) if volume.source.format == dicom.NAME else volume
+    return format_of_suffix(path).write
 
 
 def _write_pair(volume: Volume, place: str, overwrite: bool) -> None:
@@ -320,50 +250,3 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     except Exception as error:
         # nibabel, Pillow, NumPy and zlib raise many kinds, and promise none.
         raise InputError(f"{path}: cannot be {done} ({error}). {advice}") from error
-
-
-def _format_of_content(path: Path) -> Format:
-    if path.exists() and not path.is_file():
-        raise InputError("not an ordinary file. Save the scan to a file first")
-    head = _head(path)
-    # First, as a DICOM file may begin like a TIFF.
-    for offset, magic, what in _OTHERS:
-        if head[offset:].startswith(magic):
-            raise UnsupportedFormatError(what)
-    for family in _FORMATS:
-        if family.recognises(head):
-            return family
-    name = path.name.lower()
-    if name.endswith((".hdr", ".img", ".img.gz")):
-        raise UnsupportedFormatError(nifti.PAIR_ADVICE)
-    for family in _FORMATS:
-        if name.endswith(family.suffixes):
-            raise InputError(
-                f"does not begin as a {family.label} file, which its suffix promises. It is "
-                "damaged, cut short or of another kind"
-            )
-    raise UnsupportedFormatError(f"a file of an unknown kind: expected {_SUFFIXES}")
-
-
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    if not head.startswith(nifti.GZIP_MAGIC):
-        return head
-    try:
-        unzipped = zlib.decompressobj(_UNZIP).decompress(head, _HEAD_BYTES)
-    except zlib.error as error:
-        raise InputError(f"a damaged gzip file ({error}). Copy or download it again") from error
-    if array.recognises(unzipped) or image.recognises(unzipped):
-        raise UnsupportedFormatError("gzipped, which only NIfTI files may be. Unzip it first")
-    return unzipped
-
-
-def _format_of_suffix(path: Path) -> Format:
-    name = path.name.lower()
-    for family in _FORMATS:
-        if name.endswith(family.suffixes):
-            return family
-    if name.endswith((".hdr", ".img", ".img.gz")):
-        raise UnsupportedFormatError("a header and image pair cannot be written. Use .nii.gz")
-    raise UnsupportedFormatError(f"the suffix names no format: expected one of {_SUFFIXES}")

@@ -19,7 +19,6 @@ from deepstd.errors import DeepSTDError, InputError
 from deepstd.train.cache import CachedScan, write_cache
 from deepstd.volume import Volume
 
-_SUFFIXES = (".nii", ".nii.gz", ".npy", ".png", ".tif", ".tiff")
 _VALIDATION_SHARE = 0.1
 _FRAMES_PER_SCAN = 8
 
@@ -61,7 +60,8 @@ def prepare(
     files = _find(sources)
     scans: list[CachedScan] = []
     left_out: dict[str, str] = {}
-    for number, (source, path) in enumerate(files):
+    for number, (source, scan) in enumerate(files):
+        path = scan.files[0]
         if report is not None:
             report(path.name, number / len(files))
         who = _patient_of(path, expression)
@@ -70,7 +70,7 @@ def prepare(
             left_out[str(path)] = f"split: {split}"
             continue
         try:
-            volume = io.read(path)
+            volume = io.read_scan(scan)
         except DeepSTDError as error:
             left_out[str(path)] = str(error)
             continue
@@ -105,17 +105,8 @@ def _compiled(expression: str | None) -> re.Pattern[str] | None:
         raise InputError(f"patient expression {expression!r} is not valid: {error}") from error
 
 
-def _find(sources: Sequence[Path]) -> list[tuple[int, Path]]:
-    files = []
-    for number, source in enumerate(sources):
-        if source.is_dir():
-            found = sorted(p for p in source.rglob("*") if p.name.lower().endswith(_SUFFIXES))
-        elif source.is_file():
-            found = [source]
-        else:
-            raise InputError(f"{source}: no such file or folder")
-        files.extend((number, p) for p in found if not p.name.startswith("."))
-    return files
+def _find(sources: Sequence[Path]) -> list[tuple[int, io.ScanSource]]:
+    return [(n, scan) for n, source in enumerate(sources) for scan in io.discover(source).scans]
 
 
 def _stem(path: Path) -> str:

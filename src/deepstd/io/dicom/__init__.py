@@ -5,7 +5,7 @@ Volume ─ header, tables ─ write ─▶ files
 """
 
 from deepstd.io.dicom.header import check, facts_of, scale_of
-from deepstd.io.dicom.items import ZIP_MAGIC, begins_as_dicom, expand
+from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expand
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.read import NAME, read
 from deepstd.io.dicom.report import survey
@@ -17,6 +17,7 @@ __all__ = [
     "SUFFIX",
     "ZIP_MAGIC",
     "Found",
+    "Item",
     "Series",
     "begins_as_dicom",
     "check",

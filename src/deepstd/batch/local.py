@@ -1,0 +1,183 @@
+"""Cases on processes of this machine.
+
+cases ─ pipe ─▶ process: Worker ─ pipe ─▶ outcomes, as they become ready
+   ▲                └ dies (memory, a crash) ─▶ another one; its case is tried once more
+   └──────────────────┘
+
+The processes write nothing and end with their parent, however it ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from deepstd.batch.plan import Case
+from deepstd.batch.signals import kept_from_children
+from deepstd.batch.work import Outcome, Worker
+from deepstd.errors import DeepSTDError
+
+MOST_DEATHS = 2
+_FAILED_STARTS = 3
+
+
+@dataclass
+class _Member:
+    process: BaseProcess
+    pipe: Connection
+    ready: bool = False
+    case: Case | None = None
+
+
+def outcomes(
+    cases: Sequence[Case], worker: Worker, processes: int
+) -> Generator[tuple[Case, Outcome, int]]:
+    """Do cases on processes; close the generator to end them early.
+
+    Args:
+        cases: what is to be done.
+        worker: does it; a copy goes to every process.
+        processes: how many at once.
+
+    Yields:
+        A case, what became of it, and how often it was tried here.
+
+    Raises:
+        DeepSTDError: the processes cannot begin.
+    """
+    team = _Team(worker, processes)
+    waiting = deque(cases)
+    deaths: Counter[str] = Counter()
+    try:
+        while waiting or team.busy:
+            team.hand_out(waiting)
+            for member in team.heard_from():
+                try:
+                    told = member.pipe.recv()
+                except (EOFError, OSError):
+                    why = team.bury(member)
+                    case = member.case
+                    if case is None:
+                        continue
+                    deaths[case.name] += 1
+                    if deaths[case.name] < MOST_DEATHS:
+                        waiting.append(case)
+                    else:
+                        error = f"its process died {MOST_DEATHS} times, at last {why}"
+                        yield case, Outcome(0.0, error=error), deaths[case.name]
+                    continue
+                if member.case is None:
+                    if told is not None:
+                        raise DeepSTDError(told)
+                    member.ready = True
+                else:
+                    case, member.case = member.case, None
+                    yield case, told, deaths[case.name] + 1
+    finally:
+        team.dismiss()
+
+
+class _Team:
+    """The processes that are there."""
+
+    def __init__(self, worker: Worker, processes: int) -> None:
+        self._worker, self._most = worker, processes
+        self._members: list[_Member] = []
+        self._failed_starts = 0
+
+    @property
+    def busy(self) -> bool:
+        return any(member.case is not None for member in self._members)
+
+    def hand_out(self, waiting: deque[Case]) -> None:
+        """Give every idle process a case, and start processes for what is left."""
+        for member in self._members:
+            if member.ready and member.case is None and waiting:
+                case = waiting.popleft()
+                try:
+                    member.pipe.send(case)
+                    member.case = case
+                except OSError:  # it died idle, which its pipe says too
+                    waiting.appendleft(case)
+        coming = sum(not member.ready for member in self._members)
+        while len(self._members) < self._most and coming < len(waiting):
+            self._members.append(_start(self._worker, _threads(self._most)))
+            coming += 1
+
+    def heard_from(self) -> list[_Member]:
+        """Wait until processes have something to say, or died."""
+        pipes = wait([member.pipe for member in self._members])
+        return [member for member in self._members if member.pipe in pipes]
+
+    def bury(self, member: _Member) -> str:
+        """Take away a dead process; how it ended in words."""
+        self._members.remove(member)
+        _end(member)
+        code = member.process.exitcode
+        why = f"with exit code {code}"
+        if code is not None and code < 0:
+            why = f"by signal {-code}"
+            if code == -signal.SIGKILL:
+                why += ", as a system that runs out of memory does it"
+        if not member.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _FAILED_STARTS:
+                raise DeepSTDError(f"the processes end before they can begin, at last {why}")
+        return why
+
+    def dismiss(self) -> None:
+        """End all processes now; there is nothing in them that is needed."""
+        for member in self._members:
+            member.process.kill()
+        for member in self._members:
+            _end(member)
+
+
+def _end(member: _Member) -> None:
+    member.process.kill()
+    member.process.join()
+    member.pipe.close()
+
+
+def _start(worker: Worker, threads: int) -> _Member:
+    context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
+    with kept_from_children():
+        process.start()
+    theirs.close()
+    return _Member(process, ours)  # pyright: ignore[reportArgumentType]  on Windows it has another name
+
+
+def _threads(processes: int) -> int:
+    """The share of one process; fewer where OMP_NUM_THREADS asks for fewer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = max(1, (cores or 1) // processes)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdigit() and int(asked) else share
+
+
+def _serve(worker: Worker, pipe: Connection, threads: int) -> None:
+    """What runs in a process."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pipe.send(worker.start(threads))
+    while True:
+        try:
+            case = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(worker.run(case))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)

@@ -1,0 +1,241 @@
+"""Cases on a Ray cluster.
+
+cases ─▶ actor, one CPU or GPU each: Worker ─ bytes ─▶ outcomes, as they become ready
+   ▲        └ dies, with its node or alone ─▶ another one; its case is tried again
+   └────────┘
+
+Nodes need DeepSTD with its extra ``ray``, the same release and bundle, but no shared disk: outputs
+come back as bytes and are written here, and a scan that a node does not see is sent to it. What
+an actor does leaves no trace, so a case that is done twice by an unlucky loss is counted once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepstd.batch.plan import Case
+from deepstd.batch.work import Outcome, Worker, in_words
+from deepstd.errors import DeepSTDError, InputError, MissingExtraError
+
+AUTO, LOCAL = "auto", "local"
+# More than for a process here: a node may be lost, which the case cannot help.
+MOST_DEATHS = 3
+_FAILED_STARTS = 10
+_PATIENCE_SECONDS = 20.0
+_INSTALL = 'Install it with: pip install "deepstd[ray]"'
+
+
+class RemoteWorker:
+    """A worker on a node, which may not see the driver's files."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def start(self) -> str | None:
+        """Make ready; what is wrong where no case can be done."""
+        return self._worker.start(1)
+
+    def run(self, case: Case, contents: Sequence[bytes] | None = None) -> Outcome | None:
+        """Do one case; None where its files are not here and were not sent along."""
+        if contents is None:
+            here = all(path.is_file() for path in case.scan.files)
+            return self._worker.run(case) if here else None
+        with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
+            return self._worker.run(_unpacked(case, contents, Path(folder)))
+
+
+@dataclass
+class _Member:
+    actor: Any
+    case: Case | None = None
+
+
+def outcomes(
+    cases: Sequence[Case],
+    worker: Worker,
+    address: str,
+    actors: int | None,
+    *,
+    on_gpu: bool,
+    progress: Callable[[str, float], None],
+) -> Generator[tuple[Case, Outcome, int]]:
+    """Do cases on a cluster; close the generator to end them early.
+
+    Args:
+        cases: what is to be done.
+        worker: does it; a copy goes to every actor.
+        address: "auto" (RAY_ADDRESS, or the cluster of this machine), "local" (one of its own),
+            "ray://HOST:PORT" or "HOST:PORT".
+        actors: how many at once; None for as many as the cluster has CPUs, or GPUs.
+        on_gpu: whether an actor needs a GPU.
+        progress: called where nothing happens for long.
+
+    Yields:
+        A case, what became of it, and how often it was tried here.
+
+    Raises:
+        InputError: there is no such cluster.
+        MissingExtraError: Ray is not installed.
+        DeepSTDError: no actor can begin.
+    """
+    # Ray writes of lost nodes to stdout, where results go.
+    with redirect_stdout(sys.stderr):
+        yield from _outcomes(cases, worker, address, actors, on_gpu, progress)
+
+
+def _outcomes(
+    cases: Sequence[Case],
+    worker: Worker,
+    address: str,
+    actors: int | None,
+    on_gpu: bool,
+    progress: Callable[[str, float], None],
+) -> Generator[tuple[Case, Outcome, int]]:
+    ray = _connected(address)
+    crew = _Crew(ray, worker, actors, on_gpu)
+    waiting = deque(cases)
+    deaths: Counter[str] = Counter()
+    try:
+        while waiting or crew.busy:
+            crew.hand_out(waiting)
+            member, told, lost = crew.next_told(progress)
+            case = member.case
+            if case is None:
+                if told is not None:
+                    raise DeepSTDError(told)
+                if not lost:
+                    crew.idle.append(member)
+            elif lost:
+                deaths[case.name] += 1
+                progress(f"an actor was lost at {case.source}: {lost}", 0.0)
+                if deaths[case.name] < MOST_DEATHS:
+                    waiting.append(case)
+                else:
+                    error = f"its actor died {MOST_DEATHS} times, at last so: {lost}"
+                    yield case, Outcome(0.0, error=error), deaths[case.name]
+            elif told is None:
+                crew.send_along(member, case)
+            else:
+                member.case = None
+                crew.idle.append(member)
+                yield case, told, deaths[case.name] + 1
+    finally:
+        ray.shutdown()  # which ends the actors
+
+
+class _Crew:
+    """The actors that are there, and what they are doing."""
+
+    def __init__(self, ray: Any, worker: Worker, most: int | None, on_gpu: bool) -> None:
+        self._ray, self._worker, self._most = ray, worker, most
+        self._resource = "GPU" if on_gpu else "CPU"
+        self._kind = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_restarts=0)(RemoteWorker)
+        self._waited_for: dict[Any, _Member] = {}
+        self._failed_starts = 0
+        self.idle: list[_Member] = []
+
+    @property
+    def busy(self) -> bool:
+        return any(member.case is not None for member in self._waited_for.values())
+
+    def hand_out(self, waiting: deque[Case]) -> None:
+        """Give every idle actor a case, and ask for actors for what is left."""
+        while self.idle and waiting:
+            member = self.idle.pop()
+            member.case = waiting.popleft()
+            self._waited_for[member.actor.run.remote(member.case)] = member
+        coming = sum(member.case is None for member in self._waited_for.values())
+        room = self._room() - len(self._waited_for) - len(self.idle)
+        for _ in range(min(room, len(waiting) - coming)):
+            actor = self._kind.remote(self._worker)
+            self._waited_for[actor.start.remote()] = _Member(actor)
+
+    def send_along(self, member: _Member, case: Case) -> None:
+        """Give a case again, with the bytes of its files."""
+        try:
+            contents = [path.read_bytes() for path in case.scan.files]
+            told = member.actor.run.remote(case, contents)
+        except OSError as error:
+            told = self._ray.put(Outcome(0.0, error=f"cannot be read ({error.strerror})"))
+        self._waited_for[told] = member
+
+    def next_told(self, progress: Callable[[str, float], None]) -> tuple[_Member, Any, str | None]:
+        """Wait for one actor: the actor, what it says, and how it was lost where it was."""
+        errors = self._ray.exceptions
+        while True:
+            ready, _ = self._ray.wait(list(self._waited_for), timeout=_PATIENCE_SECONDS)
+            if ready:
+                break
+            if not self.busy:
+                progress(f"waiting for the cluster to give a {self._resource}", 0.0)
+        member = self._waited_for.pop(ready[0])
+        try:
+            return member, self._ray.get(ready[0]), None
+        except errors.RayTaskError as error:
+            # The code of an actor failed, not the actor: nodes of another release, for example.
+            if member.case is None:
+                raise DeepSTDError(f"an actor cannot begin: {error.cause}") from error
+            return member, Outcome(0.0, error=in_words(error.cause)), None
+        except errors.RayError as error:
+            self._give_up(member)
+            why = str(error).strip().splitlines()[0]
+            if member.case is None:
+                self._failed_starts += 1
+                if self._failed_starts >= _FAILED_STARTS:
+                    raise DeepSTDError(f"no actor can begin, at last: {why}") from error
+            return member, None, why
+
+    def _give_up(self, member: _Member) -> None:
+        """Let an actor go that does not answer, though it may live on beyond a broken line."""
+        try:
+            self._ray.kill(member.actor)
+        except Exception:  # it is gone: what is raised for that differs between releases of Ray
+            return
+
+    def _room(self) -> int:
+        if self._most is not None:
+            return self._most
+        return max(1, int(self._ray.cluster_resources().get(self._resource, 0)))
+
+
+def _connected(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(f"Ray is not installed. {_INSTALL}") from error
+    # Nothing is to leave this machine but what the cluster needs.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS") or AUTO
+    options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except ImportError as error:
+        raise MissingExtraError(f"{address}: Ray's client is not installed. {_INSTALL}") from error
+    except Exception as error:  # many kinds, depending on what answers there
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{address}: no Ray cluster can be reached ({reason}). Start one with `ray start "
+            "--head`, or use --ray local"
+        ) from error
+    return ray
+
+
+def _unpacked(case: Case, contents: Sequence[bytes], folder: Path) -> Case:
+    """The case with its files in a folder of this machine."""
+    files = []
+    for path, data in zip(case.scan.files, contents, strict=True):
+        file = folder / path.relative_to(case.root)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        files.append(file)
+    return replace(case, scan=replace(case.scan, files=tuple(files)), root=folder)

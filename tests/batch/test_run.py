@@ -1,0 +1,288 @@
+"""A whole batch in this process: outputs, ledger, what is refused, what is forecast."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from deepstd import io
+from deepstd.batch import run as batches
+from deepstd.batch.ledger import Ledger
+from deepstd.batch.plan import Case
+from deepstd.batch.run import Job
+from deepstd.batch.shard import Shard
+from deepstd.batch.work import Compressor, Outcome
+from deepstd.codec import Codec
+from deepstd.errors import BundleNotFoundError, InputError
+from deepstd.rate import Target
+
+
+def quiet(text: str, share: float) -> None:
+    pass
+
+
+@pytest.fixture
+def job(
+    tmp_path: Path, phantom: Callable[..., np.ndarray], tiny_bundle: Path, in_process: list[str]
+) -> Job:
+    """Three scans and a broken one, at a ratio of 16 with the bundle "tiny"."""
+    source = tmp_path / "scans"
+    (source / "sub").mkdir(parents=True)
+    np.save(source / "a.npy", phantom((18, 16, 12)))
+    np.save(source / "b.npy", phantom((18, 17, 12), "uint8"))
+    image = nibabel.Nifti1Image(phantom((18, 16, 14)), np.eye(4))
+    nibabel.save(image, source / "sub" / "c.nii.gz")
+    (source / "sub" / "broken.nii.gz").write_bytes(b"not a scan")
+    return Job(source, tmp_path / "out", Target(ratio=16), str(tiny_bundle))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Cases are done in this process; the names of those that were."""
+    done: list[str] = []
+
+    def outcomes(
+        job: Job, worker: Compressor, cases: Sequence[Case], progress: object
+    ) -> Iterator[tuple[Case, Outcome, int]]:
+        assert worker.start(1) is None
+        for case in cases:
+            done.append(case.name)
+            yield case, worker.run(case), 1
+
+    monkeypatch.setattr(batches, "_executed", outcomes)
+    return done
+
+
+def rows(job: Job) -> list[dict[str, Any]]:
+    paths = sorted(job.output.glob("ledger*.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def files(job: Job) -> list[str]:
+    found = (path for path in job.output.rglob("*") if path.is_file())
+    return sorted(path.relative_to(job.output).as_posix() for path in found)
+
+
+def test_what_is_there_afterwards(job: Job) -> None:
+    summary = batches.run(job, quiet)
+    assert (summary.found, summary.done, summary.before, summary.exit_code) == (4, 3, 0, 3)
+    assert list(summary.failures) == ["sub/broken.nii.gz"]
+    assert files(job) == ["a.dstd", "b.dstd", "ledger.jsonl", "sub/c.dstd"]
+    assert sorted(path.name for path in job.output.iterdir() if path.name[0] == ".") == []
+    assert [total.data for total in summary.totals] == [
+        "nifti1 int16",
+        "npy int16",
+        "npy uint8",
+        "all",
+    ]
+    everything = summary.totals[-1]
+    assert (everything.scans, everything.stored_bytes) == (3, 2 * 18 * 16 * 26 + 18 * 17 * 12)
+    assert everything.file_bytes == sum(p.stat().st_size for p in job.output.rglob("*.dstd"))
+    json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_the_ledger(job: Job) -> None:
+    batches.run(job, quiet)
+    by_name = {row["name"]: row for row in rows(job)}
+    assert len(rows(job)) == len(by_name) == 4
+    done = by_name["sub/c"]
+    assert (done["status"], done["source"], done["attempt"]) == ("done", "sub/c.nii.gz", 1)
+    assert done["file_bytes"] == (job.output / "sub" / "c.dstd").stat().st_size
+    assert 16 <= done["ratio"] < 16.1
+    assert done["psnr"] > 20
+    failed = by_name["sub/broken"]
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("does not begin as a NIfTI file")
+    assert str(job.source) not in (job.output / "ledger.jsonl").read_text()
+
+
+def test_again_only_what_failed(job: Job, in_process: list[str]) -> None:
+    batches.run(job, quiet)
+    in_process.clear()
+    summary = batches.run(job, quiet)
+    assert in_process == ["sub/broken"]
+    assert (summary.done, summary.before, summary.exit_code) == (3, 3, 3)
+    assert [row["attempt"] for row in rows(job) if row["name"] == "sub/broken"] == [1, 2]
+    (job.source / "sub" / "broken.nii.gz").unlink()
+    in_process.clear()
+    assert batches.run(job, quiet).exit_code == 0
+    assert in_process == []
+
+
+def test_parts(job: Job, in_process: list[str]) -> None:
+    for index in (1, 2, 3):
+        batches.run(replace(job, shard=Shard(index, 3)), quiet)
+    assert sorted(in_process) == ["a", "b", "sub/broken", "sub/c"]
+    in_process.clear()
+    assert batches.run(job, quiet).done == 3
+    assert in_process == ["sub/broken"]
+
+
+def test_only_failures(job: Job) -> None:
+    assert batches.run(replace(job, target=Target(ratio=1e9)), quiet).exit_code == 1
+
+
+def test_killed_between_output_and_ledger(job: Job, in_process: list[str]) -> None:
+    batches.run(job, quiet)
+    path = job.output / "ledger.jsonl"
+    kept = [line for line in path.read_bytes().splitlines(True) if b'"sub/c"' not in line]
+    path.write_bytes(b"".join(kept))
+    in_process.clear()
+    summary = batches.run(job, quiet)
+    assert in_process == ["sub/broken"]
+    assert summary.done == 3
+    assert [row["recovered"] for row in rows(job) if row["name"] == "sub/c"] == [True]
+    assert batches.run(job, quiet).before == 3
+
+
+def test_a_file_of_another_origin_stays(job: Job, in_process: list[str]) -> None:
+    job.output.mkdir()
+    (job.output / "a.dstd").write_bytes(b"precious")
+    for _ in range(2):
+        summary = batches.run(job, quiet)
+        assert (job.output / "a.dstd").read_bytes() == b"precious"
+        assert "did not write it" in summary.failures["a.npy"]
+    assert batches.run(replace(job, overwrite=True), quiet).done == 3
+    assert (job.output / "a.dstd").read_bytes() != b"precious"
+
+
+def test_a_file_that_appears_meanwhile_stays(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = io.read_scan
+
+    def interfere(scan: io.ScanSource) -> Any:
+        (job.output / "a.dstd").write_bytes(b"precious")
+        return read(scan)
+
+    monkeypatch.setattr("deepstd.io.read_scan", interfere)
+    assert "a.npy" in batches.run(job, quiet).failures
+    assert (job.output / "a.dstd").read_bytes() == b"precious"
+
+
+def test_a_changed_scan_is_done_again(job: Job, in_process: list[str]) -> None:
+    batches.run(job, quiet)
+    np.save(job.source / "a.npy", np.load(job.source / "a.npy")[::-1])
+    os.utime(job.source / "a.npy", ns=(5, 5))
+    before = (job.output / "a.dstd").read_bytes()
+    in_process.clear()
+    batches.run(job, quiet)
+    assert in_process == ["a", "sub/broken"]
+    assert (job.output / "a.dstd").read_bytes() != before
+
+
+def test_overwriting_is_resumed_too(job: Job, in_process: list[str]) -> None:
+    batches.run(job, quiet)
+    other = replace(job, target=Target(ratio=12))
+    with pytest.raises(InputError, match="another request"):
+        batches.run(other, quiet)
+    with pytest.raises(InputError, match="another request"):
+        batches.forecast(other)
+    other = replace(other, overwrite=True)
+    assert batches.run(other, quiet).done == 3
+    in_process.clear()
+    assert batches.run(other, quiet).before == 3
+    assert in_process == ["sub/broken"]
+
+
+def test_no_space_ends_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("deepstd.batch.book.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        batches.run(job, quiet)
+    monkeypatch.undo()
+    assert [name for name in files(job) if name.endswith(".dstd")] == []
+
+
+def test_an_output_that_cannot_be_written_is_one_bad_case(job: Job) -> None:
+    (job.output / "a.dstd").mkdir(parents=True)
+    (job.output / "sub").write_text("a file where a folder belongs")
+    summary = batches.run(replace(job, overwrite=True), quiet)
+    assert (summary.done, sorted(summary.failures)) == (
+        1,
+        ["a.npy", "sub/broken.nii.gz", "sub/c.nii.gz"],
+    )
+    assert "cannot be written" in summary.failures["a.npy"]
+
+
+def test_the_ledger_is_told_last(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Ledger.append
+    there = []
+
+    def checked(ledger: Ledger, row: Mapping[str, Any]) -> Any:
+        there.append((job.output / f"{row['name']}.dstd").is_file())
+        return append(ledger, row)
+
+    monkeypatch.setattr(Ledger, "append", checked)
+    batches.run(job, quiet)
+    assert there == [True, True, False, True]
+
+
+@pytest.mark.usefixtures("only_tiny")
+@pytest.mark.parametrize("model", ["auto", "tiny"])
+def test_a_bundle_is_loaded_once(job: Job, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    load = Codec.load
+    loaded = []
+
+    def counted(name: str, *, device: str) -> Codec:
+        loaded.append(name)
+        return load(name, device=device)
+
+    monkeypatch.setattr(Codec, "load", counted)
+    assert batches.run(replace(job, model=model), quiet).done == 3
+    assert len(loaded) == 1
+
+
+def test_leftovers_of_a_killed_run_go(job: Job) -> None:
+    working = job.output / ".deepstd-batch"
+    working.mkdir(parents=True)
+    (working / "half.dstd").write_bytes(b"half")
+    batches.run(job, quiet)
+    assert not working.exists()
+
+
+def test_nothing_found(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", tmp_path / "missing", job.source / "a.npy"):
+        with pytest.raises(InputError):
+            batches.run(replace(job, source=source), quiet)
+    with pytest.raises(BundleNotFoundError):
+        batches.run(replace(job, model="huge"), quiet)
+    assert not job.output.exists()
+
+
+def test_a_forecast_writes_nothing(job: Job, tmp_path: Path) -> None:
+    told = batches.forecast(job)
+    assert not job.output.exists()
+    assert (told.found, told.done, told.to_do, told.estimated, told.seconds) == (4, 0, 4, 0, None)
+    assert list(told.unreadable) == ["sub/broken.nii.gz"]
+    assert told.stored_bytes == 2 * 18 * 16 * 26 + 18 * 17 * 12
+    before = batches.run(job, quiet).totals[-1]
+    assert 0.99 * told.file_bytes <= before.file_bytes <= told.file_bytes
+    names = files(job)
+    again = batches.forecast(job)
+    assert files(job) == names
+    assert (again.done, again.to_do, again.file_bytes) == (3, 1, 0)
+    assert again.seconds == 0
+
+
+def test_a_forecast_of_time_and_of_what_is_in_the_way(
+    job: Job, phantom: Callable[..., np.ndarray]
+) -> None:
+    batches.run(job, quiet)
+    np.save(job.source / "new.npy", phantom((18, 16, 12)))
+    (job.output / "new2.dstd").write_bytes(b"precious")
+    np.save(job.source / "new2.npy", phantom((18, 16, 12)))
+    told = batches.forecast(job)
+    assert told.seconds is not None
+    assert told.seconds > 0
+    assert told.refused == ["new2.npy"]
