@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
-from deepstd.container import Container
+from deepstd.container import Container, pack_source_header
 from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
@@ -147,7 +148,7 @@ def compress(
     name_of_source = name_of(source)
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = io.read(source, series=series, metadata=metadata, progress=progress)
-        with named(name_of_source, InputError, RateError):
+        with named(name_of_source, InputError, RateError), _saving_told(volume, metadata):
             name, best, tried = best_encoding(volume, target, model, device, progress)
         temporary.write_bytes(best.data)
     return CompressReport(
@@ -170,6 +171,20 @@ def compress(
         time.monotonic() - began,
         volume.notes,
     )
+
+
+@contextmanager
+def _saving_told(volume: Volume, metadata: Metadata) -> Iterator[None]:
+    """Where a scan cannot be as small as asked, say what leaving out DICOM data sets would save."""
+    try:
+        yield
+    except RateError as error:
+        if volume.source.format != "dicom" or metadata is Metadata.NONE:
+            raise
+        header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
+        raise RateError(
+            f"{error} The DICOM data sets take {len(header)} bytes, which --drop-metadata saves"
+        ) from error
 
 
 def name_of(source: Source) -> str:

@@ -249,3 +249,30 @@ def test_archives_that_are_damaged_or_absurd_are_refused(tmp_path: Path) -> None
 def test_a_folder_without_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No DICOM file is there"):
         io.read(tmp_path)
+
+
+def test_series_are_discovered_whatever_their_names(
+    make_slice: Callable[..., Any], tmp_path: Path
+) -> None:
+    def save(name: str, k: int, series: str, **attributes: Any) -> None:
+        plane = np.full((4, 5), k, np.int16)
+        dataset = make_slice(plane, (0, 0, k), SeriesInstanceUID=series, **attributes)
+        dataset.save_as(tmp_path / name, enforce_file_format=True)
+
+    (tmp_path / "study").mkdir()
+    for k in range(3):
+        save(f"study/IM{2 - k}", k, "1.2.3")
+        save(f"study/x.{k}", k, "1.2.4")
+    save("colour.dcm", 0, "1.2.5", PhotometricInterpretation="PALETTE COLOR")
+    save("damaged.dcm", 0, "1.2.6", PixelSpacing=[0, 0])
+    (tmp_path / "notes.txt").write_text("no scan")
+    found = io.discover(tmp_path)
+    series = [scan for scan in found.scans if scan.series]
+    assert [len(scan.files) for scan in series] == [3, 3]
+    assert all(scan.name == f"study/{scan.series}" for scan in series)
+    assert {io.read_scan(scan).shape for scan in series} == {(5, 4, 3)}
+    (damaged,) = [scan for scan in found.scans if not scan.series]
+    assert damaged.name == "damaged.dcm"
+    with pytest.raises(InputError, match="PixelSpacing"):
+        io.read_scan(damaged)
+    assert "colour" in found.passed_over[tmp_path / "colour.dcm"]
