@@ -21,10 +21,10 @@ _HEAD = """# Command line
 Written by `scripts/generate_cli_docs.py` from the program's own help; do not edit.
 
 Results go to stdout, everything else to stderr; where the compressed scan itself goes to stdout
-(`-o -`), its report goes to stderr. A URL stands for a file (`pip install "deepstd[remote]"`). Existing
-files are replaced only with
-`--overwrite`, and an interrupted command leaves no half-written output. With `--json` the result is
-JSON, in which a figure that is infinite or does not exist is `null`.
+(`-o -`), its report goes to stderr. A URL may stand for a file (`pip install "deepstd[remote]"`).
+Existing files are replaced only with `--overwrite`, and an interrupted command leaves no
+half-written output. With `--json` the result is JSON, in which a figure that is infinite or does
+not exist is `null`.
 
 | exit code | meaning |
 | --- | --- |

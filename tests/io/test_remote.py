@@ -355,6 +355,31 @@ class TestMemory:
             io.write(volume, "memory://a/b.npy")
         assert memory == {}
 
+    def test_a_file_that_appears_meanwhile_is_kept(self, memory: dict[str, Any]) -> None:
+        import fsspec
+
+        def write() -> None:
+            with io.placed("memory://a.npy") as temporary:
+                temporary.write_bytes(b"mine")
+                fsspec.filesystem("memory").pipe_file("/a.npy", b"theirs")
+
+        with pytest.raises(OutputExistsError, match=r"memory://a\.npy"):
+            write()
+        assert {name: file.getvalue() for name, file in memory.items()} == {"/a.npy": b"theirs"}
+
+    def test_what_a_file_system_says_is_not_repeated(
+        self, memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from fsspec.implementations.memory import MemoryFileSystem
+
+        def fail(system: MemoryFileSystem, *arguments: Any, **options: Any) -> None:
+            raise RuntimeError("cannot open memory://jane:hunter2@h/a.npy")
+
+        monkeypatch.setattr(MemoryFileSystem, "open", fail)
+        with pytest.raises(InputError, match=r"memory://h/a\.npy: .*RuntimeError") as caught:
+            io.read("memory://jane:hunter2@h/a.npy")
+        assert tells_no_secret(str(caught.value))
+
     def test_a_failed_write_uploads_nothing(self, memory: dict[str, Any], volume: Volume) -> None:
         for name in ("a.jpg", "a.png", "a.mhd"):
             with pytest.raises(UnsupportedFormatError, match=f"memory://{name}"):
