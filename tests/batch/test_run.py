@@ -193,10 +193,10 @@ def test_overwriting_is_resumed_too(job: Job, in_process: list[str]) -> None:
 
 
 def test_no_space_ends_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(number: int) -> None:
+    def full(source: object, target: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("deepstd.batch.book.os.fsync", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         batches.run(job, quiet)
     monkeypatch.undo()
