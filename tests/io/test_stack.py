@@ -112,7 +112,7 @@ def test_folders_that_are_no_stack(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFormatError, match=r"in: slice_4\.png.*RGB"):
         io.read(folder)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UnsupportedFormatError, match="DICOM series"):
+    with pytest.raises(InputError, match="No DICOM file is there"):
         io.read(tmp_path / "empty")
 
 

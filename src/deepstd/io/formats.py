@@ -54,7 +54,7 @@ class Format:
     recognises: Callable[[bytes], bool]
     read: Callable[[Path, Metadata], Volume]
     write: Callable[[Volume, Path], None]
-    declares: Callable[[Path], tuple[tuple[int, ...], np.dtype]] | None = None
+    declares: Callable[[Path], tuple[tuple[int, ...], np.dtype] | None] | None = None
 
 
 def _read_nifti(path: Path, metadata: Metadata) -> Volume:
@@ -97,6 +97,7 @@ _FORMATS = (
         image.recognises,
         lambda path, metadata: stack.read_file(path),
         _write_image,
+        image.declares,
     ),
 )
 SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)

@@ -55,6 +55,15 @@ def read(path: Path) -> Volume:
     return Volume(voxels, None, SourceHeader(kind, _pack_dpi(dpi)))
 
 
+def declares(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
+    """Shape and stored type of an image; None where it has several pages. Raises as `read`."""
+    with opened(path) as image:
+        if getattr(image, "n_frames", 1) != 1:
+            return None
+        check_grey(image, path)
+        return (image.height, image.width), np.dtype("u1" if image.mode == "L" else "u2")
+
+
 def write(volume: Volume, path: Path) -> None:
     """Write a 2-D uint8 or uint16 scan, with its resolution where it came from an image.
 

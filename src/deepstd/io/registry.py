@@ -240,7 +240,7 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     try:
         yield
     except DeepSTDError as error:
-        if path in str(error):
+        if str(error).startswith(path):
             raise
         raise type(error)(f"{path}: {error}") from error
     except FileNotFoundError as error:

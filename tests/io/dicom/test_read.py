@@ -171,7 +171,7 @@ def test_a_projection_has_no_geometry_and_axes_row_column(
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour image"),
         ({"Modality": "SEG"}, "segmentation"),
         ({"Modality": "RTDOSE"}, "dose"),
-        ({"Rows": None}, "not an image"),
+        ({"Rows": None}, "without an image"),
         ({"BitsAllocated": 64}, "64 bits"),
         ({"PixelRepresentation": None}, "floats"),
         ({"HighBit": 12}, "up to bit 12"),

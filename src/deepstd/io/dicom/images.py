@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "deepstd[dicom]"'
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 1 << 20
-_WITHOUT_PIXELS = "not an image ({}): it holds no grey pixels"
+_WITHOUT_PIXELS = "a DICOM object without an image ({})"
 _NOT_COMPRESSED = {
     "RTDOSE": "a radiotherapy dose, which must be kept exactly",
     "SEG": "a segmentation of single bits, which must be kept exactly",

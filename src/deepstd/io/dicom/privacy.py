@@ -3,8 +3,9 @@
     data set ─ PS3.15 table E.1-1, at every depth ─▶ removed, emptied, replaced
              └ private attributes, pixels of icons ─▶ removed
 
-The table is that of the package dicom-anonymizer. Where it leaves a choice between removing,
-emptying and replacing, removing is taken. UIDs become hashes, so that what belonged together still
+The table is that of the package dicom-anonymizer. Where it leaves a choice between removing and
+replacing, enhanced objects, which demand a value more often, get a dummy, and others lose the
+attribute. UIDs become hashes, so that what belonged together still
 does. Text burned into the pixels is not looked for.
 """
 
@@ -25,14 +26,15 @@ METHOD = "DICOM PS3.15 basic profile, 2026c"
 # Curves and overlays: their data are removed by the profile, so what describes them is, too.
 _DRAWN_OVER = (0x5000, 0x6000)
 _REMOVE, _EMPTY, _REPLACE, _HASH = "remove", "empty", "replace", "hash"
+_EITHER = "remove or replace"
 _ACTIONS = {
     "X_TAGS": _REMOVE,
     "X_Z_TAGS": _REMOVE,
-    "X_D_TAGS": _REMOVE,
-    "X_Z_D_TAGS": _REMOVE,
+    "X_D_TAGS": _EITHER,
+    "X_Z_D_TAGS": _EITHER,
     "X_Z_U_STAR_TAGS": _REMOVE,
     "Z_TAGS": _EMPTY,
-    "Z_D_TAGS": _EMPTY,
+    "Z_D_TAGS": _REPLACE,
     "D_TAGS": _REPLACE,
     "U_TAGS": _HASH,
 }
@@ -57,7 +59,8 @@ def deidentify(dataset: Dataset) -> None:
     for element in list(dataset):
         if element.tag.group & 0xFF00 in _DRAWN_OVER:
             del dataset[element.tag]
-    _clean([dataset])
+    either = _REPLACE if "SharedFunctionalGroupsSequence" in dataset else _REMOVE
+    _clean([dataset], either)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = METHOD
 
@@ -69,26 +72,26 @@ def hashed_uid(uid: str) -> str:
     return generate_uid(entropy_srcs=["deepstd", uid])
 
 
-def _clean(datasets: Iterable[Dataset]) -> None:
+def _clean(datasets: Iterable[Dataset], either: str) -> None:
     exact, masked = _table()
     for dataset in datasets:
         for element in list(dataset):
             tag = (element.tag.group, element.tag.element)
             action = exact.get(tag) or _action_of_group(tag, masked)
             if action is not None:
-                _act(dataset, element, action)
+                _act(dataset, element, either if action == _EITHER else action)
             elif element.VR == "SQ":
-                _clean(element.value)
+                _clean(element.value, either)
 
 
 def _act(dataset: Dataset, element: DataElement, action: str) -> None:
-    if action == _EMPTY:
+    if action == _EMPTY or (action == _REPLACE and not element.value):
         element.value = [] if element.VR == "SQ" else None
     elif action == _HASH and element.VR == "UI" and element.value:
         values = [element.value] if isinstance(element.value, str) else element.value
         hashes = [hashed_uid(str(value)) for value in values]
         element.value = hashes if len(hashes) > 1 else hashes[0]
-    elif action == _REPLACE and element.VR in _DUMMIES and element.value:
+    elif action == _REPLACE and element.VR in _DUMMIES:
         element.value = _DUMMIES[element.VR]
     else:
         del dataset[element.tag]

@@ -138,7 +138,10 @@ def describe(series: Series) -> str:
 def _refusals(found: Found) -> str:
     """Each reason once, with how many files it holds for."""
     if not found.refused:
-        return "No DICOM file is there"
+        return (
+            "No DICOM file is there, nor a stack of PNG or TIFF images alone; `deepstd batch` "
+            "takes a folder of scans"
+        )
     reasons = Counter(reasons_of(found).values())
     return "; ".join(f"{count} DICOM files: {reason}" for reason, count in reasons.most_common(5))
 
