@@ -17,7 +17,8 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "baselines"),
+    ("train", "evaluate"),
+    ("baselines",),
     ("api",),
     ("codec",),
     ("encoding", "inspection"),

@@ -34,7 +34,7 @@ each_lossless = pytest.mark.parametrize("codec", LOSSLESS.values(), ids=lambda c
 @pytest.fixture(autouse=True)
 def _is_installed(request: pytest.FixtureRequest) -> None:
     codec = request.node.callspec.params.get("codec") if hasattr(request.node, "callspec") else None
-    for name, known in (LOSSY | LOSSLESS).items():
+    for name, known in (*LOSSY.items(), *LOSSLESS.items()):
         if codec is known and (reason := missing(name)) is not None:
             pytest.skip(reason)
     if codec is None:
