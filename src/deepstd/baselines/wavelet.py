@@ -28,7 +28,7 @@ _BITS = 16
 class Jpeg2000Volume:
     """Irreversible JPEG 2000 over a wavelet along k; the knob is the PSNR of every plane in dB."""
 
-    name = "JPEG 2000, wavelet over slices"
+    name = "JPEG 2000 3-D"
     knobs = (1.0, 130.0)
     step = 0.002
     near = 0.999

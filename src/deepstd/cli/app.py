@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 import deepstd
-from deepstd.cli import compress, console, doctor, inspect, model, train
+from deepstd.cli import compare, compress, console, doctor, inspect, model, train
 from deepstd.errors import DeepSTDError
 
 INTERRUPTED = 130
@@ -43,6 +43,8 @@ app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("prepare")(train.prepare)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("evaluate")(compare.evaluate)
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)
 

@@ -32,10 +32,12 @@ class Picture:
     Attributes:
         caption: what it shows.
         source: a data URL.
+        frame: left, top, width and height in percent of a rectangle to frame.
     """
 
     caption: str
     source: str
+    frame: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

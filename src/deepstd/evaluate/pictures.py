@@ -19,7 +19,6 @@ from deepstd.evaluate.view import View
 _LONGEST_SIDE = 640
 _WINDOW_PERCENTILES = (0.5, 99.5)
 _ERROR_PERCENTILE = 99.5
-_FRAME_COLOUR = (255, 196, 0)
 _BOTH, _ADDED, _LOST = (86, 180, 233), (230, 159, 0), (213, 60, 120)
 _OPACITY = 0.55
 # Dark blue (too low) over white (no error) to dark red (too high); readable without red or green.
@@ -60,6 +59,19 @@ class Hanging:
         aspect = float(sizes[1] / sizes[0]) if (sizes > 0).all() else 1.0
         return Hanging(False, towards_right, towards_front, aspect)
 
+    def place(self, view: View, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+        """Left, top, width and height of a view's square, in percent of the turned slice."""
+        marked = np.zeros(shape, bool)
+        marked[view.i : view.i + view.size, view.j : view.j + view.size] = True
+        rows, columns = (np.flatnonzero(self.turn(marked).any(axis=a)) for a in (1, 0))
+        height, width = self.turn(marked).shape
+        return (
+            100 * int(columns[0]) / width,
+            100 * int(rows[0]) / height,
+            100 * len(columns) / width,
+            100 * len(rows) / height,
+        )
+
     def turn(self, picture: np.ndarray) -> np.ndarray:
         """Rows and columns of a slice (i, j, …) as they are shown."""
         turned = picture if self.is_image else np.swapaxes(picture, 0, 1)
@@ -85,23 +97,21 @@ class Window:
         return Window(float(low), float(high) if high > low else float(low) + 1)
 
 
-def grey(part: np.ndarray, window: Window, hanging: Hanging, view: View | None = None) -> str:
-    """A slice, with the square of a view framed."""
-    colours = _framed(_rgb(part, window), view)
-    return _png(hanging.turn(colours), hanging)
+def grey(part: np.ndarray, window: Window, hanging: Hanging) -> str:
+    """A slice."""
+    return _png(hanging.turn(_levels(part, window)), hanging)
 
 
 def zoom(part: np.ndarray, window: Window, hanging: Hanging, view: View) -> str:
     """The square of a view alone."""
-    return _png(hanging.turn(_rgb(_square(part, view), window)), hanging)
+    square = part[view.i : view.i + view.size, view.j : view.j + view.size]
+    return grey(square, window, hanging)
 
 
-def error(
-    original: np.ndarray, restored: np.ndarray, largest: float, hanging: Hanging, view: View
-) -> str:
+def error(original: np.ndarray, restored: np.ndarray, largest: float, hanging: Hanging) -> str:
     """Restored minus original: blue too low, red too high, at ±largest."""
     difference = np.nan_to_num(restored.astype(np.float64) - original.astype(np.float64))
-    return _png(hanging.turn(_framed(_error_colours(difference / largest), view)), hanging)
+    return _png(hanging.turn(_error_colours(difference / largest)), hanging)
 
 
 def error_key() -> str:
@@ -110,9 +120,14 @@ def error_key() -> str:
 
 
 def error_scale(original: np.ndarray, restored: Sequence[np.ndarray]) -> float:
-    """A scale that all error pictures of one slice share: the 99.5 percentile of |e|."""
+    """A scale that all error pictures of one slice share.
+
+    It is the 99.5 percentile of |e| of the codec in the middle: one that fails altogether would
+    make the others look perfect.
+    """
     errors = [np.abs(original.astype(np.float64) - r.astype(np.float64)) for r in restored]
-    return max(float(np.nanpercentile(np.stack(errors), _ERROR_PERCENTILE)), 1e-12)
+    largest = [float(np.nanpercentile(error, _ERROR_PERCENTILE)) for error in errors]
+    return max(float(np.median(largest)), 1e-12)
 
 
 def overlay(part: np.ndarray, before: np.ndarray, after: np.ndarray, hanging: Hanging) -> str:
@@ -128,7 +143,7 @@ def overlay(part: np.ndarray, before: np.ndarray, after: np.ndarray, hanging: Ha
             f"a slice of shape {part.shape} cannot show labels of shapes {before.shape} and "
             f"{after.shape}"
         )
-    colours = _rgb(part, Window.of(part)).astype(np.float64)
+    colours = np.repeat(_levels(part, Window.of(part))[..., None], 3, axis=-1).astype(np.float64)
     same = (before == after) & (before > 0)
     added = (after > 0) & (after != before)
     lost = (before > 0) & (after != before) & ~added
@@ -137,10 +152,10 @@ def overlay(part: np.ndarray, before: np.ndarray, after: np.ndarray, hanging: Ha
     return _png(hanging.turn(colours.astype(np.uint8)), hanging)
 
 
-def _rgb(part: np.ndarray, window: Window) -> np.ndarray:
+def _levels(part: np.ndarray, window: Window) -> np.ndarray:
     values = np.nan_to_num(part.astype(np.float64), nan=window.low)
-    levels = np.clip((values - window.low) / (window.high - window.low), 0, 1)
-    return np.repeat((255 * levels).astype(np.uint8)[..., None], 3, axis=-1)
+    share = np.clip((values - window.low) / (window.high - window.low), 0, 1)
+    return (255 * share).astype(np.uint8)
 
 
 def _error_colours(share: np.ndarray) -> np.ndarray:
@@ -148,20 +163,6 @@ def _error_colours(share: np.ndarray) -> np.ndarray:
     stops = np.arange(len(_ERROR_STOPS))
     channels = [np.interp(place, stops, _ERROR_STOPS[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def _framed(colours: np.ndarray, view: View | None) -> np.ndarray:
-    if view is None:
-        return colours
-    framed = colours.copy()
-    square = framed[view.i : view.i + view.size, view.j : view.j + view.size]
-    square[[0, -1]] = _FRAME_COLOUR
-    square[:, [0, -1]] = _FRAME_COLOUR
-    return framed
-
-
-def _square(part: np.ndarray, view: View) -> np.ndarray:
-    return part[view.i : view.i + view.size, view.j : view.j + view.size]
 
 
 def _png(colours: np.ndarray, hanging: Hanging) -> str:

@@ -142,16 +142,15 @@ def stacks(values: Mapping[str, Mapping[str, float]], x: str) -> str:
         return _data_url(figure)
 
 
-def profile(lines: Mapping[str, Sequence[float]], x: str, y: str) -> str:
-    """Values along a line of the scan, the original first and in black."""
+def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) -> str:
+    """Values along a line of the scan from a voxel on, the original first and in black."""
     with _figure(8.2, 3.6) as (figure, axes):
         names = list(lines)
         for name in names:
+            look = {**style_of(name, names), "marker": None, "linewidth": 1.6}
             if name == names[0]:
-                axes.plot(lines[name], color="black", linewidth=1.8, label=name)
-            else:
-                look = {**style_of(name, names), "marker": None}
-                axes.plot(lines[name], label=name, **{**look, "linewidth": 1.6})
+                look = {"color": "black", "linewidth": 2.4}
+            axes.plot(range(start, start + len(lines[name])), lines[name], label=name, **look)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)

@@ -19,7 +19,7 @@ from deepstd.evaluate.tables import distance_table, every_row, means, unique
 from deepstd.evaluate.view import View, original_path, restored_path
 
 _MOST_IN_PROFILE = 5
-_INTRO = (
+INTRO = (
     "For research. Not a medical device: do not diagnose from restored scans.",
     "Every codec was brought to the same number of bytes by its own setting. Of DeepSTD the whole "
     "file counts, of the others the bare codestreams. Figures are of the values that come back, in "
@@ -27,7 +27,8 @@ _INTRO = (
     "for its setting; of DeepSTD all of it, the search included.",
     "Columns with fg count the foreground only: where the original lies above Otsu's threshold, "
     "with the holes of its slices filled. PSNR and SSIM take max − min of the scan as range; SSIM "
-    "has a Gaussian window of σ = 1.5 voxels over all axes of space.",
+    "has a Gaussian window of σ = 1.5 voxels over all axes of space. Rows in italics have no file "
+    "that small for some scans: their means are over fewer scans and cannot be compared.",
 )
 
 
@@ -54,10 +55,10 @@ def write_report(folder: Path, rows: Sequence[Row], extra: Sequence[Section] = (
         sections += slices_sections(folder, [row for row in read if row.digest == digest])
     sections += extra
     sections.append(Section("Every row", tables=(every_row(read),), folded=f"{len(read)} rows"))
-    sections += _reasons_section(rows)
+    sections += reasons_section(rows)
     names = f"{len(scans)} scans" if len(scans) != 1 else read[0].scan
     path = folder / REPORT
-    write_page(path, f"DeepSTD beside other codecs: {names}", _INTRO, sections)
+    write_page(path, f"DeepSTD beside other codecs: {names}", INTRO, sections)
     return path
 
 
@@ -83,8 +84,9 @@ def slices_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
     hanging = pictures.Hanging.of(affine, affine.shape != (4, 4))
     window = pictures.Window.of(original)
     largest = pictures.error_scale(original, list(restored.values()))
+    frame = hanging.place(view, original.shape)
     panels = [
-        Picture("original", pictures.grey(original, window, hanging, view)),
+        Picture("original", pictures.grey(original, window, hanging), frame),
         Picture("original, the framed square", pictures.zoom(original, window, hanging, view)),
         Picture(
             f"key: error from −{largest:.3g} (blue) to +{largest:.3g} (red)",
@@ -93,9 +95,9 @@ def slices_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
     ]
     for codec, part in restored.items():
         panels += [
-            Picture(codec, pictures.grey(part, window, hanging, view)),
+            Picture(codec, pictures.grey(part, window, hanging), frame),
             Picture(f"{codec}, square", pictures.zoom(part, window, hanging, view)),
-            Picture(f"{codec}, error", pictures.error(original, part, largest, hanging, view)),
+            Picture(f"{codec}, error", pictures.error(original, part, largest, hanging), frame),
         ]
     worst = "DeepSTD" if OURS in restored else next(iter(restored))
     text = (
@@ -103,12 +105,13 @@ def slices_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
         f"white. The frame is the square of {view.size} × {view.size} voxels where the mean error "
         f"of {worst} is largest in the whole scan."
     )
-    middle = view.j + view.size // 2
-    lines = {"original": original[:, middle].tolist()}
+    middle, first_i = view.j + view.size // 2, max(0, view.i - view.size)
+    along = slice(first_i, view.i + 2 * view.size)
+    lines = {"original": original[along, middle].tolist()}
     best = sorted(restored, key=lambda codec: (codec != OURS, _error(kept, codec)))
-    lines |= {codec: restored[codec][:, middle].tolist() for codec in best[:_MOST_IN_PROFILE]}
-    chart = plots.profile(lines, "voxel along i", "stored value")
-    caption = f"Line through the square (j = {middle}); the {len(lines) - 1} codecs nearest to it"
+    lines |= {codec: restored[codec][along, middle].tolist() for codec in best[:_MOST_IN_PROFILE]}
+    chart = plots.profile(lines, first_i, "voxel along i", "stored value")
+    caption = f"Line through the square (j = {middle}); the {len(lines) - 1} codecs nearest"
     return [
         Section(
             f"Slices at {first.target}: {first.scan}",
@@ -174,7 +177,8 @@ def _speed_section(rows: Sequence[Row], target: str) -> Section:
     return Section(f"Speed at {target}", (text,), plots=(Picture("more is faster", chart),))
 
 
-def _reasons_section(rows: Sequence[Row]) -> list[Section]:
+def reasons_section(rows: Sequence[Row]) -> list[Section]:
+    """What has no figures, and why; nothing where all was answered."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.nbytes is not None:

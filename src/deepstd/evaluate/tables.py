@@ -16,11 +16,13 @@ from typing import TypeVar
 import numpy as np
 
 from deepstd.errors import InputError
-from deepstd.evaluate.figures import NAMES
 from deepstd.evaluate.metrics import bd_psnr, bd_rate
 from deepstd.evaluate.rows import LOSSLESS, Row
 
 _T = TypeVar("_T")
+# The order of columns: what is asked for first, first.
+NAMES = ("psnr", "psnr_fg", "ssim", "ssim_fg", "mae", "mae_fg", "rmse", "rmse_fg")
+NAMES += ("max_error", "max_error_fg")
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class Table:
         head: of the columns, each a name and what it means.
         rows: cells.
         strong: numbers of the rows to emphasise.
+        faint: numbers of the rows that cannot be compared with the others.
     """
 
     head: tuple[tuple[str, str], ...]
     rows: tuple[tuple[str, ...], ...]
     strong: frozenset[int] = frozenset()
+    faint: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,10 @@ def distances(rows: Sequence[Row], codec: str, figure: str = "psnr") -> list[Dis
 
 
 def means(rows: Sequence[Row], target: str, ours: str) -> Table:
-    """Every codec at one size: bytes used, figures, times, means over the scans it answered for."""
+    """Every codec at one size: bytes used, figures, times, means over the scans it answered for.
+
+    Codecs that answered for fewer scans than another are faint.
+    """
     asked = [row for row in rows if row.target == target]
     definitions = common_definitions(asked)
     columns = [*NAMES, "encode_s", "decode_s"]
@@ -103,10 +110,11 @@ def means(rows: Sequence[Row], target: str, ours: str) -> Table:
             *head[-2:],
         ]
         columns = keep
-    lines, strong = [], set()
+    lines, strong, faint = [], set(), set()
+    most = max(len(part) for part in _answers(asked).values())
     for codec in unique(row.codec for row in asked):
         mine = [row for row in asked if row.codec == codec]
-        answered = [row for row in mine if row.nbytes is not None]
+        answered = _answers(mine)[codec]
         if not answered:
             lines.append((codec, mine[0].status, f"0 of {len(mine)}", *["–"] * len(columns)))
             continue
@@ -118,8 +126,10 @@ def means(rows: Sequence[Row], target: str, ours: str) -> Table:
         cells = [number(_mean(answered, name), name) for name in columns]
         if codec.startswith(ours):
             strong.add(len(lines))
+        elif len(answered) < most:
+            faint.add(len(lines))
         lines.append((codec, used, f"{len(answered)} of {len(mine)}", *cells))
-    return Table(tuple(head), tuple(lines), frozenset(strong))
+    return Table(tuple(head), tuple(lines), frozenset(strong), frozenset(faint))
 
 
 def every_row(rows: Sequence[Row]) -> Table:
@@ -195,11 +205,22 @@ def unique(values: Iterable[_T]) -> list[_T]:
     return list(dict.fromkeys(values))
 
 
+def _answers(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """For each codec the rows that have a file."""
+    found: dict[str, list[Row]] = {row.codec: [] for row in rows}
+    for row in rows:
+        if row.nbytes is not None:
+            found[row.codec].append(row)
+    return found
+
+
 def _heading(name: str, definitions: dict[str, str]) -> tuple[str, str]:
     label, _, _ = name.partition("_fg")
     label = {"max_error": "max"}.get(label, label)
     label = label if label == "max" else label.upper()
-    return label + (" fg" if name.endswith("_fg") else ""), definitions.get(name, "")
+    # The name stands above it already.
+    meaning = re.sub(r"\b\w+(?=\[)", "", definitions.get(name, "")).replace(",", ", ")
+    return label + (" fg" if name.endswith("_fg") else ""), meaning
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:

@@ -16,7 +16,7 @@ from deepstd.evaluate.rows import Row
 from deepstd.volume import Volume
 
 _SQUARES_ACROSS = 6
-_SMALLEST_SQUARE = 8
+_SMALLEST_SQUARE = 16
 
 
 @dataclass(frozen=True)
