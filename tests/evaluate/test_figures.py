@@ -110,9 +110,9 @@ def test_an_exact_scan(phantom: Phantom) -> None:
 
 
 def test_ct_is_measured_in_hounsfield_units(tmp_path: Path) -> None:
-    values = np.full((12, 12, 12), -1004, np.int16)
-    values[3:9, 3:9, 3:9] = 216
-    image = nibabel.Nifti1Image(values, np.eye(4))
+    stored = np.full((12, 12, 12), 10, np.int16)
+    stored[3:9, 3:9, 3:9] = 620
+    image = nibabel.Nifti1Image(stored, np.eye(4))
     image.header.set_slope_inter(2.0, -1024.0)
     nibabel.save(image, tmp_path / "ct.nii")
     volume = io.read(tmp_path / "ct.nii")

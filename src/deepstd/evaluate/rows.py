@@ -18,6 +18,7 @@ OURS = "DeepSTD"
 LOSSLESS = "lossless"
 OK, CANNOT, MISSING, FAILED = "ok", "cannot", "not available", "failed"
 _INFINITY = "inf"
+_ALWAYS = ("scan", "codec", "target", "allowed")
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,12 @@ _FIELDS = {f.name for f in fields(Row)}
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """Fields that say something; JSON has no infinity."""
-    values = {name: value for name, value in asdict(row).items() if value not in (None, "", {})}
+    """Fields that say something, and the first four; JSON has no infinity."""
+    values = {
+        name: value
+        for name, value in asdict(row).items()
+        if name in _ALWAYS or value not in (None, "", {})
+    }
     return {name: _INFINITY if value == math.inf else value for name, value in values.items()}
 
 
