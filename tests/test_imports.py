@@ -17,7 +17,8 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "baselines", "batch"),
+    ("train", "evaluate", "batch"),
+    ("baselines",),
     ("api",),
     ("codec",),
     ("encoding", "inspection"),

@@ -3,8 +3,9 @@
     original, restored ─ slabs ─▶ sums of |e|, e² and max |e| (float64) ─▶ MAE, max error, PSNR
                        └ slabs with halo ─ Gaussian windows (float32) ──▶ SSIM
 
-Only finite voxels of the original count. A finite voxel that comes back as NaN or infinity is an
-infinite error, not a voxel to leave out. All errors are in the units of the arrays given.
+Each can be had over a region of the scan too. Only finite voxels of the original count. A finite
+voxel that comes back as NaN or infinity is an infinite error, not a voxel to leave out. All errors
+are in the units of the arrays given.
 
 The figures are written `psnr[range]` and `ssim[g1.5,range]` in tables: PSNR with the peak
 max − min of the original, SSIM (Wang et al. 2004) with a Gaussian window of σ = 1.5 voxels
@@ -15,7 +16,7 @@ over the voxels whose window lies inside the scan.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +45,50 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class _Errors:
+class Errors:
+    """Sums over the finite voxels of a scan or a region, in stored units.
+
+    Attributes:
+        absolute: sum of |e|.
+        squared: sum of e².
+        largest: largest |e|.
+        count: voxels counted. Figures of none are NaN.
+    """
+
     absolute: float
     squared: float
     largest: float
     count: int
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error."""
+        return self.absolute / self.count if self.count else math.nan
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared error."""
+        return math.sqrt(self.squared / self.count) if self.count else math.nan
+
+    @property
+    def max_error(self) -> float:
+        """Largest absolute error."""
+        return self.largest if self.count else math.nan
+
+    def psnr(self, peak: float) -> float:
+        """Peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
+
+        Infinite without error; NaN where there is an error but ``peak`` is 0, or nothing counts.
+        """
+        if not self.count or math.isnan(peak):
+            return math.nan
+        if self.squared == 0:
+            return math.inf
+        if peak <= 0:
+            return math.nan
+        if math.isinf(self.squared):
+            return -math.inf
+        return 20 * math.log10(peak) - 10 * math.log10(self.squared / self.count)
 
 
 def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
@@ -57,40 +97,34 @@ def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
     Raises:
         InputError: the shapes differ.
     """
-    errors = _errors(original, restored)
+    errors = errors_of(original, restored)
     low, high = finite_range(original)
     return Quality(
-        mae=errors.absolute / errors.count if errors.count else math.nan,
-        max_error=errors.largest if errors.count else math.nan,
-        psnr=_decibel(errors, high - low),
+        mae=errors.mae,
+        max_error=errors.max_error,
+        psnr=errors.psnr(high - low),
         ssim=ssim(original, restored, data_range=high - low),
     )
 
 
 def mae(original: np.ndarray, restored: np.ndarray) -> float:
     """Mean absolute error."""
-    errors = _errors(original, restored)
-    return errors.absolute / errors.count if errors.count else math.nan
+    return errors_of(original, restored).mae
 
 
 def rmse(original: np.ndarray, restored: np.ndarray) -> float:
     """Root of the mean squared error."""
-    errors = _errors(original, restored)
-    return math.sqrt(errors.squared / errors.count) if errors.count else math.nan
+    return errors_of(original, restored).rmse
 
 
 def max_error(original: np.ndarray, restored: np.ndarray) -> float:
     """Largest absolute error."""
-    errors = _errors(original, restored)
-    return errors.largest if errors.count else math.nan
+    return errors_of(original, restored).max_error
 
 
 def psnr(original: np.ndarray, restored: np.ndarray, *, peak: float) -> float:
-    """Peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
-
-    Infinite without error; NaN where there is an error but ``peak`` is 0, or nothing is finite.
-    """
-    return _decibel(_errors(original, restored), peak)
+    """Peak signal-to-noise ratio in dB; see `Errors.psnr`."""
+    return errors_of(original, restored).psnr(peak)
 
 
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
@@ -124,27 +158,55 @@ def ssim(original: np.ndarray, restored: np.ndarray, *, data_range: float) -> fl
     Raises:
         InputError: the shapes differ.
     """
+    return ssim_of_regions(original, restored, (None,), data_range=data_range)[0]
+
+
+def ssim_of_regions(
+    original: np.ndarray,
+    restored: np.ndarray,
+    regions: Sequence[np.ndarray | None],
+    *,
+    data_range: float,
+) -> list[float]:
+    """`ssim` over several regions at once: the mean over the windows whose centre is in one.
+
+    Args:
+        original: scan of 2 to 4 axes.
+        restored: scan of the same shape.
+        regions: where to count, bool arrays of the same shape; None counts everywhere.
+        data_range: as in `ssim`.
+    """
     _check_shapes(original, restored)
     if original.ndim == 4:
         frames = [
-            ssim(original[..., t], restored[..., t], data_range=data_range)
+            ssim_of_regions(
+                original[..., t],
+                restored[..., t],
+                [None if region is None else region[..., t] for region in regions],
+                data_range=data_range,
+            )
             for t in range(original.shape[-1])
         ]
-        return float(np.mean(frames))
+        return [float(np.mean(figures)) for figures in zip(*frames, strict=True)]
     low, _ = finite_range(original)
     if not math.isfinite(low):
-        return math.nan
+        return [math.nan] * len(regions)
     if not data_range > 0:
-        errors = _errors(original, restored)
-        return 1.0 if errors.largest == 0 else math.nan
+        exact = errors_of(original, restored).largest == 0
+        return [1.0 if exact else math.nan] * len(regions)
     margins = [min(_SSIM_RADIUS, (length - 1) // 2) for length in original.shape]
-    total, count = 0.0, 0
+    totals, counts = [0.0] * len(regions), [0] * len(regions)
     for part in _slabs(original, halo=_SSIM_RADIUS):
-        similarity, finite = _ssim_slab(original, restored, part, margins, low, data_range)
-        total += float(np.sum(similarity, where=finite, dtype=np.float64))
-        count += int(np.count_nonzero(finite))
+        similarity, finite, inner = _ssim_slab(original, restored, part, margins, low, data_range)
+        for number, region in enumerate(regions):
+            counted = finite if region is None else finite & region[inner]
+            totals[number] += float(np.sum(similarity, where=counted, dtype=np.float64))
+            counts[number] += int(np.count_nonzero(counted))
     # float32 windows of an exact scan may reach 1 + 1e-7.
-    return min(total / count, 1.0) if count else math.nan
+    return [
+        min(total / count, 1.0) if count else math.nan
+        for total, count in zip(totals, counts, strict=True)
+    ]
 
 
 def _ssim_slab(
@@ -154,14 +216,15 @@ def _ssim_slab(
     margins: list[int],
     offset: float,
     data_range: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """SSIM of the voxels of one slab whose windows count, and which originals are finite."""
-    padded, inner = [], []
+) -> tuple[np.ndarray, np.ndarray, tuple[slice, ...]]:
+    """SSIM of the voxels of one slab whose windows count, which originals are finite, and where."""
+    padded, inner, place = [], [], []
     for span, length, margin in zip(part, original.shape, margins, strict=True):
         start, stop = span.start or 0, length if span.stop is None else span.stop
         first, last = max(start - _SSIM_RADIUS, 0), min(stop + _SSIM_RADIUS, length)
         padded.append(slice(first, last))
-        inner.append(slice(max(start, margin) - first, min(stop, length - margin) - first))
+        place.append(slice(max(start, margin), min(stop, length - margin)))
+        inner.append(slice(place[-1].start - first, place[-1].stop - first))
     window, counted = tuple(padded), tuple(inner)
     finite = np.isfinite(original[window])
     x = _normalise(np.where(finite, original[window], offset), offset, data_range)
@@ -178,7 +241,8 @@ def _ssim_slab(
         mean_y += np.float32(offset / data_range)
         luminance = 2 * mean_x * mean_y + _SSIM_C1
         luminance /= mean_x * mean_x + mean_y * mean_y + _SSIM_C1
-        return luminance * ((2 * joint + _SSIM_C2) / (spread + _SSIM_C2)), finite[counted]
+        similarity = luminance * ((2 * joint + _SSIM_C2) / (spread + _SSIM_C2))
+    return similarity, finite[counted], tuple(place)
 
 
 def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
@@ -200,34 +264,32 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _decibel(errors: _Errors, peak: float) -> float:
-    if not errors.count or math.isnan(peak):
-        return math.nan
-    if errors.squared == 0:
-        return math.inf
-    if peak <= 0:
-        return math.nan
-    if math.isinf(errors.squared):
-        return -math.inf
-    return 20 * math.log10(peak) - 10 * math.log10(errors.squared / errors.count)
+def errors_of(
+    original: np.ndarray, restored: np.ndarray, region: np.ndarray | None = None
+) -> Errors:
+    """Sums of the errors of all voxels, or of those where ``region`` (bool, same shape) is true.
 
-
-def _errors(original: np.ndarray, restored: np.ndarray) -> _Errors:
+    Raises:
+        InputError: the shapes differ.
+    """
     _check_shapes(original, restored)
     absolute, squared, largest, count = 0.0, 0.0, 0.0, 0
     for part in _slabs(original):
         before = original[part].astype(np.float64)
         with np.errstate(invalid="ignore"):  # ∞ − ∞, left out or counted as infinite below
             error = np.abs(before - restored[part].astype(np.float64))
-        if original.dtype.kind == "f":
-            error = error[np.isfinite(before)]
+        counted = np.isfinite(before) if original.dtype.kind == "f" else None
+        if region is not None:
+            counted = region[part] if counted is None else counted & region[part]
+        if counted is not None:
+            error = error[counted]
         if error.size:
             error[np.isnan(error)] = math.inf
             absolute += float(error.sum())
             squared += float(np.vdot(error, error))
             largest = max(largest, float(error.max()))
             count += error.size
-    return _Errors(absolute, squared, largest, count)
+    return Errors(absolute, squared, largest, count)
 
 
 def _slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:

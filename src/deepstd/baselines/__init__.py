@@ -7,8 +7,44 @@ no geometry, no slice lengths, no intensity mapping, and no comment segments; en
 of the final encoding alone, not of the search for its setting.
 """
 
-from deepstd.baselines.base import Baseline, BaselineResult, Encoded, fit_to_bytes
-from deepstd.baselines.slices import Jpeg, Jpeg2000
-from deepstd.baselines.sperr import Sperr
+from deepstd.baselines.base import (
+    Baseline,
+    BaselineResult,
+    Encoded,
+    Lossless,
+    encode_exactly,
+    fit_to_bytes,
+)
+from deepstd.baselines.catalogue import LOSSLESS, LOSSY, missing
+from deepstd.baselines.lossless import Gzip, JpegLs, JpegXlLossless
+from deepstd.baselines.slices import Htj2k, Jpeg, Jpeg2000, JpegXl
+from deepstd.baselines.video import Av1, Hevc
+from deepstd.baselines.volumes import Sperr, Sz3, Zfp
+from deepstd.baselines.vvc import Vvc
+from deepstd.baselines.wavelet import Jpeg2000Volume
 
-__all__ = ["Baseline", "BaselineResult", "Encoded", "Jpeg", "Jpeg2000", "Sperr", "fit_to_bytes"]
+__all__ = [
+    "LOSSLESS",
+    "LOSSY",
+    "Av1",
+    "Baseline",
+    "BaselineResult",
+    "Encoded",
+    "Gzip",
+    "Hevc",
+    "Htj2k",
+    "Jpeg",
+    "Jpeg2000",
+    "Jpeg2000Volume",
+    "JpegLs",
+    "JpegXl",
+    "JpegXlLossless",
+    "Lossless",
+    "Sperr",
+    "Sz3",
+    "Vvc",
+    "Zfp",
+    "encode_exactly",
+    "fit_to_bytes",
+    "missing",
+]

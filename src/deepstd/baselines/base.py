@@ -17,9 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deepstd.errors import MissingExtraError, RateError
-from deepstd.quality import finite_range
 
-_CLOSE_ENOUGH = 0.999
 _AIM = 0.9997
 _MAX_ATTEMPTS = 24
 _BISECT_EVERY = 3
@@ -43,21 +41,20 @@ class Encoded:
         return sum(map(len, self.streams))
 
 
-class Baseline(Protocol):
-    """A codec with one knob, where a larger knob means a larger and better result.
+class Coder(Protocol):
+    """A codec that restores what it encodes, nearly or exactly.
 
     Attributes:
         name: for tables.
-        knobs: smallest and largest knob.
-        step: the smallest change of the knob that is tried.
     """
 
-    name: str
-    knobs: tuple[float, float]
-    step: float
+    @property
+    def name(self) -> str:
+        """For tables."""
+        ...
 
-    def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """Codestreams of a scan of 2 or 3 axes."""
+    def check(self) -> None:
+        """Raise MissingExtraError where the codec is not installed."""
         ...
 
     def decode(self, encoded: Encoded) -> np.ndarray:
@@ -65,14 +62,51 @@ class Baseline(Protocol):
         ...
 
 
+class Baseline(Coder, Protocol):
+    """A codec with one knob, where a larger knob means a larger and better result.
+
+    Attributes:
+        knobs: smallest and largest knob.
+        step: the smallest change of the knob that is tried.
+        near: the part of the bytes allowed at which the search may end.
+    """
+
+    @property
+    def knobs(self) -> tuple[float, float]:
+        """Smallest and largest knob."""
+        ...
+
+    @property
+    def step(self) -> float:
+        """The smallest change of the knob that is tried."""
+        ...
+
+    @property
+    def near(self) -> float:
+        """The part of the bytes allowed at which the search may end."""
+        ...
+
+    def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
+        """Codestreams of a scan of 2 to 4 axes."""
+        ...
+
+
+class Lossless(Coder, Protocol):
+    """A codec without a knob that gives back what it was given."""
+
+    def encode(self, voxels: np.ndarray) -> Encoded:
+        """Codestreams of a scan of 2 to 4 axes."""
+        ...
+
+
 @dataclass(frozen=True)
 class BaselineResult:
-    """A peer's answer to a number of bytes.
+    """A peer's answer.
 
     Attributes:
         nbytes: bytes of the codestreams.
         restored: the scan that comes back.
-        knob: the setting that was found.
+        knob: the setting that was found; NaN of a lossless codec.
         encode_s: seconds of the final encoding.
         decode_s: seconds of its decoding.
     """
@@ -84,80 +118,131 @@ class BaselineResult:
     decode_s: float
 
 
-def fit_to_bytes(codec: Baseline, voxels: np.ndarray, max_bytes: int) -> BaselineResult:
+def fit_to_bytes(
+    codec: Baseline, voxels: np.ndarray, max_bytes: int, known: dict[float, int] | None = None
+) -> BaselineResult:
     """Encode a scan as well as a codec can within a number of bytes, and restore it.
 
-    The search ends at 0.999 of the bytes allowed, or where the knob cannot come closer.
+    The search ends at ``codec.near`` of the bytes allowed, or where the knob cannot come closer.
+
+    Args:
+        codec: the peer.
+        voxels: 2 to 4 axes.
+        max_bytes: bytes allowed.
+        known: bytes at knobs tried before on the same scan; filled with those tried now.
 
     Raises:
         RateError: even the smallest knob needs more bytes.
         MissingExtraError: the codec is not installed.
     """
-    low, high = codec.knobs
-    best, best_s = _timed_encode(codec, voxels, low)
-    if best.nbytes > max_bytes:
+    search = _Search(codec, voxels, max_bytes, {} if known is None else known)
+    lowest = codec.knobs[0]
+    least = search.nbytes(lowest)
+    if least > max_bytes:
         raise RateError(
             f"{codec.name} cannot reach {max_bytes} bytes for a scan of shape {voxels.shape}: "
-            f"the smallest it can do is {best.nbytes}"
+            f"the smallest it can do is {least}"
         )
-    knob, low_bytes, high_bytes = low, best.nbytes, None
     for attempt in range(_MAX_ATTEMPTS):
-        if best.nbytes >= _CLOSE_ENOUGH * max_bytes or high - low < 1.5 * codec.step:
+        knob = search.next_knob(bisect=attempt % _BISECT_EVERY == 0)
+        if knob is None:
             break
-        middle = (low + high) / 2
-        if high_bytes is not None and attempt % _BISECT_EVERY:
-            # Bytes grow about exponentially with every codec's knob.
-            target = math.log(_AIM * max_bytes / low_bytes) / math.log(high_bytes / low_bytes)
-            middle = low + target * (high - low)
-        middle = min(
-            max(round(middle / codec.step) * codec.step, low + codec.step), high - codec.step
-        )
-        encoded, seconds = _timed_encode(codec, voxels, middle)
-        if encoded.nbytes > max_bytes:
-            high, high_bytes = middle, encoded.nbytes
-            continue
-        low, low_bytes = middle, encoded.nbytes
-        if encoded.nbytes >= best.nbytes:
-            best, best_s, knob = encoded, seconds, middle
-    start = time.perf_counter()
-    restored = codec.decode(best)
-    return BaselineResult(best.nbytes, restored, knob, best_s, time.perf_counter() - start)
+        search.nbytes(knob)
+    knob, encoded, seconds = search.best()
+    return _restored(codec, encoded, knob, seconds)
 
 
-def imagecodecs() -> ModuleType:
-    """The module that holds the codecs.
+def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
+    """Encode with a lossless codec, and restore.
 
     Raises:
-        MissingExtraError: it is not installed.
+        UnsupportedFormatError: the codec has no such values.
+        MissingExtraError: the codec is not installed.
+    """
+    start = time.perf_counter()
+    encoded = codec.encode(voxels)
+    return _restored(codec, encoded, math.nan, time.perf_counter() - start)
+
+
+class _Search:
+    """Encodings of one scan: their sizes, and the finest that fits."""
+
+    def __init__(
+        self, codec: Baseline, voxels: np.ndarray, max_bytes: int, sizes: dict[float, int]
+    ) -> None:
+        self._codec, self._voxels, self._allowed = codec, voxels, max_bytes
+        self._sizes = sizes
+        self._kept: tuple[float, Encoded, float] | None = None
+
+    def nbytes(self, knob: float) -> int:
+        """Size at a knob, encoding with it where it is not known."""
+        if knob not in self._sizes:
+            self._encode(knob)
+        return self._sizes[knob]
+
+    def next_knob(self, *, bisect: bool) -> float | None:
+        """The knob to try next; None where nothing is to be gained."""
+        codec, allowed = self._codec, self._allowed
+        too_large = [knob for knob, size in self._sizes.items() if size > allowed]
+        high = min(too_large, default=codec.knobs[1] + codec.step)
+        low = max(knob for knob in self._sizes if knob < high)
+        if self._sizes[self._finest()] >= codec.near * allowed or high - low < 1.5 * codec.step:
+            return None
+        middle = (low + high) / 2
+        if too_large and not bisect:
+            # Bytes grow about exponentially with every codec's knob.
+            low_bytes, high_bytes = self._sizes[low], self._sizes[high]
+            target = math.log(_AIM * allowed / low_bytes) / math.log(high_bytes / low_bytes)
+            middle = low + target * (high - low)
+        knob = round(middle / codec.step) * codec.step
+        return min(max(knob, low + codec.step), high - codec.step)
+
+    def best(self) -> tuple[float, Encoded, float]:
+        """The finest encoding that fits: its knob, its codestreams, its seconds."""
+        knob = self._finest()
+        if self._kept is None or self._kept[0] != knob:
+            self._encode(knob)
+        if self._kept is None:
+            raise RateError(f"{self._codec.name} gave another size when it encoded again")
+        return self._kept
+
+    def _finest(self) -> float:
+        return max(knob for knob, size in self._sizes.items() if size <= self._allowed)
+
+    def _encode(self, knob: float) -> None:
+        start = time.perf_counter()
+        encoded = self._codec.encode(self._voxels, knob)
+        seconds = time.perf_counter() - start
+        self._sizes[knob] = encoded.nbytes
+        if encoded.nbytes <= self._allowed and self._finest() == knob:
+            self._kept = knob, encoded, seconds
+
+
+def _restored(codec: Coder, encoded: Encoded, knob: float, encode_s: float) -> BaselineResult:
+    start = time.perf_counter()
+    restored = codec.decode(encoded)
+    seconds = time.perf_counter() - start
+    return BaselineResult(encoded.nbytes, restored, knob, encode_s, seconds)
+
+
+def imagecodecs(name: str) -> ModuleType:
+    """The module that holds the still-image and array codecs, if it holds this one.
+
+    Args:
+        name: of the codec as the module spells it, such as "JPEG2K".
+
+    Raises:
+        MissingExtraError: it is not installed, or its build lacks the codec.
     """
     try:
-        return importlib.import_module("imagecodecs")
+        module = importlib.import_module("imagecodecs")
     except ImportError as error:
         raise MissingExtraError(
-            "comparing with JPEG, JPEG 2000 and SPERR needs the package imagecodecs: "
-            'pip install "deepstd[baselines]"'
+            f'comparing with {name} needs the package imagecodecs: pip install "deepstd[baselines]"'
         ) from error
-
-
-def filled(voxels: np.ndarray) -> np.ndarray:
-    """The scan with its smallest finite value in place of NaN and infinity."""
-    if voxels.dtype.kind != "f":
-        return voxels
-    low, _ = finite_range(voxels)
-    return np.where(np.isfinite(voxels), voxels, 0.0 if np.isnan(low) else low)
-
-
-def to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Restored values in a scan's own type; integers are rounded and clipped."""
-    if dtype.kind == "b":
-        return values > 0.5
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
-    return values.astype(dtype)
-
-
-def _timed_encode(codec: Baseline, voxels: np.ndarray, knob: float) -> tuple[Encoded, float]:
-    start = time.perf_counter()
-    encoded = codec.encode(voxels, knob)
-    return encoded, time.perf_counter() - start
+    if not getattr(getattr(module, name, None), "available", False):
+        raise MissingExtraError(
+            f"the installed imagecodecs {module.__version__} has no {name}. "
+            'Try pip install --upgrade "deepstd[baselines]"'
+        )
+    return module

@@ -1,30 +1,32 @@
-"""Codecs of still images, applied to the axial slices of a scan with one setting for all.
+"""Codecs of still images, applied to the slices of a scan with one setting for all.
 
-    voxels ─ grey levels from 0 (8 or up to 16 bits) ─▶ slices (·, ·, k) ─ codec ─▶ codestreams
+    voxels ─ levels ─▶ slices (·, ·, k) ─ codec ─▶ codestreams
 
 JPEG is the 8-bit baseline codec, with optimised Huffman tables. JPEG 2000 is irreversible (9/7)
-at the scan's own bit depth: integers of 8 to 16 bits are only shifted to start at 0, everything
-else is mapped linearly, label maps to 8 bits and floats to 16. Its knob is the PSNR of each slice,
-so all slices of a scan have the same error. The main header, which is the same for all slices, is
-counted once, and without the free-text comment that the encoder adds.
+at the scan's own bit depth; its knob is the PSNR of each slice, so all slices of a scan have the
+same error. HTJ2K is its high-throughput form, with the quantiser step as knob. JPEG XL is lossy
+(VarDCT) at effort 7. The last two see the levels stretched over 16 bits, as they take the bit depth
+from the array's type.
+
+The main header of the JPEG 2000 codecs, which is the same for all slices, is counted once, and
+without the free-text comment that encoders add.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from deepstd.baselines.base import Encoded, filled, imagecodecs, to_type
-from deepstd.errors import UnsupportedFormatError
-from deepstd.quality import finite_range
+from deepstd.baselines.base import Encoded, imagecodecs
+from deepstd.baselines.grey import Grey, own_levels, slices_of, stretched_levels
 
 _MARKER_BYTES = 2
 _COMMENT = b"\xff\x64"
 _START_OF_TILE = b"\xff\x90"
 _MAX_RESOLUTIONS = 6
-_BYTE = 8
+_JPEG_XL_EFFORT = 7
 
 
 class Jpeg:
@@ -33,19 +35,25 @@ class Jpeg:
     name = "JPEG"
     knobs = (1.0, 100.0)
     step = 1.0
+    near = 0.999
+
+    def check(self) -> None:
+        """Raise MissingExtraError where the codec is not installed."""
+        imagecodecs("JPEG8")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
         """One JPEG file per slice."""
-        codec = imagecodecs()
-        levels, grey = _to_levels(voxels, max_bits=8)
+        codec = imagecodecs("JPEG8")
+        levels, grey = own_levels(voxels, max_bits=8)
         return Encoded(
-            tuple(codec.jpeg8_encode(part, int(knob), optimize=True) for part in _slices(levels)),
+            tuple(codec.jpeg8_encode(s, int(knob), optimize=True) for s in slices_of(levels)),
             grey,
         )
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The restored scan in the shape and type of the original."""
-        return _from_levels(map(imagecodecs().jpeg8_decode, encoded.streams), encoded.side)
+        grey: Grey = encoded.side
+        return grey.restore(map(imagecodecs("JPEG8").jpeg8_decode, encoded.streams))
 
 
 class Jpeg2000:
@@ -54,85 +62,129 @@ class Jpeg2000:
     name = "JPEG 2000"
     knobs = (1.0, 130.0)
     step = 0.002
+    near = 0.999
+
+    def check(self) -> None:
+        """Raise MissingExtraError where the codec is not installed."""
+        imagecodecs("JPEG2K")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
         """One main header, and the tiles of every slice."""
-        codec = imagecodecs()
-        levels, grey = _to_levels(voxels, max_bits=16)
-        # More levels than the shorter side has halvings only add empty headers.
-        resolutions = min(_MAX_RESOLUTIONS, min(levels.shape[:2]).bit_length())
-        streams = (
-            codec.jpeg2k_encode(
-                part,
-                knob,
-                codecformat="j2k",
-                bitspersample=grey.bits,
-                resolutions=resolutions,
-                reversible=False,
-            )
-            for part in _slices(levels)
-        )
-        pairs = [_split(stream) for stream in streams]
-        headers = list(dict.fromkeys(header for header, _ in pairs))
-        used = [headers.index(header) for header, _ in pairs]
-        return Encoded((*headers, *(tiles for _, tiles in pairs)), (grey, used))
+        levels, grey = own_levels(voxels, max_bits=16)
+        return encode_planes(slices_of(levels), grey.bits, knob, grey)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """The restored scan in the shape and type of the original."""
-        codec = imagecodecs()
-        grey, used = encoded.side
-        tiles = encoded.streams[-len(used) :]
-        streams = (encoded.streams[h] + t for h, t in zip(used, tiles, strict=True))
-        return _from_levels(map(codec.jpeg2k_decode, streams), grey)
+        grey: Grey = encoded.side[0]
+        return grey.restore(decode_planes(encoded))
 
 
-@dataclass(frozen=True)
-class _Grey:
-    """How grey levels become stored values again: value = low + scale · level."""
+class Htj2k:
+    """High-throughput JPEG 2000 per slice; the knob is −log2 of the quantiser step."""
 
-    low: float
-    scale: float
-    bits: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    name = "HTJ2K"
+    knobs = (-1.0, 20.0)
+    step = 1e-3
+    near = 0.999
 
+    def check(self) -> None:
+        """Raise MissingExtraError where the codec is not installed."""
+        imagecodecs("HTJ2K")
 
-def _to_levels(voxels: np.ndarray, max_bits: int) -> tuple[np.ndarray, _Grey]:
-    """Grey levels, uint8 or uint16, with axes (i, j, k)."""
-    if voxels.ndim not in (2, 3):
-        raise UnsupportedFormatError(
-            f"slice codecs take scans of 2 or 3 axes, got shape {voxels.shape}; pass one frame"
+    def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
+        """One main header, and the tiles of every slice."""
+        codec = imagecodecs("HTJ2K")
+        levels, grey = stretched_levels(voxels, 16)
+        streams = (
+            codec.htj2k_encode(part, 2.0**-knob, reversible=False) for part in slices_of(levels)
         )
-    values = filled(voxels)
-    low, high = finite_range(values)
-    bits = int(high - low).bit_length()
-    if voxels.dtype == np.uint8:
-        low, scale, bits = 0.0, 1.0, _BYTE
-    elif voxels.dtype.kind in "iu" and _BYTE <= bits <= max_bits:
-        scale = 1.0
-    else:
-        # Fewer than 8 bits would let the rounding of the transform show: label maps are stretched.
-        bits = max_bits if voxels.dtype.kind == "f" else max(min(bits, max_bits), _BYTE)
-        scale = (high - low) / (2**bits - 1) or 1.0
-    levels = np.empty(voxels.shape, np.uint8 if bits <= _BYTE else np.uint16)
-    for k in np.ndindex(voxels.shape[2:]):
-        part = (..., *k)
-        levels[part] = np.rint((values[part].astype(np.float64) - low) / scale)
-    grey = _Grey(low, scale, bits, voxels.shape, voxels.dtype)
-    return levels, grey
+        return _shared_header(streams, grey)
+
+    def decode(self, encoded: Encoded) -> np.ndarray:
+        """The restored scan in the shape and type of the original."""
+        codec, grey = imagecodecs("HTJ2K"), encoded.side[0]
+        return grey.restore(map(codec.htj2k_decode, _with_header(encoded)))
 
 
-def _from_levels(slices: Iterable[np.ndarray], grey: _Grey) -> np.ndarray:
-    restored = np.empty(grey.shape, grey.dtype)
-    for k, levels in zip(np.ndindex(grey.shape[2:]), slices, strict=True):
-        values = grey.low + grey.scale * levels.T.astype(np.float64)
-        restored[(..., *k)] = to_type(values, grey.dtype)
-    return restored
+class JpegXl:
+    """Lossy JPEG XL per slice; the knob is −log2 of its Butteraugli distance."""
+
+    name = "JPEG XL"
+    knobs = (-4.64, 6.5)
+    step = 1e-3
+    near = 0.999
+
+    def check(self) -> None:
+        """Raise MissingExtraError where the codec is not installed."""
+        imagecodecs("JPEGXL")
+
+    def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
+        """One bare codestream per slice."""
+        codec = imagecodecs("JPEGXL")
+        levels, grey = stretched_levels(voxels, 16)
+        return Encoded(
+            tuple(
+                codec.jpegxl_encode(
+                    part,
+                    distance=2.0**-knob,
+                    effort=_JPEG_XL_EFFORT,
+                    lossless=False,
+                    usecontainer=False,
+                )
+                for part in slices_of(levels)
+            ),
+            grey,
+        )
+
+    def decode(self, encoded: Encoded) -> np.ndarray:
+        """The restored scan in the shape and type of the original."""
+        grey: Grey = encoded.side
+        return grey.restore(map(imagecodecs("JPEGXL").jpegxl_decode, encoded.streams))
 
 
-def _slices(levels: np.ndarray) -> list[np.ndarray]:
-    """Contiguous (i, j) slices, rows along j."""
-    return [levels[(..., *k)].T.copy() for k in np.ndindex(levels.shape[2:])]
+def encode_planes(planes: Iterable[np.ndarray], bits: int, psnr: float, side: Any) -> Encoded:
+    """JPEG 2000 codestreams of unsigned planes, with their main header once.
+
+    Args:
+        planes: uint8 or uint16 arrays (rows, columns).
+        bits: that the values have.
+        psnr: of every plane, in dB below 2^bits − 1.
+        side: what decoding needs besides.
+    """
+    codec = imagecodecs("JPEG2K")
+    return _shared_header(
+        (
+            codec.jpeg2k_encode(
+                plane,
+                psnr,
+                codecformat="j2k",
+                bitspersample=bits,
+                # More levels than the shorter side has halvings only add empty headers.
+                resolutions=min(_MAX_RESOLUTIONS, min(plane.shape).bit_length()),
+                reversible=False,
+            )
+            for plane in planes
+        ),
+        side,
+    )
+
+
+def decode_planes(encoded: Encoded) -> Iterator[np.ndarray]:
+    """The planes of `encode_planes`."""
+    return map(imagecodecs("JPEG2K").jpeg2k_decode, _with_header(encoded))
+
+
+def _shared_header(streams: Iterable[bytes], side: Any) -> Encoded:
+    pairs = [_split(stream) for stream in streams]
+    headers = list(dict.fromkeys(header for header, _ in pairs))
+    used = [headers.index(header) for header, _ in pairs]
+    return Encoded((*headers, *(tiles for _, tiles in pairs)), (side, used))
+
+
+def _with_header(encoded: Encoded) -> Iterator[bytes]:
+    _, used = encoded.side
+    tiles = encoded.streams[-len(used) :]
+    return (encoded.streams[h] + t for h, t in zip(used, tiles, strict=True))
 
 
 def _split(codestream: bytes) -> tuple[bytes, bytes]:

@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 import deepstd
-from deepstd.cli import batch, compress, console, doctor, inspect, model, train
+from deepstd.cli import batch, compare, compress, console, doctor, inspect, model, train
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 
 INTERRUPTED = 130
@@ -44,6 +44,8 @@ app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("prepare")(train.prepare)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
+app.command("evaluate")(compare.evaluate)
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)
 

@@ -1,5 +1,18 @@
 """What benchmarks measure beyond the figures that every file carries."""
 
+from deepstd.evaluate.figures import Figures, Yardstick, foreground_of
 from deepstd.evaluate.metrics import bd_psnr, bd_rate, percentile_peak, range_peak
+from deepstd.evaluate.segmentation import dice, hd95, labels_of
 
-__all__ = ["bd_psnr", "bd_rate", "percentile_peak", "range_peak"]
+__all__ = [
+    "Figures",
+    "Yardstick",
+    "bd_psnr",
+    "bd_rate",
+    "dice",
+    "foreground_of",
+    "hd95",
+    "labels_of",
+    "percentile_peak",
+    "range_peak",
+]

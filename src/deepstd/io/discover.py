@@ -36,6 +36,11 @@ class ScanSource:
     name: str
     nbytes: int
 
+    @property
+    def label(self) -> str:
+        """The name of its file, or where there are several, its name."""
+        return self.files[0].name if len(self.files) == 1 else self.name
+
 
 @dataclass(frozen=True)
 class Discovered:

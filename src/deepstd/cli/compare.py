@@ -1,0 +1,148 @@
+"""``compare`` and ``evaluate``: codecs beside each other, and DeepSTD over a data set.
+
+SRC … ─ every codec at every ratio ─▶ FOLDER/results.jsonl ─▶ FOLDER/report.html, table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepstd.cli import console, options
+
+if TYPE_CHECKING:
+    from deepstd.evaluate.compare import Request
+    from deepstd.evaluate.rows import Row
+
+SOME_FAILED = 3
+_Sources = Annotated[list[Path], typer.Argument(metavar="SRC", help="Scans, and folders of scans.")]
+_Folder = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Folder for results.jsonl and report.html. What it holds already is not done again.",
+    ),
+]
+_Ratios = Annotated[
+    str,
+    typer.Option(metavar="R,R,…", help="Bytes of the stored voxels divided by bytes of the file."),
+]
+
+
+def compare(
+    sources: _Sources,
+    folder: _Folder,
+    ratios: _Ratios = "32,64,128,256",
+    codecs: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            help="all, or some of deepstd, jpeg, jpeg2000, jpeg2000-3d, htj2k, jpegxl, hevc, "
+            "hevc-slow, av1, vvc, sperr, sz3, zfp, and without loss gzip, jpegls, "
+            "jpegxl-lossless.",
+        ),
+    ] = "all",
+    model: options.Model = "auto",
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Compare DeepSTD with other codecs at equal bytes.
+
+    Each codec is brought to the same number of bytes by its own setting. A codec that is not
+    installed, or has no file that small, has a row that says so. Needs the extras baselines and
+    evaluate.
+    """
+    from deepstd.evaluate.compare import ALL_CODECS
+    from deepstd.evaluate.report import write_report
+
+    names = ALL_CODECS if codecs == "all" else _split(codecs)
+    request = _request(sources, ratios, names, folder, model, device)
+    rows = _run(request)
+    _tell(rows, write_report(folder, rows), as_json)
+
+
+def evaluate(
+    sources: _Sources,
+    folder: _Folder,
+    ratios: _Ratios = "64,128,256",
+    bandwidth: Annotated[
+        int,
+        typer.Option(
+            parser=options.size, metavar="SIZE", help="Bytes a second, for times of transmission."
+        ),
+    ] = "500kB",  # pyright: ignore[reportArgumentType]  typer parses it
+    model: options.Model = "auto",
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Measure DeepSTD over a data set: quality, accuracy of the ratio, time, size.
+
+    Needs the extra evaluate.
+    """
+    from deepstd.evaluate.cases import OUR_CODEC
+    from deepstd.evaluate.dataset import write_dataset_report
+
+    request = _request(sources, ratios, (OUR_CODEC,), folder, model, device)
+    rows = _run(request)
+    _tell(rows, write_dataset_report(folder, rows, bandwidth), as_json)
+
+
+def _request(
+    sources: Sequence[Path],
+    ratios: str,
+    codecs: Sequence[str],
+    folder: Path,
+    model: str,
+    device: str,
+) -> Request:
+    from deepstd.evaluate.compare import Request
+
+    numbers = tuple(options.positive(text) for text in _split(ratios))
+    return Request(tuple(sources), numbers, tuple(codecs), folder, model, device)
+
+
+def _run(request: Request) -> list[Row]:
+    from deepstd.evaluate.compare import compare as run
+
+    with console.Progress("looking for scans", bar=True) as progress:
+        return run(request, progress)
+
+
+def _tell(rows: Sequence[Row], report: Path, as_json: bool) -> None:
+    from deepstd.evaluate.rows import FAILED, to_json
+
+    if as_json:
+        console.result_json([to_json(row) for row in rows])
+    else:
+        console.result(_table(rows))
+        console.result(f"\n{report}")
+    failed = sum(row.status == FAILED for row in rows)
+    if failed:
+        console.note(f"{failed} of {len(rows)} failed; the same command tries these again")
+        raise typer.Exit(SOME_FAILED)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    from deepstd.evaluate.tables import number, percent
+
+    head = ("scan", "size", "codec", "bytes", "used", "MAE", "PSNR", "SSIM", "encode", "decode", "")
+    lines = []
+    for row in rows:
+        fill = "" if row.fill is None else percent(row.fill, row.fill)
+        nbytes = "" if row.nbytes is None else f"{row.nbytes:,}"
+        figures = [
+            "" if getattr(row, name) is None else number(getattr(row, name), name)
+            for name in ("mae", "psnr", "ssim", "encode_s", "decode_s")
+        ]
+        note = row.note if row.status in ("ok", "cannot") else f"{row.status}: {row.note}"
+        lines.append((row.scan, row.target, row.codec, nbytes, fill, *figures, note))
+    return console.table(head, lines)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,201 @@
+"""One case, run in a process of its own, which a codec may take down with it.
+
+    file ─ io.read ─▶ Volume, Yardstick ┐
+    codec, size ────────────────────────┴─ encode, decode, measure ─▶ Row, pictures of one slice
+
+What the last case read and learned is kept for the next: cases of one scan follow each other.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from deepstd import baselines, io
+from deepstd.errors import InputError, RateError
+from deepstd.evaluate.figures import Yardstick
+from deepstd.evaluate.rows import CANNOT, LOSSLESS, OK, OURS, Row
+from deepstd.evaluate.view import View, keep_slice, worst_view
+from deepstd.io import ScanSource
+from deepstd.rate import Target
+from deepstd.volume import Volume
+
+OUR_CODEC = "deepstd"
+_WINDOW = (0.97, 1.0)
+_DIGITS = 6
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to do.
+
+    Attributes:
+        source: the scan.
+        codec: by the name that the command line has for it.
+        ratio: stored bytes to bytes of the file; None for a lossless codec.
+        model, device: of DeepSTD.
+        pictures: folder for the restored slice; None for no picture.
+        view: which slice; None for the one with the worst region.
+    """
+
+    source: ScanSource
+    codec: str
+    ratio: float | None
+    model: str = ""
+    device: str = "cpu"
+    pictures: Path | None = None
+    view: View | None = None
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """Size of a scan, and what its figures are."""
+
+    voxels: int
+    stored_bytes: int
+    definitions: dict[str, str]
+
+
+class Worker:
+    """A process that runs functions one after another, and is started again after a crash."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Result of a picklable function.
+
+        Raises:
+            InputError: the process died; whatever the function raised.
+        """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise InputError("the process was killed or crashed inside the codec") from error
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+def facts(source: ScanSource) -> ScanFacts:
+    """Read a scan for the first time.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    scan = _scan(source)
+    return ScanFacts(
+        scan.volume.voxels.size, scan.volume.nbytes, dict(scan.yardstick.definitions())
+    )
+
+
+def blank_row(case: Case, scan: ScanFacts, digest: str) -> Row:
+    """The row of a case before it is answered."""
+    ours = case.codec == OUR_CODEC
+    allowed = scan.stored_bytes
+    if case.ratio is not None:
+        allowed = Target(ratio=case.ratio).bytes_for(scan.voxels, scan.stored_bytes)
+    return Row(
+        case.source.label,
+        OURS if ours else name_of(case.codec),
+        LOSSLESS if case.ratio is None else f"{case.ratio:g}×",
+        allowed,
+        digest=digest,
+        model=case.model if ours else "",
+        voxels=scan.voxels,
+        stored_bytes=scan.stored_bytes,
+        definitions=scan.definitions,
+    )
+
+
+def name_of(codec: str) -> str:
+    """A codec's name in tables."""
+    if codec == OUR_CODEC:
+        return OURS
+    return (baselines.LOSSY.get(codec) or baselines.LOSSLESS[codec]).name
+
+
+def run_case(case: Case, blank: Row) -> Row:
+    """Encode, restore and measure.
+
+    Returns:
+        the row, with status "cannot" where the codec has no file that small.
+    """
+    scan = _scan(case.source)
+    try:
+        row, restored = _answer(case, blank, scan)
+    except RateError as error:
+        return replace(blank, status=CANNOT, note=str(error))
+    figures = {k: _rounded(v) for k, v in asdict(scan.yardstick.measure(restored)).items()}
+    row = replace(row, status=OK, **figures)
+    if row.target == LOSSLESS and row.max_error != 0:
+        row = replace(row, note="not exact")
+    elif row.fill is not None and not _WINDOW[0] <= row.fill <= _WINDOW[1]:
+        row = replace(row, note=f"its settings leave {100 * (1 - row.fill):.1f} % of the bytes")
+    if case.pictures is not None:
+        view = case.view or worst_view(scan.volume.voxels, restored)
+        keep_slice(case.pictures, row, scan.volume, restored, view)
+        row = replace(row, view=asdict(view))
+    return row
+
+
+def _answer(case: Case, blank: Row, scan: _Scan) -> tuple[Row, np.ndarray]:
+    voxels = scan.volume.voxels
+    if case.codec == OUR_CODEC:
+        from deepstd.evaluate import ours
+
+        done = ours.run(scan.volume, Target(ratio=case.ratio), case.model, case.device)
+        row = replace(
+            blank,
+            nbytes=done.nbytes,
+            encode_s=_rounded(done.encode_s),
+            decode_s=_rounded(done.decode_s),
+            shape=done.field_kept,
+            note=f"bundle {done.bundle}",
+            parts={name: round(seconds, 4) for name, seconds in done.parts.items()},
+        )
+        return row, done.restored
+    if case.ratio is None:
+        result = baselines.encode_exactly(baselines.LOSSLESS[case.codec], voxels)
+    else:
+        known = scan.known.setdefault(case.codec, {})
+        result = baselines.fit_to_bytes(baselines.LOSSY[case.codec], voxels, blank.allowed, known)
+    row = replace(
+        blank,
+        nbytes=result.nbytes,
+        encode_s=_rounded(result.encode_s),
+        decode_s=_rounded(result.decode_s),
+    )
+    return row, result.restored
+
+
+@dataclass(frozen=True)
+class _Scan:
+    volume: Volume
+    yardstick: Yardstick
+    known: dict[str, dict[float, int]]
+
+
+@functools.lru_cache(maxsize=1)
+def _scan(source: ScanSource) -> _Scan:
+    volume = io.read_scan(source)
+    return _Scan(volume, Yardstick.of(volume), {})
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), _DIGITS)

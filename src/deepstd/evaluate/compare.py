@@ -1,0 +1,206 @@
+"""Every codec on every scan at every ratio, as far as it goes and on from where it stopped.
+
+    scans × codecs × ratios ─ Worker ─▶ rows ─▶ FOLDER/results.jsonl, pictures/ ─▶ report.html
+           one bad case ─▶ a row that says why; the others go on
+
+A row is known by the content of its scan, the codec, the size and the bundle asked for; rows that
+are there are not made again, except those that failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deepstd import baselines
+from deepstd.errors import DeepSTDError, InputError
+from deepstd.evaluate.cases import (
+    OUR_CODEC,
+    Case,
+    ScanFacts,
+    Worker,
+    blank_row,
+    facts,
+    name_of,
+    run_case,
+)
+from deepstd.evaluate.rows import FAILED, MISSING, OURS, Row, append, load, mend
+from deepstd.evaluate.view import View, restored_path
+from deepstd.io import ScanSource, discover
+
+RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
+ALL_CODECS = (OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS)
+_MOST_PICTURED = 4
+_DIGEST_LETTERS = 16
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare.
+
+    Attributes:
+        sources: scans, and folders of scans.
+        ratios: stored bytes to bytes of the file.
+        codecs: names of `ALL_CODECS`.
+        folder: for the results.
+        model, device: of DeepSTD.
+    """
+
+    sources: tuple[Path, ...]
+    ratios: tuple[float, ...]
+    codecs: tuple[str, ...]
+    folder: Path
+    model: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.codecs if name not in ALL_CODECS]
+        if unknown or not self.codecs:
+            raise InputError(
+                f"unknown codec {', '.join(unknown)}: expected some of {', '.join(ALL_CODECS)}"
+            )
+        if not self.ratios:
+            raise InputError("give at least one ratio")
+
+    @property
+    def pictured_ratio(self) -> float:
+        """The ratio of which slices are kept."""
+        return sorted(self.ratios)[len(self.ratios) // 2]
+
+
+def compare(request: Request, progress: Progress = lambda text, share: None) -> list[Row]:
+    """Run all cases that are not answered yet.
+
+    Returns:
+        the rows of all cases, in the order of scans, codecs and ratios.
+
+    Raises:
+        InputError: there are no scans, or the folder cannot be written.
+    """
+    files = find_scans(request.sources)
+    if not files:
+        raise InputError(f"no scans in {', '.join(map(str, request.sources))}")
+    _make_folder(request.folder)
+    results = request.folder / RESULTS
+    mend(results)
+    known = {_key(row): row for row in load(results)}
+    rows: list[Row] = []
+    worker = Worker()
+    try:
+        for number, (file, digest) in enumerate(files.items()):
+            run = _ScanRun(request, file, digest, number < _MOST_PICTURED, known, worker)
+            for row in run.rows(
+                lambda text, share, n=number: progress(text, (n + share) / len(files))
+            ):
+                rows.append(row)
+                if row.status != MISSING and known.get(_key(row)) is not row:
+                    append(row, results)
+    finally:
+        worker.close()
+    return rows
+
+
+def find_scans(sources: Sequence[Path]) -> dict[ScanSource, str]:
+    """Scans and their digests; of scans with the same content, the first.
+
+    Raises:
+        InputError: a source is not there or cannot be read.
+    """
+    digests: dict[str, ScanSource] = {}
+    for source in sources:
+        for scan in discover(source).scans:
+            digests.setdefault(_digest(scan), scan)
+    return {scan: digest for digest, scan in digests.items()}
+
+
+@dataclass(frozen=True)
+class _ScanRun:
+    """All cases of one scan."""
+
+    request: Request
+    scan: ScanSource
+    digest: str
+    pictured: bool
+    known: dict[tuple[str, ...], Row]
+    worker: Worker
+
+    def rows(self, progress: Progress) -> Iterator[Row]:
+        progress(f"{self.scan.label}: reading", 0.0)
+        try:
+            scan = self.worker.run(facts, self.scan)
+        except Exception as error:
+            unread = Row(self.scan.label, "", "", 0, digest=self.digest)
+            yield replace(unread, status=FAILED, note=_reason(error))
+            return
+        cases = list(self._cases())
+        view: View | None = None
+        for number, case in enumerate(cases):
+            share = number / len(cases)
+            told = f"{self.scan.label}: {name_of(case.codec)}"
+            progress(told if case.ratio is None else f"{told}, {case.ratio:g}×", share)
+            pictures = self.request.folder / PICTURES
+            wanted = self.pictured and case.ratio == self.request.pictured_ratio
+            case = replace(case, pictures=pictures if wanted else None, view=view)
+            row = self._row(case, scan)
+            if view is None and row.view:
+                view = View(**row.view)
+            yield row
+
+    def _cases(self) -> Iterator[Case]:
+        # DeepSTD comes first: the pictures show where it is worst.
+        for codec in sorted(self.request.codecs, key=ALL_CODECS.index):
+            ratios = (None,) if codec in baselines.LOSSLESS else self.request.ratios
+            for ratio in ratios:
+                yield Case(self.scan, codec, ratio, self.request.model, self.request.device)
+
+    def _row(self, case: Case, scan: ScanFacts) -> Row:
+        blank = blank_row(case, scan, self.digest)
+        old = self.known.get(_key(blank))
+        if old is not None and old.status != FAILED and _has_picture(case, old):
+            return old
+        reason = None if case.codec == OUR_CODEC else baselines.missing(case.codec)
+        if reason is not None:
+            return replace(blank, status=MISSING, note=reason)
+        try:
+            return self.worker.run(run_case, case, blank)
+        except Exception as error:  # whatever a codec does, the others go on
+            return replace(blank, status=FAILED, note=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DeepSTDError) else f"{type(error).__name__}: {error}"
+
+
+def _has_picture(case: Case, row: Row) -> bool:
+    """Whether a row that is known has the picture that is wanted of it now."""
+    if case.pictures is None or row.nbytes is None:
+        return True
+    same_view = case.view is None or row.view == vars(case.view)
+    return bool(row.view) and same_view and restored_path(case.pictures, row).is_file()
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    model = row.model if row.codec == OURS else ""
+    return row.digest, row.codec, row.target, str(row.allowed), model
+
+
+def _digest(scan: ScanSource) -> str:
+    digest = hashlib.sha256()
+    for path in scan.files:
+        try:
+            with open(path, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    digest.update((scan.series or "").encode())
+    return digest.hexdigest()[:_DIGEST_LETTERS]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}") from error

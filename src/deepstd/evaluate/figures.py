@@ -1,0 +1,167 @@
+"""What is said of a restored scan in a table, and what exactly each figure means.
+
+    original ─ Yardstick.of ─▶ peak, foreground, unit, definitions
+    original, restored ─ Yardstick.measure ─▶ MAE, RMSE, PSNR, largest error, SSIM
+                                              over all voxels and over the foreground
+
+The foreground is where the original lies above Otsu's threshold (of its values clipped to their
+0.5 and 99.5 percentiles), with the holes of every slice (i, j) filled, so that lungs and fluid
+count as body. It is found on the original alone, so it is the same for every codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from deepstd.errors import MissingExtraError
+from deepstd.evaluate.metrics import range_peak
+from deepstd.quality import errors_of, finite_range, ssim_of_regions
+from deepstd.volume import Volume
+
+_NIFTI_FORMATS = ("nifti1", "nifti2")
+_PERCENTILES = (0.5, 99.5)
+_OTSU_VOXELS = 4_000_000
+_HOUNSFIELD_LOWEST = (-3100.0, -900.0)
+_HOUNSFIELD_HIGHEST = (100.0, 35000.0)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Errors of a restored scan; those that end in ``_fg`` over the foreground alone.
+
+    MAE, RMSE and largest error in the unit of the yardstick, PSNR in dB. Figures that do not exist
+    are NaN.
+    """
+
+    mae: float
+    rmse: float
+    max_error: float
+    psnr: float
+    ssim: float
+    mae_fg: float
+    rmse_fg: float
+    max_error_fg: float
+    psnr_fg: float
+    ssim_fg: float
+
+
+NAMES = tuple(field.name for field in fields(Figures))
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """How the codecs of one scan are measured.
+
+    Attributes:
+        original: stored voxels.
+        foreground: bool, same shape.
+        peak: of the PSNR, and range of the SSIM, in stored units: max − min of the scan.
+        scale: units per stored unit, the slope of the file.
+        unit: "HU" where the values are such as only CT has, else "grey values".
+    """
+
+    original: np.ndarray
+    foreground: np.ndarray
+    peak: float
+    scale: float
+    unit: str
+
+    @staticmethod
+    def of(volume: Volume) -> Yardstick:
+        """The yardstick of a scan.
+
+        Raises:
+            MissingExtraError: scikit-image is not installed.
+        """
+        slope, intercept = _scale_of(volume)
+        low, high = sorted(slope * v + intercept for v in finite_range(volume.voxels))
+        is_ct = (
+            _HOUNSFIELD_LOWEST[0] <= low <= _HOUNSFIELD_LOWEST[1]
+            and _HOUNSFIELD_HIGHEST[0] <= high <= _HOUNSFIELD_HIGHEST[1]
+        )
+        return Yardstick(
+            volume.voxels,
+            foreground_of(volume.voxels),
+            range_peak(volume.voxels),
+            abs(slope),
+            "HU" if is_ct else "grey values",
+        )
+
+    def measure(self, restored: np.ndarray) -> Figures:
+        """The figures of a restored scan, on the values that it stores.
+
+        Raises:
+            InputError: its shape is not that of the original.
+        """
+        parts = [errors_of(self.original, restored, region) for region in (None, self.foreground)]
+        similar = ssim_of_regions(
+            self.original, restored, (None, self.foreground), data_range=self.peak
+        )
+        values: dict[str, float] = {}
+        for ending, errors, ssim in zip(("", "_fg"), parts, similar, strict=True):
+            values["mae" + ending] = self.scale * errors.mae
+            values["rmse" + ending] = self.scale * errors.rmse
+            values["max_error" + ending] = self.scale * errors.max_error
+            values["psnr" + ending] = errors.psnr(self.peak)
+            values["ssim" + ending] = ssim
+        return Figures(**values)
+
+    def definitions(self) -> Mapping[str, str]:
+        """What each figure is, short enough to stand beside it."""
+        peak = f"{self.scale * self.peak:.6g}"
+        space = "2d" if self.original.ndim == 2 else "3d"
+        share = f"fg {100 * self.foreground.mean():.0f} %"
+        all_voxels = {
+            "mae": f"mae[{self.unit}]",
+            "rmse": f"rmse[{self.unit}]",
+            "max_error": f"max[{self.unit}]",
+            "psnr": f"psnr[dB,peak={peak}]",
+            "ssim": f"ssim[{space},g1.5,L={peak}]",
+        }
+        foreground = {f"{k}_fg": f"{v[:-1]},{share}]" for k, v in all_voxels.items()}
+        return all_voxels | foreground
+
+
+def foreground_of(voxels: np.ndarray) -> np.ndarray:
+    """Where a scan shows something: above Otsu's threshold, holes of its slices filled.
+
+    All of a scan that has one value, or no finite one.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed.
+    """
+    from scipy.ndimage import binary_fill_holes
+
+    try:
+        from skimage.filters import threshold_otsu
+    except ImportError as error:
+        raise MissingExtraError(
+            'measuring the foreground needs scikit-image: pip install "deepstd[evaluate]"'
+        ) from error
+    sample = voxels.reshape(-1)[:: max(1, voxels.size // _OTSU_VOXELS)].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    if not sample.size or sample.min() == sample.max():
+        return np.ones(voxels.shape, bool)
+    low, high = np.percentile(sample, _PERCENTILES)
+    if low == high:
+        low, high = sample.min(), sample.max()
+    with np.errstate(invalid="ignore"):  # NaN is not foreground
+        mask = voxels > threshold_otsu(np.clip(sample, low, high))
+    for k in np.ndindex(mask.shape[2:]):
+        mask[(..., *k)] = binary_fill_holes(mask[(..., *k)])
+    return mask
+
+
+def _scale_of(volume: Volume) -> tuple[float, float]:
+    """Slope and intercept of a NIfTI header; 1 and 0 where there are none."""
+    if volume.source.format not in _NIFTI_FORMATS:
+        return 1.0, 0.0
+    import nibabel
+
+    kind = nibabel.Nifti1Header if volume.source.format == "nifti1" else nibabel.Nifti2Header
+    header = kind(volume.source.raw[: kind.template_dtype.itemsize], check=False)
+    slope, intercept = header.get_slope_inter()
+    return 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)

@@ -1,0 +1,178 @@
+"""One row: what one codec made of one scan at one size.
+
+Row ─ append ─▶ results.jsonl, a JSON object a line ─ load ─▶ rows, as far as they are whole
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from deepstd.errors import InputError
+
+OURS = "DeepSTD"
+LOSSLESS = "lossless"
+OK, CANNOT, MISSING, FAILED = "ok", "cannot", "not available", "failed"
+_INFINITY = "inf"
+_ALWAYS = ("scan", "codec", "target", "allowed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One codec's answer for one scan at one size.
+
+    Attributes:
+        scan: name of the scan.
+        codec: peer, or "DeepSTD" with what was switched off.
+        target: the size asked for, as text; "lossless" for a lossless codec.
+        allowed: bytes allowed; of a lossless codec, those of the stored voxels.
+        nbytes: bytes of the whole file, or of a peer's codestreams; None where it cannot.
+        mae, rmse, max_error: errors, in the unit that ``definitions`` names or stored units.
+        psnr: in dB.
+        ssim: structural similarity.
+        mae_fg, rmse_fg, max_error_fg, psnr_fg, ssim_fg: the same over the foreground.
+        encode_s: seconds to compress; of a peer, of its final encoding alone.
+        decode_s: seconds to decompress.
+        shape: whether the file holds a deformation field; None for peers.
+        encode_peak_gib: peak memory of the compressing process, where measured.
+        decode_peak_gib: peak memory of the decompressing process, where measured.
+        note: why there is no answer, or what must be known of it.
+        status: "ok", "cannot" (no file that small), "not available" or "failed".
+        digest: of the scan's file, which a renamed one shares.
+        model: the bundle asked for, and the one taken; "" for peers.
+        voxels, stored_bytes: of the scan.
+        parts: seconds of a DeepSTD file: "encode shape", "encode texture", "encode check",
+            "decode shape", "decode texture", "decode rest".
+        definitions: what each figure is.
+        view: slice and region that pictures show.
+    """
+
+    scan: str
+    codec: str
+    target: str
+    allowed: int
+    nbytes: int | None = None
+    mae: float | None = None
+    max_error: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    encode_s: float | None = None
+    decode_s: float | None = None
+    shape: bool | None = None
+    encode_peak_gib: float | None = None
+    decode_peak_gib: float | None = None
+    note: str = ""
+    rmse: float | None = None
+    mae_fg: float | None = None
+    rmse_fg: float | None = None
+    max_error_fg: float | None = None
+    psnr_fg: float | None = None
+    ssim_fg: float | None = None
+    status: str = OK
+    digest: str = ""
+    model: str = ""
+    voxels: int | None = None
+    stored_bytes: int | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    view: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What a row answers."""
+        return self.scan, self.codec, self.target, self.allowed
+
+    @property
+    def fill(self) -> float | None:
+        """Part of the allowed bytes that was used; None of a lossless codec."""
+        if self.nbytes is None or self.target == LOSSLESS:
+            return None
+        return self.nbytes / self.allowed
+
+    @property
+    def ratio(self) -> float | None:
+        """Stored bytes divided by bytes used."""
+        if self.nbytes is None or self.stored_bytes is None:
+            return None
+        return self.stored_bytes / self.nbytes
+
+    @property
+    def bpv(self) -> float | None:
+        """Bits used per voxel."""
+        if self.nbytes is None or self.voxels is None:
+            return None
+        return 8 * self.nbytes / self.voxels
+
+
+_FIELDS = {f.name for f in fields(Row)}
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """Fields that say something, and the first four; JSON has no infinity."""
+    values = {
+        name: value
+        for name, value in asdict(row).items()
+        if name in _ALWAYS or value not in (None, "", {})
+    }
+    return {name: _INFINITY if value == math.inf else value for name, value in values.items()}
+
+
+def from_json(values: Mapping[str, Any]) -> Row:
+    """The row of `to_json`; fields of a newer release are left out."""
+    known = {name: value for name, value in values.items() if name in _FIELDS}
+    for name, value in known.items():
+        if value == _INFINITY:
+            known[name] = math.inf
+    return Row(**known)
+
+
+def append(row: Row, path: Path) -> None:
+    """Add a row to a file of JSON lines."""
+    line = json.dumps(_without_nan(to_json(row)), ensure_ascii=False, allow_nan=False)
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def load(path: Path) -> list[Row]:
+    """Rows of a file of JSON lines, the last of each key; none where there is no file.
+
+    A last line that an interrupted run left unfinished is passed over.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(from_json(json.loads(line)))
+        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            if number == len(lines):
+                break
+            raise InputError(
+                f"{path}: line {number} is not a row of results. Choose another folder"
+            ) from error
+    return rows
+
+
+def mend(path: Path) -> None:
+    """Cut off a last line that an interrupted run left unfinished."""
+    if path.is_file() and not (text := path.read_bytes()).endswith(b"\n") and text:
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in values.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }

@@ -1,0 +1,241 @@
+"""Tables made of rows: means over scans, bytes used, distances between curves.
+
+rows ─ by target and codec ─▶ means with their number of scans ─▶ text cells
+     └ by scan and codec ─ (bytes, PSNR) ─▶ bd_rate ─▶ mean and range over scans
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from deepstd.errors import InputError
+from deepstd.evaluate.metrics import bd_psnr, bd_rate
+from deepstd.evaluate.rows import LOSSLESS, Row
+
+_T = TypeVar("_T")
+# The order of columns: what is asked for first, first.
+NAMES = ("psnr", "psnr_fg", "ssim", "ssim_fg", "mae", "mae_fg", "rmse", "rmse_fg")
+NAMES += ("max_error", "max_error_fg")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        head: of the columns, each a name and what it means.
+        rows: cells.
+        strong: numbers of the rows to emphasise.
+        faint: numbers of the rows that cannot be compared with the others.
+    """
+
+    head: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, ...], ...]
+    strong: frozenset[int] = frozenset()
+    faint: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a codec is from another over the scans where both have curves that overlap.
+
+    Attributes:
+        other: the codec compared with.
+        rates: BD-rate of each scan in percent, negative where fewer bytes do.
+        psnrs: BD-PSNR of each scan in dB.
+    """
+
+    other: str
+    rates: tuple[float, ...]
+    psnrs: tuple[float, ...]
+
+
+def distances(rows: Sequence[Row], codec: str, figure: str = "psnr") -> list[Distance]:
+    """BD-rate and BD-PSNR of a codec against every other one.
+
+    Args:
+        rows: of any number of scans.
+        codec: its name in the rows.
+        figure: "psnr", or "psnr_fg" for that of the foreground.
+    """
+    curves: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+    for row in rows:
+        value = getattr(row, figure)
+        if row.nbytes is not None and value is not None and math.isfinite(value):
+            curves[row.digest or row.scan, row.codec].append((row.nbytes, value))
+    scans = unique(row.digest or row.scan for row in rows)
+    found = []
+    for other in unique(row.codec for row in rows if row.target != LOSSLESS and row.codec):
+        if other == codec:
+            continue
+        gains = []
+        for scan in scans:
+            one, two = (sorted(curves[scan, name]) for name in (other, codec))
+            points = [list(column) for curve in (one, two) for column in zip(*curve, strict=True)]
+            if len(points) != 4:
+                continue
+            try:
+                gains.append((bd_rate(*points), bd_psnr(*points)))
+            except InputError:
+                continue
+        rates, psnrs = zip(*gains, strict=True) if gains else ((), ())
+        found.append(Distance(other, tuple(rates), tuple(psnrs)))
+    return found
+
+
+def means(rows: Sequence[Row], target: str, ours: str) -> Table:
+    """Every codec at one size: bytes used, figures, times, means over the scans it answered for.
+
+    Codecs that answered for fewer scans than another are faint.
+    """
+    asked = [row for row in rows if row.target == target]
+    definitions = common_definitions(asked)
+    columns = [*NAMES, "encode_s", "decode_s"]
+    head = [("codec", ""), ("bytes used", "of those allowed"), ("scans", "answered of asked")]
+    head += [_heading(name, definitions) for name in NAMES]
+    head += [("encode", "s, last run"), ("decode", "s")]
+    if target == LOSSLESS:
+        keep = ["encode_s", "decode_s"]
+        head = [
+            ("codec", ""),
+            ("ratio", "stored : file"),
+            ("scans", "answered of asked"),
+            *head[-2:],
+        ]
+        columns = keep
+    lines, strong, faint = [], set(), set()
+    most = max(len(part) for part in _answers(asked).values())
+    for codec in unique(row.codec for row in asked):
+        mine = [row for row in asked if row.codec == codec]
+        answered = _answers(mine)[codec]
+        if not answered:
+            lines.append((codec, mine[0].status, f"0 of {len(mine)}", *["–"] * len(columns)))
+            continue
+        if target == LOSSLESS:
+            used = f"{np.mean([row.ratio or 0 for row in answered]):.2f}"
+        else:
+            fills = [row.fill or 0 for row in answered]
+            used = percent(min(fills), max(fills))
+        cells = [number(_mean(answered, name), name) for name in columns]
+        if codec.startswith(ours):
+            strong.add(len(lines))
+        elif len(answered) < most:
+            faint.add(len(lines))
+        lines.append((codec, used, f"{len(answered)} of {len(mine)}", *cells))
+    return Table(tuple(head), tuple(lines), frozenset(strong), frozenset(faint))
+
+
+def every_row(rows: Sequence[Row]) -> Table:
+    """Each answer for itself."""
+    head = [("scan", ""), ("size", ""), ("codec", ""), ("bytes", ""), ("bytes used", "")]
+    head += [_heading(name, common_definitions(rows)) for name in NAMES]
+    head += [("encode", "s"), ("decode", "s"), ("note", "")]
+    lines = []
+    for row in rows:
+        nbytes = "–" if row.nbytes is None else f"{row.nbytes:,}"
+        fill = "–" if row.fill is None else percent(row.fill, row.fill)
+        figures = [number(getattr(row, name), name) for name in (*NAMES, "encode_s", "decode_s")]
+        note = row.note if row.status in ("ok", "cannot") else f"{row.status}: {row.note}"
+        lines.append((row.scan, row.target, row.codec, nbytes, fill, *figures, note))
+    return Table(tuple(head), tuple(lines))
+
+
+def distance_table(rows: Sequence[Row], codec: str) -> Table:
+    """BD-rate and BD-PSNR, over all voxels and over the foreground."""
+    lines = []
+    overall, foreground = distances(rows, codec), distances(rows, codec, "psnr_fg")
+    for one, fg in zip(overall, foreground, strict=True):
+        cells = [_spread(one.rates, "%"), _spread(one.psnrs, "dB")]
+        cells += [_spread(fg.rates, "%"), _spread(fg.psnrs, "dB")]
+        lines.append((one.other, str(len(one.rates)), *cells))
+    head = (
+        ("against", ""),
+        ("scans", "with curves that overlap"),
+        ("BD-rate", "%, below 0: fewer bytes"),
+        ("BD-PSNR", "dB, above 0: better"),
+        ("BD-rate fg", "%, on psnr of the foreground"),
+        ("BD-PSNR fg", "dB, foreground"),
+    )
+    return Table(head, tuple(lines))
+
+
+def common_definitions(rows: Iterable[Row]) -> dict[str, str]:
+    """What the figures of several scans are, with what differs between scans named, not given."""
+    found: dict[str, str] = {}
+    told = unique(tuple(row.definitions.items()) for row in rows if row.definitions)
+    for name in NAMES:
+        texts = unique(dict(pairs)[name] for pairs in told)
+        if len(texts) > 1:
+            texts = unique(
+                re.sub(r",fg \d+ %", ",fg", re.sub(r"(peak|L)=[^,\]]+", r"\1=max−min", text))
+                for text in texts
+            )
+        found[name] = " or ".join(texts)
+    return found
+
+
+def number(value: float | None, name: str) -> str:
+    """A figure as text."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "exact" if name.startswith("psnr") and value > 0 else "∞"
+    if name.startswith("psnr"):
+        return f"{value:.2f}"
+    if name.startswith("ssim"):
+        return f"{value:.4f}"
+    return f"{value:.3g}"
+
+
+def percent(low: float, high: float) -> str:
+    """A share, or a range of shares."""
+    texts = [f"{100 * value:.1f}" for value in (low, high)]
+    return f"{texts[0]} %" if texts[0] == texts[1] else f"{texts[0]}–{texts[1]} %"
+
+
+def unique(values: Iterable[_T]) -> list[_T]:
+    """Distinct values in the order of their first."""
+    return list(dict.fromkeys(values))
+
+
+def _answers(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """For each codec the rows that have a file."""
+    found: dict[str, list[Row]] = {row.codec: [] for row in rows}
+    for row in rows:
+        if row.nbytes is not None:
+            found[row.codec].append(row)
+    return found
+
+
+def _heading(name: str, definitions: dict[str, str]) -> tuple[str, str]:
+    label, _, _ = name.partition("_fg")
+    label = {"max_error": "max"}.get(label, label)
+    label = label if label == "max" else label.upper()
+    # The name stands above it already.
+    meaning = re.sub(r"\b\w+(?=\[)", "", definitions.get(name, "")).replace(",", ", ")
+    return label + (" fg" if name.endswith("_fg") else ""), meaning
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    values = [getattr(row, name) for row in rows]
+    finite = [v for v in values if v is not None and math.isfinite(v)]
+    if finite:
+        return float(np.mean(finite))
+    return math.inf if math.inf in values else None
+
+
+def _spread(values: Sequence[float], unit: str) -> str:
+    if not values:
+        return "–"
+    mean = f"{np.mean(values):+.1f}" if unit == "%" else f"{np.mean(values):+.2f}"
+    if len(values) == 1:
+        return f"{mean} {unit}"
+    low, high = (f"{f(values):+.1f}" for f in (min, max))
+    return f"{mean} {unit} ({low} to {high})"

@@ -1,0 +1,87 @@
+"""Which slice pictures show, and the files that keep it for the page.
+
+original, restored ─ mean |e| over squares of every slice ─ largest ─▶ View
+restored ─ slice ─▶ pictures/DIGEST-CODEC-TARGET.npz
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepstd.evaluate.rows import Row
+from deepstd.volume import Volume
+
+_SQUARES_ACROSS = 6
+_SMALLEST_SQUARE = 16
+
+
+@dataclass(frozen=True)
+class View:
+    """A slice (i, j) of a scan and a square in it.
+
+    Attributes:
+        slice: index along the third axis.
+        frame: index along the fourth.
+        i, j: first corner of the square.
+        size: its side in voxels; shorter axes are covered whole.
+    """
+
+    slice: int
+    frame: int
+    i: int
+    j: int
+    size: int
+
+    def of(self, voxels: np.ndarray) -> np.ndarray:
+        """The slice of a scan of 2 to 4 axes."""
+        return voxels[(..., *(self.slice, self.frame)[: voxels.ndim - 2])]
+
+
+def worst_view(original: np.ndarray, restored: np.ndarray) -> View:
+    """The square with the largest mean absolute error, in any slice of a scan."""
+    from scipy.ndimage import uniform_filter
+
+    size = max(_SMALLEST_SQUARE, min(original.shape[:2]) // _SQUARES_ACROSS)
+    size = min(size, *original.shape[:2])
+    worst, found = -1.0, View(0, 0, 0, 0, size)
+    for place in np.ndindex(original.shape[2:]):
+        error = np.abs(original[(..., *place)].astype(np.float32) - restored[(..., *place)])
+        # Squares by their centres; those that would stick out are moved inside.
+        mean = np.asarray(uniform_filter(np.nan_to_num(error), size, mode="reflect"))
+        i, j = np.unravel_index(int(mean.argmax()), mean.shape)
+        if mean[i, j] > worst:
+            worst = float(mean[i, j])
+            k, t = (*place, 0, 0)[:2]
+            found = View(
+                k, t, _corner(i, size, mean.shape[0]), _corner(j, size, mean.shape[1]), size
+            )
+    return found
+
+
+def _corner(centre: np.integer, size: int, length: int) -> int:
+    return min(max(int(centre) - size // 2, 0), length - size)
+
+
+def keep_slice(folder: Path, row: Row, volume: Volume, restored: np.ndarray, view: View) -> None:
+    """Write the slice of the original, once, and that of the restored scan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    affine = np.zeros((0, 0)) if volume.affine is None else volume.affine
+    original = original_path(folder, row)
+    if not original.is_file():
+        np.savez_compressed(original, slice=view.of(volume.voxels), affine=affine)
+    np.savez_compressed(restored_path(folder, row), slice=view.of(restored))
+
+
+def original_path(folder: Path, row: Row) -> Path:
+    """Where the slice of the original is kept."""
+    return folder / f"{row.digest}-{row.target[:-1]}-original.npz"
+
+
+def restored_path(folder: Path, row: Row) -> Path:
+    """Where the slice of a restored scan is kept."""
+    codec = re.sub(r"[^a-z0-9]+", "-", row.codec.lower())
+    return folder / f"{row.digest}-{row.target[:-1]}-{codec}.npz"
