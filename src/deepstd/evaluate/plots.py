@@ -151,7 +151,7 @@ def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) ->
             if name == names[0]:
                 look = {"color": "black", "linewidth": 2.4}
             axes.plot(range(start, start + len(lines[name])), lines[name], label=name, **look)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
