@@ -29,7 +29,7 @@ JSON, in which a figure that is infinite or does not exist is `null`.
 | 0 | done |
 | 1 | failed; the message on stderr says what to do |
 | 2 | wrong usage |
-| 3 | some of many scans failed (reserved) |
+| 3 | some of many scans failed; the same command tries them again |
 | 4 | the file is damaged, or needs another bundle or a newer release |
 | 130 | interrupted |
 
@@ -37,6 +37,7 @@ JSON, in which a figure that is infinite or does not exist is `null`.
 | --- | --- |
 | `DEEPSTD_HOME` | where your own `bundles` folder lies, instead of the user's data folder |
 | `DEEPSTD_DEBUG` | `1` shows where an error came from |
+| `DEEPSTD_VVENC`, `DEEPSTD_VVDEC` | the programs vvencFFapp and vvdecapp, where they are not in PATH |
 """
 
 
