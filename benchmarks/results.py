@@ -7,66 +7,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import TypedDict
 
 import numpy as np
 from studies import Study
 
-from deepstd.errors import InputError
-from deepstd.evaluate import bd_rate
+from deepstd.evaluate.rows import Row, from_json, to_json
+from deepstd.evaluate.tables import distances, unique
 from deepstd.quality import mae, max_error, psnr, ssim
 
 WINDOW = (0.997, 1.0)
-_INFINITY = "inf"
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One codec's answer for one scan at one size.
-
-    Attributes:
-        scan: name in splits.json.
-        codec: peer, or "DeepSTD" with what was switched off.
-        target: the size asked for, as text.
-        allowed: bytes allowed.
-        nbytes: bytes of the whole file, or of a peer's codestreams; None where it cannot.
-        mae: mean absolute error in stored units.
-        max_error: largest absolute error in stored units.
-        psnr: in dB, with the study's peak.
-        ssim: with the study's peak as range.
-        encode_s: seconds to compress; of a peer, of its final encoding alone.
-        decode_s: seconds to decompress.
-        shape: whether the file holds a deformation field; None for peers.
-        encode_peak_gib: peak memory of the compressing process, where measured.
-        decode_peak_gib: peak memory of the decompressing process, where measured.
-        note: why there is no answer.
-    """
-
-    scan: str
-    codec: str
-    target: str
-    allowed: int
-    nbytes: int | None = None
-    mae: float | None = None
-    max_error: float | None = None
-    psnr: float | None = None
-    ssim: float | None = None
-    encode_s: float | None = None
-    decode_s: float | None = None
-    shape: bool | None = None
-    encode_peak_gib: float | None = None
-    decode_peak_gib: float | None = None
-    note: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str, int]:
-        """What a row answers."""
-        return self.scan, self.codec, self.target, self.allowed
 
 
 class Figures(TypedDict):
@@ -91,7 +43,7 @@ def figures(study: Study, original: np.ndarray, restored: np.ndarray) -> Figures
 
 def save(rows: Iterable[Row], path: Path) -> None:
     """Write rows as a JSON list with one row a line."""
-    lines = (json.dumps(_to_json(row), ensure_ascii=False) for row in rows)
+    lines = (json.dumps(to_json(row), ensure_ascii=False) for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
@@ -100,21 +52,12 @@ def load(path: Path) -> list[Row]:
     """Rows of a file that `save` wrote; none where there is no file."""
     if not path.is_file():
         return []
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    for row in rows:
-        row.update({name: math.inf for name, value in row.items() if value == _INFINITY})
-    return [Row(**row) for row in rows]
-
-
-def _to_json(row: Row) -> dict[str, object]:
-    """Fields that say something; JSON has no infinity."""
-    fields = {name: value for name, value in asdict(row).items() if value not in (None, "")}
-    return {name: _INFINITY if value == math.inf else value for name, value in fields.items()}
+    return [from_json(row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def table(rows: Sequence[Row]) -> str:
     """Mean PSNR and SSIM of every codec at every size, over the scans it could answer for."""
-    targets, codecs = _unique(r.target for r in rows), _unique(r.codec for r in rows)
+    targets, codecs = unique(r.target for r in rows), unique(r.codec for r in rows)
     lines = [_line(["codec", *targets]), _line(["---"] * (len(targets) + 1))]
     for codec in codecs:
         cells = []
@@ -130,7 +73,7 @@ def rates(rows: Sequence[Row], codec: str) -> str:
     lines = [_line(["bytes used", "least", "mean", "most", "outside window", "no file"])]
     lines.append(_line(["---"] * 6))
     mine = [r for r in rows if r.codec == codec]
-    for target in _unique(r.target for r in mine):
+    for target in unique(r.target for r in mine):
         asked = [r for r in mine if r.target == target]
         used = [r.nbytes / r.allowed for r in asked if r.nbytes is not None]
         if not used:
@@ -145,36 +88,23 @@ def rates(rows: Sequence[Row], codec: str) -> str:
 
 def bd_rates(rows: Sequence[Row], codec: str) -> str:
     """Mean BD-rate of a codec against every other one, over the scans where both have curves."""
-    curves: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-    for row in rows:
-        if row.nbytes is not None and row.psnr is not None and math.isfinite(row.psnr):
-            curves[row.scan, row.codec].append((row.nbytes, row.psnr))
     lines = []
-    for other in _unique(r.codec for r in rows):
-        if other == codec:
-            continue
-        found = []
-        for scan in _unique(r.scan for r in rows):
-            reference, mine = curves[scan, other], curves[scan, codec]
-            try:
-                found.append(bd_rate(*_columns(reference), *_columns(mine)))
-            except InputError:
-                continue
-        if found:
+    for found in distances(rows, codec):
+        if found.rates:
             lines.append(
-                f"BD-rate of {codec} against {other}: {_mean(found):+.1f} % "
-                f"(mean of {len(found)} scans, {min(found):+.1f} to {max(found):+.1f})"
+                f"BD-rate of {codec} against {found.other}: {_mean(found.rates):+.1f} % (mean of "
+                f"{len(found.rates)} scans, {min(found.rates):+.1f} to {max(found.rates):+.1f})"
             )
     return "\n".join(lines)
 
 
 def per_scan(rows: Sequence[Row]) -> str:
     """PSNR of every codec for every scan, with the time and memory of ours."""
-    codecs = _unique(r.codec for r in rows)
+    codecs = unique(r.codec for r in rows)
     head = ["scan", "size", *[f"{c}, dB" for c in codecs], "compress", "decompress", "peak memory"]
     lines = [_line(head), _line(["---"] * len(head))]
     found = {(r.scan, r.target, r.codec): r for r in rows}
-    for scan, target in _unique((r.scan, r.target) for r in rows):
+    for scan, target in unique((r.scan, r.target) for r in rows):
         cells = []
         for codec in codecs:
             row = found.get((scan, target, codec))
@@ -199,10 +129,6 @@ def _summary(rows: Sequence[Row]) -> str:
     return text if len(finite) == len(rows) else f"{text} ({len(finite)} of {len(rows)})"
 
 
-def _columns(points: list[tuple[int, float]]) -> tuple[list[float], list[float]]:
-    return [float(size) for size, _ in points], [quality for _, quality in points]
-
-
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} s"
 
@@ -218,7 +144,3 @@ def _mean(values: Sequence[float]) -> float:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _unique(values: Iterable[_T]) -> list[_T]:
-    return list(dict.fromkeys(values))

@@ -31,7 +31,7 @@ not exist is `null`.
 | 0 | done |
 | 1 | failed; the message on stderr says what to do |
 | 2 | wrong usage |
-| 3 | some of many scans failed |
+| 3 | some of many scans failed; the same command tries them again |
 | 4 | the file is damaged, or needs another bundle or a newer release |
 | 130 | interrupted |
 
@@ -39,6 +39,7 @@ not exist is `null`.
 | --- | --- |
 | `DEEPSTD_HOME` | where your own `bundles` folder lies, instead of the user's data folder |
 | `DEEPSTD_DEBUG` | `1` shows where an error came from |
+| `DEEPSTD_VVENC`, `DEEPSTD_VVDEC` | the programs of VVC, where they are not in PATH |
 """
 
 

@@ -90,7 +90,9 @@ def test_every_case_has_a_row_and_none_is_done_twice(done: Request) -> None:
         row = found[codec, "8×"]
         assert row.status == OK
         assert row.nbytes is not None
-        assert 0.97 * row.allowed <= row.nbytes <= row.allowed
+        assert row.nbytes <= row.allowed
+        # JPEG 2000 has no more to give to a scan of 8 bits that is this smooth, and says so.
+        assert row.nbytes >= 0.97 * row.allowed or "settings leave" in row.note
         assert row.allowed == 36 * 32 * 12 * 2 // 8
         assert row.psnr is not None
         assert row.psnr > 25
@@ -173,6 +175,7 @@ def test_compare_command(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*arguments, "--codecs", "jpeg2000,gzip", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["codec"] for row in rows] == ["JPEG 2000", "gzip"]
+    assert rows[1]["psnr"] is None
     assert main([*arguments, str(scans / "broken.nii"), "--codecs", "gzip"]) == 3
     assert "1 of 2 failed" in capsys.readouterr().err
 

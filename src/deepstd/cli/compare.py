@@ -114,10 +114,12 @@ def _run(request: Request) -> list[Row]:
 
 
 def _tell(rows: Sequence[Row], report: Path, as_json: bool) -> None:
-    from deepstd.evaluate.rows import FAILED, to_json
+    from deepstd.evaluate.rows import FAILED, INFINITY, to_json
 
     if as_json:
-        console.result_json([to_json(row) for row in rows])
+        console.result_json(
+            [{k: None if v == INFINITY else v for k, v in to_json(row).items()} for row in rows]
+        )
     else:
         console.result(_table(rows))
         console.result(f"\n{report}")

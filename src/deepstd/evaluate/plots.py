@@ -144,8 +144,6 @@ def stacks(values: Mapping[str, Mapping[str, float]], x: str) -> str:
 
 def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) -> str:
     """Values along a line of the scan from a voxel on, the original first and in black."""
-    from matplotlib.ticker import MaxNLocator
-
     with _figure(8.2, 3.6) as (figure, axes):
         names = list(lines)
         for name in names:
@@ -153,7 +151,7 @@ def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) ->
             if name == names[0]:
                 look = {"color": "black", "linewidth": 2.4}
             axes.plot(range(start, start + len(lines[name])), lines[name], label=name, **look)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.locator_params(axis="x", integer=True)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)

@@ -17,7 +17,7 @@ from deepstd.errors import InputError
 OURS = "DeepSTD"
 LOSSLESS = "lossless"
 OK, CANNOT, MISSING, FAILED = "ok", "cannot", "not available", "failed"
-_INFINITY = "inf"
+INFINITY = "inf"
 _ALWAYS = ("scan", "codec", "target", "allowed")
 
 
@@ -116,16 +116,16 @@ def to_json(row: Row) -> dict[str, Any]:
     values = {
         name: value
         for name, value in asdict(row).items()
-        if name in _ALWAYS or value not in (None, "", {})
+        if name in _ALWAYS or (value not in (None, "", {}) and (name, value) != ("status", OK))
     }
-    return {name: _INFINITY if value == math.inf else value for name, value in values.items()}
+    return {name: INFINITY if value == math.inf else value for name, value in values.items()}
 
 
 def from_json(values: Mapping[str, Any]) -> Row:
     """The row of `to_json`; fields of a newer release are left out."""
     known = {name: value for name, value in values.items() if name in _FIELDS}
     for name, value in known.items():
-        if value == _INFINITY:
+        if value == INFINITY:
             known[name] = math.inf
     return Row(**known)
 

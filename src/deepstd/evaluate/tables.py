@@ -191,7 +191,7 @@ def number(value: float | None, name: str) -> str:
         return f"{value:.2f}"
     if name.startswith("ssim"):
         return f"{value:.4f}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def percent(low: float, high: float) -> str:
