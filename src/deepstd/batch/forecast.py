@@ -59,7 +59,8 @@ def make_forecast(
 
 def _sizes(case: Case) -> tuple[int, int, bool]:
     """Voxels, their bytes, and whether a header said so."""
-    # A scan of many files, such as a DICOM series, is not opened here.
+    if case.scan.sizes is not None:
+        return *case.scan.sizes, True
     declared = io.declared(case.scan.files[0]) if len(case.scan.files) == 1 else None
     if declared is None:
         return max(1, case.scan.nbytes // _GUESSED_ITEM_BYTES), case.scan.nbytes, False

@@ -57,6 +57,7 @@ class Summary:
         finished: whether every case was tried; False after Ctrl-C.
         seconds: time taken.
         ledger: where every case is written down.
+        passed_over: DICOM objects that are no grey images.
     """
 
     found: int
@@ -67,6 +68,7 @@ class Summary:
     finished: bool
     seconds: float
     ledger: str
+    passed_over: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -96,6 +98,7 @@ class Forecast:
         estimated: of how many scans these are only guessed.
         file_bytes: of the outputs.
         seconds: from the speed of earlier runs; None where there was none.
+        passed_over: DICOM objects that are no grey images.
     """
 
     found: int
@@ -108,6 +111,7 @@ class Forecast:
     estimated: int
     file_bytes: int
     seconds: float | None
+    passed_over: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepstd import bundle as bundles
@@ -71,6 +71,8 @@ def run(job: Job, progress: Progress) -> report.Summary:
     began = time.monotonic()
     found, request, model = _begin(job)
     names = [scan for scan in found.scans if job.shard.holds(scan.name)]
+    if found.passed_over:
+        progress(f"passing over {len(found.passed_over)} DICOM objects that are no grey images", 0)
     try:
         job.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -105,6 +107,7 @@ def run(job: Job, progress: Progress) -> report.Summary:
         finished,
         time.monotonic() - began,
         str(ledger.path),
+        len(found.passed_over),
     )
 
 
@@ -116,7 +119,10 @@ def forecast(job: Job) -> report.Forecast:
     names = [scan for scan in found.scans if job.shard.holds(scan.name)]
     past = ledgers.read_past(job.output)
     todo = plan.make_plan(names, job.source, job.output, request, past, overwrite=job.overwrite)
-    return make_forecast(todo, len(names), job.target, job.processes or 1, _unreadable(found, job))
+    forecasted = make_forecast(
+        todo, len(names), job.target, job.processes or 1, _unreadable(found, job)
+    )
+    return replace(forecasted, passed_over=len(found.passed_over))
 
 
 def _begin(job: Job) -> tuple[Discovered, plan.Request, str]:

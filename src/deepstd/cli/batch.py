@@ -116,6 +116,7 @@ def _summary(done: Summary) -> str:
     if done.before:
         told += f", {done.before} of them before"
     parts.append(f"{told}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+    parts += _passed_over(done.passed_over)
     parts += _listed("failed", done.failures)
     if not done.finished:
         parts.append("interrupted: the same command goes on from here")
@@ -128,6 +129,10 @@ def _cells(total: Total) -> tuple[str, ...]:
     shown = (f"{nbytes:,}" for nbytes in sizes)
     saved = f"{total.saved_bytes:,} ({100 * share:.1f} %)"
     return (total.data, str(total.scans), *shown, f"{total.ratio:.1f}", saved)
+
+
+def _passed_over(count: int) -> list[str]:
+    return [f"{count} DICOM objects that are no grey images passed over"] if count else []
 
 
 def _forecast(told: Forecast) -> str:
@@ -144,6 +149,7 @@ def _forecast(told: Forecast) -> str:
     return "\n".join(
         [
             console.pairs(entries),
+            *_passed_over(told.passed_over),
             *_listed("would be refused", in_the_way),
             *_listed("cannot be read", told.unreadable),
         ]

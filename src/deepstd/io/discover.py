@@ -29,12 +29,14 @@ class ScanSource:
         name: where it lies below the folder that was searched, with "/" and without the scan's
             suffix; no two scans of a folder have the same.
         nbytes: bytes of its files.
+        sizes: voxels and their stored bytes, where finding it told them.
     """
 
     files: tuple[Path, ...]
     series: str | None
     name: str
     nbytes: int
+    sizes: tuple[int, int] | None = None
 
     @property
     def label(self) -> str:
@@ -103,7 +105,10 @@ def _series(paths: list[Path], root: Path) -> tuple[list[ScanSource], dict[Path,
         files = tuple(item.path for item in series.items)
         folder = files[0].parent.relative_to(root).as_posix()
         name = series.id if folder == "." else f"{folder}/{series.id}"
-        scans.append(ScanSource(files, series.id, name, sum(map(_size, files))))
+        image, count = series.image, len({(f.image.instance, f.number) for f in series.frames})
+        voxels = image.rows * image.columns * count
+        sizes = (voxels, voxels * image.dtype.itemsize)
+        scans.append(ScanSource(files, series.id, name, sum(map(_size, files)), sizes))
     passed_over = {}
     for label, error in found.refused.items():
         path = Path(label)
