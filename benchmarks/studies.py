@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from deepstd import io
-from deepstd.baselines import Baseline, Jpeg, Jpeg2000, Sperr
+from deepstd.baselines import LOSSY, Baseline
 from deepstd.evaluate import percentile_peak, range_peak
 from deepstd.volume import Volume
 
@@ -70,6 +70,10 @@ class Study:
                     yield name
 
 
+def _named(*names: str) -> tuple[Baseline, ...]:
+    return tuple(LOSSY[name] for name in names)
+
+
 _LOW_RATES = tuple(Target("bpv", value) for value in (0.5, 0.25, 0.125, 0.0625))
 
 STUDIES = {
@@ -78,7 +82,7 @@ STUDIES = {
         data_sets=("hippocampus-t1",),
         folders=("hippocampus-t1/images/",),
         targets=_LOW_RATES,
-        peers=(Sperr(),),
+        peers=_named("sperr", "jpeg2000-3d", "hevc-slow", "av1", "vvc"),
         peak=percentile_peak,
         peak_name="p0.5-99.5",
     ),
@@ -87,7 +91,7 @@ STUDIES = {
         data_sets=("chest-xray",),
         folders=("chest-xray/images/",),
         targets=_LOW_RATES,
-        peers=(Jpeg(), Jpeg2000()),
+        peers=_named("jpeg", "jpeg2000", "hevc-slow", "av1", "vvc"),
         peak=range_peak,
         peak_name="range",
     ),
@@ -96,7 +100,7 @@ STUDIES = {
         data_sets=("brain-ms", "samples", "chest-ct-full"),
         folders=("",),
         targets=(Target("ratio", 64),),
-        peers=(Jpeg2000(), Sperr()),
+        peers=_named("jpeg2000", "sperr"),
         peak=range_peak,
         peak_name="range",
     ),

@@ -98,13 +98,16 @@ def read_scan(scan: ScanSource) -> Volume:
 
 
 def _series(paths: list[Path], root: Path) -> tuple[list[ScanSource], dict[Path, str]]:
-    """DICOM files by series, each named after its folder and its id."""
+    """DICOM files by series, named after their only file, or their folder and the series' id."""
     found = dicom.find(dicom.Item(path) for path in sorted(paths))
     scans = []
+    shared = Counter(item.path for series in found.series for item in series.items)
     for series in found.series:
         files = tuple(item.path for item in series.items)
         folder = files[0].parent.relative_to(root).as_posix()
         name = series.id if folder == "." else f"{folder}/{series.id}"
+        if len(files) == 1 and shared[files[0]] == 1:
+            name = files[0].relative_to(root).as_posix()
         image, count = series.image, len({(f.image.instance, f.number) for f in series.frames})
         voxels = image.rows * image.columns * count
         sizes = (voxels, voxels * image.dtype.itemsize)

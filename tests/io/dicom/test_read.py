@@ -265,9 +265,11 @@ def test_series_are_discovered_whatever_their_names(
         save(f"study/x.{k}", k, "1.2.4")
     save("colour.dcm", 0, "1.2.5", PhotometricInterpretation="PALETTE COLOR")
     save("damaged.dcm", 0, "1.2.6", PixelSpacing=[0, 0])
+    save("alone.dcm", 0, "1.2.7")
     (tmp_path / "notes.txt").write_text("no scan")
     found = io.discover(tmp_path)
-    series = [scan for scan in found.scans if scan.series]
+    alone, *series = [scan for scan in found.scans if scan.series]
+    assert (alone.name, alone.sizes) == ("alone.dcm", (20, 40))
     assert [len(scan.files) for scan in series] == [3, 3]
     assert all(scan.name == f"study/{scan.series}" for scan in series)
     assert {io.read_scan(scan).shape for scan in series} == {(5, 4, 3)}
