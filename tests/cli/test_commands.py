@@ -21,18 +21,6 @@ pytestmark = pytest.mark.usefixtures("only_tiny")
 QUALITY = {"mae", "max_error", "psnr", "ssim"}
 
 
-@pytest.fixture
-def scan(tmp_path: Path, phantom: Callable[..., np.ndarray]) -> Path:
-    np.save(tmp_path / "scan.npy", phantom((18, 16, 12)))
-    return tmp_path / "scan.npy"
-
-
-@pytest.fixture
-def packed(scan: Path) -> Path:
-    api.compress(scan, scan.with_name("packed.dstd"), ratio=16)
-    return scan.with_name("packed.dstd")
-
-
 def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 

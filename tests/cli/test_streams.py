@@ -12,23 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepstd import api
 from deepstd.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("only_tiny")
 NO_SPACE = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-
-
-@pytest.fixture
-def scan(tmp_path: Path, phantom: Callable[..., np.ndarray]) -> Path:
-    np.save(tmp_path / "scan.npy", phantom((18, 16, 12)))
-    return tmp_path / "scan.npy"
-
-
-@pytest.fixture
-def packed(scan: Path) -> Path:
-    api.compress(scan, scan.with_name("packed.dstd"), ratio=16)
-    return scan.with_name("packed.dstd")
 
 
 def run(*arguments: object) -> int:

@@ -22,26 +22,10 @@ _PREFIX, _MAGIC = 128, b"DICM"
 _HEAD_BYTES = _PREFIX + len(_MAGIC)
 _MOST_MEMBER_BYTES = 1 << 32
 _MOST_ARCHIVE_BYTES = 1 << 36
-# Without the 128 bytes and "DICM", a data set begins with an element of group 2 or 8.
-_BARE_STARTS = tuple(
-    group + element + vr
-    for group, element in (
-        (b"\x08\x00", b"\x00\x00"),
-        (b"\x08\x00", b"\x05\x00"),
-        (b"\x08\x00", b"\x08\x00"),
-        (b"\x08\x00", b"\x12\x00"),
-        (b"\x08\x00", b"\x16\x00"),
-        (b"\x02\x00", b"\x00\x00"),
-        (b"\x02\x00", b"\x01\x00"),
-        (b"\x02\x00", b"\x02\x00"),
-        (b"\x02\x00", b"\x10\x00"),
-        (b"\x00\x08", b"\x00\x05"),
-        (b"\x00\x08", b"\x00\x08"),
-        (b"\x00\x08", b"\x00\x16"),
-    )
-    for vr in (b"UL", b"CS", b"UI", b"DA", b"OB", b"\x04\x00\x00\x00")
-)
-_BARE_IMPLICIT = (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
+# Without the 128 bytes and "DICM", a data set begins with one of these elements, in either byte
+# order, and goes on with a type of two letters or a short length.
+_FIRST_ELEMENTS = {(2, n) for n in (0, 1, 2, 0x10)} | {(8, n) for n in (0, 1, 5, 8, 0x12, 0x16)}
+_TYPES = (b"UL", b"CS", b"UI", b"DA", b"OB")
 
 
 @dataclass(frozen=True)
@@ -84,9 +68,11 @@ def begins_as_dicom(head: bytes) -> bool:
     """Whether a file that begins so is DICOM, with or without its preamble."""
     if head[_PREFIX:].startswith(_MAGIC):
         return True
-    return head.startswith(_BARE_STARTS) or (
-        head.startswith(_BARE_IMPLICIT) and head[6:8] == b"\x00\x00"
-    )
+    tags = {
+        (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))
+        for order in ("little", "big")
+    }
+    return bool(tags & _FIRST_ELEMENTS) and (head[4:6] in _TYPES or head[6:8] == bytes(2))
 
 
 def expand(paths: Iterable[Path]) -> Iterator[Item]:
