@@ -142,7 +142,6 @@ def main() -> int:
     """Run one sub-command."""
     beside = _HERE.parents[1]
     data = os.environ.get("DEEPSTD_DATA", beside / "shared" / "data")
-    converted = os.environ.get("DEEPSTD_CONVERTED", beside / "converted")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -151,15 +150,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where to keep the raw results")
     parser.add_argument("--bundle", help="another bundle than the study's own: a name or folder")
     parser.add_argument("--data", type=Path, default=Path(data), help="folder of the scans")
-    parser.add_argument(
-        "--converted", type=Path, default=Path(converted), help="output of convert_sources.py"
-    )
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     out: Path | None = asked.out
     if out is None and asked.limit is None:
         out = _RESULTS / f"{asked.command}.json"
-    folders = Folders(asked.data, asked.converted)
+    folders = Folders(asked.data)
     run = Run(asked.command, folders, asked.bundle, asked.limit, out)
     if run.command == "damage":
         return run_damage(run)

@@ -97,7 +97,7 @@ STUDIES = {
     ),
     "generic": Study(
         bundle="generic",
-        data_sets=("brain-ms", "samples", "chest-ct-full"),
+        data_sets=("brain-ms", "samples"),
         folders=("",),
         targets=(Target("ratio", 64),),
         peers=_named("jpeg2000", "sperr"),
@@ -109,22 +109,12 @@ STUDIES = {
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the scans are.
-
-    Attributes:
-        data: the downloaded scans.
-        converted: what convert_sources.py made of those that are not read directly.
-    """
+    """Where the scans are: ``data`` is the folder of the downloaded ones."""
 
     data: Path
-    converted: Path
 
     def path(self, scan: str) -> Path:
-        """File to read for a scan of splits.json."""
-        if scan == "chest-ct-full":
-            return self.converted / scan / "ct.nii.gz"
-        if scan.endswith((".dcm", ".nrrd")):
-            return (self.converted / scan).with_suffix(".nii.gz")
+        """File or folder to read for a scan of splits.json."""
         return self.data / scan
 
     def read(self, scan: str) -> Volume:

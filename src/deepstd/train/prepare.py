@@ -47,7 +47,8 @@ def prepare(
         cache: folder to write.
         splits: JSON file of data sets, each with lists "train", "validation" and "test" of file
             names; files named in none of them, or in "test", are left out. Without it a tenth of
-            the patients, chosen by a hash, is kept for validation.
+            the patients, chosen by a hash, is kept for validation. A series of several DICOM files
+            goes by the name of its folder.
         patient: regular expression whose first group (or whole match) in a file's name says whose
             scan it is; the name up to its first dot when None.
         report: called with a file's name and the share done.
@@ -61,7 +62,7 @@ def prepare(
     scans: list[CachedScan] = []
     left_out: dict[str, str] = {}
     for number, (source, scan) in enumerate(files):
-        path = scan.files[0]
+        path = scan.files[0] if len(scan.files) == 1 else scan.files[0].parent
         if report is not None:
             report(path.name, number / len(files))
         who = _patient_of(path, expression)
