@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ray.cluster_utils import Cluster
+from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]  an extra
 from workers import Scripted  # pyright: ignore[reportMissingImports]  beside this file
 
 from deepstd.batch import ray_executor

@@ -209,7 +209,7 @@ class _Crew:
 
 def _connected(address: str) -> Any:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]  an extra
     except ImportError as error:
         raise MissingExtraError(f"Ray is not installed. {_INSTALL}") from error
     # Nothing is to leave this machine but what the cluster needs.
