@@ -183,7 +183,8 @@ def _saving_told(volume: Volume, metadata: Metadata) -> Iterator[None]:
             raise
         header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         raise RateError(
-            f"{error} The DICOM data sets take {len(header)} bytes, which --drop-metadata saves"
+            f"{error} The DICOM header takes {len(header)} bytes, most of which --drop-metadata "
+            "saves"
         ) from error
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.errors import InputError
 from deepstd.io import dicom
 from deepstd.io.formats import SUFFIXES
 from deepstd.io.registry import read
@@ -112,15 +112,14 @@ def _series(paths: list[Path], root: Path) -> tuple[list[ScanSource], dict[Path,
         voxels = image.rows * image.columns * count
         sizes = (voxels, voxels * image.dtype.itemsize)
         scans.append(ScanSource(files, series.id, name, sum(map(_size, files)), sizes))
-    passed_over = {}
-    for label, error in found.refused.items():
-        path = Path(label)
-        if isinstance(error, UnsupportedFormatError):
-            passed_over[path] = str(error).removeprefix(f"{label}: ")
-        else:
-            name = path.relative_to(root).as_posix()
-            scans.append(ScanSource((path,), None, name, _size(path)))
-    return scans, passed_over
+    for item in found.unreadable:
+        name = item.path.relative_to(root).as_posix()
+        scans.append(ScanSource((item.path,), None, name, _size(item.path)))
+    reasons = {
+        item.path: str(error).removeprefix(f"{item.label}: ")
+        for item, error in found.refused.items()
+    }
+    return scans, reasons
 
 
 def _is_dicom(path: Path) -> bool:

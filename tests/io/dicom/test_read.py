@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_a_projection_has_no_geometry_and_axes_row_column(
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour image"),
         ({"Modality": "SEG"}, "segmentation"),
         ({"Modality": "RTDOSE"}, "dose"),
-        ({"Rows": None}, "without an image"),
+        ({"Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.5"}, "without an image"),
         ({"BitsAllocated": 64}, "64 bits"),
         ({"PixelRepresentation": None}, "floats"),
         ({"HighBit": 12}, "up to bit 12"),
@@ -222,6 +223,44 @@ def test_every_cut_of_a_file_is_refused_or_still_whole(
         path.write_bytes(whole[:end])
         with pytest.raises((InputError, UnsupportedFormatError)):
             io.read(path)
+
+
+def test_a_damaged_slice_is_not_left_out(
+    save_series: Callable[..., Path], make_slice: Callable[..., Any], ramp: np.ndarray
+) -> None:
+    folder = save_series(ramp, UPRIGHT)
+    last = make_slice(np.zeros((4, 6), np.int16), (10.0, 20.0, 17.5), PixelSpacing=[0, 1])
+    last.save_as(folder / "last", enforce_file_format=True)
+    with pytest.raises(InputError, match="last: PixelSpacing"):
+        io.read(folder)
+    (entry,) = io.survey([folder])["series"]
+    assert "PixelSpacing" in entry["problem"]
+    (scan,) = io.discover(folder).scans
+    assert len(scan.files) == 6
+    with pytest.raises(InputError, match="last: PixelSpacing"):
+        io.read_scan(scan)
+    (folder / "last").write_bytes(bytes(128) + b"DICM" + bytes(50))
+    with pytest.raises(InputError, match="last: the header ends before"):
+        io.read(folder)
+
+
+def test_more_frames_than_the_file_can_hold_are_refused_at_once(
+    make_slice: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.dcm"
+    dataset = make_slice(np.zeros((4, 4), np.int16), NumberOfFrames=1_000_000)
+    dataset.save_as(path, enforce_file_format=True)
+    with pytest.raises(InputError, match="1000000 frames of 32 bytes, the file has"):
+        io.read(path)
+
+
+def test_the_logging_of_pydicom_is_as_it_was(
+    save_series: Callable[..., Path], ramp: np.ndarray
+) -> None:
+    logger = logging.getLogger("pydicom")
+    logger.setLevel(logging.WARNING)
+    io.read(save_series(ramp, UPRIGHT))
+    assert logger.level == logging.WARNING
 
 
 def test_a_missing_decoder_names_what_to_install(

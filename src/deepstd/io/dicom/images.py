@@ -1,7 +1,7 @@
 """One DICOM object: its header, whether it is a grey image, its stored pixels.
 
-    item ─ header ─▶ data set without pixels ─ Image.of ─▶ checked facts
-    item, frame number ─ pixels ─▶ stored values (row, column)
+    item ─ header ─▶ data set without pixels ─ Image.of ─▶ facts, checked against the file's size
+    Image ─ pixels ─▶ stored values (frame, row, column)
 
 pydicom's messages quote values, which may be a patient's: they never go into ours.
 """
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "deepstd[dicom]"'
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 1 << 20
-_WITHOUT_PIXELS = "a DICOM object without an image ({})"
+_LEAST_COMPRESSED_FRAME = 8  # the head of its item
+_MAX_DEFLATE_RATIO = 1032
+_IMAGES = "Image Storage"  # how the names of their classes end
 _NOT_COMPRESSED = {
     "RTDOSE": "a radiotherapy dose, which must be kept exactly",
     "SEG": "a segmentation of single bits, which must be kept exactly",
@@ -69,14 +71,13 @@ class Image:
         return text(self.dataset, "PhotometricInterpretation")
 
     @staticmethod
-    def of(item: Item) -> Image:
-        """Read and check a header.
+    def of(item: Item, dataset: Dataset) -> Image:
+        """Check a header.
 
         Raises:
             UnsupportedFormatError: not a grey image.
             InputError: damaged.
         """
-        dataset = header(item)
         try:
             return _checked(item, dataset)
         except DeepSTDError as error:
@@ -90,7 +91,8 @@ def header(item: Item) -> Dataset:
         InputError: not DICOM, or damaged.
         MissingExtraError: pydicom is not installed.
     """
-    with required(), _quiet(item, "read as DICOM"), item.open() as stream:
+    require_pydicom()
+    with _quiet(item, "read as DICOM"), item.open() as stream:
         from pydicom import dcmread
 
         dataset = dcmread(stream, stop_before_pixels=True, force=True)
@@ -98,8 +100,13 @@ def header(item: Item) -> Dataset:
         return dataset
 
 
-def pixels(image: Image, frame: int) -> np.ndarray:
-    """Stored values of one frame, shape (rows, columns), before rescaling.
+def series_of(item: Item, dataset: Dataset) -> str:
+    """*Series Instance UID*, or where there is none, the folder's name."""
+    return text(dataset, "SeriesInstanceUID") or f"in {item.folder}"
+
+
+def pixels(image: Image) -> np.ndarray:
+    """Stored values of all frames, shape (frames, rows, columns), before rescaling.
 
     Raises:
         InputError: the pixels are damaged, cut short or absent.
@@ -108,12 +115,10 @@ def pixels(image: Image, frame: int) -> np.ndarray:
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import UID
 
-    with required(), _quiet(image.item, "decoded"), image.item.open() as stream:
+    with _quiet(image.item, "decoded"), image.item.open() as stream:
         try:
-            if _transfer_syntax(image.dataset):
-                values = pixel_array(stream, index=frame, raw=True)
-            else:
-                values = pixel_array(_with_transfer_syntax(stream), index=frame, raw=True)
+            told = _transfer_syntax(image.dataset)
+            values = pixel_array(stream if told else _with_transfer_syntax(stream), raw=True)
         except RuntimeError as error:
             syntax = UID(_transfer_syntax(image.dataset))
             if "missing dependencies" in str(error) or "plugins" in str(error):
@@ -121,38 +126,37 @@ def pixels(image: Image, frame: int) -> np.ndarray:
                     f"{image.item.label}: no decoder for {syntax.name} is installed: {INSTALL}"
                 ) from error
             raise
-    if values.shape != (image.rows, image.columns):
+    declared = (image.frames, image.rows, image.columns)
+    if values.size != math.prod(declared) or values.shape[-2:] != declared[1:]:
         raise InputError(
             f"{image.item.label}: decodes to {values.shape} pixels, its header declares "
-            f"{(image.rows, image.columns)}. It is damaged"
+            f"{declared}. It is damaged"
         )
-    return values.astype(image.dtype, copy=False)
+    return values.reshape(declared).astype(image.dtype, copy=False)
 
 
-@contextmanager
-def required() -> Iterator[None]:
-    """Say how to install what reading DICOM needs, where it is missing."""
+def require_pydicom() -> None:
+    """MissingExtraError, with what to install, where pydicom is missing."""
     try:
         import pydicom  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(f"DICOM needs pydicom: {INSTALL}") from error
-    yield
 
 
 def text(dataset: Dataset, keyword: str) -> str:
     """A value as text, empty where it is absent or has several."""
     value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+    return value.strip() if isinstance(value, str) else ""
 
 
-def number(dataset: Dataset, keyword: str, default: float | None = None) -> float | None:
-    """A finite number, or the default where it is absent or empty.
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """A finite number, or None where it is absent or empty.
 
     Raises:
         InputError: something else stands there.
     """
     found = numbers(dataset, keyword, 1)
-    return default if found is None else found[0]
+    return None if found is None else found[0]
 
 
 def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
@@ -175,14 +179,13 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
 
 
 def _checked(item: Item, dataset: Dataset) -> Image:
-    kind = _kind(dataset)
     if text(dataset.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         raise UnsupportedFormatError("a DICOMDIR, not an image. Give its folder instead")
     if text(dataset, "Modality") in _NOT_COMPRESSED:
         raise UnsupportedFormatError(f"{_NOT_COMPRESSED[text(dataset, 'Modality')]}")
     sizes = [_whole(dataset, keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
     if any(size is None for size in sizes):
-        raise UnsupportedFormatError(_WITHOUT_PIXELS.format(kind))
+        raise _without_size(dataset)
     rows, columns, allocated = (size or 0 for size in sizes)
     photometric = text(dataset, "PhotometricInterpretation")
     if (_whole(dataset, "SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
@@ -208,6 +211,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
     frames = _whole(dataset, "NumberOfFrames") or 1
     if rows < 1 or columns < 1 or not 1 <= frames <= _MOST_FRAMES:
         raise InputError(f"the header declares {frames} frames of {rows} x {columns} pixels")
+    _check_size(item, dataset, frames, rows * columns * allocated // 8)
     instance = text(dataset, "SOPInstanceUID")
     return Image(
         item,
@@ -217,9 +221,25 @@ def _checked(item: Item, dataset: Dataset) -> Image:
         frames,
         np.dtype(f"{'i' if signed else 'u'}{allocated // 8}"),
         stored,
-        text(dataset, "SeriesInstanceUID") or f"in {item.folder}",
+        series_of(item, dataset),
         instance or item.label,
     )
+
+
+def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> None:
+    """InputError where a file is too small for the frames that its header declares."""
+    from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+    syntax = UID(_transfer_syntax(dataset))
+    least = frames * _LEAST_COMPRESSED_FRAME
+    if not syntax or not syntax.is_transfer_syntax or not syntax.is_encapsulated:
+        deflated = syntax == DeflatedExplicitVRLittleEndian
+        least = frames * frame_bytes // (_MAX_DEFLATE_RATIO if deflated else 1)
+    if least > item.nbytes:
+        raise InputError(
+            f"the header declares {frames} frames of {frame_bytes} bytes, the file has "
+            f"{item.nbytes}. It is damaged or cut short"
+        )
 
 
 def _whole(dataset: Dataset, keyword: str) -> int | None:
@@ -229,12 +249,14 @@ def _whole(dataset: Dataset, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _kind(dataset: Dataset) -> str:
-    """The standard's name of the object's class, or its modality."""
+def _without_size(dataset: Dataset) -> DeepSTDError:
+    """The error for an object that does not say how large its image is."""
     from pydicom.uid import UID
 
     name = UID(text(dataset, "SOPClassUID")).name
-    return name if name and not name[0].isdigit() else text(dataset, "Modality") or "unknown class"
+    if not name or name[0].isdigit() or name.endswith(_IMAGES):
+        return InputError("the header ends before it says how large the image is. It is cut short")
+    return UnsupportedFormatError(f"a DICOM object without an image ({name})")
 
 
 def _transfer_syntax(dataset: Dataset) -> str:
@@ -256,7 +278,9 @@ def _with_transfer_syntax(stream: Any) -> Dataset:
 @contextmanager
 def _quiet(item: Item, done: str) -> Iterator[None]:
     """Name the item in errors; let no message of a library through, which may quote a patient."""
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -270,3 +294,5 @@ def _quiet(item: Item, done: str) -> Iterator[None]:
             f"{item.label}: cannot be {done} ({type(error).__name__}). It is damaged, cut short or "
             "of another kind: copy or export it again"
         ) from error
+    finally:
+        logger.setLevel(level)

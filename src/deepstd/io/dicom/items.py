@@ -45,6 +45,14 @@ class Item:
         """Name of the folder it lies in."""
         return (self.path if self.member is None else Path(self.path, self.member)).parent.name
 
+    @property
+    def nbytes(self) -> int:
+        """Its size, unpacked."""
+        if self.member is None:
+            return self.path.stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.member).file_size
+
     def open(self) -> BinaryIO:
         """Its bytes; InputError where an archive is damaged."""
         if self.member is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
-from deepstd.io.dicom.images import pixels, text
+from deepstd.io.dicom.images import Image, pixels, text
 from deepstd.io.dicom.items import expand
 from deepstd.io.dicom.series import Series, choose, find, only_refusal
 from deepstd.io.metadata import Metadata
@@ -74,6 +74,9 @@ def read(
     if refusal is not None:
         raise refusal
     chosen = choose(found, series, where)
+    damaged = chosen.damaged or found.unreadable
+    if damaged:
+        raise next(iter(damaged.values()))
     try:
         grid = arrange(chosen.frames)
         return _volume(chosen, grid, metadata)
@@ -123,20 +126,26 @@ def _stored(grid: Grid) -> np.ndarray:
     dtype = grid.frames[0][0].image.dtype
     has_place = grid.affine is not None
     voxels = np.empty(grid.shape, dtype, order="F")
+    decoded: tuple[Image | None, np.ndarray] = (None, voxels)
     for k, place in enumerate(grid.frames):
         for t, frame in enumerate(place):
-            plane = pixels(frame.image, frame.number)
-            where = (..., k, t)[: voxels.ndim - 1] if voxels.ndim > 2 else ...
-            voxels[where] = plane.T if has_place else plane
+            if decoded[0] is not frame.image:
+                decoded = (frame.image, pixels(frame.image))
+            plane = decoded[1][frame.number]
+            voxels[_at(voxels, k, t)] = plane.T if has_place else plane
     return voxels
+
+
+def _at(voxels: np.ndarray, k: int, t: int) -> tuple[Any, ...]:
+    """Where the plane of a slice and a moment stands; an axis that is not there has length one."""
+    return (slice(None), slice(None), k, t)[: voxels.ndim]
 
 
 def _on_one_scale(voxels: np.ndarray, grid: Grid) -> tuple[np.ndarray, float, float]:
     """Values on a common scale, and its slope and intercept; off by at most half a slope."""
 
     def real(k: int, t: int, frame: Frame) -> np.ndarray:
-        where = (..., k, t)[: voxels.ndim - 1]
-        return voxels[where] * np.float64(frame.slope) + frame.intercept
+        return voxels[_at(voxels, k, t)] * np.float64(frame.slope) + frame.intercept
 
     placed = [(k, t, f) for k, place in enumerate(grid.frames) for t, f in enumerate(place)]
     ends = [(r.min(), r.max()) for r in (real(*p) for p in placed)]
@@ -146,8 +155,7 @@ def _on_one_scale(voxels: np.ndarray, grid: Grid) -> tuple[np.ndarray, float, fl
     slope = float(high - low) / _COMMON_SCALE_LEVELS or 1.0
     scaled = np.empty(voxels.shape, np.uint16, order="F")
     for k, t, frame in placed:
-        where = (..., k, t)[: voxels.ndim - 1]
-        scaled[where] = np.rint((real(k, t, frame) - low) / slope)
+        scaled[_at(scaled, k, t)] = np.rint((real(k, t, frame) - low) / slope)
     return scaled, slope, float(low)
 
 

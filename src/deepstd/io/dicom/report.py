@@ -59,6 +59,8 @@ def _entry(series: Series) -> dict[str, Any]:
         "notes": [],
         "problem": None,
     }
+    if series.damaged:
+        return {**entry, "problem": str(next(iter(series.damaged.values())))}
     try:
         grid = arrange(series.frames)
     except DeepSTDError as error:

@@ -1,7 +1,8 @@
 """Which scans there are among DICOM files.
 
     items ─ headers ─▶ images ─ by series, size, type, orientation ─▶ Series …
-                  └▶ refused: label ─▶ reason
+                  ├▶ no grey images: refused
+                  └▶ damaged: with their series, so that it is not taken for whole
 
 A series on the scanner may hold several stacks (localizers in three planes) or single projections;
 each is a `Series` here, with an id that tells nothing of the patient.
@@ -10,15 +11,20 @@ each is a `Series` here, with an id that tells nothing of the patient.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.errors import DeepSTDError, InputError, MissingExtraError
+from deepstd.errors import (
+    DeepSTDError,
+    InputError,
+    MissingExtraError,
+    UnsupportedFormatError,
+)
 from deepstd.io.dicom.frames import Frame, Place, frames_of
-from deepstd.io.dicom.images import Image, text
+from deepstd.io.dicom.images import Image, header, series_of, text
 from deepstd.io.dicom.items import Item, begins_as_dicom
 
 _SAME_DIRECTION = 1e-3
@@ -33,10 +39,12 @@ class Series:
     Attributes:
         id: eight hexadecimal digits, the same wherever these files are found.
         frames: unsorted.
+        damaged: items that say they belong to it and cannot be used, with the error.
     """
 
     id: str
     frames: list[Frame]
+    damaged: dict[Item, DeepSTDError]
 
     @property
     def image(self) -> Image:
@@ -45,8 +53,8 @@ class Series:
 
     @property
     def items(self) -> list[Item]:
-        """The files, in the order of the frames, each once."""
-        return list(dict.fromkeys(frame.image.item for frame in self.frames))
+        """The files, in the order of the frames, each once, then the damaged ones."""
+        return list(dict.fromkeys([f.image.item for f in self.frames] + list(self.damaged)))
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,14 @@ class Found:
 
     Attributes:
         series: in the order of their first files.
-        refused: DICOM objects that cannot be compressed, label to error.
+        refused: DICOM objects that are no grey images, with the error.
+        unreadable: damaged DICOM objects of no series that is known, with the error.
         others: files that are not DICOM.
     """
 
     series: list[Series]
-    refused: dict[str, DeepSTDError]
+    refused: dict[Item, DeepSTDError]
+    unreadable: dict[Item, DeepSTDError]
     others: list[Item]
 
 
@@ -68,13 +78,12 @@ class Found:
 class _Stack:
     """Frames of a series so far; what they have in common is in ``key`` and ``place``."""
 
+    series: str
     key: tuple[object, ...]
     place: Place | None
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[Frame]
 
-    def takes(self, key: tuple[object, ...], place: Place | None) -> bool:
-        if key != self.key:
-            return False
+    def takes(self, place: Place | None) -> bool:
         if self.place is None or place is None:
             return self.place is place
         turned = np.abs(self.place.orientation - place.orientation).max() > _SAME_DIRECTION
@@ -87,27 +96,40 @@ def find(items: Iterable[Item]) -> Found:
     Raises:
         MissingExtraError: pydicom is not installed.
     """
-    stacks: list[_Stack] = []
-    refused: dict[str, DeepSTDError] = {}
+    stacks: dict[tuple[object, ...], list[_Stack]] = defaultdict(list)
+    refused: dict[Item, DeepSTDError] = {}
+    damaged: dict[Item, tuple[str | None, DeepSTDError]] = {}
     others: list[Item] = []
     for item in items:
+        series = None
         try:
             if not begins_as_dicom(item.head()):
                 others.append(item)
                 continue
-            image = Image.of(item)
-            frames = frames_of(image)
+            dataset = header(item)
+            series = series_of(item, dataset)
+            for frame in frames_of(Image.of(item, dataset)):
+                _place(stacks, frame)
         except MissingExtraError:
             raise
-        except OSError as error:
-            refused[item.label] = InputError(f"{item.label}: {error.strerror or error}")
-            continue
+        except UnsupportedFormatError as error:
+            refused[item] = error
         except DeepSTDError as error:
-            refused[item.label] = error
-            continue
-        for frame in frames:
-            _place(stacks, frame)
-    return Found([Series(_id(stack), stack.frames) for stack in stacks], refused, others)
+            damaged[item] = (series, error)
+        except OSError as error:
+            reason = InputError(f"{item.label}: {error.strerror or error}")
+            damaged[item] = (None, reason)
+    found = [stack for some in stacks.values() for stack in some]
+    known = {stack.series for stack in found}
+    return Found(
+        [
+            Series(name, stack.frames, {i: e for i, (s, e) in damaged.items() if s == stack.series})
+            for name, stack in zip(_ids(found), found, strict=True)
+        ],
+        refused,
+        {i: e for i, (s, e) in damaged.items() if s not in known},
+        others,
+    )
 
 
 def choose(found: Found, wanted: str | None, where: str) -> Series:
@@ -137,7 +159,7 @@ def describe(series: Series) -> str:
 
 def _refusals(found: Found) -> str:
     """Each reason once, with how many files it holds for."""
-    if not found.refused:
+    if not found.refused and not found.unreadable:
         return (
             "No DICOM file is there, nor a stack of PNG or TIFF images alone; `deepstd batch` "
             "takes a folder of scans"
@@ -147,39 +169,47 @@ def _refusals(found: Found) -> str:
 
 
 def reasons_of(found: Found) -> dict[str, str]:
-    """Why objects were refused, without their labels."""
-    return {k: str(error).removeprefix(f"{k}: ") for k, error in found.refused.items()}
+    """Why objects cannot be used that belong to no series, by their labels."""
+    errors = {**found.refused, **found.unreadable}
+    return {i.label: str(error).removeprefix(f"{i.label}: ") for i, error in errors.items()}
 
 
-def _place(stacks: list[_Stack], frame: Frame) -> None:
+def _place(stacks: dict[tuple[object, ...], list[_Stack]], frame: Frame) -> None:
     image = frame.image
-    own = (
+    alone = frame.place is None or image.frames > 1
+    key = (
         image.series,
         image.rows,
         image.columns,
         image.dtype,
         image.photometric,
         text(image.dataset, "SOPClassUID"),
+        image.instance if alone else None,
     )
-    alone = frame.place is None or image.frames > 1
-    key = (*own, image.instance if alone else None)
-    for stack in stacks:
-        if stack.takes(key, frame.place):
+    for stack in stacks[key]:
+        if stack.takes(frame.place):
             stack.frames.append(frame)
             return
-    stacks.append(_Stack(key, frame.place, [frame]))
+    stacks[key].append(_Stack(image.series, key, frame.place, [frame]))
 
 
-def _id(stack: _Stack) -> str:
-    """A hash of what tells a stack from all others."""
-    told: list[object] = list(stack.key)
-    if stack.place is not None:
-        told += [np.round(stack.place.orientation, 2).tolist(), stack.place.spacing]
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:_ID_DIGITS]
+def _ids(stacks: list[_Stack]) -> list[str]:
+    """Hashes of what tells stacks from each other."""
+    ids: dict[str, None] = {}
+    for stack in stacks:
+        told: list[object] = list(stack.key)
+        if stack.place is not None:
+            # Zero is added as minus zero would be another text.
+            told += (np.round(stack.place.orientation, 2) + 0.0).tolist()
+            told += (np.round(stack.place.spacing, 3) + 0.0).tolist()
+        name = hashlib.sha256(repr(told).encode()).hexdigest()[:_ID_DIGITS]
+        while name in ids:
+            name = hashlib.sha256(name.encode()).hexdigest()[:_ID_DIGITS]
+        ids[name] = None
+    return list(ids)
 
 
 def only_refusal(found: Found) -> DeepSTDError | None:
     """The error of a single file that was refused, for a message about nothing else."""
-    if found.series or len(found.refused) != 1:
-        return None
-    return next(iter(found.refused.values()))
+    errors = [*found.refused.values(), *found.unreadable.values()]
+    return errors[0] if len(errors) == 1 and not found.series else None

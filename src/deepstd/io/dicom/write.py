@@ -19,7 +19,7 @@ import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
-from deepstd.io.dicom.images import required
+from deepstd.io.dicom.images import require_pydicom
 from deepstd.io.dicom.read import NAME
 from deepstd.volume import Derivation, Volume
 
@@ -95,22 +95,22 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
         raise UnsupportedFormatError(
             f"a scan from {volume.source.format} has no DICOM data sets. Write it as .nii.gz"
         )
-    with required():
-        facts = facts_of(volume.source.raw)
-        kept = datasets_of(volume.source.raw)
-        planes = _planes(volume)
-        if facts.order is not None:
-            datasets = [_multi_frame(facts, kept, planes)]
-        else:
-            datasets = _single_frames(volume, facts, kept, planes)
-        digest = hashlib.sha256()
-        for plane in planes:
-            digest.update(np.ascontiguousarray(plane).data)
-        for number, dataset in enumerate(datasets, 1):
-            if derivation is not None:
-                _derive(dataset, derivation)
-            _identify(dataset, facts, digest.hexdigest(), number)
-        return datasets
+    require_pydicom()
+    facts = facts_of(volume.source.raw)
+    kept = datasets_of(volume.source.raw)
+    planes = _planes(volume)
+    if facts.order is not None:
+        datasets = [_multi_frame(facts, kept, planes)]
+    else:
+        datasets = _single_frames(volume, facts, kept, planes)
+    digest = hashlib.sha256()
+    for plane in planes:
+        digest.update(np.ascontiguousarray(plane).data)
+    for number, dataset in enumerate(datasets, 1):
+        if derivation is not None:
+            _derive(dataset, derivation)
+        _identify(dataset, facts, digest.hexdigest(), number)
+    return datasets
 
 
 def _planes(volume: Volume) -> list[np.ndarray]:
