@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from deepstd import bundle as bundles
-from deepstd.api import AUTO
+from deepstd.api import best_encoding
 from deepstd.codec import Codec
 from deepstd.container import Container, parse
 from deepstd.encoding import Compressed, FrameShape
-from deepstd.errors import BundleError, InputError, RateError
 from deepstd.rate import Target
 from deepstd.volume import Volume
+
+_ENCODING = ("encode shape", "encode texture", "encode check")
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,25 @@ class TimedCodec(Codec):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.clock: defaultdict[str, float] = defaultdict(float)
-        self.decoding_since: float | None = None
+
+    def encode(self, *arguments: Any, **options: Any) -> Compressed:
+        """As the codec's, timed as "encode shape", "encode texture" and "encode check"."""
+        self.clock.clear()
+        start = time.perf_counter()
+        try:
+            return super().encode(*arguments, **options)
+        finally:
+            rest = time.perf_counter() - start - self.clock["encode shape"]
+            check = self.clock.pop("decode", 0.0)
+            self.clock.update({"encode check": check, "encode texture": rest - check})
 
     def shape_of_scan(self, *arguments: Any, **options: Any) -> FrameShape:
         """As the codec's, timed as "encode shape"."""
         return self._timed("encode shape", super().shape_of_scan, *arguments, **options)
 
     def decode(self, container: Container) -> Volume:
-        """As the codec's."""
-        if self.decoding_since is None:
-            self.decoding_since = time.perf_counter()
-        return super().decode(container)
+        """As the codec's, timed as "decode"."""
+        return self._timed("decode", super().decode, container)
 
     def _shape_of_file(self, *arguments: Any, **options: Any) -> Any:
         return self._timed("decode shape", super()._shape_of_file, *arguments, **options)
@@ -80,11 +89,6 @@ class TimedCodec(Codec):
         finally:
             self.clock[part] += time.perf_counter() - start
 
-    def reset(self) -> None:
-        """Forget what was timed."""
-        self.clock.clear()
-        self.decoding_since = None
-
 
 def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
     """Compress and restore a scan.
@@ -98,61 +102,30 @@ def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
     Raises:
         RateError, InputError, BundleError: see `deepstd.api.compress`.
     """
-    codecs = _codecs(model, device, volume)
-    parts: defaultdict[str, float] = defaultdict(float)
-    best: tuple[TimedCodec, Compressed] | None = None
-    failures: list[RateError | InputError] = []
-    encode_s = 0.0
-    for codec in codecs:
-        codec.reset()
-        start = time.perf_counter()
-        try:
-            found = codec.encode(volume, target)
-        except (RateError, InputError) as error:
-            failures.append(error)
-            continue
-        finally:
-            seconds = time.perf_counter() - start
-            encode_s += seconds
-            check = 0.0
-            if codec.decoding_since is not None:
-                check = start + seconds - codec.decoding_since
-            shape = codec.clock["encode shape"]
-            parts["encode shape"] += shape
-            parts["encode texture"] += seconds - shape - check
-            parts["encode check"] += check
-        if best is None or found.mean_squared_error < best[1].mean_squared_error:
-            best = (codec, found)
-    if best is None:
-        raise failures[-1] if failures else InputError("no installed bundle suits the scan")
-    codec, found = best
-    codec.reset()
-    start = time.perf_counter()
+    codecs: dict[str, TimedCodec] = {}
+
+    def load(name: str, *, device: str) -> TimedCodec:
+        codec = _loaded(name, device)
+        codec.clock.clear()
+        manifest = codec.bundle.manifest
+        return codecs.setdefault(f"{manifest.name} {manifest.version}", codec)
+
+    bundle, found, _ = best_encoding(volume, target, model, device, load=load)
+    parts = {part: sum(codec.clock[part] for codec in codecs.values()) for part in _ENCODING}
+    codec = codecs[bundle]
+    codec.clock.clear()
     restored = codec.decode(parse(found.data, "the file"))
-    decode_s = time.perf_counter() - start
+    decode_s = codec.clock["decode"]
     known = {name: codec.clock[name] for name in ("decode shape", "decode texture")}
-    manifest = codec.bundle.manifest
     return OursResult(
         len(found.data),
         restored.voxels,
-        f"{manifest.name} {manifest.version}",
+        bundle,
         any(report is not None for report in found.shape),
-        encode_s,
+        sum(parts.values()),
         decode_s,
         {**parts, **known, "decode rest": decode_s - sum(known.values())},
     )
-
-
-def _codecs(model: str, device: str, volume: Volume) -> list[TimedCodec]:
-    if model != AUTO:
-        return [_loaded(model, device)]
-    found = []
-    for folder in bundles.available():
-        try:
-            found.append(_loaded(str(folder), device))
-        except BundleError:
-            continue
-    return [codec for codec in found if codec.suits(volume)]
 
 
 @functools.cache
