@@ -286,9 +286,10 @@ def errors_of(
         if error.size:
             error[np.isnan(error)] = math.inf
             absolute += float(error.sum())
-            squared += float(np.vdot(error, error))
             largest = max(largest, float(error.max()))
             count += error.size
+            # Not a dot product: where processes share cores, threads of BLAS wait for each other.
+            squared += float(np.square(error, out=error).sum())
     return Errors(absolute, squared, largest, count)
 
 

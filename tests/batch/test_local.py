@@ -81,7 +81,7 @@ def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": path},
     )
     while not (tmp_path / "runs").exists():
         assert parent.poll() is None

@@ -14,7 +14,8 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,7 @@ from deepstd.errors import DeepSTDError
 
 MOST_DEATHS = 2
 _FAILED_STARTS = 3
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass
@@ -150,10 +152,28 @@ def _start(worker: Worker, threads: int) -> _Member:
     context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
-    with kept_from_children():
+    with kept_from_children(), _told_to_children(threads):
         process.start()
     theirs.close()
     return _Member(process, ours)  # pyright: ignore[reportArgumentType]  on Windows it has another name
+
+
+@contextmanager
+def _told_to_children(threads: int) -> Iterator[None]:
+    """Let libraries that have threads of their own, such as BLAS, start no more than their share.
+
+    More threads than cores that wait for each other are slower by orders of magnitude.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _threads(processes: int) -> int:
