@@ -123,7 +123,8 @@ def test_bytes_allowed_are_used(codec: Baseline, bits_per_voxel: float) -> None:
         pytest.skip("JPEG XL has no file that small")
     result = fit_to_bytes(codec, original, allowed)
     assert 0.97 * allowed <= result.nbytes <= allowed
-    assert result.nbytes == codec.encode(original, result.knob).nbytes
+    # x265 differs by a few bytes once in some hundred runs, also with one thread.
+    assert codec.encode(original, result.knob).nbytes == pytest.approx(result.nbytes, rel=0.01)
 
 
 def test_integral_knob_is_the_largest_that_fits() -> None:

@@ -32,8 +32,6 @@ def test_content_decides_how_a_file_is_read(tmp_path: Path, volume: Volume) -> N
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (bytes(128) + b"DICM" + bytes(50), "DICOM"),
-        (b"II*\0" + bytes(124) + b"DICM" + bytes(50), "DICOM"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
         (b"hello", "unknown kind"),
         (b"", "unknown kind"),
@@ -47,6 +45,14 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path, data: bytes, wo
     with pytest.raises(UnsupportedFormatError, match=words) as caught:
         io.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("preamble", [bytes(128), b"II*\0" + bytes(124)])
+def test_a_dicom_file_that_is_cut_short(tmp_path: Path, preamble: bytes) -> None:
+    pytest.importorskip("pydicom")
+    (tmp_path / "scan").write_bytes(preamble + b"DICM" + bytes(50))
+    with pytest.raises(InputError, match=r"scan: .*DICOM header ends .* cut short"):
+        io.read(tmp_path / "scan")
 
 
 def test_a_suffix_that_the_content_belies(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ constant; its rate factor has quarter steps.
 
 Both are tuned for PSNR, begin with one intra frame and need no other. Packets are counted,
 parameter sets in them included, messages of the encoder left out. They use all processors, x265 one
-frame at a time, so that sizes repeat.
+frame at a time, so that sizes repeat but for a few bytes once in some hundred runs.
 
 Sides shorter than 16, which x265 does not take, and odd ones are padded and cut off again.
 """

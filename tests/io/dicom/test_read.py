@@ -240,7 +240,7 @@ def test_a_damaged_slice_is_not_left_out(
     with pytest.raises(InputError, match="last: PixelSpacing"):
         io.read_scan(scan)
     (folder / "last").write_bytes(bytes(128) + b"DICM" + bytes(50))
-    with pytest.raises(InputError, match="last: the header ends before"):
+    with pytest.raises(InputError, match="last: the DICOM header ends before"):
         io.read(folder)
 
 

@@ -255,7 +255,9 @@ def _without_size(dataset: Dataset) -> DeepSTDError:
 
     name = UID(text(dataset, "SOPClassUID")).name
     if not name or name[0].isdigit() or name.endswith(_IMAGES):
-        return InputError("the header ends before it says how large the image is. It is cut short")
+        return InputError(
+            "the DICOM header ends before it says how large the image is. The file is cut short"
+        )
     return UnsupportedFormatError(f"a DICOM object without an image ({name})")
 
 
