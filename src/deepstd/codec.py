@@ -11,7 +11,7 @@ container ─ shape, texture ─▶ values ─ special values in ─▶ Volume
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,16 @@ class Codec:
             DeviceError: the device is not there.
         """
         return Codec(bundles.load(bundles.find(name)), device)
+
+    @property
+    def networks(self) -> Mapping[int, TextureNetwork]:
+        """Texture network of each number of axes."""
+        return self._networks
+
+    @property
+    def shape_model(self) -> ShapeModel | None:
+        """Template and shape model, where the bundle has them."""
+        return self._shape_model
 
     def suits(self, volume: Volume) -> bool:
         """Whether a scan's axes and field of view are such as the bundle was made for."""

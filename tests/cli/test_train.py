@@ -79,6 +79,15 @@ def test_train_from_a_folder(
     assert "never change" in capsys.readouterr().err
 
 
+def test_train_from_a_bundle(scans: Path, config: Path, tmp_path: Path) -> None:
+    first, finer = tmp_path / "quick", tmp_path / "finer"
+    assert run("train", scans, "-o", first, "--config", config, "--max-time", "2s") == 0
+    assert run("train", scans, "-o", finer, "--from", first, "--max-time", "1s") == 0
+    bundles = [json.loads((folder / "bundle.json").read_text()) for folder in (first, finer)]
+    assert bundles[0]["networks"] == bundles[1]["networks"]
+    assert "Begun with the networks of quick 1" in (finer / "README.md").read_text()
+
+
 def test_train_in_sessions(
     scans: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

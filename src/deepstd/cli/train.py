@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deepstd.train.cache import CachedScan
     from deepstd.train.config import TrainConfig
+    from deepstd.train.start import Start
 
 _MOST_LEFT_OUT_SHOWN = 10
 
@@ -94,6 +95,15 @@ def train(
             "folder, and has a template if all scans have the same number of axes.",
         ),
     ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE",
+            help="Begin with the template and networks of a bundle, by name or folder: few scans "
+            "and minutes are then enough. Without --config the sizes are those of the bundle.",
+        ),
+    ] = None,
     max_time: Annotated[
         float,
         typer.Option(
@@ -131,7 +141,8 @@ def train(
 
         session.keep_checkpoint(checkpoint, resume=resume)
         scans = _scans_of(source, checkpoint, progress)
-        settings = _settings(config, output, scans)
+        start = None if begin is None else _start_of(begin)
+        settings = _settings(config, output, scans, start)
         trained = run.train(
             scans,
             settings,
@@ -139,6 +150,7 @@ def train(
             total_seconds=max_time,
             session_seconds=math.inf if session_time is None else session_time,
             resume=resume,
+            start=start,
             device=device_named(device),
             report=progress,
         )
@@ -170,7 +182,19 @@ def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> lis
     return read_cache(cache)
 
 
-def _settings(config: Path | None, output: Path, scans: list[CachedScan]) -> TrainConfig:
+def _start_of(name: str) -> Start:
+    """A bundle to begin with."""
+    from deepstd.codec import Codec
+    from deepstd.train.start import Start
+
+    codec = Codec.load(name, device="cpu")
+    manifest = codec.bundle.manifest
+    return Start(f"{manifest.name} {manifest.version}", codec.shape_model, codec.networks)
+
+
+def _settings(
+    config: Path | None, output: Path, scans: list[CachedScan], start: Start | None
+) -> TrainConfig:
     """The run's description, checked for what would only fail when the bundle is written."""
     from pydantic import ValidationError
 
@@ -181,7 +205,11 @@ def _settings(config: Path | None, output: Path, scans: list[CachedScan]) -> Tra
         settings = TrainConfig.read(config)
     else:
         ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
-        values = {"name": output.name.lower(), "ndims": ndims, "template": len(ndims) == 1}
+        values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims}
+        if start is None:
+            values["template"] = len(ndims) == 1
+        else:
+            values |= start.sizes(ndims)
         settings = TrainConfig.from_dict(values, "the default description")
     try:
         Manifest(

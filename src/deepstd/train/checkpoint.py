@@ -34,12 +34,14 @@ class Checkpoint:
         fields: field of each scan by its key.
         shape_seconds: time that shape and fields took.
         states: of the network of each number of axes.
+        start: name and version of the bundle that the run began with, or None.
     """
 
     shape: ShapeModel | None = None
     fields: dict[str, FieldCode] = field(default_factory=dict)
     shape_seconds: float = 0.0
     states: dict[int, TrainingState] = field(default_factory=dict)
+    start: str | None = None
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
@@ -48,6 +50,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
     values: dict[str, Any] = {
         "config": config.to_dict(),
         "shape": None,
+        "start": run.start,
         "shape_seconds": run.shape_seconds,
         "networks": {},
     }
@@ -117,7 +120,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
         state.seconds, state.steps = entry["seconds"], entry["steps"]
         state.history = entry["history"]
         states[int(key)] = state
-    return Checkpoint(shape, fields, float(values["shape_seconds"]), states)
+    seconds = float(values["shape_seconds"])
+    return Checkpoint(shape, fields, seconds, states, values["start"])
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

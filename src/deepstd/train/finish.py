@@ -71,6 +71,8 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         ]
         lines.append(f"| {ndim}-D | " + " | ".join(counts) + " |")
     lines += ["", "## Training", ""]
+    if trained.start is not None:
+        lines.append(f"- Begun with the networks of {trained.start}.")
     for ndim in config.ndims:
         parameters = sum(p.numel() for p in trained.networks[ndim].parameters())
         lines.append(
@@ -79,8 +81,8 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     if trained.shape is not None:
         size = " × ".join(map(str, trained.shape.template.shape))
         lines.append(
-            f"- Template: group-wise average of the training scans, {size}; with the shape model "
-            f"and the fields of all scans {trained.shape_seconds:.0f} s."
+            f"- Template: group-wise average {_averaged_over(trained)}, {size}; with the shape "
+            f"model and the fields of all scans {trained.shape_seconds:.0f} s."
         )
     lines += [
         "",
@@ -99,6 +101,10 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
             ]
     lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
     return "\n".join(lines)
+
+
+def _averaged_over(trained: Trained) -> str:
+    return "of the training scans" if trained.start is None else f"taken from {trained.start}"
 
 
 def training_curve(history: dict[int, list[dict[str, float]]]) -> str:

@@ -5,7 +5,8 @@
 
 The learning rate follows a cosine fitted to the time given. Each crop's bits are weighted by one
 over its own bit rate, and the post-filter's loss is the logarithm of its error, so that low rates
-count as much as high ones.
+count as much as high ones. Every few steps see large crops and code only their coarse levels, which
+small crops show little of.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _DISTORTION_WEIGHT = 2.0
 _RATE_FLOOR = 0.03
 _AVERAGE = 0.998
 _VALIDATION_RATES = (0.0, 2.0, 4.0)
+_COARSE_EVERY = 4
+_COARSE_LEVEL = {2: 2, 3: 1}
 
 
 @dataclass
@@ -52,12 +55,34 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one pass of a batch gives: bits and errors per voxel, errors in squared steps, (B,)."""
+class Coded:
+    """A batch of crops, coded; bits and squared errors in steps are per voxel of the crops, (B,).
+
+    Attributes:
+        bits: of the symbols.
+        distortion: of the subbands that were coded.
+        units, low, template: true, decoded and predicted values in units, (B, 1, *grid).
+        condition: of the finest level, (B, conditions, 1 …).
+    """
 
     bits: torch.Tensor
     distortion: torch.Tensor
-    restored: torch.Tensor
+    units: torch.Tensor
+    low: torch.Tensor
+    template: torch.Tensor | None
+    condition: torch.Tensor
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """(B,) what the context model is trained on; see the module's description."""
+        weight = 1.0 / (self.bits.detach() + _RATE_FLOOR)
+        return weight * (self.bits + _DISTORTION_WEIGHT * self.distortion)
+
+    def restored(self, network: TextureNetwork) -> torch.Tensor:
+        """(B,) mean squared error in steps after the post-filter."""
+        values = network.postfilter(self.low, self.template, self.condition)
+        truth = self.units * (1.0 / UNITS_PER_STEP)
+        return (values - truth).square().flatten(1).mean(1)
 
 
 def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
@@ -72,15 +97,20 @@ def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
     return TrainingState(network, optimiser, average)
 
 
-def run_batch(
+def code_batch(
     network: TextureNetwork,
     examples: list[Example],
     step_codes: list[int],
     rate_weight: float,
     generator: torch.Generator,
+    *,
+    last_level: int = 0,
     seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
-) -> Outcome:
-    """Code examples of equal shape and voxel proportions with hard symbols and restore them."""
+) -> Coded:
+    """Code examples of equal shape and voxel proportions with hard symbols.
+
+    Levels finer than ``last_level`` are left out; at least one is coded, if there is any.
+    """
     device, shape = examples[0].values.device, examples[0].shape
     plan = split_plan(shape, examples[0].coarse)
     units = torch.cat(
@@ -109,19 +139,14 @@ def run_batch(
         source,
         dtype=torch.float32,
         device=device,
+        last_level=min(last_level, max(len(plan) - 1, 0)),
     )
     axes = plan[0] if plan else ()
     condition = torch.cat(
         [condition_vector(network.context.config, rate, axes, 0) for rate in rates]
     ).to(device)
-    restored = network.postfilter(low, template, condition)
-    truth = units * (1.0 / UNITS_PER_STEP)
     count = math.prod(shape)
-    return Outcome(
-        source.bits / count,
-        source.distortion / count,
-        (restored - truth).square().flatten(1).mean(1),
-    )
+    return Coded(source.bits / count, source.distortion / count, units, low, template, condition)
 
 
 def _pyramid(
@@ -174,17 +199,15 @@ def train_until(
         for group in state.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
         flips = config.flips and not config.template
-        crops = random_crops(draw(examples, config.batch, random), largest, flips, random)
-        outcome = run_batch(
-            network,
-            crops,
-            _step_codes(crops, config, random),
-            config.rate_weight,
-            generator,
-        )
-        weight = 1.0 / (outcome.bits.detach() + _RATE_FLOOR)
-        loss = weight * (outcome.bits + _DISTORTION_WEIGHT * outcome.distortion)
-        loss = loss + torch.log(outcome.restored + 1e-6)
+        coarse = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
+        level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
+        drawn = draw(examples, config.batch, random)
+        crops = random_crops(drawn, largest << level, flips, random)
+        codes = _step_codes(crops, config, random)
+        coded = code_batch(network, crops, codes, config.rate_weight, generator, last_level=level)
+        loss = coded.loss
+        if not coarse:
+            loss = loss + torch.log(coded.restored(network) + 1e-6)
         state.optimiser.zero_grad(set_to_none=True)
         loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
@@ -244,9 +267,10 @@ def validate(
             crops = random_crops([example], largest, False, random)
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
-                outcome = run_batch(network, crops, [code], config.rate_weight, generator)
-            bits.append(float(outcome.bits))
-            levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(float(outcome.restored)))
+                coded = code_batch(network, crops, [code], config.rate_weight, generator)
+                error = float(coded.restored(network))
+            bits.append(float(coded.bits))
+            levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(error))
         figures[f"bpv_{rate}"] = float(np.mean(bits))
         figures[f"psnr_{rate}"] = float(np.mean(levels))
     return figures
@@ -265,7 +289,7 @@ def freeze_tables(
         crops = random_crops(draw(examples, config.batch, random), largest, False, random)
         codes = _step_codes(crops, config, random)
         with torch.no_grad():
-            run_batch(network, crops, codes, config.rate_weight, generator, seen)
+            code_batch(network, crops, codes, config.rate_weight, generator, seen=seen)
     symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
     scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
     network.tables = tables_from_counts(symbol_counts(symbols, scales))

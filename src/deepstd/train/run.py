@@ -27,6 +27,7 @@ from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoin
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, make_example
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
+from deepstd.train.start import Start
 
 _CHECKPOINT_EVERY = 120.0
 _TABLE_BATCHES = 60
@@ -47,6 +48,7 @@ class Trained:
         history: validation figures of each.
         seconds: training time of each.
         shape_seconds: time that template, shape model and fields took.
+        start: name and version of the bundle the run began with, or None.
         finished: whether the schedule ran to its end.
     """
 
@@ -55,6 +57,7 @@ class Trained:
     history: dict[int, list[dict[str, float]]]
     seconds: dict[int, float]
     shape_seconds: float
+    start: str | None
     finished: bool
 
 
@@ -66,6 +69,7 @@ def train(
     total_seconds: float,
     session_seconds: float | None = None,
     resume: bool = False,
+    start: Start | None = None,
     device: torch.device | str = "cpu",
     report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
 ) -> Trained:
@@ -79,6 +83,7 @@ def train(
             at least half of it goes to the networks, even if the rest was not enough for shape.
         session_seconds: stop this session after so long, to go on later with ``resume``.
         resume: go on from the checkpoint in ``folder``.
+        start: bundle that a run which is not resumed begins with.
         device: where to train.
         report: called with a sentence and the share done.
 
@@ -92,6 +97,9 @@ def train(
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
+    if start is not None and not resume:
+        run.start = start.name
+        run.shape = start.shape if config.template else None
     if config.template and run.shape is None:
         train_scans = _of(scans, config.ndims[0], "train")
         run.shape = build_shape_model(
@@ -123,9 +131,9 @@ def train(
         examples[ndim] = [example(scan) for scan in chosen]
         validation = [example(scan) for scan in checked]
         if ndim not in run.states:
-            run.states[ndim] = new_state(
-                TextureNetwork(texture_config(config, ndim)).to(device), config
-            )
+            sizes = texture_config(config, ndim)
+            network = TextureNetwork(sizes) if start is None else start.network(sizes)
+            run.states[ndim] = new_state(network.to(device), config)
         state = run.states[ndim]
         while state.seconds < share and time.monotonic() < stop_at:
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
@@ -151,6 +159,7 @@ def train(
         {n: s.history for n, s in run.states.items()},
         {n: s.seconds for n, s in run.states.items()},
         run.shape_seconds,
+        run.start,
         finished,
     )
 

@@ -1,0 +1,117 @@
+"""A run that begins where a finished bundle ended: few scans and minutes are then enough.
+
+bundle ┬ ShapeModel ────────────────────────────────────▶ taken over as it is
+       └ TextureNetwork ─ grow to the sizes of the run ─▶ a network that codes as before
+
+What a larger network has more than the smaller one does not change its output at first: new
+channels are not listened to yet, and new residual blocks add nothing (after Chen et al. 2016,
+Net2Net).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from deepstd.errors import InputError
+from deepstd.shape.model import ShapeModel
+from deepstd.texture.network import TextureConfig, TextureNetwork
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    Attributes:
+        name: name and version of the bundle, for the model card.
+        shape: its template and shape model, or None.
+        networks: its texture network for each number of axes.
+    """
+
+    name: str
+    shape: ShapeModel | None
+    networks: Mapping[int, TextureNetwork]
+
+    def network(self, config: TextureConfig) -> TextureNetwork:
+        """A network of the sizes asked for, grown from the bundle's.
+
+        Raises:
+            InputError: there is none for so many axes, or it is larger than the one asked for.
+        """
+        return grow(self._of(config.ndim), config)
+
+    def sizes(self, ndims: Sequence[int]) -> dict[str, Any]:
+        """Entries of a run's description for networks of the bundle's own sizes.
+
+        Raises:
+            InputError: the bundle has no network for one of the numbers of axes.
+        """
+        entries: dict[str, Any] = {"template": self.shape is not None}
+        for ndim in ndims:
+            config = self._of(ndim).config
+            entries[f"widths_{ndim}d"] = config.widths
+            entries[f"filter_{ndim}d"] = (config.filter_width, config.filter_blocks)
+        return entries
+
+    def _of(self, ndim: int) -> TextureNetwork:
+        if ndim not in self.networks:
+            raise InputError(f"{self.name} has no {ndim}-D network to start from")
+        return self.networks[ndim]
+
+
+def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
+    """A larger network that computes what a smaller one does.
+
+    Levels that the smaller one has no weights of their own for begin as copies of its coarsest,
+    and are no longer told how deep they lie.
+
+    Raises:
+        InputError: some size of the smaller network is larger than that asked for.
+    """
+    before = small.config
+    fits = (
+        before.template == config.template
+        and before.filter_width <= config.filter_width
+        and before.filter_blocks <= config.filter_blocks
+        and len(before.widths) <= len(config.widths)
+        and all(a <= b for a, b in zip(_padded(before.widths, config), config.widths, strict=True))
+    )
+    if not fits:
+        raise InputError(
+            f"a network of sizes {before.to_dict()} cannot grow to {config.to_dict()}: every size "
+            "must be at least that of the bundle to start from, and both with a template or without"
+        )
+    large = TextureNetwork(config)
+    last = len(before.widths) - 1
+    with torch.no_grad():
+        for index, level in enumerate(large.context.levels):
+            _take_over(small.context.levels[min(index, last)], level)
+        _take_over(small.postfilter, large.postfilter)
+        for block in list(large.postfilter.blocks)[before.filter_blocks :]:
+            nn.init.zeros_(block.get_parameter("second.weight"))
+            nn.init.zeros_(block.get_parameter("second.bias"))
+    large.tables = small.tables
+    return large
+
+
+def _padded(widths: tuple[int, ...], config: TextureConfig) -> list[int]:
+    return [*widths, *[widths[-1]] * (len(config.widths) - len(widths))]
+
+
+def _take_over(small: nn.Module, large: nn.Module) -> None:
+    """Copy the parameters that both have; what is new in them is not listened to."""
+    theirs = dict(small.named_parameters())
+    for name, parameter in large.named_parameters():
+        if name not in theirs:
+            continue
+        old = theirs[name]
+        outputs = old.shape[0]
+        if parameter.ndim > 1:
+            parameter[:outputs, old.shape[1] :] = 0
+            parameter[:outputs, : old.shape[1]] = old
+        else:
+            parameter[:outputs] = old

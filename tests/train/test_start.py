@@ -1,0 +1,95 @@
+"""Training that begins with a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstd.codec import Codec
+from deepstd.errors import InputError
+from deepstd.texture.codec import TextureEncoder
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.train.cache import CachedScan
+from deepstd.train.config import TrainConfig
+from deepstd.train.run import texture_config, train
+from deepstd.train.start import Start, grow
+
+
+@pytest.fixture(scope="module")
+def generic() -> Start:
+    codec = Codec.load("generic")
+    return Start("generic", codec.shape_model, codec.networks)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_grown_network_codes_as_the_one_it_grew_from(
+    generic: Start, phantom: Callable[..., np.ndarray], ndim: int
+) -> None:
+    small = generic.networks[ndim]
+    before = small.config
+    widths = tuple(width + 8 for width in before.widths)
+    config = TextureConfig(ndim, widths, False, before.filter_width + 5, before.filter_blocks + 1)
+    values = phantom((40, 44, 37)[:ndim]).astype(np.float64)
+    encoded = []
+    for network in (small, grow(small, config)):
+        network.eval().requires_grad_(False)
+        encoder = TextureEncoder(network, values, None)
+        texture = encoder.encode(2500, 0.08)
+        encoded.append((texture.payload, encoder.squared_error(texture, 2500)))
+    assert encoded[0][0] == encoded[1][0]
+    assert encoded[0][1] == pytest.approx(encoded[1][1], rel=1e-5)
+
+
+def test_new_channels_learn(generic: Start) -> None:
+    small = generic.networks[2].config
+    config = TextureConfig(
+        2, tuple(w + 4 for w in small.widths), False, small.filter_width, small.filter_blocks
+    )
+    level = grow(generic.networks[2], config).context.levels[0]
+    new = level.get_parameter("first.weight")[small.widths[0] :]
+    assert float(new.detach().abs().max()) > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"widths": (8, 8)}, {"filter_width": 4}, {"filter_blocks": 1}, {"template": True}],
+)
+def test_what_cannot_grow_is_refused(generic: Start, change: dict[str, object]) -> None:
+    small = generic.networks[2]
+    sizes = {**small.config.to_dict(), **change}
+    with pytest.raises(InputError, match="cannot grow"):
+        grow(small, TextureConfig.from_dict(sizes))
+
+
+def test_a_run_begins_where_the_bundle_ended(
+    generic: Start,
+    phantom: Callable[..., np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepstd.train.run._TABLE_BATCHES", 3)
+    scans = [
+        CachedScan(f"{n}", f"{n}", "train", phantom((18, 18, 16), seed=n), None) for n in (1, 2)
+    ]
+    config = TrainConfig.from_dict({"name": "few", **generic.sizes([3])}, "test")
+    assert texture_config(config, 3) == generic.networks[3].config
+    # So short that there is hardly more than one step.
+    begun = train(scans, config, tmp_path, total_seconds=0.01, start=generic)
+    assert begun.start == "generic"
+    scratch = train(scans, config, tmp_path / "scratch", total_seconds=0.01)
+
+    def nbytes(network: TextureNetwork) -> int:
+        values = phantom((24, 24, 20), seed=9).astype(np.float64)
+        network.eval().requires_grad_(False)
+        return TextureEncoder(network, values, None).encode(2500, 0.08).nbytes
+
+    assert nbytes(begun.networks[3]) < 0.5 * nbytes(scratch.networks[3])
+
+
+def test_a_bundle_without_such_a_network_is_refused(generic: Start) -> None:
+    only_flat = Start("flat", None, {2: generic.networks[2]})
+    with pytest.raises(InputError, match="flat has no 3-D network"):
+        only_flat.sizes([3])
