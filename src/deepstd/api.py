@@ -16,7 +16,7 @@ from typing import Any
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
-from deepstd.container import Container, pack_source_header
+from deepstd.container import Beginning, pack_source_header
 from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
@@ -26,7 +26,7 @@ from deepstd.errors import (
     RateError,
     named,
 )
-from deepstd.inspection import quality_of, read_container
+from deepstd.inspection import quality_of, read_container, read_first_levels
 from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
@@ -265,9 +265,13 @@ def decompress(
     *,
     model: str = AUTO,
     device: str = "auto",
+    level: int = 0,
     overwrite: bool = False,
 ) -> Volume:
-    """Restore the scan of a .dstd file.
+    """Restore the scan of a .dstd file, or a preview of it.
+
+    A preview needs no more of the file than the texture of the coarser levels, which comes first,
+    so the rest need not be read, nor even be there. It is not checked against the file's hash.
 
     Args:
         source: path or URL of a .dstd file, or "-" for standard input.
@@ -275,26 +279,33 @@ def decompress(
             folder means.
         model: folder of the bundle, where it is not installed.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        level: 0 for the whole, 1 for a half of the resolution, 2 for a quarter …; axes with thick
+            slices are halved later.
         overwrite: whether an existing output may be replaced.
 
     Raises:
         ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
+        InputError: the scan has not so many levels.
     """
     output = _apart(source, output)
-    container = read_container(source)
-    volume = codec_for(container, model, device).decode(container)
-    io.write(volume, output, overwrite=overwrite, derivation=_derivation(container))
+    if level:
+        container = read_first_levels(source)
+        volume = codec_for(container, model, device).preview(container, level)
+    else:
+        container = read_container(source)
+        volume = codec_for(container, model, device).decode(container)
+    io.write(volume, output, overwrite=overwrite, derivation=_derivation(container, volume))
     return volume
 
 
-def _derivation(container: Container) -> Derivation:
+def _derivation(container: Beginning, volume: Volume) -> Derivation:
     head = container.head
-    ratio = head.stored_bytes / container.nbytes
+    ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
 
 
-def codec_for(container: Container, model: str = AUTO, device: str = "auto") -> Codec:
+def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
     """The codec of the bundle that a file names.
 
     Raises:

@@ -5,7 +5,7 @@ Volume ─ frames ─ special values out ─▶ values
   values, warped template ─ TEXTURE: level loop ─▶ payloads   ◀── rate search on the file size
   payloads ─ decode again, measure ─▶ container
 
-container ─ shape, texture ─▶ values ─ special values in ─▶ Volume
+container ─ shape, texture (levels wanted) ─▶ values ─ special values in ─▶ Volume, or a preview
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from deepstd import io, specials
 from deepstd.bundle import Bundle
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
+    Beginning,
     Container,
     FrameChunks,
     parse,
 )
-from deepstd.devices import device_named
+from deepstd.devices import Workers
 from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
 from deepstd.errors import (
     BundleError,
@@ -45,6 +46,7 @@ from deepstd.shape.register import register
 from deepstd.texture.codec import DecodedTexture, decode_texture
 from deepstd.texture.head import check_texture
 from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.preview import subsampling
 from deepstd.volume import Volume
 
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -55,7 +57,7 @@ class Codec:
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self.bundle = bundle
-        self.device = device_named(device)
+        self.workers = Workers.named(device)
         networks: dict[str, dict[str, Any]] = {**bundle.manifest.networks}
         try:
             with named(f"bundle {bundle.manifest.name}"):
@@ -63,7 +65,7 @@ class Codec:
                 self._networks = {
                     ndim: TextureNetwork.from_tensors(
                         TextureConfig.from_dict(networks[str(ndim)]), arrays
-                    ).to(self.device)
+                    ).to(self.workers.first)
                     for ndim, arrays in bundle.textures.items()
                 }
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
@@ -82,7 +84,8 @@ class Codec:
 
         Args:
             name: of an installed bundle, or a bundle's folder.
-            device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+            device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N", or several with
+                commas between them, which share every scan.
 
         Raises:
             BundleError: the bundle is not there or damaged.
@@ -180,9 +183,39 @@ class Codec:
         if head.bundle != own:
             raise mismatch(container)
         with named(container.name):
-            return self._decode(container)
+            volume, latents = self._decode(container, 0)
+            if latents[:LATENTS_DIGEST_BYTES] != container.latents_digest:
+                raise DamagedError(
+                    f"{container.name}: the decoded symbols are not those that were encoded. The "
+                    "file passed its checksums, so please report this with the output of "
+                    "`deepstd doctor`."
+                )
+            return volume
 
-    def _decode(self, container: Container) -> Volume:
+    def preview(self, beginning: Beginning, level: int) -> Volume:
+        """Decode a file without its finest levels: a half, a quarter … of the resolution.
+
+        Axes whose voxels are thicker are halved later, as the wavelet splits them later. The first
+        voxel stays in its place. Nothing can be checked against the hash of the whole.
+
+        Args:
+            beginning: what was read of the file; a `Container` is one, too.
+            level: 1 for a half, 2 for a quarter …
+
+        Raises:
+            InputError: the scan has not so many levels.
+            BundleMismatchError: the file was written with another bundle.
+            DamagedError: the bytes make no sense.
+        """
+        if level < 1:
+            raise InputError(f"a preview leaves out at least one level, not {level}")
+        if beginning.head.bundle != self.bundle.reference:
+            raise mismatch(beginning)
+        with named(beginning.name):
+            return self._decode(beginning, level)[0]
+
+    def _decode(self, container: Beginning, level: int) -> tuple[Volume, bytes]:
+        """A scan, or a preview of it, and the hash of the symbols decoded."""
         head = container.head
         source = container.source_header()
         try:
@@ -190,27 +223,42 @@ class Codec:
         except InputError as error:
             raise DamagedError(f"the header of the original scan is damaged: {error}") from error
         frame_shape = head.shape[:3]
-        for chunks in container.frames:
-            _, seen = self.network_for(frame_shape)
-            check_texture(chunks.texture, chunks.tiles, seen, container.name)
-        voxels = np.empty(head.shape, dtype=head.dtype)
+        factors = self._check_frames(container, level)
+        kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
+        voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
         latents = hashlib.sha256()
         for number, chunks in enumerate(container.frames):
             removed = None
             if chunks.specials is not None:
                 removed = specials.Specials.from_bytes(chunks.specials, frame_shape, container.name)
+                removed = removed.subsampled(factors)
             part = self._shape_of_file(chunks, frame_shape, affine)
-            texture = self._decode_texture(chunks, frame_shape, part, container.name)
+            texture = self._decode_texture(chunks, frame_shape, part, container.name, level)
             latents.update(texture.latents)
-            steps = texture.steps.reshape(frame_shape)
+            steps = texture.steps.reshape(kept)
             frame = stored(steps, texture.step, texture.offset, head.dtype, removed)
             voxels[(..., number) if len(head.shape) == 4 else ...] = frame
-        if latents.digest()[:LATENTS_DIGEST_BYTES] != container.latents_digest:
-            raise DamagedError(
-                f"{container.name}: the decoded symbols are not those that were encoded. The file "
-                "passed its checksums, so please report this with the output of `deepstd doctor`."
-            )
-        return Volume(voxels, affine, source)
+        if level:
+            source = io.subsampled(source, voxels.shape, factors)
+            affine = io.affine_of(source)
+        return Volume(voxels, affine, source), latents.digest()
+
+    def _check_frames(self, container: Beginning, level: int) -> tuple[int, ...]:
+        """Check all textures before memory is taken; a preview's subsampling along each axis."""
+        shape = container.head.shape[:3]
+        _, seen = self.network_for(shape)
+        flat = flat_axis(shape) if len(seen) < len(shape) else None
+        found = set()
+        for chunks in container.frames:
+            tiles = None if level else chunks.tiles
+            _, plan, _ = check_texture(chunks.texture, tiles, seen, container.name)
+            factors = list(subsampling(plan, level, len(seen)))
+            if flat is not None:
+                factors.insert(flat, 1)
+            found.add(tuple(factors))
+        if len(found) != 1:
+            raise DamagedError("its frames have different voxel proportions")
+        return found.pop()
 
     def network_for(self, shape: Sequence[int]) -> tuple[TextureNetwork, tuple[int, ...]]:
         """The network for a frame and the shape it sees (one-slice frames become images)."""
@@ -238,7 +286,7 @@ class Codec:
             fitted, report = register(values.astype(np.float32), affine, model)
             payload = encode_field(fitted, model, tables)
             code = decode_field(payload, model, tables)
-        conditioning = condition_on(model, code, values.shape, affine, self.device)
+        conditioning = condition_on(model, code, values.shape, affine, self.workers)
         return FrameShape(conditioning, payload, report)
 
     def _shape_of_file(
@@ -253,7 +301,7 @@ class Codec:
         if chunks.shape is not None:
             code = decode_field(chunks.shape, model, self._networks[model.ndim].tables)
         try:
-            return condition_on(model, code, shape, affine, self.device)
+            return condition_on(model, code, shape, affine, self.workers)
         except GeometryError as error:
             raise DamagedError(f"the scan's geometry is damaged: {error}") from error
 
@@ -263,6 +311,7 @@ class Codec:
         shape: tuple[int, ...],
         conditioning: Conditioning | None,
         name: str,
+        level: int,
     ) -> DecodedTexture:
         network, seen = self.network_for(shape)
         return decode_texture(
@@ -273,7 +322,8 @@ class Codec:
             None if conditioning is None else conditioning.template,
             None if conditioning is None else conditioning.places,
             name=name,
-            device=self.device,
+            workers=self.workers,
+            level=level,
         )
 
 
@@ -283,7 +333,7 @@ def _shape_model_of(bundle: Bundle) -> ShapeModel | None:
     return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
 
 
-def mismatch(container: Container) -> BundleMismatchError:
+def mismatch(container: Beginning) -> BundleMismatchError:
     """The error for a file whose bundle is not the one at hand."""
     wanted = container.head.bundle
     return BundleMismatchError(

@@ -1,13 +1,27 @@
-"""Which device computes.
+"""Which devices compute, and how they share work that can be done in parts.
 
-"auto" ─▶ a GPU where there is one, else the CPU        "cuda:1" ─▶ that GPU, or DeviceError
+    "auto" ─▶ a GPU where there is one, else the CPU      "cuda:0,cuda:1" ─▶ those, or DeviceError
+    parts ─ Workers: a thread for each device ─▶ results, in the order of the parts
+
+One CPU may be named several times: each time stands for an equal share of its cores.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeVar
+
 import torch
 
 from deepstd.errors import DeviceError
+
+_AHEAD = 2
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def device_named(name: str) -> torch.device:
@@ -27,3 +41,70 @@ def device_named(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise DeviceError(f"device {name!r} is not available: {reason}. Use cpu or auto") from error
     return device
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Devices that do parts of one job at the same time.
+
+    Attributes:
+        devices: one for each worker. What cannot be divided is done by the first.
+    """
+
+    devices: tuple[torch.device, ...]
+
+    @staticmethod
+    def named(names: str) -> Workers:
+        """The devices of a list of names with commas between them; see `device_named`."""
+        return Workers(tuple(device_named(name.strip()) for name in names.split(",")))
+
+    @property
+    def first(self) -> torch.device:
+        """The device for what cannot be divided."""
+        return self.devices[0]
+
+    def map(
+        self, function: Callable[[torch.device, Part], Result], parts: Iterable[Part]
+    ) -> Iterator[Result]:
+        """Results of ``function(device, part)`` in the order of the parts.
+
+        A few parts are under way at a time, so that not all results are held at once.
+        """
+        if len(self.devices) == 1:
+            for part in parts:
+                yield function(self.first, part)
+            return
+        free: SimpleQueue[torch.device] = SimpleQueue()
+        for device in self.devices:
+            free.put(device)
+
+        def work(part: Part) -> Result:
+            device = free.get()
+            try:
+                return function(device, part)
+            finally:
+                free.put(device)
+
+        threads = torch.get_num_threads()
+        shares = max(1, sum(device.type == "cpu" for device in self.devices))
+        pool = ThreadPoolExecutor(
+            len(self.devices),
+            "deepstd",
+            # Torch counts threads for each thread that calls it.
+            lambda: torch.set_num_threads(max(1, threads // shares)),
+        )
+        pending: deque[Future[Result]] = deque()
+        try:
+            for part in parts:
+                pending.append(pool.submit(work, part))
+                if len(pending) >= _AHEAD * len(self.devices):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+
+CPU = Workers((torch.device("cpu"),))
+"""One worker, on the CPU."""

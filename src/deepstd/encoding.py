@@ -1,6 +1,7 @@
 """Compression of one scan to one size: encode, weigh, encode again, decode, measure.
 
 frames ─ special values out ─ shape ─ TextureEncoder ─▶ search the step on real file sizes
+                                              └ large scans: the last per cent by some tiles alone
 best candidate ─ decode ─ measure ─▶ file with its own figures in its head
 """
 
@@ -9,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from deepstd import io, specials
 from deepstd.bundle import Bundle
@@ -27,18 +27,22 @@ from deepstd.container import (
     parse,
     write_container,
 )
+from deepstd.devices import Workers
 from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
-from deepstd.rate import Point, Start, estimate, search
+from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
-from deepstd.texture.codec import EncodedTexture, TextureEncoder
+from deepstd.texture.codec import TextureEncoder
+from deepstd.texture.encoded import EncodedTexture
+from deepstd.texture.fit import fit_tiles
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
 _GUESS_VOXELS = 1 << 20
+_SMALLEST_SHARE = 1e-3
 _NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _CLEAR_LEAD = 0.4
 _DECIBELS_AN_OCTAVE = 3.5
@@ -59,7 +63,7 @@ class Coder(Protocol):
     """What an encoding needs of a codec."""
 
     bundle: Bundle
-    device: torch.device
+    workers: Workers
 
     def network_for(self, shape: tuple[int, ...]) -> tuple[TextureNetwork, tuple[int, ...]]:
         """The network for a frame and the shape it sees."""
@@ -161,7 +165,7 @@ class Encoding:
                     self._spacing(values.shape, seen),
                     None if conditioning is None else conditioning.template,
                     None if conditioning is None else conditioning.places,
-                    device=codec.device,
+                    workers=codec.workers,
                 )
             )
             shapes.append(shape)
@@ -175,7 +179,7 @@ class Encoding:
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
         code = min(max(code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, other.point.rate_weight) for e in encoders]
-        nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
+        nbytes = self._size(shapes, encoded)
         return Candidate(Point(code, other.point.rate_weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod
@@ -188,16 +192,25 @@ class Encoding:
 
     def _search(self, shapes: list[FrameShape], encoders: list[TextureEncoder]) -> Candidate:
         codec = self._codec
-        kept: dict[tuple[int, float], list[EncodedTexture]] = {}
+        latest: list[EncodedTexture] = []
+        best: tuple[int, list[EncodedTexture]] = 0, []
+
+        def size_of(encoded: list[EncodedTexture]) -> int:
+            nonlocal best
+            nbytes = self._size(shapes, encoded)
+            self._progress(f"{nbytes} of {self._allowed} bytes")
+            if best[0] < nbytes <= self._allowed:
+                best = nbytes, encoded
+            return nbytes
 
         def size(step_code: int, rate_weight: float) -> int:
-            encoded = [e.encode(step_code, rate_weight) for e in encoders]
-            nbytes = len(self._file(shapes, encoded, _NO_QUALITY))
-            self._progress(f"{nbytes} of {self._allowed} bytes")
-            if nbytes <= self._allowed:
-                kept.clear()
-                kept[step_code, rate_weight] = encoded
-            return nbytes
+            latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
+            return size_of(latest[:])
+
+        def refine(point: Point) -> Point:
+            least = LOWEST_FILL * self._allowed
+            fitted = fit_tiles(encoders, latest, point.nbytes, least, self._allowed)
+            return replace(point, nbytes=size_of(fitted))
 
         point = search(
             size,
@@ -208,19 +221,22 @@ class Encoding:
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
+            refine=refine if any(e.divided for e in encoders) else None,
         )
-        key = (point.step_code, point.rate_weight)
-        encoded = kept.get(key) or [e.encode(*key) for e in encoders]
-        return Candidate(point, shapes, encoders, encoded)
+        for encoder in encoders:
+            encoder.settle()
+        return Candidate(point, shapes, encoders, best[1])
 
     def finish(self, result: Candidate) -> Compressed:
         """Decode the file, measure it, and write the figures into its head."""
         self._progress("decoding to measure the error")
-        data = self._file(result.shapes, result.texture, _NO_QUALITY)
+        latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
+        latents = latents[:LATENTS_DIGEST_BYTES]
+        data = self._file(result.shapes, result.texture, _NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._file(result.shapes, result.texture, quality),
+            self._file(result.shapes, result.texture, quality, latents),
             quality,
             rmse(self._volume.voxels, restored.voxels) ** 2,
             tuple(s.report for s in result.shapes),
@@ -228,8 +244,16 @@ class Encoding:
             sum(t.nbytes for t in result.texture),
         )
 
+    def _size(self, shapes: list[FrameShape], encoded: list[EncodedTexture]) -> int:
+        """Bytes of the whole file."""
+        return len(self._file(shapes, encoded, _NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+
     def _file(
-        self, shapes: list[FrameShape], encoded: list[EncodedTexture], quality: Quality
+        self,
+        shapes: list[FrameShape],
+        encoded: list[EncodedTexture],
+        quality: Quality,
+        latents: bytes,
     ) -> bytes:
         volume = self._volume
         head = Head(
@@ -243,8 +267,7 @@ class Encoding:
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
-        latents = hashlib.sha256(b"".join(t.latents for t in encoded)).digest()
-        return write_container(head, self._header, frames, latents[:LATENTS_DIGEST_BYTES])
+        return write_container(head, self._header, frames, latents)
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
         if self._affine is None:
@@ -259,16 +282,18 @@ class Encoding:
         if voxels <= 4 * _GUESS_VOXELS or encoders[0].conditioned:
             return self._start
         part = encoders[len(encoders) // 2].middle_slices(_GUESS_VOXELS)
-        share = math.prod(part.shape) / voxels
         self._progress("estimating the step on a part of the scan")
         weight = self._codec.bundle.manifest.rate_weight
 
         def size(step_code: int) -> int:
-            return part.encode(min(max(step_code, STEP_CODE_MIN), part.finest), weight).nbytes
+            code = min(max(step_code, STEP_CODE_MIN), part.finest)
+            whole = sum(encoder.significant(code) for encoder in encoders)
+            share = part.significant(code) / whole if whole else 1.0
+            return math.ceil(part.encode(code, weight).nbytes / max(share, _SMALLEST_SHARE))
 
         return estimate(
             size,
-            max(64, int(self._allowed * share)),
+            self._allowed,
             start=self._start.step_code,
             octave=STEPS_PER_OCTAVE,
         )

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deepstd import io
-from deepstd.container import MAX_HEADER_BYTES, Container, parse, parse_head_only
+from deepstd.container import (
+    MAX_HEADER_BYTES,
+    Beginning,
+    Container,
+    parse,
+    parse_head_only,
+    read_beginning,
+)
 from deepstd.errors import DamagedError
 
 # Enough for the head, which says how large the rest may be.
@@ -28,11 +35,28 @@ def read_container(source: str | os.PathLike[str]) -> Container:
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     place = io.location(source)
-    name = "standard input" if place == io.STREAM else io.shown(place)
+    name = _name_of(place)
     with io.incoming(place) as stream:
         if Path(place).is_file():
             return parse(stream.read(), name)
         return parse(_bounded(stream, name), name)
+
+
+def read_first_levels(source: str | os.PathLike[str]) -> Beginning:
+    """As much of a .dstd file as a preview needs; the rest need not be there.
+
+    Raises:
+        ContainerError: it is not a .dstd file, damaged, or ends before.
+        InputError: it cannot be read.
+        MissingExtraError: a package for the URL's scheme is not installed.
+    """
+    place = io.location(source)
+    with io.incoming(place) as stream:
+        return read_beginning(stream, _name_of(place))
+
+
+def _name_of(place: str) -> str:
+    return "standard input" if place == io.STREAM else io.shown(place)
 
 
 def _bounded(stream: BinaryIO, name: str) -> memoryview:

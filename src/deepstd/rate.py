@@ -121,6 +121,7 @@ def search(
     highest: int,
     octave: int,
     describe: Callable[[int], str],
+    refine: Callable[[Point], Point] | None = None,
 ) -> Point:
     """Find the quantiser whose file fills 0.997 to 1.000 of the allowed bytes.
 
@@ -132,6 +133,8 @@ def search(
         lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
         octave: step codes that halve the step.
         describe: says in words what a number of bytes means as a request.
+        refine: brings the latest encoding nearer to the allowed size by changing a part of it;
+            None where that cannot be done.
 
     Returns:
         The largest encoding found within the allowed bytes. It is smaller than the window only
@@ -164,7 +167,7 @@ def search(
                 )
         narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
         if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
-            adjusted = _adjust(sizes, point)
+            adjusted = _adjust(sizes, point) if refine is None else sizes.take(refine(point))
             if sizes.good(adjusted):
                 return adjusted
         if narrow:
@@ -196,7 +199,9 @@ class _Sizes:
 
     def at(self, code: int, weight: float) -> Point:
         self.left -= 1
-        point = Point(code, weight, self._size(code, weight))
+        return self.take(Point(code, weight, self._size(code, weight)))
+
+    def take(self, point: Point) -> Point:
         largest = 0 if self.best is None else self.best.nbytes
         if largest < point.nbytes <= self._allowed:
             self.best = point

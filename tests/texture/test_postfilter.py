@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepstd.devices import CPU
 from deepstd.texture import postfilter
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.postfilter import PostFilter, fold, restore, unfold
@@ -48,7 +49,9 @@ def test_tiles_leave_no_seams(
     condition = torch.ones((1, CONDITIONS, *[1] * ndim))
     whole = net(low, seen, condition)[0, 0].numpy()
     assert np.abs(whole - low[0, 0].numpy() / UNITS_PER_STEP).max() > 0.1
-    np.testing.assert_allclose(restore(net, low, seen, condition), whole, atol=1e-4)
+    np.testing.assert_allclose(
+        restore({CPU.first: net}, low, seen, condition, CPU), whole, atol=1e-4
+    )
 
 
 def test_an_untrained_filter_changes_nothing() -> None:

@@ -71,10 +71,10 @@ class Compressor:
             import torch
 
             from deepstd.codec import Codec
-            from deepstd.devices import device_named
+            from deepstd.devices import Workers
 
             torch.set_num_threads(threads)
-            device_named(self._device)
+            Workers.named(self._device)
             self._load = functools.cache(Codec.load)
             if self._model != AUTO:
                 self._load(self._model, device=self._device)

@@ -122,16 +122,32 @@ def decompress(
     ],
     model: options.WrittenWith = "auto",
     device: options.Device = "auto",
+    level: Annotated[
+        int,
+        typer.Option(
+            "--level",
+            metavar="N",
+            min=0,
+            help="A preview: 1 for a half of the resolution, 2 for a quarter and so on, from the "
+            "first part of the file; the rest is not read and may be missing.",
+        ),
+    ] = 0,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a compressed scan.
 
     Type, shape, orientation and header are as they were, voxel values nearly so.
+
+    A preview (--level) keeps type, orientation and grey scale; its first voxel lies where the
+    scan's does. Axes with thicker voxels are halved at later levels only. It is not checked
+    against the file's hash, and as DICOM it has none of the original's data sets.
     """
     with console.Progress(f"restoring {options.shown(source)}"):
         from deepstd import api, io
 
-        volume = api.decompress(source, output, model=model, device=device, overwrite=overwrite)
+        volume = api.decompress(
+            source, output, model=model, device=device, level=level, overwrite=overwrite
+        )
     shape = " x ".join(map(str, volume.shape))
     told = f"{options.shown(source)} -> {io.shown(output)}"
     console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")

@@ -109,6 +109,15 @@ WrittenWith = Annotated[
 ]
 Device = Annotated[
     str,
+    typer.Option(
+        "--device",
+        "-d",
+        help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can. Several, such as "
+        "cuda:0,cuda:1 or cpu,cpu, share every scan.",
+    ),
+]
+OneDevice = Annotated[
+    str,
     typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can."),
 ]
 Series = Annotated[

@@ -127,7 +127,7 @@ def train(
             metavar="DIR", help="Where the state is kept. Default: BUNDLE_DIR.checkpoint."
         ),
     ] = None,
-    device: options.Device = "auto",
+    device: options.OneDevice = "auto",
 ) -> None:
     """Train a model bundle on your scans."""
     if checkpoint is None:

@@ -6,7 +6,14 @@ The format is specified in docs/format.md.
 """
 
 from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head
-from deepstd.container.reader import Container, Section, parse, parse_head_only
+from deepstd.container.reader import (
+    Beginning,
+    Container,
+    Section,
+    parse,
+    parse_head_only,
+    read_beginning,
+)
 from deepstd.container.source_header import (
     MAX_HEADER_BYTES,
     pack_source_header,
@@ -18,6 +25,7 @@ __all__ = [
     "BUNDLE_DIGEST_BYTES",
     "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
+    "Beginning",
     "BundleRef",
     "Container",
     "FrameChunks",
@@ -26,6 +34,7 @@ __all__ = [
     "pack_source_header",
     "parse",
     "parse_head_only",
+    "read_beginning",
     "unpack_source_header",
     "write_container",
 ]

@@ -1,19 +1,22 @@
 """From the bytes of a .dstd file to its parts, with every length checked before it is used.
 
     bytes ─ preamble ─▶ chunks (length, CRC-32) ─▶ order and number ─▶ Container
+    stream ─ the same, tiles passed over, up to the last TEXT ─▶ Beginning
 
 Nothing is decoded here, and no memory is asked for beyond a copy of the bytes that are there.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import BinaryIO, NamedTuple
 
 from deepstd.container.format import (
     CRC_BYTES,
+    MAX_VARINT_BYTES,
     PREAMBLE,
     RETRIEVE_AGAIN,
     SIGNATURE,
@@ -34,6 +37,7 @@ _H, _O, _V, _S, _T, _L, _E = (
     ChunkType.HEAD, ChunkType.SRCH, ChunkType.SPCL, ChunkType.SHAP, ChunkType.TEXT,
     ChunkType.TILE, ChunkType.HASH,
 )  # fmt: skip
+_PIECE = 1 << 22
 _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
     None: (_H,),
     _H: (_O, _V, _S, _T),
@@ -60,17 +64,15 @@ class _Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Container:
-    """A parsed .dstd file.
+class Beginning:
+    """What a preview needs of a .dstd file.
 
     Attributes:
         name: the file, for messages.
-        nbytes: size of the whole file.
+        nbytes: bytes of the file that were read.
         head: contents of the HEAD chunk.
         packed_source_header: payload of the SRCH chunk; empty where there is none.
-        frames: payloads of every frame.
-        latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
-        sections: every part of the file, in order and without gaps.
+        frames: payloads of every frame, perhaps without its tiles.
     """
 
     name: str
@@ -78,8 +80,6 @@ class Container:
     head: Head
     packed_source_header: bytes
     frames: tuple[FrameChunks, ...]
-    latents_digest: bytes
-    sections: tuple[Section, ...]
 
     def source_header(self) -> SourceHeader:
         """The header of the source file, byte for byte; DamagedError if it is malformed."""
@@ -87,6 +87,19 @@ class Container:
         return unpack_source_header(
             self.packed_source_header, head.source_format, head.shape, head.dtype, self.name
         )
+
+
+@dataclass(frozen=True)
+class Container(Beginning):
+    """A parsed .dstd file.
+
+    Attributes:
+        latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
+        sections: every part of the file, in order and without gaps.
+    """
+
+    latents_digest: bytes
+    sections: tuple[Section, ...]
 
 
 def parse(data: bytes | memoryview, name: str) -> Container:
@@ -105,7 +118,6 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     chunks = list(_chunks(data, name))
     known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
     head = Head.unpack(known[0][1], name)
-    packed_source_header = known[1][1] if known[1][0] is ChunkType.SRCH else b""
     frames = _frames(known)
     if len(frames) != head.frame_count:
         raise damaged(name, f"expected {head.frame_count} frames, found {len(frames)}")
@@ -114,12 +126,45 @@ def parse(data: bytes | memoryview, name: str) -> Container:
         raise damaged(name, f"expected {LATENTS_DIGEST_BYTES} bytes of digest, got {len(digest)}")
     preamble = Section("preamble", 0, len(PREAMBLE))
     sections = (preamble, *(chunk.section for chunk in chunks))
-    return Container(name, len(data), head, packed_source_header, frames, digest, sections)
+    return Container(name, len(data), head, _packed_source_header(known), frames, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
     """The head of a .dstd file, from the file or from a first part of it; raises as `parse`."""
     return Head.unpack(next(_chunks(data, name)).payload, name)
+
+
+def read_beginning(stream: BinaryIO, name: str) -> Beginning:
+    """What a preview needs of a .dstd file, read up to the last frame's TEXT and no further.
+
+    Tiles on the way there are passed over, so the file may still be coming in.
+
+    Args:
+        stream: at the first byte of the file.
+        name: the file, for messages.
+
+    Raises:
+        ContainerError: as `parse`, as far as the file is read.
+    """
+    data = bytearray(stream.read(len(PREAMBLE)))
+    _check_preamble(bytes(data), name)
+    head, frames = None, 0
+    known: list[tuple[ChunkType, bytes]] = []
+    while head is None or frames < head.frame_count:
+        start = len(data)
+        data += _chunk_bytes(stream, name)
+        cursor = _FileCursor(data, name, "its framing")
+        cursor.take(start)
+        chunk = _next_chunk(cursor, memoryview(data), name)
+        _check_order(chunk.type, known[-1][0] if known else None, name)
+        if chunk.type is ChunkType.HASH:
+            raise damaged(name, f"it ends after {frames} frames")
+        if chunk.type is ChunkType.HEAD:
+            head = Head.unpack(chunk.payload, name)
+        frames += chunk.type is ChunkType.TEXT
+        if chunk.type is not None:
+            known.append((chunk.type, chunk.payload))
+    return Beginning(name, len(data), head, _packed_source_header(known), _frames(known))
 
 
 class _FileCursor(Cursor):
@@ -138,16 +183,47 @@ def _chunks(data: bytes | memoryview, name: str) -> Iterator[_Chunk]:
     last: ChunkType | None = None
     while last is not ChunkType.HASH:
         chunk = _next_chunk(cursor, view, name)
-        if chunk.type is not None:
-            if chunk.type not in _FOLLOWERS[last]:
-                before = "the preamble" if last is None else last.name
-                raise damaged(name, f"a {chunk.type.name} chunk cannot follow {before}")
-            last = chunk.type
-        elif last is None:
-            raise damaged(name, "its first chunk is not HEAD")
+        _check_order(chunk.type, last, name)
+        last = last if chunk.type is None else chunk.type
         yield chunk
     if cursor.remaining:
         raise damaged(name, f"{cursor.remaining} bytes follow its end")
+
+
+def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
+    """DamagedError where a chunk, None for an unknown one, must not follow the last known one."""
+    if chunk is None:
+        if last is None:
+            raise damaged(name, "its first chunk is not HEAD")
+    elif chunk not in _FOLLOWERS[last]:
+        before = "the preamble" if last is None else last.name
+        raise damaged(name, f"a {chunk.name} chunk cannot follow {before}")
+
+
+def _chunk_bytes(stream: BinaryIO, name: str) -> bytes:
+    """The next whole chunk that is not a tile."""
+    while True:
+        start = _taken(stream, 2, name)
+        while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
+            start += _taken(stream, 1, name)
+        length = Cursor(start[1:], name, "its framing").varint() + CRC_BYTES
+        if start[0] != ChunkType.TILE:
+            return start + _taken(stream, length, name)
+        if stream.seekable():
+            stream.seek(length, os.SEEK_CUR)
+        else:
+            _taken(stream, length, name, keep=False)
+
+
+def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> bytes:
+    """So many bytes of a stream; by pieces, as a length may be a lie."""
+    data, left = bytearray(), count
+    while left and (piece := stream.read(min(left, _PIECE))):
+        left -= len(piece)
+        data += piece if keep else b""
+    if left:
+        raise truncated(name, f"its framing: expected {left} more bytes")
+    return bytes(data)
 
 
 def _next_chunk(cursor: Cursor, view: memoryview, name: str) -> _Chunk:
@@ -172,22 +248,24 @@ def _next_chunk(cursor: Cursor, view: memoryview, name: str) -> _Chunk:
 def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
     """Chunks that belong together, one group for each TEXT; their order is valid."""
     frames: list[FrameChunks] = []
-    specials = shape = texture = None
+    specials = shape = None
     tiles: list[bytes] = []
     for chunk_type, payload in chunks:
-        if texture is not None and chunk_type is not ChunkType.TILE:
-            frames.append(FrameChunks(texture, shape, tuple(tiles), specials))
-            specials = shape = texture = None
-            tiles = []
         if chunk_type is ChunkType.SPCL:
             specials = payload
         elif chunk_type is ChunkType.SHAP:
             shape = payload
         elif chunk_type is ChunkType.TEXT:
-            texture = payload
+            tiles = []
+            frames.append(FrameChunks(payload, shape, tiles, specials))
+            specials = shape = None
         elif chunk_type is ChunkType.TILE:
             tiles.append(payload)
-    return tuple(frames)
+    return tuple(replace(frame, tiles=tuple(frame.tiles)) for frame in frames)
+
+
+def _packed_source_header(chunks: list[tuple[ChunkType, bytes]]) -> bytes:
+    return chunks[1][1] if chunks[1][0] is ChunkType.SRCH else b""
 
 
 def _check_preamble(start: bytes, name: str) -> None:

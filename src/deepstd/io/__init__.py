@@ -15,6 +15,7 @@ from deepstd.io.registry import (
     declared,
     holds_series,
     read,
+    subsampled,
     with_own_header,
     write,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "read",
     "read_scan",
     "shown",
+    "subsampled",
     "survey",
     "with_own_header",
     "write",

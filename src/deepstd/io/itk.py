@@ -15,7 +15,8 @@ import json
 import math
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def affine_of(source: SourceHeader, axes: int | None = None) -> np.ndarray:
         GeometryError: its matrix is singular or not finite.
     """
     return _unpack(source.raw, axes)[0].affine
+
+
+def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> SourceHeader:
+    """The header of a scan of which every so many-th voxel is left, the first among them.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    geometry, fields = _unpack(source.raw, axes)
+    spacing = geometry.spacing.copy()
+    spacing[: len(factors)] *= factors
+    return SourceHeader(source.format, _pack(replace(geometry, spacing=spacing), fields))
 
 
 def write(volume: Volume, path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,6 +175,31 @@ def check_header(
     if source.format == "npy":
         array.check_header(source.raw, shape, dtype)
     return None
+
+
+def subsampled(
+    source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
+) -> SourceHeader:
+    """The header for every so many-th voxel of a scan, the first among them.
+
+    Geometry and grey scale stay true. What describes single frames of DICOM, or the layout of a
+    file of another format, is left out.
+
+    Args:
+        source: header of the whole.
+        shape: what is left.
+        factors: whole numbers, one for each spatial axis.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    if source.format in nifti.NAMES:
+        return nifti.subsampled(source, shape, factors)
+    if source.format in itk.NAMES:
+        return itk.subsampled(source, len(shape), factors)
+    if source.format == dicom.NAME:
+        return dicom.subsampled(source, factors)
+    return replace(source, raw=b"")
 
 
 def with_own_header(volume: Volume) -> Volume:

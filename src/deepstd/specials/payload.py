@@ -41,6 +41,11 @@ class Specials:
         """True where a voxel is special, in the shape of the frame."""
         return self.labels != 0
 
+    def subsampled(self, factors: Sequence[int]) -> Specials:
+        """Those of every so many-th voxel along each axis."""
+        kept = tuple(slice(None, None, factor) for factor in factors)
+        return Specials(self.values, self.labels[kept])
+
     def to_bytes(self) -> bytes:
         """The payload of an SPCL chunk, by the shortest of the methods."""
         mask = self.mask

@@ -5,25 +5,30 @@
 
 The first stream holds all levels but the finest; where the finest has several tiles, each has a
 stream of its own that needs only the first one, so a damaged or unwanted tile costs no other.
+Tiles are coded by several devices at once, where there are (Fig. 4a of the paper), and some of
+them can be coded again with another weight of the rate, to meet a size without the rest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 
-from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
-from deepstd.coding.tables import ScaleTables
+from deepstd.devices import CPU, Workers
 from deepstd.errors import InputError
-from deepstd.texture.context import Prediction, condition_vector
+from deepstd.texture.context import condition_vector
+from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, check_texture, tile_count
 from deepstd.texture.levels import (
+    Level,
     Region,
     TemplatePyramid,
     code_levels,
@@ -32,7 +37,8 @@ from deepstd.texture.levels import (
 from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.quantizer import quantize, symbol_costs
+from deepstd.texture.preview import preview_steps, subsampling
+from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
     STEP_CODE_MIN,
@@ -41,30 +47,19 @@ from deepstd.texture.scaling import (
     log_rate,
     template_units,
 )
+from deepstd.texture.sources import DecoderSource, EncoderSource, as_hashed
 
-_LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
 _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
-
-
-@dataclass(frozen=True)
-class EncodedTexture:
-    """One frame's texture: payloads, the decoded latents' hash, and the reconstruction in units."""
-
-    payload: bytes
-    tiles: tuple[bytes, ...]
-    latents: bytes
-    low: torch.Tensor
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all payloads, chunk framing not counted."""
-        return len(self.payload) + sum(map(len, self.tiles))
+# In steps: the quantiser rounds a little less than this to zero.
+_SIGNIFICANT = 0.6
+# Lowest and highest, in octaves of normalised values, and how many in between.
+_MAGNITUDE_OCTAVES = (-24, 24, 3072)
 
 
 @dataclass(frozen=True)
 class DecodedTexture:
-    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32."""
+    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32, or smaller."""
 
     steps: np.ndarray
     step: float
@@ -82,7 +77,7 @@ class TextureEncoder:
         template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
         places: (1, ndim, *shape) whole numbers, or None.
         scaling: codes to use instead of those fitted to the values.
-        device: where to compute.
+        workers: where to compute; the network is on the first of them.
 
     Attributes:
         finest: largest step code at which all coefficients can be coded.
@@ -100,9 +95,12 @@ class TextureEncoder:
         places: torch.Tensor | None = None,
         *,
         scaling: Scaling | None = None,
-        device: torch.device | str = "cpu",
+        workers: Workers = CPU,
     ) -> None:
-        self._network, self._device = network, torch.device(device)
+        self._network, self._workers, self._device = network, workers, workers.first
+        self._replicas = replicas(network, workers)
+        self._costs = {d: symbol_costs(network.tables, d) for d in self._replicas}
+        self._open: tuple[int, Level] | None = None
         self._template, self._places = template, places
         self.shape = tuple(values.shape)
         self._coarse = coarseness(spacing, values.ndim)
@@ -121,19 +119,21 @@ class TextureEncoder:
         """Whether there is a template."""
         return self._template is not None
 
+    @property
+    def divided(self) -> bool:
+        """Whether tiles have streams of their own."""
+        return tile_count(self.plan, self.shape) > 0
+
     def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
         """Code at one step."""
-        head = TextureHead(self.scaling, step_code, self._coarse)
-        factor = UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE)
-        source = _EncoderSource(
-            self._network.tables,
-            self._last_low,
-            self._highs,
-            factor,
-            rate_weight,
-            self.plan,
-            self.shape,
-        )
+        self._open = None
+        opened: list[Level] = []
+
+        def finest(level: Level) -> torch.Tensor:
+            opened.append(level)
+            return level.low
+
+        source = self._source(step_code, rate_weight, self._device)
         pyramid, _ = _conditioning(self._template, self._places, step_code, self.plan)
         low = code_levels(
             self._network.context,
@@ -144,10 +144,85 @@ class TextureEncoder:
             source,
             network_dtype=_network_dtype(self._device),
             device=self._device,
+            finest=finest if self.divided else None,
         )
-        payload = head.pack() + source.first.finish()
-        tiles = tuple(t.finish() for t in source.tiles)
-        return EncodedTexture(payload, tiles, source.latents.digest(), low)
+        head = TextureHead(self.scaling, step_code, self._coarse)
+        payload = head.pack() + source.stream.finish()
+        if not opened:
+            return EncodedTexture(payload, source.symbols_coded, (), lambda tiles: low)
+        level = opened[0]
+        self._open = step_code, level
+        work = [(region, rate_weight) for region in level.regions()]
+        coded = tuple(self._code_tiles(step_code, level, work))
+        reconstruct = partial(merge_tiles, level.low, level.axes, level.fine)
+        return EncodedTexture(payload, source.symbols_coded, coded, reconstruct)
+
+    def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
+        """The latest encoding with some tiles coded again.
+
+        Args:
+            encoded: the latest encoding, or what this method made of it.
+            weights: new rate weights of tiles by their number.
+        """
+        if self._open is None:
+            raise ValueError("nothing was encoded")
+        step_code, level = self._open
+        regions = list(level.regions())
+        work = [(regions[number], weight) for number, weight in weights.items()]
+        coded = list(encoded.coded)
+        for number, tile in zip(weights, self._code_tiles(step_code, level, work), strict=True):
+            coded[number] = tile
+        return replace(encoded, coded=tuple(coded))
+
+    def settle(self) -> None:
+        """Let go of what `recode` needs."""
+        self._open = None
+
+    def _code_tiles(
+        self, step_code: int, level: Level, work: list[tuple[Region, float]]
+    ) -> Iterator[EncodedTile]:
+        def code(device: torch.device, part: tuple[Region, float]) -> EncodedTile:
+            region, rate_weight = part
+            source = self._source(step_code, rate_weight, device)
+            source.begin_tile(0, region)
+            model, _ = self._replicas[device].context.level(0)
+            high = level.code(region, source, model)
+            # What rounding float32 does to the values, it does on every machine.
+            high = high.float().to(self._device)
+            return EncodedTile(source.stream.finish(), source.symbols_coded, high, rate_weight)
+
+        return self._workers.map(code, work)
+
+    def _source(self, step_code: int, rate_weight: float, device: torch.device) -> EncoderSource:
+        return EncoderSource(
+            self._network.tables,
+            self._last_low,
+            self._highs,
+            UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
+            rate_weight,
+            self._costs[device],
+        )
+
+    def significant(self, step_code: int) -> float:
+        """About how many coefficients are not quantised to zero.
+
+        The bytes of a texture are nearly proportional to them (He and Mitra 2002, the ρ domain).
+        """
+        threshold = math.log2(_SIGNIFICANT) - step_code / STEPS_PER_OCTAVE
+        counts, edges = self._magnitudes
+        return float(np.interp(threshold, edges, counts))
+
+    @cached_property
+    def _magnitudes(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many coefficients have a larger log2 of their magnitude than each of many edges."""
+        lowest, highest, count = _MAGNITUDE_OCTAVES
+        found = np.zeros(count)
+        for bands in self._highs:
+            for band in bands[0]:
+                octaves = torch.log2(band.abs().float()).cpu()
+                found += torch.histc(octaves.clamp_(max=highest), count, lowest, highest).numpy()
+        above = np.concatenate([np.cumsum(found[::-1])[::-1], [0.0]])
+        return above, np.linspace(lowest, highest, count + 1)
 
     def middle_slices(self, voxels: int) -> TextureEncoder:
         """An encoder of about so many voxels from the middle of the last axis; not with a template.
@@ -164,17 +239,18 @@ class TextureEncoder:
             self._values[window],
             spacing,
             scaling=self.scaling,
-            device=self._device,
+            workers=self._workers,
         )
 
     def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
         """Mean squared error in grey values after the post-filter."""
         _, template = _conditioning(self._template, None, step_code, None)
         restored = restore(
-            self._network.postfilter,
+            {device: network.postfilter for device, network in self._replicas.items()},
             encoded.low,
             template,
             _condition(self._network, step_code, self.plan),
+            self._workers,
         )
         step, total = self.scaling.step(step_code), 0.0
         for row, truth in zip(restored, self._values, strict=True):
@@ -192,26 +268,52 @@ def decode_texture(
     places: torch.Tensor | None = None,
     *,
     name: str,
-    device: torch.device | str = "cpu",
+    workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
+    level: int = 0,
 ) -> DecodedTexture:
     """Decode one frame's texture.
 
     Args:
         network: that the texture was coded with.
-        payload, tiles: the coded texture.
+        payload, tiles: the coded texture; a preview does not look at the tiles.
         shape: of the scan.
         template, places: as for `TextureEncoder`.
         name: the file, for messages.
-        device: where to compute.
+        workers: where to compute; the network is on the first of them.
         network_dtype: type the context model computes in; the latents do not depend on it.
+        level: 0 for the whole; otherwise a preview without so many of the finest levels, on the
+            grid of `preview.subsampling`, and the latents are those of the levels decoded.
 
     Raises:
         DamagedError: the bytes make no sense.
+        InputError: the scan has not so many levels.
     """
-    device = torch.device(device)
-    head, plan, stream = check_texture(payload, tiles, shape, name)
-    source = _DecoderSource(network.tables, stream, tiles, plan, shape)
+    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
+    factors = subsampling(plan, level, len(shape))
+    copies = replicas(network, workers)
+    source = DecoderSource(network.tables, stream)
+    symbols = hashlib.sha256()
+
+    def finest(finest_level: Level) -> torch.Tensor:
+        def decode(device: torch.device, part: tuple[Region, bytes]) -> EncodedTile:
+            region, tile = part
+            read = DecoderSource(network.tables, tile)
+            model, _ = copies[device].context.level(0)
+            high = finest_level.code(region, read, model).float().to(workers.first)
+            return EncodedTile(tile, read.symbols_coded, high, 0.0)
+
+        symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+        source.symbols_coded.clear()
+        regions = list(finest_level.regions())
+        low = finest_level.low
+        high = low.new_zeros((1, len(finest_level.mask), *finest_level.grid), dtype=torch.float32)
+        parts = workers.map(decode, zip(regions, tiles, strict=True))
+        for region, tile in zip(regions, parts, strict=True):
+            high[(..., *region)] = tile.high
+            symbols.update(b"".join(map(as_hashed, tile.symbols)))
+        return finest_level.merged(high)
+
     pyramid, units = _conditioning(template, places, head.step_code, plan)
     low = code_levels(
         network.context,
@@ -220,12 +322,29 @@ def decode_texture(
         [log_rate(head.step_code)],
         pyramid,
         source,
-        network_dtype=network_dtype or _network_dtype(device),
-        device=device,
+        network_dtype=network_dtype or _network_dtype(workers.first),
+        device=workers.first,
+        last_level=level,
+        finest=finest if tile_count(plan, shape) else None,
     )
-    steps = restore(network.postfilter, low, units, _condition(network, head.step_code, plan))
+    symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+    if level:
+        steps = preview_steps(low, factors)
+    else:
+        filters = {device: copy.postfilter for device, copy in copies.items()}
+        condition = _condition(network, head.step_code, plan)
+        steps = restore(filters, low, units, condition, workers)
     step = head.scaling.step(head.step_code)
-    return DecodedTexture(steps, step, head.scaling.offset, source.latents.digest())
+    return DecodedTexture(steps, step, head.scaling.offset, symbols.digest())
+
+
+def replicas(network: TextureNetwork, workers: Workers) -> dict[torch.device, TextureNetwork]:
+    """The network on every device of the workers; it is on the first."""
+    copies = {workers.first: network}
+    for device in workers.devices:
+        if device not in copies:
+            copies[device] = deepcopy(network).to(device)
+    return copies
 
 
 def _finest_step_code(normalised: np.ndarray, plan: Plan) -> int:
@@ -264,98 +383,3 @@ def _conditioning(
     if places is None or plan is None:
         return None, units
     return template_pyramid(units, places.to(units.dtype), plan), units
-
-
-class _Streams:
-    """Which stream a tile's symbols belong to, and the hash of all symbols."""
-
-    def __init__(self, tables: ScaleTables, plan: Plan, shape: tuple[int, ...]) -> None:
-        self._tables = tables
-        self._tile_count = tile_count(plan, shape)
-        self.latents = hashlib.sha256()
-
-    def _note(self, symbols: np.ndarray) -> None:
-        self.latents.update(symbols.astype("<i4").tobytes())
-
-
-class _EncoderSource(_Streams):
-    def __init__(
-        self,
-        tables: ScaleTables,
-        last_low: torch.Tensor,
-        highs: list[torch.Tensor],
-        factor: float,
-        rate_weight: float,
-        plan: Plan,
-        shape: tuple[int, ...],
-    ) -> None:
-        super().__init__(tables, plan, shape)
-        self._last_low, self._highs = last_low, highs
-        self._factor, self._rate_weight = factor, rate_weight
-        self._costs = symbol_costs(tables, last_low.device)
-        self.first = RangeEncoder()
-        self.tiles: list[RangeEncoder] = []
-        self._current = self.first
-        self._target = last_low
-
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        truth = self._last_low.to(prediction.dtype) * self._factor
-        symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
-        flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
-        self.first.encode(flat, _LAST_LOW_SCALE.repeat(flat.size), self._tables)
-        self._note(flat)
-        return prediction + UNITS_PER_STEP * symbols
-
-    def begin_tile(self, level: int, region: Region) -> None:
-        if level == 0 and self._tile_count:
-            self.tiles.append(RangeEncoder())
-            self._current = self.tiles[-1]
-        self._target = self._highs[level][(..., *region)]
-
-    def symbols(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
-        places = coded.flatten().nonzero()[:, 0]
-        scale = prediction.scale.flatten()[places]
-        target = self._target.flatten()[places].to(mean.dtype)
-        residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
-        chosen = quantize(residual, scale, self._costs, self._rate_weight)
-        flat = chosen.cpu().numpy().astype(np.int64)
-        self._current.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
-        self._note(flat)
-        symbols = mean.new_zeros(mean.numel())
-        symbols[places] = chosen
-        return symbols.reshape(mean.shape)
-
-
-class _DecoderSource(_Streams):
-    def __init__(
-        self,
-        tables: ScaleTables,
-        first: bytes,
-        tiles: Sequence[bytes],
-        plan: Plan,
-        shape: tuple[int, ...],
-    ) -> None:
-        super().__init__(tables, plan, shape)
-        self._first, self._tiles = RangeDecoder(first), iter(tiles)
-        self._current = self._first
-
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        flat = self._first.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
-        self._note(flat)
-        symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
-        return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
-
-    def begin_tile(self, level: int, region: Region) -> None:
-        if level == 0 and self._tile_count:
-            self._current = RangeDecoder(next(self._tiles))
-
-    def symbols(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
-        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
-        flat = self._current.decode(scale, self._tables)
-        self._note(flat)
-        values = torch.from_numpy(flat.astype(np.float64)).to(mean)
-        return torch.zeros_like(mean).masked_scatter(coded, values)

@@ -63,9 +63,15 @@ class TextureHead:
 
 
 def check_texture(
-    payload: bytes, tiles: Sequence[bytes], shape: tuple[int, ...], name: str
+    payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
 ) -> tuple[TextureHead, Plan, bytes]:
     """Head, plan and first stream of a texture, before memory is taken for its scan.
+
+    Args:
+        payload: of the texture.
+        tiles: their payloads, or None where none of them is to be read.
+        shape: of the scan.
+        name: the file, for messages.
 
     Raises:
         DamagedError: the head makes no sense, or the tiles are not those of such a scan.
@@ -74,7 +80,7 @@ def check_texture(
     head = TextureHead.read(cursor, len(shape))
     plan = split_plan(shape, head.coarse)
     expected = tile_count(plan, shape)
-    if len(tiles) != expected:
+    if tiles is not None and len(tiles) != expected:
         raise DamagedError(
             f"{name} is damaged: expected {expected} texture tiles, found {len(tiles)}"
         )

@@ -9,7 +9,7 @@ whole numbers of the fixed-point unit, 1/64 of the quantiser step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
@@ -131,6 +131,76 @@ def _features(
     return torch.cat(parts, dim=1)
 
 
+@dataclass
+class Level:
+    """What the tiles of one level share. Each needs nothing of the others, but for the source.
+
+    Attributes:
+        model: context model of the level.
+        features, condition: its inputs on the level's grid, (B, channels, *grid).
+        mask: which positions of the high subbands are real, (bands, *grid).
+        template_high: high subbands of the warped template, or None.
+        passes: interleaved passes of a tile.
+        low: low subband in units, (B, 1, *grid).
+        axes: that the level splits.
+        fine: shape that low and high subbands merge to.
+        dtype: type of reconstructions.
+    """
+
+    model: LevelContext
+    features: torch.Tensor
+    condition: torch.Tensor
+    mask: torch.Tensor
+    template_high: torch.Tensor | None
+    passes: int
+    low: torch.Tensor
+    axes: tuple[int, ...]
+    fine: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of the subbands."""
+        return tuple(self.low.shape[2:])
+
+    def regions(self) -> Iterator[Region]:
+        """Tiles, in coding order."""
+        return tile_regions(self.grid, len(self.grid))
+
+    def code(
+        self, region: Region, source: SymbolSource, model: LevelContext | None = None
+    ) -> torch.Tensor:
+        """High subbands of a tile, (B, bands, *tile).
+
+        Args:
+            region: the tile.
+            source: gives its symbols.
+            model: the same on another device, to compute there.
+        """
+        model = model or self.model
+        device = model.first.weight.device
+        outer, inner = _grown(region, self.grid)
+        hidden = model.hidden(self.features[(..., *outer)].to(device), self.condition.to(device))
+        template_high = None
+        if self.template_high is not None:
+            template_high = self.template_high[(..., *region)].to(device)
+        return _code_tile(
+            model,
+            hidden[(..., *inner)],
+            template_high,
+            self.mask[(..., *region)].to(device),
+            self.passes,
+            source,
+            self.dtype,
+        )
+
+    def merged(self, high: torch.Tensor) -> torch.Tensor:
+        """The reconstruction, from the high subbands of all tiles; the end of the level."""
+        del self.features  # they may be larger than all the rest
+        large = high.dtype != self.dtype
+        return (merge_in_slabs if large else merge)(self.low, high, self.axes, self.fine)
+
+
 def _code_tile(
     model: LevelContext,
     hidden: torch.Tensor,
@@ -170,6 +240,7 @@ def code_levels(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     last_level: int = 0,
+    finest: Callable[[Level], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Code a volume from coarse to fine and return its reconstruction.
 
@@ -184,6 +255,7 @@ def code_levels(
         dtype: type of reconstructions; float64 is exact, float32 is enough for training.
         device: where to compute.
         last_level: stop after this level; 0 gives full resolution, 1 half, and so on.
+        finest: codes the tiles of level 0 in place of the loop here, and gives the reconstruction.
 
     Returns:
         (B, 1, *grid) in units of 1/64 step.
@@ -202,25 +274,27 @@ def code_levels(
         ).to(device=device, dtype=network_dtype)
         features = _features(low, parents, parent_axes, bands, pyramid, level, network_dtype)
         mask = subband_mask(shapes[level], plan[level]).to(device)
+        task = Level(
+            network,
+            features,
+            condition,
+            mask,
+            None if pyramid is None else pyramid.highs[level],
+            model.config.passes,
+            low,
+            plan[level],
+            shapes[level],
+            dtype,
+        )
+        del features
+        if level == 0 and finest is not None:
+            return finest(task)
         # What rounding float32 does to the finest level's values, it does on every machine.
         stored = torch.float32 if level == 0 else dtype
         high = torch.zeros((low.shape[0], bands, *grid), dtype=stored, device=device)
-        for region in tile_regions(grid, model.config.ndim):
-            outer, inner = _grown(region, grid)
-            hidden = network.hidden(features[(..., *outer)], condition)[(..., *inner)]
+        for region in task.regions():
             source.begin_tile(level, region)
-            template_high = None if pyramid is None else pyramid.highs[level][(..., *region)]
-            high[(..., *region)] = _code_tile(
-                network,
-                hidden,
-                template_high,
-                mask[(..., *region)],
-                model.config.passes,
-                source,
-                dtype,
-            )
-        del features
-        joined = merge_in_slabs if level == 0 and dtype == torch.float64 else merge
-        low = joined(low, high, plan[level], shapes[level])
+            high[(..., *region)] = task.code(region, source)
+        low = task.merged(high)
         parents = high
     return low

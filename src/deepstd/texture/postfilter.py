@@ -10,6 +10,8 @@ floating point, because no symbol depends on it.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from deepstd.devices import Workers
 from deepstd.texture.features import UNITS_PER_STEP, blur
 
 _LIMIT = 16.0
@@ -112,32 +115,37 @@ class PostFilter(nn.Module):
 
 
 def restore(
-    postfilter: PostFilter,
+    filters: Mapping[torch.device, PostFilter],
     low: torch.Tensor,
     template: torch.Tensor | None,
     condition: torch.Tensor,
+    workers: Workers,
 ) -> np.ndarray:
     """Restored values in steps, (*shape) float32, tile by tile so that memory stays bounded.
 
     Args:
-        postfilter: the filter.
+        filters: the filter, on every device of the workers.
         low: reconstruction in units, (1, 1, *shape).
         template: warped template in units, or None.
         condition: (1, conditions, 1 …).
+        workers: share the tiles.
     """
-    shape, halo = tuple(low.shape[2:]), postfilter.halo
+    shape, halo = tuple(low.shape[2:]), filters[workers.first].halo
     size = _TILE_3D if len(shape) == 3 else _TILE_2D
     restored = np.empty(shape, dtype=np.float32)
-    for start in product(*(range(0, n, size) for n in shape)):
+
+    def restore_tile(device: torch.device, start: tuple[int, ...]) -> None:
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.
         first = [max(s - halo, 0) for s in start]
         last = [min(s + halo, n) for s, n in zip(stops, shape, strict=True)]
         window = (..., *(slice(a, b) for a, b in zip(first, last, strict=True)))
-        part = None if template is None else template[window]
+        part = None if template is None else template[window].to(device)
         with torch.no_grad():
-            values = postfilter(low[window], part, condition.to(low.device))[0, 0]
+            values = filters[device](low[window].to(device), part, condition.to(device))[0, 0]
         inner = tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True))
         outer = tuple(slice(s, e) for s, e in zip(start, stops, strict=True))
         restored[outer] = values[inner].cpu().numpy()
+
+    deque(workers.map(restore_tile, product(*(range(0, n, size) for n in shape))), maxlen=0)
     return restored

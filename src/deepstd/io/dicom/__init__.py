@@ -4,7 +4,7 @@ files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read
 Volume ─ header, tables ─ write ─▶ files
 """
 
-from deepstd.io.dicom.header import check, facts_of, scale_of
+from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expand
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.read import NAME, read
@@ -28,6 +28,7 @@ __all__ = [
     "picture",
     "read",
     "scale_of",
+    "subsampled",
     "survey",
     "write_object",
     "write_series",

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepstd.errors import InputError
 from deepstd.io.metadata import Metadata
+from deepstd.volume import SourceHeader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydicom import Dataset
-
-    from deepstd.volume import SourceHeader
 
 _LENGTH = struct.Struct("<I")
 
@@ -95,6 +94,35 @@ def scale_of(source: SourceHeader) -> tuple[float, float]:
     """
     facts = facts_of(source.raw)
     return facts.slope, facts.intercept
+
+
+def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
+    """The header of a scan of which every so many-th voxel is left, the first among them.
+
+    It holds no data sets: those describe the frames of the whole.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    facts = facts_of(source.raw)
+    affine, positions, spacing = facts.affine, facts.positions, facts.spacing
+    if affine is not None:
+        scales = [*factors, *[1] * (4 - len(factors))]
+        affine = [[v * s for v, s in zip(row, scales, strict=True)] for row in affine]
+    if positions is not None:
+        positions = positions[:: factors[2]]
+    if spacing is not None:
+        spacing = [v * s for v, s in zip(spacing, factors, strict=False)]
+    told = replace(
+        facts,
+        affine=affine,
+        positions=positions,
+        spacing=spacing,
+        metadata=Metadata.NONE.value,
+        order=None,
+        sets=0,
+    )
+    return SourceHeader(source.format, pack(told, []))
 
 
 def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -1,0 +1,107 @@
+"""Multiplications that each part of a decoder does for a voxel.
+
+bundle ─ one small scan through the coder, layers counted ─▶ thousands a voxel, Markdown
+
+    python benchmarks/complexity.py
+
+What overlaps between tiles, up to 40 % in three dimensions, is not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepstd.bundle import Bundle
+from deepstd.codec import Codec
+from deepstd.shape.field import lattice_stride
+from deepstd.shape.model import ShapeModel
+from deepstd.texture.codec import TextureEncoder
+from deepstd.texture.lifting import split_plan
+from deepstd.texture.network import TextureNetwork
+
+_BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
+_EDGE = {2: 256, 3: 64}
+# Four lifting steps and two scalings for every pair of samples, along every axis of every level.
+_LIFTING = 3
+# 2ⁿ − 1 linear interpolations.
+_WARP = {2: 3, 3: 7}
+
+
+def counted(network: TextureNetwork) -> dict[str, float]:
+    """Multiplications a voxel of every part of the texture stage."""
+    ndim = network.config.ndim
+    shape = (_EDGE[ndim],) * ndim
+    totals: Counter[str] = Counter()
+
+    def hook(name: str) -> Any:
+        def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            weight: Any = layer.weight
+            totals[name] += output[0, 0].numel() * weight.numel()
+
+        return count
+
+    for name, layer in network.named_modules():
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, torch.Tensor) and weight.ndim > 2:
+            part = ".".join(name.split(".")[:3]) if name.startswith("context") else "postfilter"
+            layer.register_forward_hook(hook(part))
+    template = places = None
+    if network.config.template:
+        template = torch.zeros((1, 1, *shape), dtype=torch.int32)
+        places = torch.zeros((1, ndim, *shape), dtype=torch.int16)
+    values = np.random.default_rng(0).normal(size=shape)
+    encoder = TextureEncoder(network, values, None, template, places)
+    encoder.squared_error(encoder.encode(2048, 0.08), 2048)
+    voxels = math.prod(shape)
+    parts = {_title(name, network): count / voxels for name, count in totals.items()}
+    plan = split_plan(shape, (0,) * ndim)
+    samples, lifting = float(voxels), 0.0
+    for axes in plan:
+        lifting += samples * len(axes) * _LIFTING
+        samples /= 2 ** len(axes)
+    parts["9/7 lifting"] = lifting / voxels
+    return parts
+
+
+def _title(name: str, network: TextureNetwork) -> str:
+    if not name.startswith("context"):
+        return "post-filter"
+    number = int(name.split(".")[-1])
+    last = number + 1 == len(network.context.levels)
+    return f"context model, level {number + 1}" + (" and coarser" if last else "")
+
+
+def shape_stage(bundle: Bundle) -> dict[str, float]:
+    """Multiplications a voxel of the field and the warp; none without a template."""
+    if bundle.shape is None or bundle.manifest.shape is None:
+        return {}
+    model = ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
+    width = model.weight1.shape[-1]
+    node = model.ndim * width + width * width + width * model.ndim
+    stride = lattice_stride(max(model.template.shape))
+    return {
+        f"field, one voxel in {stride**model.ndim}": node / stride**model.ndim,
+        "backward warp": float(_WARP[model.ndim]),
+    }
+
+
+def main() -> None:
+    """Print a table."""
+    print("| bundle | axes | part | kMAC a voxel |\n| --- | --- | --- | --- |")
+    for name in _BUNDLES:
+        codec = Codec.load(name, device="cpu")
+        for ndim in map(int, codec.bundle.manifest.networks):
+            network, _ = codec.network_for((_EDGE[ndim],) * ndim)
+            parts = {**counted(network), **shape_stage(codec.bundle)}
+            for part, number in [*parts.items(), ("sum", sum(parts.values()))]:
+                print(f"| {name} | {ndim}-D | {part} | {number / 1000:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A texture as an encoder made it: streams, symbols, and what they decode to.
+
+first stream, tiles ─▶ payloads, hash of the symbols, reconstruction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from deepstd.texture.levels import tile_regions
+from deepstd.texture.lifting import merge_in_slabs
+from deepstd.texture.sources import hash_of
+
+
+@dataclass(frozen=True)
+class EncodedTile:
+    """One tile of the finest level.
+
+    Attributes:
+        stream: its bytes.
+        symbols: in coding order, parts of small integers.
+        high: its high subbands in units.
+        rate_weight: that it was quantised with.
+    """
+
+    stream: bytes
+    symbols: list[np.ndarray]
+    high: torch.Tensor
+    rate_weight: float
+
+
+@dataclass(frozen=True)
+class EncodedTexture:
+    """One frame's texture.
+
+    Attributes:
+        payload: the first stream, with its head.
+        symbols: of the first stream, in coding order.
+        coded: tiles with streams of their own.
+        reconstruct: gives the reconstruction in units, (1, 1, *shape).
+    """
+
+    payload: bytes
+    symbols: list[np.ndarray]
+    coded: tuple[EncodedTile, ...]
+    reconstruct: Callable[[Sequence[EncodedTile]], torch.Tensor]
+
+    @property
+    def tiles(self) -> tuple[bytes, ...]:
+        """Payloads of the tiles."""
+        return tuple(tile.stream for tile in self.coded)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all payloads, chunk framing not counted."""
+        return len(self.payload) + sum(map(len, self.tiles))
+
+    @cached_property
+    def latents(self) -> bytes:
+        """Hash of all symbols."""
+        return hash_of([*self.symbols, *(part for tile in self.coded for part in tile.symbols)])
+
+    @cached_property
+    def low(self) -> torch.Tensor:
+        """The reconstruction in units, (1, 1, *shape)."""
+        return self.reconstruct(self.coded)
+
+
+def merge_tiles(
+    low: torch.Tensor, axes: tuple[int, ...], fine: tuple[int, ...], coded: Sequence[EncodedTile]
+) -> torch.Tensor:
+    """The reconstruction of a finest level from its tiles."""
+    ndim = len(fine)
+    bands = coded[0].high.shape[1]
+    high = low.new_zeros((1, bands, *low.shape[2:]), dtype=torch.float32)
+    for region, tile in zip(tile_regions(low.shape[2:], ndim), coded, strict=True):
+        high[(..., *region)] = tile.high
+    return merge_in_slabs(low, high, axes, fine)

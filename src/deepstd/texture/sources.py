@@ -1,0 +1,142 @@
+"""Where the symbols of one stream come from: quantised, or read.
+
+    true subbands, predicted mean ─ EncoderSource: quantiser ─▶ symbols ─▶ range coder
+    stream ─ DecoderSource: range coder ─▶ symbols
+
+Both keep the symbols, whose hash a file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.tables import ScaleTables
+from deepstd.texture.context import Prediction
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.levels import Region
+from deepstd.texture.quantizer import quantize
+
+_LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
+
+
+def hash_of(symbols: Sequence[np.ndarray]) -> bytes:
+    """SHA-256 of symbols in coding order."""
+    digest = hashlib.sha256()
+    for part in symbols:
+        digest.update(as_hashed(part))
+    return digest.digest()
+
+
+def as_hashed(symbols: np.ndarray) -> bytes:
+    """Symbols as the hash sees them."""
+    return symbols.astype("<i4").tobytes()
+
+
+class _Stream:
+    """Symbols of one stream, kept in few bytes for the hash.
+
+    Attributes:
+        symbols_coded: so far, in coding order.
+    """
+
+    def __init__(self, tables: ScaleTables) -> None:
+        self._tables = tables
+        self.symbols_coded: list[np.ndarray] = []
+
+    def _note(self, symbols: np.ndarray) -> None:
+        small = symbols.size == 0 or -128 <= symbols.min() <= symbols.max() < 128
+        self.symbols_coded.append(symbols.astype(np.int8 if small else np.int32))
+
+
+class EncoderSource(_Stream):
+    """Quantises known subbands.
+
+    Args:
+        tables: of the network.
+        last_low: last low subband, normalised.
+        highs: high subbands of each level, normalised, finest first.
+        factor: units a normalised value.
+        rate_weight: see `quantizer.quantize`.
+        costs: see `quantizer.symbol_costs`; on the device where the tiles are coded.
+
+    Attributes:
+        stream: gets the symbols.
+    """
+
+    def __init__(
+        self,
+        tables: ScaleTables,
+        last_low: torch.Tensor,
+        highs: list[torch.Tensor],
+        factor: float,
+        rate_weight: float,
+        costs: torch.Tensor,
+    ) -> None:
+        super().__init__(tables)
+        self._last_low, self._highs = last_low, highs
+        self._factor, self._rate_weight = factor, rate_weight
+        self._costs = costs
+        self.stream = RangeEncoder()
+        self._target = last_low
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subband in units."""
+        truth = self._last_low.to(prediction.dtype) * self._factor
+        symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
+        flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
+        self.stream.encode(flat, _LAST_LOW_SCALE.repeat(flat.size), self._tables)
+        self._note(flat)
+        return prediction + UNITS_PER_STEP * symbols
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Select the subbands of a tile."""
+        self._target = self._highs[level][(..., *region)].to(self._costs.device)
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Symbols of a pass, chosen and coded; zero elsewhere."""
+        places = coded.flatten().nonzero()[:, 0]
+        scale = prediction.scale.flatten()[places]
+        target = self._target.flatten()[places].to(mean.dtype)
+        residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
+        chosen = quantize(residual, scale, self._costs, self._rate_weight)
+        flat = chosen.cpu().numpy().astype(np.int64)
+        self.stream.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
+        self._note(flat)
+        symbols = mean.new_zeros(mean.numel())
+        symbols[places] = chosen
+        return symbols.reshape(mean.shape)
+
+
+class DecoderSource(_Stream):
+    """Reads symbols from a stream."""
+
+    def __init__(self, tables: ScaleTables, stream: bytes) -> None:
+        super().__init__(tables)
+        self._stream = RangeDecoder(stream)
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subband in units."""
+        flat = self._stream.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
+        self._note(flat)
+        symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
+        return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """All tiles that this source is asked for are in its one stream."""
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Symbols of a pass, decoded; zero elsewhere."""
+        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        flat = self._stream.decode(scale, self._tables)
+        self._note(flat)
+        values = torch.from_numpy(flat.astype(np.float64)).to(mean)
+        return torch.zeros_like(mean).masked_scatter(coded, values)

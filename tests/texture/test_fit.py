@@ -1,0 +1,88 @@
+"""The last per cent of a size, met by some tiles alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepstd.codec import Codec
+from deepstd.texture.codec import TextureEncoder, decode_texture
+from deepstd.texture.encoded import EncodedTexture
+from deepstd.texture.fit import fit_tiles
+from deepstd.texture.network import TextureNetwork
+
+SHAPE = (200, 190, 6)
+STEP = 2500
+
+
+class Counting:
+    """An encoder that counts the tiles it is asked for."""
+
+    def __init__(self, encoder: TextureEncoder) -> None:
+        self.encoder, self.coded = encoder, 0
+
+    def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
+        self.coded += len(weights)
+        return self.encoder.recode(encoded, weights)
+
+
+@pytest.fixture(scope="module")
+def network(tiny_bundle: Path) -> TextureNetwork:
+    return Codec.load(str(tiny_bundle), device="cpu").network_for(SHAPE)[0]
+
+
+@pytest.fixture(scope="module")
+def values(phantom: Callable[..., np.ndarray]) -> np.ndarray:
+    return phantom(SHAPE, "f8")
+
+
+@pytest.mark.parametrize("wanted", [0.97, 0.996, 1.005, 1.03])
+def test_a_size_near_by_is_met_and_decodes(
+    network: TextureNetwork, values: np.ndarray, wanted: float
+) -> None:
+    encoder = TextureEncoder(network, values, None)
+    first = encoder.encode(STEP, 0.1)
+    most = int(first.nbytes * wanted)
+    counting = Counting(encoder)
+    (fitted,) = fit_tiles([counting], [first], first.nbytes, 0.997 * most, most)
+    assert 0.997 * most <= fitted.nbytes <= most
+    assert fitted.payload == first.payload
+    if abs(wanted - 1) < 0.01:
+        changed = sum(a != b for a, b in zip(fitted.tiles, first.tiles, strict=True))
+        assert changed < len(first.tiles) == 4
+    decoded = decode_texture(network, fitted.payload, fitted.tiles, SHAPE, name="x")
+    assert decoded.latents == fitted.latents
+    assert decoded.latents != first.latents
+    error = np.square(decoded.steps * decoded.step + decoded.offset - values).mean()
+    assert error == pytest.approx(encoder.squared_error(fitted, STEP), rel=1e-3)
+
+
+def test_what_fits_is_left_alone(network: TextureNetwork, values: np.ndarray) -> None:
+    encoder = TextureEncoder(network, values, None)
+    first = encoder.encode(STEP, 0.1)
+    counting = Counting(encoder)
+    (same,) = fit_tiles([counting], [first], first.nbytes, first.nbytes, first.nbytes + 1)
+    assert same is first
+    assert counting.coded == 0
+
+
+def test_a_size_out_of_reach_ends(network: TextureNetwork, values: np.ndarray) -> None:
+    encoder = TextureEncoder(network, values, None)
+    first = encoder.encode(STEP, 0.1)
+    (fitted,) = fit_tiles([encoder], [first], first.nbytes, 9, 10)
+    assert 10 < fitted.nbytes < first.nbytes
+
+
+def test_bytes_go_with_the_significant_coefficients(
+    network: TextureNetwork, values: np.ndarray
+) -> None:
+    encoder = TextureEncoder(network, values, None)
+    counts = [encoder.significant(code) for code in (2000, 3500, 5000)]
+    truth = [
+        sum(int((band.abs() * 2.0 ** (code / 1024) > 0.6).sum()) for band in encoder._highs)
+        for code in (2000, 3500, 5000)
+    ]
+    assert counts == pytest.approx(truth, rel=0.02)
