@@ -1,6 +1,7 @@
 """``python -m deepstd.train``: the training loop on a machine with little installed.
 
 CACHE, run.toml ─ train ─▶ CHECKPOINT, brought back and finished with ``deepstd train --resume``
+torchrun --nproc-per-node N -m deepstd.train … ─▶ the same by N processes; see `distributed`
 
 Needs torch, numpy, scipy and safetensors, nothing else. Writes no bundle.
 """
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-time", default="20m", metavar="TIME", help="of the whole run")
     parser.add_argument("--session-time", metavar="TIME", help="of this session")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N; under torchrun one each"
+    )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
@@ -43,22 +46,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from deepstd.devices import device_named
     from deepstd.train.cache import read_cache
     from deepstd.train.config import TrainConfig
+    from deepstd.train.distributed import joined
     from deepstd.train.run import train
 
     total = seconds_of(given.max_time)
     keep_checkpoint(given.checkpoint, resume=given.resume)
-    trained = train(
-        read_cache(given.cache),
-        TrainConfig.read(given.config),
-        given.checkpoint,
-        total_seconds=total,
-        session_seconds=seconds_of(given.session_time) if given.session_time else math.inf,
-        resume=given.resume,
-        device=device_named(given.device),
-    )
+    with joined(given.device) as group:
+        if not group.leads:
+            _LOG.setLevel(logging.WARNING)
+        trained = train(
+            read_cache(given.cache),
+            TrainConfig.read(given.config),
+            given.checkpoint,
+            total_seconds=total,
+            session_seconds=seconds_of(given.session_time) if given.session_time else math.inf,
+            resume=given.resume,
+            device=group.device,
+            group=group,
+        )
     spent = sum(trained.seconds.values())
     _LOG.info("%s: %.0f of %.0f s trained", given.checkpoint, spent, total)
     if trained.finished:

@@ -29,6 +29,7 @@ from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops
+from deepstd.train.distributed import ALONE, Group
 from deepstd.train.source import TrainingSource
 
 _WARM_UP = 30
@@ -171,6 +172,7 @@ def train_until(
     total_seconds: float,
     stop_at: float,
     report: Callable[[str, float], None],
+    group: Group = ALONE,
 ) -> None:
     """Train until the wall clock reads ``stop_at`` (time.monotonic).
 
@@ -182,17 +184,19 @@ def train_until(
         total_seconds: that the schedule is fitted to, over all sessions of the run.
         stop_at: when to stop in this session.
         report: called with a sentence and the share done.
+        group: processes that average their gradients and go by the first one's clock.
     """
     network = state.network
     device = next(network.parameters()).device
-    random = np.random.default_rng(config.seed + state.steps)
-    generator = torch.Generator(device=device).manual_seed(config.seed + state.steps)
+    seed = config.seed + state.steps + group.seed
+    random = np.random.default_rng(seed)
+    generator = torch.Generator(device=device).manual_seed(seed)
     largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
     began, before = time.monotonic(), state.seconds
     validate_every = max(30.0, total_seconds / 20)
     validated = state.history[-1]["seconds"] if state.history else 0.0
     next_validation = validated + validate_every
-    while time.monotonic() < stop_at and state.seconds < total_seconds:
+    while group.first(time.monotonic() < stop_at and state.seconds < total_seconds):
         share = state.seconds / total_seconds
         warm = min(1.0, (state.steps + 1) / _WARM_UP)
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
@@ -210,11 +214,12 @@ def train_until(
             loss = loss + torch.log(coded.restored(network) + 1e-6)
         state.optimiser.zero_grad(set_to_none=True)
         loss.mean().backward()
+        group.average_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
         state.optimiser.step()
         _update_average(state)
         state.steps += 1
-        state.seconds = before + time.monotonic() - began
+        state.seconds = group.first(before + time.monotonic() - began)
         if state.seconds >= next_validation:
             next_validation = state.seconds + validate_every
             figures = validate(state, validation, config)

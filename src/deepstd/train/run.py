@@ -26,6 +26,7 @@ from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, make_example
+from deepstd.train.distributed import ALONE, Group
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
 from deepstd.train.start import Start
 
@@ -72,6 +73,7 @@ def train(
     start: Start | None = None,
     device: torch.device | str = "cpu",
     report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
+    group: Group = ALONE,
 ) -> Trained:
     """Train for a given time and freeze the tables.
 
@@ -86,6 +88,8 @@ def train(
         start: bundle that a run which is not resumed begins with.
         device: where to train.
         report: called with a sentence and the share done.
+        group: processes that train one network together; the first builds the template, registers
+            and writes checkpoints, and the others read those.
 
     Raises:
         InputError: no scans of a needed kind, or no checkpoint to resume from.
@@ -93,6 +97,7 @@ def train(
     began = time.monotonic()
     stop_at = began + (session_seconds if session_seconds is not None else total_seconds * 10)
     run = load_checkpoint(folder, config, device) if resume else Checkpoint()
+    group.wait()  # nobody writes before all have read
     torch.manual_seed(config.seed)
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
@@ -100,7 +105,7 @@ def train(
     if start is not None and not resume:
         run.start = start.name
         run.shape = start.shape if config.template else None
-    if config.template and run.shape is None:
+    if config.template and run.shape is None and group.leads:
         train_scans = _of(scans, config.ndims[0], "train")
         run.shape = build_shape_model(
             [s.voxels.astype(np.float32) for s in train_scans],
@@ -117,11 +122,17 @@ def train(
     for ndim in config.ndims:
         chosen = _of(scans, ndim, "train")
         checked = _from_every_source(_of(scans, ndim, "validation"))[:_VALIDATION_SCANS]
-        if run.shape is not None:
+        if run.shape is not None and group.leads:
             before = time.monotonic()
             _register(chosen + checked, run.shape, run.fields, report)
             run.shape_seconds += time.monotonic() - before
             save_checkpoint(folder, config, run)
+        if config.template:
+            group.wait()
+            if not group.leads:
+                made = load_checkpoint(folder, config, device)
+                run.shape, run.fields = made.shape, made.fields
+                run.shape_seconds = made.shape_seconds
         left = total_seconds - run.shape_seconds
         share = max(left, _NETWORKS_SHARE * total_seconds) / len(config.ndims)
 
@@ -133,9 +144,10 @@ def train(
         if ndim not in run.states:
             sizes = texture_config(config, ndim)
             network = TextureNetwork(sizes) if start is None else start.network(sizes)
-            run.states[ndim] = new_state(network.to(device), config)
+            group.same(network.to(device))
+            run.states[ndim] = new_state(network, config)
         state = run.states[ndim]
-        while state.seconds < share and time.monotonic() < stop_at:
+        while group.first(state.seconds < share and time.monotonic() < stop_at):
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
             train_until(
                 state,
@@ -145,8 +157,10 @@ def train(
                 total_seconds=share,
                 stop_at=until,
                 report=report,
+                group=group,
             )
-            save_checkpoint(folder, config, run)
+            if group.leads:
+                save_checkpoint(folder, config, run)
         finished = finished and state.seconds >= share
     networks = {}
     for ndim, state in run.states.items():
