@@ -200,8 +200,8 @@ def train_until(
         share = state.seconds / total_seconds
         warm = min(1.0, (state.steps + 1) / _WARM_UP)
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate * group["rate"]
+        for parameters in state.optimiser.param_groups:
+            parameters["lr"] = rate * parameters["rate"]
         flips = config.flips and not config.template
         coarse = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
