@@ -17,6 +17,7 @@ from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
 from deepstd.container import Beginning, pack_source_header
+from deepstd.effort import NORMAL
 from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
@@ -119,6 +120,7 @@ def compress(
     bpv: float | None = None,
     max_bytes: int | None = None,
     model: str = AUTO,
+    effort: str = NORMAL,
     device: str = "auto",
     series: str | None = None,
     metadata: Metadata = Metadata.DEIDENTIFIED,
@@ -133,6 +135,7 @@ def compress(
         output: file or URL to write, or "-" for standard output.
         ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
         model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
+        effort: "fast", "normal" or "best".
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
         metadata: which information beside voxels and geometry is stored; see `Metadata`.
@@ -149,7 +152,9 @@ def compress(
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = io.read(source, series=series, metadata=metadata, progress=progress)
         with named(name_of_source, InputError, RateError), _saving_told(volume, metadata):
-            name, best, tried = best_encoding(volume, target, model, device, progress)
+            name, best, tried = best_encoding(
+                volume, target, model, device, progress, effort=effort
+            )
         temporary.write_bytes(best.data)
     return CompressReport(
         name_of_source,
@@ -202,6 +207,7 @@ def best_encoding(
     device: str,
     progress: Progress = _quiet,
     *,
+    effort: str = NORMAL,
     load: Callable[..., Codec] = Codec.load,
 ) -> tuple[str, Compressed, dict[str, float]]:
     """Encode with one bundle, or with each that suits the scan and keep the smallest error.
@@ -222,7 +228,7 @@ def best_encoding(
         name = f"{manifest.name} {manifest.version}"
         progress(f"compressing with {name}")
         try:
-            result = codec.encode(volume, target, progress=progress)
+            result = codec.encode(volume, target, effort=effort, progress=progress)
         except (RateError, InputError) as error:
             if len(codecs) == 1:
                 raise

@@ -27,6 +27,7 @@ from deepstd.container import (
     parse,
 )
 from deepstd.devices import Workers
+from deepstd.effort import NORMAL, effort_named
 from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
 from deepstd.errors import (
     BundleError,
@@ -136,9 +137,11 @@ class Codec:
         bpv: float | None = None,
         max_bytes: int | None = None,
         shape: str = "auto",
+        effort: str = NORMAL,
     ) -> bytes:
         """A .dstd file of the requested size; see `encode`."""
-        return self.encode(volume, Target(ratio, bpv, max_bytes), shape=shape).data
+        target = Target(ratio, bpv, max_bytes)
+        return self.encode(volume, target, shape=shape, effort=effort).data
 
     def encode(
         self,
@@ -146,6 +149,7 @@ class Codec:
         target: Target,
         *,
         shape: str = "auto",
+        effort: str = NORMAL,
         progress: Progress = lambda message: None,
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
@@ -155,6 +159,7 @@ class Codec:
             target: requested size.
             shape: "auto" keeps the deformation field where it pays at equal bytes, "on" keeps it
                 always, "off" never.
+            effort: "fast", "normal" or "best"; more of it makes a better scan in as many bytes.
             progress: called with a sentence now and then.
 
         Raises:
@@ -163,9 +168,11 @@ class Codec:
         """
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
+        rounds = effort_named(effort).rounds_for(volume.voxels.size)
         volume = io.with_own_header(volume)
         job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
-        return job.finish(job.best(shape="off" if self._shape_model is None else shape))
+        found = job.best(shape="off" if self._shape_model is None else shape)
+        return job.finish(job.refined(found, rounds) if rounds else found)
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """The scan of a .dstd file; see `decode`."""

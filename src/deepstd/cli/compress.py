@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from deepstd.cli import console, options
+from deepstd.effort import NORMAL
 
 _SUFFIX = ".dstd"
 
@@ -39,6 +40,7 @@ def compress(
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
     model: options.Model = "auto",
+    effort: options.Effort = NORMAL,
     series: options.Series = None,
     device: options.Device = "auto",
     keep_metadata: Annotated[
@@ -82,6 +84,7 @@ def compress(
             bpv=bpv,
             max_bytes=max_bytes,
             model=model,
+            effort=effort,
             device=device,
             series=series,
             metadata=io.Metadata(kept),

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from deepstd.effort import effort_named
 from deepstd.errors import InputError
 from deepstd.train.session import seconds_of
 
@@ -47,6 +48,15 @@ def positive(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise typer.BadParameter(f"{text!r} is not a number above zero")
     return number
+
+
+def effort(text: str) -> str:
+    """The name of an effort."""
+    try:
+        effort_named(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
 
 
 def duration(text: str) -> float:
@@ -96,6 +106,15 @@ Model = Annotated[
         "-m",
         metavar="BUNDLE",
         help="Model bundle, by name or folder; auto tries those that suit the scan.",
+    ),
+]
+Effort = Annotated[
+    str,
+    typer.Option(
+        parser=effort,
+        metavar="EFFORT",
+        help="fast, normal or best: more of it makes a better scan in as many bytes, and takes "
+        "longer; fast and normal differ for scans of up to 4 million voxels only.",
     ),
 ]
 WrittenWith = Annotated[

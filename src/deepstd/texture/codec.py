@@ -39,6 +39,7 @@ from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.preview import preview_steps, subsampling
 from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.refinement import LEVELS, corrected, restoration_gradient
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
     STEP_CODE_MIN,
@@ -53,6 +54,8 @@ _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
 # In steps: the quantiser rounds a little less than this to zero.
 _SIGNIFICANT = 0.6
+# Octaves of squared error that an octave of bytes is worth, roughly.
+_ERROR_OCTAVES = 0.8
 # Lowest and highest, in octaves of normalised values, and how many in between.
 _MAGNITUDE_OCTAVES = (-24, 24, 3072)
 
@@ -101,6 +104,7 @@ class TextureEncoder:
         self._replicas = replicas(network, workers)
         self._costs = {d: symbol_costs(network.tables, d) for d in self._replicas}
         self._open: tuple[int, Level] | None = None
+        self._corrections: list[torch.Tensor] = []
         self._template, self._places = template, places
         self.shape = tuple(values.shape)
         self._coarse = coarseness(spacing, values.ndim)
@@ -126,6 +130,38 @@ class TextureEncoder:
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
         """Code at one step."""
+        return self._encode(step_code, rate_weight, ())
+
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+        """Find what to aim at so that encodings of about this step err less for their bytes.
+
+        Later encodings at any step make use of it. See `refinement`.
+
+        Args:
+            step_code, rate_weight: as for `encode`.
+            rounds: each takes about two encodings.
+        """
+        best = math.inf, self._corrections
+        truth = torch.from_numpy(self.scaling.normalise(self._values))[None, None]
+        truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
+        _, template = _conditioning(self._template, None, step_code, None)
+        condition = _condition(self._network, step_code, self.plan)
+        for _ in range(rounds + 1):
+            errors = [torch.zeros_like(h, dtype=torch.float32) for h in self._highs[:LEVELS]]
+            encoded = self._encode(step_code, rate_weight, errors)
+            error, gradient = restoration_gradient(
+                self._network.postfilter, encoded.low, template, condition, truth
+            )
+            cost = math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(encoded.nbytes)
+            if cost < best[0]:
+                best = cost, self._corrections
+            corrections = self._corrections or [torch.zeros_like(e) for e in errors]
+            self._corrections = corrected(corrections, errors, gradient, self.plan)
+        self._corrections = best[1]
+
+    def _encode(
+        self, step_code: int, rate_weight: float, errors: Sequence[torch.Tensor]
+    ) -> EncodedTexture:
         self._open = None
         opened: list[Level] = []
 
@@ -133,7 +169,7 @@ class TextureEncoder:
             opened.append(level)
             return level.low
 
-        source = self._source(step_code, rate_weight, self._device)
+        source = self._source(step_code, rate_weight, self._device, errors)
         pyramid, _ = _conditioning(self._template, self._places, step_code, self.plan)
         low = code_levels(
             self._network.context,
@@ -153,7 +189,7 @@ class TextureEncoder:
         level = opened[0]
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
-        coded = tuple(self._code_tiles(step_code, level, work))
+        coded = tuple(self._code_tiles(step_code, level, work, errors))
         reconstruct = partial(merge_tiles, level.low, level.axes, level.fine)
         return EncodedTexture(payload, source.symbols_coded, coded, reconstruct)
 
@@ -179,11 +215,15 @@ class TextureEncoder:
         self._open = None
 
     def _code_tiles(
-        self, step_code: int, level: Level, work: list[tuple[Region, float]]
+        self,
+        step_code: int,
+        level: Level,
+        work: list[tuple[Region, float]],
+        errors: Sequence[torch.Tensor] = (),
     ) -> Iterator[EncodedTile]:
         def code(device: torch.device, part: tuple[Region, float]) -> EncodedTile:
             region, rate_weight = part
-            source = self._source(step_code, rate_weight, device)
+            source = self._source(step_code, rate_weight, device, errors)
             source.begin_tile(0, region)
             model, _ = self._replicas[device].context.level(0)
             high = level.code(region, source, model)
@@ -193,7 +233,13 @@ class TextureEncoder:
 
         return self._workers.map(code, work)
 
-    def _source(self, step_code: int, rate_weight: float, device: torch.device) -> EncoderSource:
+    def _source(
+        self,
+        step_code: int,
+        rate_weight: float,
+        device: torch.device,
+        errors: Sequence[torch.Tensor],
+    ) -> EncoderSource:
         return EncoderSource(
             self._network.tables,
             self._last_low,
@@ -201,6 +247,8 @@ class TextureEncoder:
             UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
             rate_weight,
             self._costs[device],
+            self._corrections,
+            errors,
         )
 
     def significant(self, step_code: int) -> float:

@@ -50,14 +50,18 @@ def signed_log(x: torch.Tensor) -> torch.Tensor:
 
 
 def blur(x: torch.Tensor) -> torch.Tensor:
-    """Binomial 1-2-1 mean along every spatial axis, repeated edges; rounded down."""
+    """Binomial 1-2-1 mean along every spatial axis, repeated edges.
+
+    Rounded down, but not where a gradient is wanted.
+    """
     ndim = x.ndim - 2
     for dim in range(2, x.ndim):
         first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
         extended = torch.cat([first, x, last], dim)
         n = x.shape[dim]
         x = extended.narrow(dim, 0, n) + extended.narrow(dim, 2, n) + 2 * x
-    return torch.floor(x * 0.25**ndim)
+    # Rounding has no useful gradient.
+    return x * 0.25**ndim if x.requires_grad else torch.floor(x * 0.25**ndim)
 
 
 def upsample(x: torch.Tensor, axes: Sequence[int], fine: Sequence[int]) -> torch.Tensor:

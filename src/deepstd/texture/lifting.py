@@ -137,12 +137,14 @@ def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, t
 
 
 def _merge_axis(low: torch.Tensor, high: torch.Tensor, dim: int) -> torch.Tensor:
+    # Rounding has no useful gradient.
+    times = _scaled if low.requires_grad or high.requires_grad else _times
     n_low, n_high = low.shape[dim], high.shape[dim]
-    low, high = _times(low, _GAIN_INVERSE), _times(high, _GAIN)
-    low = low - _times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
-    high = high - _times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
-    low = low - _times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
-    high = high - _times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
+    low, high = times(low, _GAIN_INVERSE), times(high, _GAIN)
+    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
+    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
+    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
+    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
     shape = list(low.shape)
     shape[dim] = n_low + n_high
     x = low.new_empty(shape)
@@ -180,6 +182,8 @@ def merge(
     low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
 ) -> torch.Tensor:
     """Inverse of `split` on whole numbers of the fixed-point unit.
+
+    Nothing is rounded where a gradient is wanted.
 
     Args:
         low: (B, 1, *coarse), whole numbers in float64 (float32 in training).
@@ -245,3 +249,26 @@ def decompose(
         lows.append(x)
         highs.append(high)
     return lows, highs
+
+
+def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
+    """Gradient with respect to the high subbands, given that of what they merge to.
+
+    Args:
+        gradient: (B, 1, *shape), floating point.
+        plan: axes split at each level, finest first.
+        levels: how many of the finest levels are wanted.
+
+    Returns:
+        (B, 2**ndim − 1, *coarse) of each level, finest first; zero in the padding.
+    """
+    shapes = grid_shapes(gradient.shape[2:], plan)
+    gradients = []
+    for level, axes in enumerate(plan[:levels]):
+        low = gradient.new_zeros((len(gradient), 1, *shapes[level + 1]), requires_grad=True)
+        bands = 2 ** (gradient.ndim - 2) - 1
+        high = gradient.new_zeros((len(gradient), bands, *shapes[level + 1]), requires_grad=True)
+        merged = merge(low, high, axes, shapes[level])
+        gradient, of_high = torch.autograd.grad(merged, (low, high), gradient)
+        gradients.append(of_high)
+    return gradients

@@ -11,8 +11,10 @@ floating point, because no symbol depends on it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,6 +116,36 @@ class PostFilter(nn.Module):
         return low * (1.0 / UNITS_PER_STEP) + change
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A part of a volume that is restored at once.
+
+    Attributes:
+        window: the part with what the filter reaches around it, as an index into (1, 1, *shape).
+        inner: the part, as an index into the window's spatial axes.
+        outer: the part, as an index into the volume's.
+    """
+
+    window: tuple[Any, ...]
+    inner: tuple[slice, ...]
+    outer: tuple[slice, ...]
+
+
+def tiles(shape: Sequence[int], halo: int) -> Iterator[Tile]:
+    """Tiles of a volume."""
+    size = _TILE_3D if len(shape) == 3 else _TILE_2D
+    for start in product(*(range(0, n, size) for n in shape)):
+        stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
+        # Even starts keep the fold of voxels into channels the same in every tile.
+        first = [max(s - halo, 0) for s in start]
+        last = [min(s + halo, n) for s, n in zip(stops, shape, strict=True)]
+        yield Tile(
+            (..., *(slice(a, b) for a, b in zip(first, last, strict=True))),
+            tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)),
+            tuple(slice(s, e) for s, e in zip(start, stops, strict=True)),
+        )
+
+
 def restore(
     filters: Mapping[torch.device, PostFilter],
     low: torch.Tensor,
@@ -130,22 +162,14 @@ def restore(
         condition: (1, conditions, 1 …).
         workers: share the tiles.
     """
-    shape, halo = tuple(low.shape[2:]), filters[workers.first].halo
-    size = _TILE_3D if len(shape) == 3 else _TILE_2D
+    shape = tuple(low.shape[2:])
     restored = np.empty(shape, dtype=np.float32)
 
-    def restore_tile(device: torch.device, start: tuple[int, ...]) -> None:
-        stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
-        # Even starts keep the fold of voxels into channels the same in every tile.
-        first = [max(s - halo, 0) for s in start]
-        last = [min(s + halo, n) for s, n in zip(stops, shape, strict=True)]
-        window = (..., *(slice(a, b) for a, b in zip(first, last, strict=True)))
-        part = None if template is None else template[window].to(device)
+    def restore_tile(device: torch.device, tile: Tile) -> None:
+        part = None if template is None else template[tile.window].to(device)
         with torch.no_grad():
-            values = filters[device](low[window].to(device), part, condition.to(device))[0, 0]
-        inner = tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True))
-        outer = tuple(slice(s, e) for s, e in zip(start, stops, strict=True))
-        restored[outer] = values[inner].cpu().numpy()
+            values = filters[device](low[tile.window].to(device), part, condition.to(device))
+        restored[tile.outer] = values[0, 0][tile.inner].cpu().numpy()
 
-    deque(workers.map(restore_tile, product(*(range(0, n, size) for n in shape))), maxlen=0)
+    deque(workers.map(restore_tile, tiles(shape, filters[workers.first].halo)), maxlen=0)
     return restored

@@ -63,6 +63,9 @@ class EncoderSource(_Stream):
         factor: units a normalised value.
         rate_weight: see `quantizer.quantize`.
         costs: see `quantizer.symbol_costs`; on the device where the tiles are coded.
+        corrections: what to add to the coefficients of the finest levels, in steps; see
+            `refinement`.
+        errors: like the corrections; gets what the decoded coefficients err by, in steps.
 
     Attributes:
         stream: gets the symbols.
@@ -76,8 +79,13 @@ class EncoderSource(_Stream):
         factor: float,
         rate_weight: float,
         costs: torch.Tensor,
+        corrections: Sequence[torch.Tensor] = (),
+        errors: Sequence[torch.Tensor] = (),
     ) -> None:
         super().__init__(tables)
+        self._corrections, self._errors = corrections, errors
+        self._correction: torch.Tensor | None = None
+        self._error: torch.Tensor | None = None
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
         self._costs = costs
@@ -95,7 +103,12 @@ class EncoderSource(_Stream):
 
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
-        self._target = self._highs[level][(..., *region)].to(self._costs.device)
+        device = self._costs.device
+        self._target = self._highs[level][(..., *region)].to(device)
+        self._correction = _part(self._corrections, level, region)
+        if self._correction is not None:
+            self._correction = self._correction.to(device)
+        self._error = _part(self._errors, level, region)
 
     def symbols(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
@@ -105,13 +118,23 @@ class EncoderSource(_Stream):
         scale = prediction.scale.flatten()[places]
         target = self._target.flatten()[places].to(mean.dtype)
         residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
-        chosen = quantize(residual, scale, self._costs, self._rate_weight)
+        aim = residual
+        if self._correction is not None:
+            aim = residual + self._correction.flatten()[places]
+        chosen = quantize(aim, scale, self._costs, self._rate_weight)
+        if self._error is not None:
+            device, dtype = self._error.device, self._error.dtype
+            self._error.masked_scatter_(coded.to(device), (chosen - residual).to(device, dtype))
         flat = chosen.cpu().numpy().astype(np.int64)
         self.stream.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
         self._note(flat)
         symbols = mean.new_zeros(mean.numel())
         symbols[places] = chosen
         return symbols.reshape(mean.shape)
+
+
+def _part(levels: Sequence[torch.Tensor], level: int, region: Region) -> torch.Tensor | None:
+    return levels[level][(..., *region)] if level < len(levels) else None
 
 
 class DecoderSource(_Stream):
