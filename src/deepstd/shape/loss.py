@@ -85,10 +85,39 @@ def pair_loss(
     here = template.flatten()[sample.voxels][None]
     similarity = correlation(scan[:, 0], here, scan[:, 1].detach())
     similarity = similarity + correlation(warped, scan_here[:, 0], scan_here[:, 1])
-    det = determinants(sample.slopes, heads).clamp(0.1, 10)
-    jacobian = (det + 1 / det - 2).mean(-1).sum(0)
     few = slice(0, sample.slopes.shape[2])
-    start = y[:, :, few].flip(0)
-    missed = start + own_displacements(trunk, start, heads, omega) - x[few]
-    cycle = ((missed * frame.canvas_reach) ** 2).sum(-1).mean(-1).sum(0)
-    return -similarity + JACOBIAN_WEIGHT * jacobian + CYCLE_WEIGHT * cycle
+    jacobian, cycle = irregularity(
+        trunk, omega, heads, x[None, None, few], y[:, :, few], sample.slopes, frame.canvas_reach
+    )
+    return -similarity + JACOBIAN_WEIGHT * jacobian.sum(0) + CYCLE_WEIGHT * cycle.sum(0)
+
+
+def irregularity(
+    trunk: Trunk,
+    omega: float,
+    heads: Tensor,
+    x: Tensor,
+    y: Tensor,
+    slopes: Tensor,
+    reach: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The Jacobian term and the squared cycle error of both fields.
+
+    Args:
+        trunk: hidden layers.
+        omega: Ω.
+        heads: (2, B, W+1, ndim).
+        x: (2 or 1, B or 1, n, ndim) points.
+        y: (2, B, n, ndim) where the fields take them.
+        slopes: (ndim, 2, n, W) derivatives of the features there.
+        reach: (ndim,) voxels in a unit of field coordinates; the cycle error counts in them.
+
+    Returns:
+        (2, B) each: by field, and by the field that leads back.
+    """
+    det = determinants(slopes, heads).clamp(0.1, 10)
+    jacobian = (det + 1 / det - 2).mean(-1)
+    start = y.flip(0)
+    missed = start + own_displacements(trunk, start, heads, omega) - x.flip(0)
+    cycle = ((missed * reach) ** 2).sum(-1).mean(-1)
+    return jacobian, cycle

@@ -57,6 +57,10 @@ class Trunk:
         """The same trunk on another device or in another type."""
         return Trunk(*[p.to(target) for p in self.parameters], limit=self.limit.to(target))
 
+    def of(self, field: int) -> Trunk:
+        """The hidden layers of one field alone."""
+        return Trunk(*[p[field : field + 1] for p in self.parameters], limit=self.limit)
+
     def features(self, q: Tensor, omega: float) -> Tensor:
         """Last hidden layer and a constant, (2, N, W+1), at q (2 or 1, N, ndim)."""
         h1 = torch.sin(omega * self._first(self._clamped(q)))
@@ -74,7 +78,7 @@ class Trunk:
 
     def _clamped(self, q: Tensor) -> Tensor:
         q = torch.maximum(torch.minimum(q, self.limit), -self.limit)
-        return q.expand(2, -1, -1)
+        return q.expand(len(self.weight1), -1, -1)
 
     def _first(self, q: Tensor) -> Tensor:
         return torch.baddbmm(self.bias1, q, self.weight1)

@@ -1,0 +1,189 @@
+"""The affine stage: where a scan lies, how it is turned, scaled and sheared.
+
+    views ─ coarsest: headers, centres of mass, a lattice of shifts ─▶ best few starts
+      ─ Gauss-Newton on NCC: shift ─ similarity ─ all twelve ─ coarse to fine ─▶ matrix, offset
+
+In field coordinates the map is q ↦ matrix · q + offset, from the fixed scan to the moving one as
+their headers lay it. Normalised cross-correlation is maximised as the least squares it is: values
+of both scans at mean 0 and variance 1 over what they share (Evangelidis and Psarakis 2008).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deepstd.geometry import resample
+from deepstd.shape.view import View
+
+_SIZES = (2 / 16, 2 / 32, 2 / 64)
+_POINTS = 1 << 14
+_STEPS = 20
+_STARTS = 4
+_SHIFTS = 5
+_LEAST_OVERLAP = 0.3
+_DAMPING = 1e-3
+_ENOUGH = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class _Overlap:
+    """How two views fit where they overlap.
+
+    Attributes:
+        ncc: over the overlap.
+        share: of the fixed points, or of those there could be, that the moving scan covers.
+    """
+
+    ncc: float
+    share: float
+
+    @property
+    def score(self) -> float:
+        """Larger is better; a small overlap that fits well by chance is worth little."""
+        return self.ncc * min(1.0, self.share / _LEAST_OVERLAP) if self.ncc > 0 else self.ncc
+
+
+def align_affine(
+    fixed: View, moving: View, starts: Sequence[Tensor], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Find the affine map that lays the moving scan on the fixed one.
+
+    Args:
+        fixed, moving: the scans.
+        starts: (ndim,) shifts to try, as the headers suggest them.
+        generator: of the random numbers that choose points.
+
+    Returns:
+        (ndim, ndim) and (ndim,): fixed coordinates to moving coordinates.
+    """
+    ndim = len(fixed.offset)
+    coarse = _Fit(fixed.coarser(_SIZES[0]), moving.coarser(_SIZES[0]), generator)
+    eye = torch.eye(ndim)
+    shifts = [*starts, _mass_shift(coarse.fixed, coarse.moving), *_lattice(coarse)]
+    ranked = sorted(shifts, key=lambda shift: -coarse.overlap(eye, shift).score)
+    found = [coarse.refine(eye, shift, "shift") for shift in ranked[:_STARTS]]
+    found = [coarse.refine(*coarse.refine(*map_, "similarity"), "affine") for map_ in found]
+    best = max(found, key=lambda map_: coarse.overlap(*map_).score)
+    for size in _SIZES[1:]:
+        fine = _Fit(fixed.coarser(size), moving.coarser(size), generator)
+        best = fine.refine(*best, "affine")
+        if fine.fixed is fixed and fine.moving is moving:
+            break
+    return best
+
+
+class _Fit:
+    """Gauss-Newton on the points of one resolution."""
+
+    def __init__(self, fixed: View, moving: View, generator: torch.Generator) -> None:
+        self.fixed, self.moving = fixed, moving
+        voxels = fixed.voxels
+        if len(voxels) > _POINTS:
+            voxels = voxels[torch.randperm(len(voxels), generator=generator)[:_POINTS]]
+        self.q, self.here = fixed.coordinates(voxels), fixed.values(voxels)
+        value, mask = moving.image[0]
+        axes = [a for a, n in enumerate(value.shape) if n > 1]
+        slopes = torch.zeros(value.ndim, *value.shape)
+        for axis, slope in zip(axes, torch.gradient(value, dim=axes), strict=True):
+            slopes[axis] = slope * (mask > 0.99)
+        self.slopes = slopes[None]
+        ours = abs(float(torch.linalg.det(fixed.matrix))) / len(fixed.voxels)
+        theirs = abs(float(torch.linalg.det(moving.matrix))) / max(1, len(moving.voxels))
+        self.possible = min(1.0, ours / theirs)
+        self.bases = {
+            kind: basis.flatten(1) for kind, basis in _bases(fixed.matrix.shape[0]).items()
+        }
+
+    def overlap(self, matrix: Tensor, offset: Tensor) -> _Overlap:
+        """How the views fit under a map."""
+        there, inside = self.moving.at(self.q @ matrix.T + offset)
+        keep = inside.bool()
+        share = float(inside.mean()) / self.possible
+        if int(keep.sum()) < 16:
+            return _Overlap(-1.0, 0.0)
+        a, b = _standard(there[keep]), _standard(self.here[keep])
+        return _Overlap(float((a * b).mean()), share)
+
+    def refine(self, matrix: Tensor, offset: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+        """Improve a map: its shift, a similarity's worth of it, or all of it."""
+        basis, damping = self.bases[kind], _DAMPING
+        score = self.overlap(matrix, offset).score
+        for _ in range(_STEPS):
+            normal, right = self._equations(matrix, offset, basis)
+            gained = -1.0
+            for _ in range(4):
+                ridge = damping * (normal.diagonal() + normal.diagonal().mean() * 1e-3)
+                change = torch.linalg.solve(normal + torch.diag(ridge), right).float() @ basis
+                change = change.reshape(matrix.shape[0], -1)
+                trial = matrix + change[:, :-1], offset + change[:, -1]
+                new = self.overlap(*trial).score
+                if new > score:
+                    (matrix, offset), gained, score = trial, new - score, new
+                    damping = max(damping / 4, 1e-6)
+                    break
+                damping = damping * 8
+            if gained < _ENOUGH:
+                break
+        return matrix, offset
+
+    def _equations(self, matrix: Tensor, offset: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+        """Normal equations of the least squares, in double precision."""
+        q = self.q @ matrix.T + offset
+        there, inside = self.moving.at(q)
+        keep = inside.bool()
+        at = (q[keep] @ self.moving.matrix.T + self.moving.offset)[None]
+        slopes = resample(self.slopes, at, "border")[0].T @ self.moving.matrix
+        there, here = there[keep], self.here[keep]
+        spread = there.std(correction=0).clamp_min(1e-6)
+        one = torch.ones(len(slopes), 1)
+        design = slopes[:, :, None] * torch.cat([self.q[keep], one], 1)[:, None]
+        design = (design.flatten(1) @ basis.T / spread).double()
+        design = design - design.mean(0)
+        a, b = _standard(there).double(), _standard(here).double()
+        design = design - a[:, None] * (a @ design / len(a))
+        return design.T @ design, design.T @ (b - a)
+
+
+def _standard(values: Tensor) -> Tensor:
+    return (values - values.mean()) / values.std(correction=0).clamp_min(1e-6)
+
+
+def _bases(ndim: int) -> dict[str, Tensor]:
+    """Changes of (ndim, ndim + 1) maps that each kind of refinement combines."""
+    unit = torch.eye(ndim * (ndim + 1)).reshape(-1, ndim, ndim + 1)
+    shifts = [m for m in unit if m[:, -1].any()]
+    turns = []
+    for i, j in itertools.combinations(range(ndim), 2):
+        turn = torch.zeros(ndim, ndim + 1)
+        turn[i, j], turn[j, i] = 1, -1
+        turns.append(turn)
+    scale = torch.cat([torch.eye(ndim), torch.zeros(ndim, 1)], 1)
+    return {
+        "shift": torch.stack(shifts),
+        "similarity": torch.stack([*shifts, *turns, scale]),
+        "affine": unit,
+    }
+
+
+def _mass_shift(fixed: View, moving: View) -> Tensor:
+    """From the centre of mass of one scan to that of the other."""
+    centres = []
+    for view in (fixed, moving):
+        values = view.values(view.voxels)
+        weight = values - values.min()
+        centres.append((weight[:, None] * view.coordinates(view.voxels)).sum(0) / weight.sum())
+    return centres[1] - centres[0]
+
+
+def _lattice(fit: _Fit) -> list[Tensor]:
+    """Shifts that lay every part of the moving scan on the fixed one's centre."""
+    corners = fit.moving.coordinates(fit.moving.voxels)
+    low, high = corners.amin(0), corners.amax(0)
+    inner = torch.linspace(-0.5, 0.5, _SHIFTS + 2)[1:-1]
+    axes = [(a + b) / 2 + (b - a) * inner for a, b in zip(low, high, strict=True)]
+    return list(torch.cartesian_prod(*axes))

@@ -1,0 +1,191 @@
+"""A pair of SIREN fields fitted to two scans (paper, "Cycle-INR based shape registration").
+
+    views ─ random voxels of both ─ Adam: −NCC both ways, Jacobian term, cycle error ─▶ CycleFields
+      └─ loss still worse than usual? Ω − 2, again ─▶ the best of all
+
+Hidden layers and heads are fitted, from random weights or from those of a bundle's trunk. Gradual
+degradation is that of `register`, with a threshold for scans of which nothing is known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from deepstd.shape.loss import CYCLE_WEIGHT, JACOBIAN_WEIGHT, irregularity, regularity_points
+from deepstd.shape.similarity import correlation
+from deepstd.shape.siren import (
+    BACKWARD,
+    FORWARD,
+    Trunk,
+    displacements,
+    initial_trunk,
+)
+from deepstd.shape.view import View
+
+_RATES = (3e-3, 5e-3)
+_RECENT = 10
+
+
+@dataclass(frozen=True)
+class CycleSettings:
+    """How fields are fitted; what is not the default serves comparisons.
+
+    Attributes:
+        width: neurons in a hidden layer.
+        omegas: Ω at the start and after each degradation.
+        threshold: loss above which Ω is lowered; 75th percentile of the hippocampus training pairs.
+        steps: of Adam, for each Ω.
+        points: voxels of each scan in a step.
+        jacobian_weight, cycle_weight: of the two terms.
+        joint: whether both fields are fitted at once; else the forward field first.
+    """
+
+    width: int = 48
+    omegas: tuple[int, ...] = (10, 8, 6)
+    threshold: float = -1.8
+    steps: int = 100
+    points: int = 2000
+    jacobian_weight: float = JACOBIAN_WEIGHT
+    cycle_weight: float = CYCLE_WEIGHT
+    joint: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class CycleFields:
+    """Φ_F, from fixed to moving, and Φ_B, from moving to fixed, in field coordinates.
+
+    Attributes:
+        trunk: hidden layers.
+        heads: (2, 1, W+1, ndim).
+        omega: Ω.
+        loss: what it came down to.
+    """
+
+    trunk: Trunk
+    heads: Tensor
+    omega: int
+    loss: float
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that one of the two fields consists of."""
+        both = sum(p.numel() for p in (*self.trunk.parameters, self.heads))
+        return both // 2
+
+    def displacement(self, field: int, q: Tensor) -> Tensor:
+        """(N, ndim): from (N, ndim) field coordinates to where a field leads."""
+        features = self.trunk.of(field).features(q[None], self.omega)
+        return torch.bmm(features, self.heads[field])[0]
+
+
+def fit_fields(
+    fixed: View, moving: View, limit: Tensor, settings: CycleSettings, start: Trunk | None
+) -> CycleFields:
+    """Fit both fields.
+
+    Args:
+        fixed, moving: the scans, laid on each other by the affine stage.
+        limit: (ndim,) border of the fixed scan in field coordinates.
+        settings: see there.
+        start: hidden layers to start from; random ones if None.
+    """
+    best = None
+    for omega in settings.omegas:
+        fields = _Fit(fixed, moving, limit, settings, omega, start).run()
+        if best is None or fields.loss < best.loss:
+            best = fields
+        if fields.loss <= settings.threshold:
+            break
+    assert best is not None
+    return best
+
+
+class _Fit:
+    """One fit, at one Ω."""
+
+    def __init__(
+        self,
+        fixed: View,
+        moving: View,
+        limit: Tensor,
+        settings: CycleSettings,
+        omega: int,
+        start: Trunk | None,
+    ) -> None:
+        self.views = (moving, fixed)  # what Φ_F and Φ_B lead to
+        self.settings, self.omega = settings, omega
+        self.reach = fixed.matrix.diagonal()
+        self.generator = torch.Generator().manual_seed(0)
+        if start is None:
+            start = initial_trunk(len(limit), settings.width, omega, limit, self.generator)
+        self.trunk = replace(start, **{n: p.clone().requires_grad_() for n, p in _named(start)})
+        self.heads = torch.zeros(2, 1, start.width + 1, len(limit), requires_grad=True)
+        self.points, self.here = [], []
+        for view in (fixed, moving):
+            points = view.coordinates(view.voxels)
+            seen = (points.abs() <= limit).all(-1)
+            self.points.append(points[seen])
+            self.here.append(view.values(view.voxels)[seen])
+
+    def run(self) -> CycleFields:
+        """All steps."""
+        losses = []
+        for fields in ((FORWARD, BACKWARD),) if self.settings.joint else ((FORWARD,), (BACKWARD,)):
+            losses.append(self._descend(fields))
+        return CycleFields(
+            Trunk(*[p.detach() for p in self.trunk.parameters], limit=self.trunk.limit),
+            self.heads.detach(),
+            self.omega,
+            sum(losses),
+        )
+
+    def _descend(self, fields: tuple[int, ...]) -> float:
+        """Fit some of the fields, the others as they are; mean loss of the last steps."""
+        groups = [{"params": self.trunk.parameters}, {"params": [self.heads]}]
+        optimiser = torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
+        others = [f for f in (FORWARD, BACKWARD) if f not in fields]
+        recent = []
+        for step in range(self.settings.steps):
+            for group, rate in zip(optimiser.param_groups, _RATES, strict=True):
+                group["lr"] = rate * (0.51 + 0.49 * math.cos(math.pi * step / self.settings.steps))
+            loss = self._loss(fields)
+            optimiser.zero_grad()
+            loss.backward()
+            for parameter in (*self.trunk.parameters, self.heads):
+                if parameter.grad is not None:
+                    parameter.grad[others] = 0
+            optimiser.step()
+            recent = [*recent[1 - _RECENT :], loss.item()]
+        return sum(recent) / len(recent)
+
+    def _loss(self, fields: tuple[int, ...]) -> Tensor:
+        """Loss of some of the fields on random voxels of both scans."""
+        settings = self.settings
+        rows = [
+            torch.randint(len(points), (settings.points,), generator=self.generator)
+            for points in self.points
+        ]
+        x = torch.stack([points[r] for points, r in zip(self.points, rows, strict=True)])
+        few = slice(0, regularity_points(settings.points))
+        y = x[:, None] + displacements(self.trunk.features(x, self.omega), self.heads)
+        slopes = self.trunk.slopes(x[:, few], self.omega)
+        jacobian, cycle = irregularity(
+            self.trunk, self.omega, self.heads, x[:, None, few], y[:, :, few], slopes, self.reach
+        )
+        loss = torch.zeros(())
+        for field in fields:
+            there, inside = self.views[field].at(y[field, 0])
+            here = self.here[field][rows[field]]
+            loss = loss - correlation(there[None], here[None], inside[None])[0]
+            loss = loss + settings.jacobian_weight * jacobian[field, 0]
+        if BACKWARD in fields:
+            loss = loss + settings.cycle_weight * cycle.sum()
+        return loss
+
+
+def _named(trunk: Trunk) -> list[tuple[str, Tensor]]:
+    return list(zip(("weight1", "bias1", "weight2", "bias2"), trunk.parameters, strict=True))
