@@ -19,7 +19,7 @@ LAYERS = (
     ("cli",),
     ("train", "evaluate", "batch"),
     ("baselines",),
-    ("api",),
+    ("api", "registration"),
     ("codec",),
     ("encoding", "inspection"),
     ("rate", "frames"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepstd.errors import DeepSTDError
     from deepstd.inspection import describe as inspect
     from deepstd.io import read, write
+    from deepstd.registration import register
     from deepstd.volume import SourceHeader, Volume
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _HOMES = {
     "decompress": ("deepstd.api", "decompress"),
     "inspect": ("deepstd.inspection", "describe"),
     "read": ("deepstd.io", "read"),
+    "register": ("deepstd.registration", "register"),
     "verify": ("deepstd.api", "verify"),
     "write": ("deepstd.io", "write"),
 }
@@ -43,6 +45,7 @@ __all__ = [
     "decompress",
     "inspect",
     "read",
+    "register",
     "verify",
     "write",
 ]

@@ -62,7 +62,7 @@ class Codec:
         networks: dict[str, dict[str, Any]] = {**bundle.manifest.networks}
         try:
             with named(f"bundle {bundle.manifest.name}"):
-                self._shape_model = _shape_model_of(bundle)
+                self._shape_model = shape_model_of(bundle)
                 self._networks = {
                     ndim: TextureNetwork.from_tensors(
                         TextureConfig.from_dict(networks[str(ndim)]), arrays
@@ -334,7 +334,8 @@ class Codec:
         )
 
 
-def _shape_model_of(bundle: Bundle) -> ShapeModel | None:
+def shape_model_of(bundle: Bundle) -> ShapeModel | None:
+    """The template of a bundle and the fields that lead to it; None where it has none."""
     if bundle.manifest.shape is None or bundle.shape is None:
         return None
     return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)

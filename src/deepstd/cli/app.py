@@ -21,7 +21,17 @@ from typing import Annotated
 import typer
 
 import deepstd
-from deepstd.cli import batch, compare, compress, console, doctor, inspect, model, train
+from deepstd.cli import (
+    batch,
+    compare,
+    compress,
+    console,
+    doctor,
+    inspect,
+    model,
+    register,
+    train,
+)
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 
 INTERRUPTED = 130
@@ -42,6 +52,7 @@ app.command("decompress")(compress.decompress)
 app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
+app.command("register")(register.register)
 app.command("prepare")(train.prepare)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)

@@ -7,6 +7,7 @@ file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
 from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
+from deepstd.io.displacement import check_displacement, write_displacement
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
@@ -20,6 +21,7 @@ from deepstd.io.registry import (
     write,
 )
 from deepstd.io.remote import incoming, placed
+from deepstd.io.rescale import real_world
 
 __all__ = [
     "STREAM",
@@ -30,6 +32,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "basename",
+    "check_displacement",
     "check_header",
     "declared",
     "discover",
@@ -41,9 +44,11 @@ __all__ = [
     "placed",
     "read",
     "read_scan",
+    "real_world",
     "shown",
     "subsampled",
     "survey",
     "with_own_header",
     "write",
+    "write_displacement",
 ]

@@ -21,13 +21,13 @@ from deepstd.geometry import resample
 from deepstd.shape.view import View
 
 _SIZES = (2 / 16, 2 / 32, 2 / 64)
-_POINTS = 1 << 14
+_POINTS = 1 << 13
 _STEPS = 20
-_STARTS = 4
+_STARTS = 3
 _SHIFTS = 5
 _LEAST_OVERLAP = 0.3
 _DAMPING = 1e-3
-_ENOUGH = 1e-5
+_ENOUGH = 2e-5
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from deepstd.shape.adam import Adam
 from deepstd.shape.loss import CYCLE_WEIGHT, JACOBIAN_WEIGHT, irregularity, regularity_points
 from deepstd.shape.similarity import correlation
 from deepstd.shape.siren import (
@@ -26,7 +27,7 @@ from deepstd.shape.siren import (
 )
 from deepstd.shape.view import View
 
-_RATES = (3e-3, 5e-3)
+_TRUNK_RATE, _HEAD_RATE = 6e-3, 1e-2
 _RECENT = 10
 
 
@@ -47,7 +48,7 @@ class CycleSettings:
     width: int = 48
     omegas: tuple[int, ...] = (10, 8, 6)
     threshold: float = -1.8
-    steps: int = 100
+    steps: int = 60
     points: int = 2000
     jacobian_weight: float = JACOBIAN_WEIGHT
     cycle_weight: float = CYCLE_WEIGHT
@@ -145,20 +146,13 @@ class _Fit:
 
     def _descend(self, fields: tuple[int, ...]) -> float:
         """Fit some of the fields, the others as they are; mean loss of the last steps."""
-        groups = [{"params": self.trunk.parameters}, {"params": [self.heads]}]
-        optimiser = torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
-        others = [f for f in (FORWARD, BACKWARD) if f not in fields]
+        # A trunk's parameters belong to both fields: those of the others have no gradient.
+        optimiser = Adam([*self.trunk.parameters, self.heads])
         recent = []
         for step in range(self.settings.steps):
-            for group, rate in zip(optimiser.param_groups, _RATES, strict=True):
-                group["lr"] = rate * (0.51 + 0.49 * math.cos(math.pi * step / self.settings.steps))
+            falling = 0.51 + 0.49 * math.cos(math.pi * step / self.settings.steps)
             loss = self._loss(fields)
-            optimiser.zero_grad()
-            loss.backward()
-            for parameter in (*self.trunk.parameters, self.heads):
-                if parameter.grad is not None:
-                    parameter.grad[others] = 0
-            optimiser.step()
+            optimiser.step(loss, [falling * rate for rate in (*[_TRUNK_RATE] * 4, _HEAD_RATE)])
             recent = [*recent[1 - _RECENT :], loss.item()]
         return sum(recent) / len(recent)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from deepstd.coding.tables import scale_of_index
 from deepstd.geometry import resample
+from deepstd.shape.adam import Adam
 from deepstd.shape.alignment import Frame, canvas_frame, canvas_of, normalised, template_canvas
 from deepstd.shape.loss import Sample, pair_loss, regularity_points
 from deepstd.shape.model import HEAD_BITS, FieldCode, ShapeModel
@@ -142,10 +143,7 @@ class HeadFit:
         batch = len(canvases)
         self.forward_head = self.starts.new_zeros(batch, *self.starts.shape[1:]).requires_grad_()
         self.moves = self.starts.new_zeros(batch, len(self.usual)).requires_grad_()
-        self.rates = (_HEAD_RATE, _MOVE_RATE)
-        self.optimiser = torch.optim.Adam(
-            [{"params": [self.forward_head]}, {"params": [self.moves]}], betas=(0.9, 0.99)
-        )
+        self.optimiser = Adam([self.forward_head, self.moves])
         self.step = 0
 
     def heads(self, symbols: Tensor) -> Tensor:
@@ -158,15 +156,12 @@ class HeadFit:
         """Fit up to a step; (B,) mean loss of the last steps, without the price of symbols."""
         recent = []
         while self.step < until:
-            for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * self.step / STEPS))
+            falling = 0.5 * (1 + math.cos(math.pi * self.step / STEPS))
             heads = self.heads(self.moves * self.usual)
             images = self.canvases, self.template, self.frame
             loss = pair_loss(self.trunk, self.omega, heads, *images, self._sample())
             price = _PRIOR_WEIGHT * (self.moves**2).sum(-1)
-            self.optimiser.zero_grad()
-            (loss + price).sum().backward()
-            self.optimiser.step()
+            self.optimiser.step((loss + price).sum(), (falling * _HEAD_RATE, falling * _MOVE_RATE))
             self.step += 1
             recent = [*recent[1 - _RECENT :], loss.detach()]
         return torch.stack(recent).mean(0)

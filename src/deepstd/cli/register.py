@@ -1,0 +1,91 @@
+"""``register``: a scan on the grid of another scan, or of a bundle's template.
+
+MOVING, FIXED or BUNDLE ─ deepstd.register ─▶ OUT, labels, displacement fields
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepstd.cli import console, options
+
+
+def register(
+    moving: Annotated[str, typer.Argument(metavar="MOVING", help="The scan: a file or a URL.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FIXED|BUNDLE",
+            help="The scan to register to, or a bundle with a template, by name or folder.",
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="OUT", help="MOVING on the grid of FIXED."),
+    ],
+    inverse: Annotated[
+        str | None, typer.Option(metavar="OUT", help="FIXED on the grid of MOVING.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Labels of MOVING, to be warped.")
+    ] = None,
+    warped_labels: Annotated[
+        str | None, typer.Option(metavar="OUT", help="Labels of MOVING on the grid of FIXED.")
+    ] = None,
+    fixed_labels: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Labels of FIXED, to be warped.")
+    ] = None,
+    inverse_labels: Annotated[
+        str | None, typer.Option(metavar="OUT", help="Labels of FIXED on the grid of MOVING.")
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUT.nii.gz",
+            help="Displacement field on the grid of FIXED, as SimpleITK and ANTs apply it to "
+            "MOVING.",
+        ),
+    ] = None,
+    inverse_field: Annotated[
+        str | None,
+        typer.Option(metavar="OUT.nii.gz", help="Displacement field on the grid of MOVING."),
+    ] = None,
+    as_json: options.Json = False,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Register a scan to another, or to a bundle's template.
+
+    Sizes, spacings and orientations may differ. Images are interpolated linearly, labels keep
+    their values.
+    """
+    for one, other, names in (
+        (labels, warped_labels, "--labels and --warped-labels"),
+        (fixed_labels, inverse_labels, "--fixed-labels and --inverse-labels"),
+    ):
+        if (one is None) != (other is None):
+            raise typer.BadParameter(f"{names} go together")
+    with console.Progress(f"reading {options.shown(moving)}") as progress:
+        from deepstd import registration
+
+        others = registration.Outputs(
+            inverse, labels, warped_labels, fixed_labels, inverse_labels, field, inverse_field
+        )
+        report = registration.register(
+            moving, to, output, others, overwrite=overwrite, progress=progress
+        )
+    if as_json:
+        console.result_json(report.to_dict())
+        return
+    correlations = (report.ncc_before, report.ncc_affine, report.ncc_after)
+    before, affine, after = (f"{value:.4f}" for value in correlations)
+    entries = [
+        ("correlation", f"{before} by the headers, {affine} affine, {after} with the field"),
+        ("cycle error", f"{report.cycle_error_voxels:.3f} voxels"),
+        ("folding", f"{report.folding_percent:.3f} %"),
+        ("time", f"{report.seconds:.1f} s"),
+        *((kind.replace("_", " "), place) for kind, place in report.outputs.items()),
+    ]
+    console.result(f"{report.moving} -> {report.fixed}\n" + console.pairs(entries))
