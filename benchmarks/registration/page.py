@@ -1,0 +1,100 @@
+"""docs/registration.md out of the results.
+
+rows ─ per study ─▶ table, who is ahead ─▶ Markdown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.registration import remarks
+from benchmarks.registration.measure import Row
+from benchmarks.registration.results import Results
+from deepstd.evaluate.tables import unique
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "registration.md"
+_OURS, _REFERENCE = "DeepSTD", "SyN (ANTs)"
+_HEAD = (
+    "method",
+    "Dice",
+    "HD95",
+    "NCC",
+    "folding, %",
+    "CPU s",
+    "time : SyN",
+    "bytes",
+)
+
+
+def write(results: Results, path: Path = PAGE) -> None:
+    """Write the page."""
+    about = results.about
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    parts = [
+        remarks.INTRO,
+        f"Measured {about['date']} on {about['machine']}; Python {about['python']}, {versions}.",
+    ]
+    for study in unique(row.study for row in results.rows):
+        rows = [row for row in results.rows if row.study == study]
+        parts += [remarks.STUDIES[study], study_table(rows)]
+        if any(row.method == _OURS for row in rows):
+            parts.append(standing(rows))
+        parts += remarks.READINGS.get(study, ())
+    parts.append(remarks.METHODS)
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def study_table(rows: Sequence[Row]) -> str:
+    """One line a method, means over pairs; Dice and HD95 are first averaged over labels."""
+    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
+    reference = _seconds(rows, _REFERENCE)
+    for method in unique(row.method for row in rows):
+        mine = [row for row in rows if row.method == method]
+        overlaps = [row.mean_dice for row in mine]
+        distances = [row.mean_hd95 for row in mine]
+        finite = [d for d in distances if np.isfinite(d)]
+        gone = "" if len(finite) == len(mine) else f" ({len(finite)} of {len(mine)})"
+        stored = [row.nbytes for row in mine if row.nbytes is not None]
+        seconds = float(np.mean([row.cpu_seconds for row in mine]))
+        lines.append(
+            _line(
+                [
+                    method,
+                    f"{np.mean(overlaps):.4f} ± {np.std(overlaps):.3f}",
+                    f"{np.mean(finite):.2f}{gone}" if finite else "–",
+                    f"{np.mean([row.ncc for row in mine]):.3f}",
+                    f"{np.mean([row.folding_percent for row in mine]):.3f}",
+                    f"{seconds:.2f}",
+                    f"{seconds / reference:.2f}" if reference else "–",
+                    f"{np.mean(stored):.0f}" if stored else "–",
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def standing(rows: Sequence[Row]) -> str:
+    """Who is ahead of DeepSTD in Dice, pair by pair."""
+    ours = {row.fixed: row.mean_dice for row in rows if row.method == _OURS}
+    ahead = []
+    for method in unique(row.method for row in rows):
+        theirs = {row.fixed: row.mean_dice for row in rows if row.method == method}
+        gains = [theirs[fixed] - ours[fixed] for fixed in theirs if fixed in ours]
+        if gains and np.mean(gains) > 0 and not method.startswith(_OURS):
+            better = sum(gain > 0 for gain in gains)
+            ahead.append(f"{method} by {np.mean(gains):.4f} (better on {better} of {len(gains)})")
+    if not ahead:
+        return "No peer is ahead of DeepSTD in mean Dice."
+    return f"Ahead of DeepSTD in mean Dice: {'; '.join(ahead)}."
+
+
+def _seconds(rows: Sequence[Row], method: str) -> float | None:
+    found = [row.cpu_seconds for row in rows if row.method == method]
+    return float(np.mean(found)) if found else None
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

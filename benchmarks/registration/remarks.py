@@ -1,0 +1,45 @@
+"""What docs/registration.md says in words."""
+
+INTRO = """# Registration beside its peers
+
+DeepSTD's registration of two scans (`deepstd register`), the peers one would use instead, and the
+shape stage as compression uses it. This page is written by `python -m benchmarks.registration`;
+every row is in `benchmarks/results/registration.json`."""
+
+STUDIES = {
+    "hippocampus": """## Hippocampus, 15 pairs of test scans
+
+T1 MRI crops of 1 mm; test scan n to test scan n + 15 of `splits.json`. HD95 in mm.""",
+    "cardiac": """## Cardiac cine, 15 pairs of patients
+
+End-diastolic stacks of about 216 × 256 × 10; each of the last 15 patients to the next. Spacing is
+lost in these files (1, 1, 1), so HD95 is in voxels, and a step between slices counts as one
+within.""",
+    "template": """## Hippocampus, the bundle's template on 30 test scans
+
+What a compressed file holds of shape, and what it is worth. The template's labels are the vote of
+the 20 validation scans. NCC² is the share of a scan's variance that its warp explains.""",
+}
+
+READINGS: dict[str, tuple[str, ...]] = {}
+
+METHODS = """## How the methods were run
+
+- One interface: for every voxel of the fixed scan its place in the moving one. Labels are warped
+  by nearest neighbour, folding is the share of voxels whose determinant by central differences is
+  not positive, and both are computed alike for all. Dice and HD95 are means over the labels of
+  the fixed scan; "(13 of 15)" means that in the others a label has gone.
+- **CPU s** is the CPU time of the process with one thread, methods taking turns on every pair: on
+  a machine that does other work, too, this varies less than time by the clock.
+- **bytes** is what storing the transformation takes: B-spline coefficients and dense fields
+  rounded to 1/8 voxel, differences along the axes, LZMA; networks' weights in half precision. It
+  is a plain coder, and no peer was made to be stored.
+- **Affine** and **B-spline** are elastix with its defaults, correlation as metric, no bending
+  penalty (six times slower), control points every 8 mm (hippocampus) or 16 voxels (cardiac).
+  **SyN** is `ants.registration` with its defaults (affine, then SyN by mutual information).
+- The others start from the same elastix affine stage, which their time includes. **ConvexAdam**
+  is written from its papers; **VoxelMorph** and **CycleMorph** are written from theirs, work at
+  half resolution and were trained for ten minutes of one core on the training scans (hippocampus:
+  148; cardiac: the 21 patients that are in no pair). The published ones train for a day on a GPU.
+  **IDIR** has 64 neurons a layer instead of 256, and 400 steps of 2,000 points instead of 2,500
+  of 10,000."""
