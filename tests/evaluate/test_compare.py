@@ -20,7 +20,7 @@ from deepstd.errors import InputError
 from deepstd.evaluate import compare as comparing
 from deepstd.evaluate.cases import Worker
 from deepstd.evaluate.compare import Request, compare, find_scans
-from deepstd.evaluate.page import segmentation_section, write_page
+from deepstd.evaluate.page import Section, write_page
 from deepstd.evaluate.pictures import Hanging
 from deepstd.evaluate.report import write_report
 from deepstd.evaluate.rows import CANNOT, FAILED, LOSSLESS, MISSING, OK, OURS
@@ -216,19 +216,9 @@ def test_hanging_puts_the_right_on_the_left_and_the_front_on_top() -> None:
     np.testing.assert_array_equal(image.turn(part), part)
 
 
-def test_segmentations_on_a_page(tmp_path: Path, phantom: Phantom) -> None:
-    original = phantom((30, 28, 10))
-    before = (original > 150).astype(np.uint8)
-    after = np.roll(before, 1, axis=0)
-    section = segmentation_section(
-        "Ball", original, before, after, affine=np.diag([1, 1, 3.0, 1]), names={1: "ball"}
-    )
-    assert section.tables[0].rows[0][0] == "ball"
-    assert 0.8 < float(section.tables[0].rows[0][1]) < 1
-    assert "1 × 1 × 3 mm" in section.tables[0].head[2][1]
-    write_page(tmp_path / "page.html", "<Title>", ["a & b"], [section])
+def test_text_on_a_page_is_escaped(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", "<Title>", ["a & b"], [Section("c < d")])
     page = (tmp_path / "page.html").read_text()
     assert "&lt;Title&gt;" in page
-    assert "false positive" in page
-    with pytest.raises(InputError, match="all equal"):
-        segmentation_section("Ball", original, before, after[:-1])
+    assert "a &amp; b" in page
+    assert "c &lt; d" in page

@@ -6,6 +6,7 @@ SRC … ─ every codec at every ratio ─▶ FOLDER/results.jsonl ─▶ FOLDER
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,14 @@ def compare(
             "jpegxl-lossless.",
         ),
     ] = "all",
+    segmenter: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND",
+            help="A program of yours that segments, to compare what it finds on original and "
+            "restored scans: 'PROGRAM {scan} {labels}', both NIfTI files.",
+        ),
+    ] = "",
     model: options.Model = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -61,7 +70,7 @@ def compare(
     from deepstd.evaluate.report import write_report
 
     names = ALL_CODECS if codecs == "all" else _split(codecs)
-    request = _request(sources, ratios, names, folder, model, device)
+    request = replace(_request(sources, ratios, names, folder, model, device), segmenter=segmenter)
     rows = _run(request)
     _tell(rows, write_report(folder, rows), as_json)
 

@@ -23,7 +23,8 @@ from deepstd import baselines, io
 from deepstd.errors import InputError, RateError
 from deepstd.evaluate.figures import Yardstick
 from deepstd.evaluate.rows import CANNOT, LOSSLESS, OK, OURS, Row
-from deepstd.evaluate.view import View, keep_slice, worst_view
+from deepstd.evaluate.segmenter import fullest_slice, overlaps, segment
+from deepstd.evaluate.view import View, keep_labels, keep_slice, worst_view
 from deepstd.io import ScanSource
 from deepstd.rate import Target
 from deepstd.volume import Volume
@@ -45,6 +46,7 @@ class Case:
         model, device: of DeepSTD.
         pictures: folder for the restored slice; None for no picture.
         view: which slice; None for the one with the worst region.
+        segmenter: program that segments original and restored scan; "" for none.
     """
 
     source: ScanSource
@@ -54,6 +56,7 @@ class Case:
     device: str = "cpu"
     pictures: Path | None = None
     view: View | None = None
+    segmenter: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def run_case(case: Case, blank: Row) -> Row:
         view = case.view or worst_view(scan.volume.voxels, restored)
         keep_slice(case.pictures, row, scan.volume, restored, view)
         row = replace(row, view=asdict(view))
-    return row
+    return _segmented(case, row, scan, restored) if case.segmenter else row
 
 
 def _answer(case: Case, blank: Row, scan: _Scan) -> tuple[Row, np.ndarray]:
@@ -184,17 +187,31 @@ def _answer(case: Case, blank: Row, scan: _Scan) -> tuple[Row, np.ndarray]:
     return row, result.restored
 
 
+def _segmented(case: Case, row: Row, scan: _Scan, restored: np.ndarray) -> Row:
+    before = scan.labels.get(case.segmenter)
+    if before is None:
+        before = segment(case.segmenter, scan.volume, scan.volume.voxels)
+        scan.labels[case.segmenter] = before
+    after = segment(case.segmenter, scan.volume, restored)
+    if case.pictures is not None:
+        part = fullest_slice(before)
+        keep_labels(case.pictures, row, scan.volume, before, after, part)
+    found = overlaps(before, after, scan.volume.affine)
+    return replace(row, segmenter=case.segmenter, overlaps=found)
+
+
 @dataclass(frozen=True)
 class _Scan:
     volume: Volume
     yardstick: Yardstick
     known: dict[str, dict[float, int]]
+    labels: dict[str, np.ndarray]
 
 
 @functools.lru_cache(maxsize=1)
 def _scan(source: ScanSource) -> _Scan:
     volume = io.read_scan(source)
-    return _Scan(volume, Yardstick.of(volume), {})
+    return _Scan(volume, Yardstick.of(volume), {}, {})
 
 
 def _rounded(value: float) -> float:

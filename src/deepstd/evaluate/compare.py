@@ -27,7 +27,8 @@ from deepstd.evaluate.cases import (
     run_case,
 )
 from deepstd.evaluate.rows import FAILED, MISSING, OURS, Row, append, load, mend
-from deepstd.evaluate.view import View, restored_path
+from deepstd.evaluate.segmenter import check_command
+from deepstd.evaluate.view import View, labels_path, restored_path
 from deepstd.io import ScanSource, discover
 
 RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
@@ -47,6 +48,7 @@ class Request:
         codecs: names of `ALL_CODECS`.
         folder: for the results.
         model, device: of DeepSTD.
+        segmenter: program that segments originals and restored scans; "" for none.
     """
 
     sources: tuple[Path, ...]
@@ -55,6 +57,7 @@ class Request:
     folder: Path
     model: str = "auto"
     device: str = "auto"
+    segmenter: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.codecs if name not in ALL_CODECS]
@@ -64,6 +67,8 @@ class Request:
             )
         if not self.ratios:
             raise InputError("give at least one ratio")
+        if self.segmenter:
+            check_command(self.segmenter)
 
     @property
     def pictured_ratio(self) -> float:
@@ -154,12 +159,13 @@ class _ScanRun:
         for codec in sorted(self.request.codecs, key=ALL_CODECS.index):
             ratios = (None,) if codec in baselines.LOSSLESS else self.request.ratios
             for ratio in ratios:
-                yield Case(self.scan, codec, ratio, self.request.model, self.request.device)
+                case = Case(self.scan, codec, ratio, self.request.model, self.request.device)
+                yield case if ratio is None else replace(case, segmenter=self.request.segmenter)
 
     def _row(self, case: Case, scan: ScanFacts) -> Row:
         blank = blank_row(case, scan, self.digest)
         old = self.known.get(_key(blank))
-        if old is not None and old.status != FAILED and _has_picture(case, old):
+        if old is not None and old.status != FAILED and _has_all(case, old):
             return old
         reason = None if case.codec == OUR_CODEC else baselines.missing(case.codec)
         if reason is not None:
@@ -174,10 +180,16 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, DeepSTDError) else f"{type(error).__name__}: {error}"
 
 
-def _has_picture(case: Case, row: Row) -> bool:
-    """Whether a row that is known has the picture that is wanted of it now."""
-    if case.pictures is None or row.nbytes is None:
+def _has_all(case: Case, row: Row) -> bool:
+    """Whether a row that is known has the labels and the picture that are wanted of it now."""
+    if row.nbytes is None:
         return True
+    if case.segmenter and row.segmenter != case.segmenter:
+        return False
+    if case.pictures is None:
+        return True
+    if case.segmenter and not labels_path(case.pictures, row).is_file():
+        return False
     same_view = case.view is None or row.view == vars(case.view)
     return bool(row.view) and same_view and restored_path(case.pictures, row).is_file()
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from deepstd.evaluate import pictures, plots
 from deepstd.evaluate.compare import PICTURES, REPORT
+from deepstd.evaluate.overlays import segmentation_sections
 from deepstd.evaluate.page import Picture, Section, write_page
 from deepstd.evaluate.rows import CANNOT, LOSSLESS, OURS, Row
 from deepstd.evaluate.tables import distance_table, every_row, means, unique
@@ -32,8 +33,8 @@ INTRO = (
 )
 
 
-def write_report(folder: Path, rows: Sequence[Row], extra: Sequence[Section] = ()) -> Path:
-    """Write the page of a comparison; sections of the caller's own come after the slices.
+def write_report(folder: Path, rows: Sequence[Row]) -> Path:
+    """Write the page of a comparison.
 
     Raises:
         MissingExtraError: matplotlib or Jinja is not installed.
@@ -53,7 +54,7 @@ def write_report(folder: Path, rows: Sequence[Row], extra: Sequence[Section] = (
         sections.append(Section("Lossless references", tables=(means(read, LOSSLESS, OURS),)))
     for digest in scans:
         sections += slices_sections(folder, [row for row in read if row.digest == digest])
-    sections += extra
+    sections += segmentation_sections(folder / PICTURES, read)
     sections.append(Section("Every row", tables=(every_row(read),), folded=f"{len(read)} rows"))
     sections += reasons_section(rows)
     names = f"{len(scans)} scans" if len(scans) != 1 else read[0].scan

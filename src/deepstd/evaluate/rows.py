@@ -49,6 +49,8 @@ class Row:
             "decode shape", "decode texture", "decode rest".
         definitions: what each figure is.
         view: slice and region that pictures show.
+        segmenter: the program that segmented original and restored scan; "" for none.
+        overlaps: for each label "dice" and "hd95" (mm) of what it found on the two.
     """
 
     scan: str
@@ -80,6 +82,8 @@ class Row:
     parts: Mapping[str, float] = field(default_factory=dict)
     definitions: Mapping[str, str] = field(default_factory=dict)
     view: Mapping[str, int] = field(default_factory=dict)
+    segmenter: str = ""
+    overlaps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str, int]:

@@ -1,7 +1,7 @@
 """Which slice pictures show, and the files that keep it for the page.
 
 original, restored ─ mean |e| over squares of every slice ─ largest ─▶ View
-restored ─ slice ─▶ pictures/DIGEST-CODEC-TARGET.npz
+restored ─ slice ─▶ pictures/DIGEST-TARGET-CODEC.npz, and of its labels .labels.npz
 """
 
 from __future__ import annotations
@@ -76,6 +76,25 @@ def keep_slice(folder: Path, row: Row, volume: Volume, restored: np.ndarray, vie
     np.savez_compressed(restored_path(folder, row), slice=view.of(restored))
 
 
+def keep_labels(
+    folder: Path, row: Row, volume: Volume, before: np.ndarray, after: np.ndarray, part: int
+) -> None:
+    """Write a slice of the original with what a program finds on it and on the restored scan.
+
+    Args:
+        folder: of the pictures.
+        row: of the restored scan.
+        volume: the original.
+        before, after: label maps of the original's shape.
+        part: number of the slice, counted over all axes after the first two.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    affine = np.zeros((0, 0)) if volume.affine is None else volume.affine
+    slices = [a.reshape(*a.shape[:2], -1)[..., part] for a in (volume.voxels, before, after)]
+    names = dict(zip(("scan", "before", "after"), slices, strict=True))
+    np.savez_compressed(labels_path(folder, row), affine=affine, slice=part, **names)
+
+
 def original_path(folder: Path, row: Row) -> Path:
     """Where the slice of the original is kept."""
     return folder / f"{row.digest}-{row.target[:-1]}-original.npz"
@@ -85,3 +104,8 @@ def restored_path(folder: Path, row: Row) -> Path:
     """Where the slice of a restored scan is kept."""
     codec = re.sub(r"[^a-z0-9]+", "-", row.codec.lower())
     return folder / f"{row.digest}-{row.target[:-1]}-{codec}.npz"
+
+
+def labels_path(folder: Path, row: Row) -> Path:
+    """Where a slice of the label maps on the original and on a restored scan is kept."""
+    return restored_path(folder, row).with_suffix(".labels.npz")

@@ -1,0 +1,107 @@
+"""The user's own segmentation program, on an original and on what codecs give back.
+
+Volume ─ scan.nii.gz ─▶ COMMAND … {scan} … {labels} ─▶ labels.nii.gz ─▶ label map
+label maps of original and restored ─ per label ─▶ Dice, HD95
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from deepstd import io
+from deepstd.errors import InputError
+from deepstd.evaluate.segmentation import dice, hd95, labels_of
+from deepstd.volume import Volume
+
+_SCAN, _LABELS = "{scan}", "{labels}"
+
+
+def check_command(command: str) -> None:
+    """See that a command has places for both files, and that its program is quoted well.
+
+    Raises:
+        InputError: it has not.
+    """
+    if any(place not in command for place in (_SCAN, _LABELS)):
+        raise InputError(
+            f"--segmenter {command!r}: expected a command with {_SCAN} for the file to segment and "
+            f"{_LABELS} for the label map to write, both NIfTI"
+        )
+    try:
+        shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"--segmenter {command!r}: {error}") from error
+
+
+def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:
+    """Labels that a program finds on a scan.
+
+    Args:
+        command: with {scan} and {labels} in place of the files; run without a shell.
+        volume: the original, for its geometry and header.
+        voxels: what to segment, of the same shape.
+
+    Raises:
+        InputError: the program cannot be run, fails, or writes no label map of the scan's shape.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepstd-segment-") as folder:
+        scan, labels = Path(folder) / "scan.nii.gz", Path(folder) / "labels.nii.gz"
+        io.write(replace(volume, voxels=voxels), scan)
+        files = {_SCAN: str(scan), _LABELS: str(labels)}
+        arguments = []
+        for argument in shlex.split(command):
+            for place, path in files.items():
+                argument = argument.replace(place, path)
+            arguments.append(argument)
+        try:
+            done = subprocess.run(
+                arguments, capture_output=True, text=True, errors="replace", check=False
+            )
+        except OSError as error:
+            raise InputError(f"--segmenter: {arguments[0]}: {error.strerror}") from error
+        if done.returncode != 0 or not labels.is_file():
+            said = (done.stderr or done.stdout).strip().splitlines()
+            reason = said[-1] if said else "it wrote no label map and no message"
+            raise InputError(f"--segmenter: {arguments[0]} failed ({done.returncode}): {reason}")
+        found = io.read(labels).voxels
+    if found.shape != voxels.shape:
+        raise InputError(
+            f"--segmenter: {arguments[0]} wrote labels of shape {found.shape}, expected that of "
+            f"the scan, {voxels.shape}"
+        )
+    return found
+
+
+def overlaps(
+    before: np.ndarray, after: np.ndarray, affine: np.ndarray | None
+) -> dict[str, Mapping[str, float]]:
+    """Dice and HD95 (mm; in voxels without an affine) of each label in either map.
+
+    HD95 is left out where a label is in one of them only.
+    """
+    spacing = [1.0] * before.ndim
+    if affine is not None:
+        known = np.linalg.norm(affine[:3, :3], axis=0)[: before.ndim]
+        spacing[: len(known)] = known.tolist()
+    found: dict[str, Mapping[str, float]] = {}
+    for label in labels_of(before, after):
+        masks = before == label, after == label
+        distance = hd95(*masks, spacing)
+        figures = {"dice": round(dice(*masks), 6)}
+        if math.isfinite(distance):
+            figures["hd95"] = round(distance, 6)
+        found[str(label)] = figures
+    return found
+
+
+def fullest_slice(labels: np.ndarray) -> int:
+    """The slice with the largest labelled area, counted over all axes after the first two."""
+    return int(np.argmax((labels > 0).sum(axis=(0, 1))))
