@@ -5,10 +5,17 @@
 
 The cases run in one process of their own, through the API that the command line calls; some of
 them also run as `deepstd decompress`, to see exit code and message as a user does.
+
+Usage: python -m benchmarks.damage [--limit N]
+
+The table goes to stdout; the exit code is 1 if any damaged file got through. With --limit only so
+many cases of each sort are tried, and nothing is kept.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 import signal
 import subprocess
@@ -21,7 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from isolated import isolated
+from benchmarks.isolated import isolated
+from benchmarks.standing.results import FOLDER
+from benchmarks.standing.studies import STUDIES, add_data_option
 
 import deepstd
 from deepstd import io
@@ -63,6 +72,12 @@ class Report:
         )
 
 
+FILES = (
+    # kind, study, scan, bits per voxel
+    ("3-D with template", "hippocampus", STUDIES["hippocampus"].scans[0], 0.125),
+    ("2-D with template", "xray", STUDIES["xray"].scans[0], 0.0625),
+    ("3-D generic", "other-mr", "samples/breast1_image.nrrd", 0.25),
+)
 HEAD = "| file | bytes | outcomes | slowest | peak memory | faults |\n|---|---|---|---|---|---|"
 
 
@@ -173,3 +188,27 @@ def _same(expected: np.ndarray, restored: np.ndarray) -> bool:
 
 def _too_long(signum: int, frame: object) -> None:
     raise TimeoutError(f"took more than {_MOST_SECONDS} s")
+
+
+def main() -> int:
+    """Every truncation and random byte flips of one file of each kind."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--limit", type=int, help="only so many cases of each sort")
+    add_data_option(parser)
+    asked = parser.parse_args()
+    reports: list[Report] = []
+    for kind, name, scan, bits_per_voxel in FILES:
+        bundle = STUDIES[name].bundle
+        reports.append(study(kind, asked.data / scan, bundle, bits_per_voxel, asked.limit))
+        sys.stderr.write(f"{kind}: {len(reports[-1].faults)} faults\n")
+    if asked.limit is None:
+        kept = json.dumps([vars(report) for report in reports], indent=1)
+        (FOLDER / "damage.json").write_text(kept + "\n", encoding="utf-8")
+    sys.stdout.write(describe(reports) + "\n")
+    return int(any(report.faults for report in reports))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

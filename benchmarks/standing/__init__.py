@@ -1,0 +1,1 @@
+"""The standing benchmark: DeepSTD beside other codecs at equal bytes."""
