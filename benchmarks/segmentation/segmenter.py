@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import SegResNet
+from monai.losses.dice import DiceCELoss
+from monai.networks.nets.segresnet import SegResNet
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
@@ -112,7 +112,7 @@ class Segmenter:
             for group in optimiser.param_groups:
                 group["lr"] = _LEARNING_RATE * min(1, share / _WARM_UP) * (1 - share)
             chosen = rng.choice(len(examples), _BATCH)
-            batch = [_varied(*examples[n], self.task.crop, rng) for n in chosen]
+            batch = [_varied(examples[n], self.task.crop, rng) for n in chosen]
             parts = zip(*batch, strict=True)
             images, labels = (torch.from_numpy(np.stack(part)[:, None]) for part in parts)
             loss = loss_of(self._logits(images), labels)
@@ -152,9 +152,10 @@ def _scaled(voxels: np.ndarray) -> np.ndarray:
 
 
 def _varied(
-    image: np.ndarray, labels: np.ndarray, crop: tuple[int, int, int], rng: np.random.Generator
+    example: tuple[np.ndarray, np.ndarray], crop: tuple[int, int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """A crop near the middle, with other brightness, contrast and noise."""
+    image, labels = example
     corner = []
     for length, wanted in zip(image.shape, crop, strict=True):
         spare = length - wanted
