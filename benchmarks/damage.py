@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+import deepstd
 from benchmarks.isolated import isolated
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, add_data_option
-
-import deepstd
 from deepstd import io
 from deepstd.errors import DeepSTDError
 

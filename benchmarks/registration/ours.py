@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from deepstd.shape.cycle import CycleSettings
-from deepstd.shape.pair import PairSettings, register_pair
 
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import Warp, grid, transformed
+from deepstd.shape.cycle import CycleSettings
+from deepstd.shape.pair import PairSettings, register_pair
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from deepstd.shape.cycle import CycleSettings
-from deepstd.shape.pair import PairSettings, register_pair
 
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import Warp, grid, transformed
@@ -26,8 +24,10 @@ from deepstd.coding.tables import ScaleTables
 from deepstd.geometry import COORDINATE_BITS, base_map
 from deepstd.shape.alignment import canvas_frame, canvas_of, normalised
 from deepstd.shape.codec import decode_field, encode_field
+from deepstd.shape.cycle import CycleSettings
 from deepstd.shape.field import template_coordinates
 from deepstd.shape.model import TEMPLATE_MAX, FieldCode, ShapeModel
+from deepstd.shape.pair import PairSettings, register_pair
 from deepstd.shape.register import STEPS, HeadFit, register
 from deepstd.shape.siren import BACKWARD, displacements
 

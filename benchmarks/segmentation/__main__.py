@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from benchmarks.segmentation.rows import ORIGINAL, Overlap, SegmentationRow, open_results
 from benchmarks.segmentation.segmenter import Segmenter, Task
 from benchmarks.standing.competitors import Competitor, Ours, Peer, size_name
 from benchmarks.standing.page import PAGE, page
 from benchmarks.standing.results import this_run
 from benchmarks.standing.studies import CARDIAC, RATES, STUDIES, Scan, add_data_option, split
-
 from deepstd.cli.options import duration
 from deepstd.errors import RateError
 from deepstd.evaluate import dice, hd95

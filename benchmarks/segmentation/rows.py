@@ -13,7 +13,6 @@ from typing import Any
 
 from benchmarks.standing.results import FOLDER, Results
 from benchmarks.standing.studies import RATES, STUDIES
-
 from deepstd.evaluate.rows import INFINITY, OURS
 from deepstd.evaluate.tables import unique
 

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from benchmarks.standing.measure import Asked, logger, measure
 from benchmarks.standing.page import PAGE, StudyResults, page, study_section
 from benchmarks.standing.studies import STUDIES, add_data_option
-
 from deepstd.evaluate.cases import OUR_CODEC
 from deepstd.evaluate.rows import OURS
 

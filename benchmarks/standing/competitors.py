@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from benchmarks.standing.studies import Scan, Study
 
+from benchmarks.standing.studies import Scan, Study
 from deepstd import baselines, bundle
 from deepstd.codec import Codec
 from deepstd.container import parse

@@ -15,7 +15,6 @@ from benchmarks.standing.competitors import Competitor, Ours, competitors, size_
 from benchmarks.standing.page import StudyResults, open_study
 from benchmarks.standing.results import this_run
 from benchmarks.standing.studies import RATES, STUDIES, Scan
-
 from deepstd.errors import DeepSTDError, RateError
 from deepstd.evaluate.cases import Worker
 from deepstd.evaluate.rows import CANNOT, FAILED, Row

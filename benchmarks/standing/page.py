@@ -14,7 +14,6 @@ from benchmarks.segmentation.rows import segmentation_section
 from benchmarks.standing.competitors import size_name
 from benchmarks.standing.results import FOLDER, Results, Run
 from benchmarks.standing.studies import RATES, STUDIES, Study
-
 from deepstd.evaluate.rows import FAILED, LOSSLESS, OURS, Row, from_json, to_json
 from deepstd.evaluate.tables import distances, unique
 

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("monai", reason="needs MONAI: pip install 'deepstd[evaluate]'")
 
 import torch
+
 from benchmarks.segmentation import rows as rows_module
 from benchmarks.segmentation.__main__ import EXPERIMENTS
 from benchmarks.segmentation.rows import ORIGINAL, Overlap, SegmentationRow, segmentation_section

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks.standing import measure as measuring
 from benchmarks.standing.competitors import Ours, Peer, competitors
 from benchmarks.standing.measure import Asked, Case, measure, run
 from benchmarks.standing.page import PAGE, page, study_section
 from benchmarks.standing.results import Results, this_run
 from benchmarks.standing.studies import CARDIAC, RATES, STUDIES, Scan, split
-
 from deepstd.evaluate.rows import CANNOT, Row, from_json, to_json
 from deepstd.volume import Volume
 

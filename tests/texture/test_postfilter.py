@@ -57,5 +57,5 @@ def test_tiles_leave_no_seams(
 def test_an_untrained_filter_changes_nothing() -> None:
     low = reconstruction((9, 7, 5))
     net = PostFilter(3, 4, 1, False, CONDITIONS).requires_grad_(False)
-    restored = restore(net, low, None, torch.ones((1, CONDITIONS, 1, 1, 1)))
+    restored = restore({CPU.first: net}, low, None, torch.ones((1, CONDITIONS, 1, 1, 1)), CPU)
     np.testing.assert_array_equal(restored, low[0, 0].numpy() / UNITS_PER_STEP)

@@ -146,8 +146,8 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     Raises:
         ContainerError: as `parse`, as far as the file is read.
     """
-    data = bytearray(stream.read(len(PREAMBLE)))
-    _check_preamble(bytes(data), name)
+    data = stream.read(len(PREAMBLE))
+    _check_preamble(data, name)
     head, frames = None, 0
     known: list[tuple[ChunkType, bytes]] = []
     while head is None or frames < head.frame_count:
