@@ -31,6 +31,7 @@ from deepstd.inspection import quality_of, read_container, read_first_levels
 from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
+from deepstd.shape.register import ShapeReport
 from deepstd.volume import Derivation, Volume
 
 AUTO = "auto"
@@ -58,6 +59,7 @@ class CompressReport:
         ratio: stored bytes divided by file bytes. bpv: bits of the file per voxel.
         shape_bytes, texture_bytes: payloads of the file.
         field_kept: whether a deformation field is in the file.
+        registration: of each frame, how its field was fitted, or None where none is in the file.
         mae, max_error, psnr, ssim: error of the decoded scan, in stored units and dB.
         seconds: time taken.
         notes: what to know of the scan, such as missing slices.
@@ -75,6 +77,7 @@ class CompressReport:
     shape_bytes: int
     texture_bytes: int
     field_kept: bool
+    registration: tuple[ShapeReport | None, ...]
     mae: float
     max_error: float
     psnr: float
@@ -169,6 +172,7 @@ def compress(
         best.shape_bytes,
         best.texture_bytes,
         any(report is not None for report in best.shape),
+        best.shape,
         best.quality.mae,
         best.quality.max_error,
         best.quality.psnr,

@@ -48,7 +48,7 @@ class TestCompress:
         assert run("compress", scan, "-o", scan.parent / "a.dstd", *rate, "--json") == 0
         report = json.loads(capsys.readouterr().out)
         keys = "source output bundle tried voxels stored_bytes file_bytes ratio bpv shape_bytes"
-        keys += " texture_bytes field_kept seconds notes"
+        keys += " texture_bytes field_kept registration seconds notes"
         assert set(report) == set(keys.split()) | QUALITY
         assert report["file_bytes"] == (scan.parent / "a.dstd").stat().st_size
         assert 0.997 * most <= report["file_bytes"] <= most

@@ -8,12 +8,15 @@ Where OUT.dstd is "-" it goes to stdout, and the report to stderr.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepstd.cli import console, options
 from deepstd.effort import NORMAL
+
+if TYPE_CHECKING:
+    from deepstd.shape.register import ShapeReport
 
 _SUFFIX = ".dstd"
 
@@ -98,6 +101,7 @@ def compress(
     if as_json:
         tell(console.as_json(report.to_dict()))
         return
+    fitted = [one for one in report.registration if one is not None]
     others = [name for name in report.tried if name != report.bundle]
     sizes = f"{console.size(report.file_bytes)}, ratio {report.ratio:.2f}, {report.bpv:.4f} bpv"
     tell(f"{report.source} -> {report.output}")
@@ -105,9 +109,21 @@ def compress(
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
         ("error", console.figures(report.mae, report.max_error, report.psnr, report.ssim)),
+        *([("field", _registration(fitted))] if fitted else []),
         ("time", f"{report.seconds:.1f} s"),
     ]
     tell(console.pairs(entries))
+
+
+def _registration(reports: list[ShapeReport]) -> str:
+    """How the deformation fields in the file were fitted, on average."""
+
+    def mean(name: str) -> float:
+        return sum(getattr(report, name) for report in reports) / len(reports)
+
+    correlation = f"correlation {mean('ncc_before'):.3f} -> {mean('ncc_after'):.3f}"
+    cycle = f"cycle error {mean('cycle_error_voxels'):.2f} voxels"
+    return f"{correlation}, {cycle}, folding {mean('folding_percent'):.2f} %"
 
 
 def decompress(

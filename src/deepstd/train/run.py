@@ -205,8 +205,16 @@ def _register(
     """Fit the fields that a checkpoint does not have yet."""
     missing = [scan for scan in scans if scan.key not in fields]
     for first in range(0, len(missing), _REGISTERED_AT_ONCE):
-        report(f"registered {first} of {len(missing)} scans", 0.0)
         some = missing[first : first + _REGISTERED_AT_ONCE]
         volumes = [scan.voxels.astype(np.float32) for scan in some]
         found = register_all(volumes, [scan.affine for scan in some], shape)
         fields.update({scan.key: code for scan, (code, _) in zip(some, found, strict=True)})
+        told = [one for _, one in found]
+        report(
+            f"registered {first + len(some)} of {len(missing)} scans: correlation "
+            f"{np.mean([r.ncc_before for r in told]):.3f} -> "
+            f"{np.mean([r.ncc_after for r in told]):.3f}, cycle error "
+            f"{np.mean([r.cycle_error_voxels for r in told]):.2f} voxels, folding "
+            f"{np.mean([r.folding_percent for r in told]):.3f} %, {told[0].seconds:.2f} s a scan",
+            0.0,
+        )
