@@ -2,10 +2,10 @@
 
     scan ─ known affine map and waves ─▶ copy, of other size and spacing ─ register_pair ─▶ error
 
-    python -m benchmarks.registration.known_deformation DATA/chest-ct-full
+    python benchmarks/registration/known_deformation.py DATA/chest-ct-full
 
-The truth is known everywhere, so the error is that of the field itself, in voxels of the view that
-registration works on, about half the resolution of the scan or less.
+The truth is known everywhere, so the error is that of the field itself: in mm, and in voxels at
+half the copy's resolution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 
 from deepstd import io
 from deepstd.geometry import resample
-from deepstd.shape.pair import PairReport, register_pair
+from deepstd.shape.pair import register_pair
 from deepstd.shape.transform import Grid, PairTransform
 
 _RESULTS = Path(__file__).resolve().parents[1] / "results" / "registration-known.json"
@@ -119,7 +119,7 @@ def run(scan: np.ndarray, affine: np.ndarray, waves: float, body: float) -> dict
     missed, before = errors(transform, known, copy, body)
     voxel = view_voxel(grid)
     return {
-        **_told(report),
+        **asdict(report),
         "shape": list(scan.shape),
         "copy_shape": list(grid.shape),
         "seconds": seconds,
@@ -131,10 +131,6 @@ def run(scan: np.ndarray, affine: np.ndarray, waves: float, body: float) -> dict
         "error_95_mm": float(np.quantile(missed, 0.95)),
         "error_half_voxels": float(missed.mean()) / voxel,
     }
-
-
-def _told(report: PairReport) -> dict[str, object]:
-    return asdict(report)
 
 
 def _row(grid: Grid, row: int) -> np.ndarray:

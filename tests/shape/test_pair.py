@@ -113,10 +113,12 @@ def test_labels_keep_their_values_and_images_their_type() -> None:
         transform.warp(labels[1:])
 
 
-def test_lowering_omega_keeps_the_best() -> None:
+@pytest.mark.parametrize("joint", [True, False])
+def test_lowering_omega_keeps_the_best(joint: bool) -> None:
     rng = np.random.default_rng(0)
     scans = rng.normal(size=(2, 24, 24))
-    settings = PairSettings(CycleSettings(steps=4, points=200, threshold=-2.0, omegas=(10, 5)))
+    cycle = CycleSettings(steps=4, points=200, threshold=-2.0, omegas=(10, 5), joint=joint)
+    settings = PairSettings(cycle)
     _, report = register_pair(scans[0], None, scans[1], None, settings)
     assert report.omega in (10, 5)
 
