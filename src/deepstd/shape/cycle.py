@@ -94,14 +94,12 @@ def fit_fields(
         settings: see there.
         start: hidden layers to start from; random ones if None.
     """
-    best = None
-    for omega in settings.omegas:
-        fields = _Fit(fixed, moving, limit, settings, omega, start).run()
-        if best is None or fields.loss < best.loss:
-            best = fields
-        if fields.loss <= settings.threshold:
+    best = _Fit(fixed, moving, limit, settings, settings.omegas[0], start).run()
+    for omega in settings.omegas[1:]:
+        if best.loss <= settings.threshold:
             break
-    assert best is not None
+        fields = _Fit(fixed, moving, limit, settings, omega, start).run()
+        best = min(best, fields, key=lambda one: one.loss)
     return best
 
 

@@ -139,7 +139,7 @@ class GridMap:
             rows = slice(start, min(start + count, self.source.shape[0]))
             at = self._indices(rows) @ linear[:-1, :-1].T + linear[:-1, -1]
             if self.nodes is not None:
-                at += self._interpolated(rows).movedim(0, -1)
+                at += self._interpolated(self.nodes, rows).movedim(0, -1)
             yield rows, at
 
     def _indices(self, rows: slice) -> Tensor:
@@ -147,9 +147,7 @@ class GridMap:
         axes[0] = axes[0][rows]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
 
-    def _interpolated(self, rows: slice) -> Tensor:
-        assert self.nodes is not None
-        values = self.nodes
+    def _interpolated(self, values: Tensor, rows: slice) -> Tensor:
         for axis, n in enumerate(self.source.shape):
             stride = lattice_stride(n)
             index = torch.arange(n)[rows] if axis == 0 else torch.arange(n)
