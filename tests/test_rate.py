@@ -22,6 +22,7 @@ def find(allowed: int, scale: float, slope: float, fixed: int, calls: list[int])
     return search(
         size,
         allowed,
+        fill=LOWEST_FILL,
         start=Start(2048),
         rate_weight=0.1,
         lowest=-4096,
@@ -62,6 +63,7 @@ def test_an_estimate_on_a_part_saves_encodings_of_the_whole(scale: float, slope:
     search(
         lambda code, zone: calls.append(code) or model_size(code, zone, scale, slope, 0),
         10 * wanted,
+        fill=LOWEST_FILL,
         start=start,
         rate_weight=0.1,
         lowest=-4096,

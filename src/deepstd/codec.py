@@ -171,8 +171,8 @@ class Codec:
         rounds = effort_named(effort).rounds_for(volume.voxels.size)
         volume = io.with_own_header(volume)
         job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
-        found = job.best(shape="off" if self._shape_model is None else shape)
-        return job.finish(job.refined(found, rounds) if rounds else found)
+        shape = "off" if self._shape_model is None else shape
+        return job.finish(job.best(shape=shape, rounds=rounds))
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """The scan of a .dstd file; see `decode`."""

@@ -45,8 +45,9 @@ _GUESS_VOXELS = 1 << 20
 _SMALLEST_SHARE = 1e-3
 _NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _CLEAR_LEAD = 0.4
-# How much finer the step usually is for the same bytes.
-_REFINED_STEPS = 64
+# How much finer the step usually is after refinement, for what a rough search left of the bytes.
+_REFINED_STEPS = 96
+_ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
 _FIRST_STEP_CODE = 2 * STEPS_PER_OCTAVE
 Progress = Callable[[str], None]
@@ -133,37 +134,40 @@ class Encoding:
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
         self._start = Start(_FIRST_STEP_CODE)
 
-    def best(self, *, shape: str) -> Candidate:
+    def best(self, *, shape: str, rounds: int) -> Candidate:
         """Search the quantiser for the requested size, with or without deformation fields.
 
-        With "auto" the better of both at equal bytes. The search without fields is left out where
-        it is certain to lose: an encoding with the same step, brought to the same bytes at the
-        usual exchange of bytes for error, is clearly worse.
+        Args:
+            shape: "on" for fields, "off" for none, "auto" for the better of both.
+            rounds: of `TextureEncoder.refine`. Before that, a rough search is enough.
+        """
+        found = self._shaped(shape, _ROUGH_FILL if rounds else LOWEST_FILL)
+        if not rounds:
+            return found
+        code, weight = found.point.step_code, found.point.rate_weight
+        for encoder in found.encoders:
+            self._progress("refining what the quantiser aims at")
+            encoder.refine(code, weight, rounds)
+        self._start = Start(code + _REFINED_STEPS)
+        return self._search(found.shapes, found.encoders, LOWEST_FILL)
+
+    def _shaped(self, shape: str, fill: float) -> Candidate:
+        """The search without refinement.
+
+        The search without fields is left out where it is certain to lose: an encoding with the
+        same step, brought to the same bytes at the usual exchange of bytes for error, is clearly
+        worse.
         """
         if shape != "auto":
-            return self._search(*self._conditioned(fields=shape == "on"))
-        kept = self._search(*self._conditioned(fields=True))
+            return self._search(*self._conditioned(fields=shape == "on"), fill)
+        kept = self._search(*self._conditioned(fields=True), fill)
         shapes, encoders = self._conditioned(fields=False)
         plain = self._with_step_of(kept, shapes, encoders)
         if self._lead(kept, plain) > _CLEAR_LEAD:
             return kept
         self._start = Start(plain.point.step_code)
-        return min(kept, self._search(shapes, encoders), key=lambda candidate: candidate.error)
-
-    def refined(self, found: Candidate, rounds: int) -> Candidate:
-        """The same size with a smaller error, by aiming at coefficients that decode better.
-
-        Args:
-            found: encoding to begin with.
-            rounds: of `TextureEncoder.refine`.
-        """
-        point = found.point
-        for encoder in found.encoders:
-            self._progress("refining what the quantiser aims at")
-            encoder.refine(point.step_code, point.rate_weight, rounds)
-        self._start = Start(point.step_code + _REFINED_STEPS)
-        again = self._search(found.shapes, found.encoders)
-        return min(found, again, key=lambda candidate: candidate.error)
+        other = self._search(shapes, encoders, fill)
+        return kept if self._lead(kept, other) >= 0 else other
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[TextureEncoder]]:
         """Shape and texture encoder of every frame."""
@@ -207,7 +211,10 @@ class Encoding:
         better = 10 * math.log10(other.error / one.error)
         return better + _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
 
-    def _search(self, shapes: list[FrameShape], encoders: list[TextureEncoder]) -> Candidate:
+    def _search(
+        self, shapes: list[FrameShape], encoders: list[TextureEncoder], fill: float
+    ) -> Candidate:
+        """The encoding that fills at least so much of the allowed bytes."""
         codec = self._codec
         latest: list[EncodedTexture] = []
         best: tuple[int, list[EncodedTexture]] = 0, []
@@ -225,13 +232,14 @@ class Encoding:
             return size_of(latest[:])
 
         def refine(point: Point) -> Point:
-            least = LOWEST_FILL * self._allowed
+            least = fill * self._allowed
             fitted = fit_tiles(encoders, latest, point.nbytes, least, self._allowed)
             return replace(point, nbytes=size_of(fitted))
 
         point = search(
             size,
             self._allowed,
+            fill=fill,
             start=self._guess(encoders),
             rate_weight=codec.bundle.manifest.rate_weight,
             lowest=STEP_CODE_MIN,

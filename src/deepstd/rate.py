@@ -115,6 +115,7 @@ def search(
     size: Callable[[int, float], int],
     allowed: int,
     *,
+    fill: float,
     start: Start,
     rate_weight: float,
     lowest: int,
@@ -123,11 +124,12 @@ def search(
     describe: Callable[[int], str],
     refine: Callable[[Point], Point] | None = None,
 ) -> Point:
-    """Find the quantiser whose file fills 0.997 to 1.000 of the allowed bytes.
+    """Find the quantiser whose file fills the allowed bytes.
 
     Args:
         size: bytes of the whole file for a step code (larger: finer) and a rate weight.
         allowed: bytes.
+        fill: least part of them that is enough.
         start: where to begin.
         rate_weight: usual rate weight.
         lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
@@ -143,7 +145,7 @@ def search(
     Raises:
         RateError: even the coarsest step needs more bytes; names the size that can be reached.
     """
-    sizes = _Sizes(size, allowed)
+    sizes = _Sizes(size, allowed, fill)
     low: Point | None = None
     high: Point | None = None
     code, slope = min(max(start.step_code, lowest), highest), start.slope
@@ -191,9 +193,9 @@ def _refined(sizes: _Sizes, point: Point) -> Point:
 class _Sizes:
     """Encodings tried so far, and the largest of them that is allowed."""
 
-    def __init__(self, size: Callable[[int, float], int], allowed: int) -> None:
-        self._size, self._allowed = size, allowed
-        self.goal = math.log2(allowed * (1 + LOWEST_FILL) / 2)
+    def __init__(self, size: Callable[[int, float], int], allowed: int, fill: float) -> None:
+        self._size, self._allowed, self._fill = size, allowed, fill
+        self.goal = math.log2(allowed * (1 + fill) / 2)
         self.left = _MOST_ENCODINGS
         self.best: Point | None = None
 
@@ -208,7 +210,7 @@ class _Sizes:
         return point
 
     def good(self, point: Point) -> bool:
-        return LOWEST_FILL * self._allowed <= point.nbytes <= self._allowed
+        return self._fill * self._allowed <= point.nbytes <= self._allowed
 
 
 def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octave: float) -> int:
