@@ -36,6 +36,7 @@ from pathlib import Path
 import numpy as np
 from deepstd.train.cache import read_cache
 from deepstd.train.config import TrainConfig
+from deepstd.train.checkpoint import load_checkpoint
 from deepstd.train.distributed import joined
 from deepstd.train.run import train
 
@@ -43,10 +44,11 @@ cache, config, checkpoint, out = map(Path, sys.argv[1:])
 with joined("cpu") as group:
     trained = train(
         read_cache(cache), TrainConfig.read(config), checkpoint,
-        total_seconds=6.0, session_seconds=3.0, device="cpu", group=group,
+        total_seconds=8.0, device="cpu", group=group,
     )
     weights = {n: p.detach().numpy() for n, p in trained.networks[3].named_parameters()}
-    np.savez(out / f"{group.rank}.npz", seconds=trained.seconds[3], **weights)
+    steps = load_checkpoint(checkpoint, TrainConfig.read(config), "cpu").states[3].steps
+    np.savez(out / f"{group.rank}.npz", seconds=trained.seconds[3], steps=steps, **weights)
 """
 
 
@@ -82,15 +84,16 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
     torchrun(tmp_path / "worker.py", cache, config, kept, tmp_path)
     first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
-    assert 0 < first["seconds"] < 6.0
+    assert 0 < first["steps"]
+    assert first["seconds"] >= 4.0
     for name in first.files:
         assert np.isfinite(first[name]).all()
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    # The command goes on where the first session stopped, and one process makes the bundle.
+    # The command trains that run for longer, and one process makes the bundle.
     arguments = ["-m", "deepstd.train", cache, "--config", config, "--checkpoint", kept]
-    torchrun(*arguments, "--max-time", "6s", "--resume")
+    torchrun(*arguments, "--max-time", "12s", "--resume")
     run = TrainConfig.read(config)
-    trained = train(read_cache(cache), run, kept, total_seconds=6.0, resume=True)
+    trained = train(read_cache(cache), run, kept, total_seconds=12.0, resume=True)
     assert trained.finished
     figures = [value for entry in trained.history[3] for value in entry.values()]
     assert all(map(math.isfinite, figures))
