@@ -44,7 +44,7 @@ cache, config, checkpoint, out = map(Path, sys.argv[1:])
 with joined("cpu") as group:
     trained = train(
         read_cache(cache), TrainConfig.read(config), checkpoint,
-        total_seconds=8.0, device="cpu", group=group,
+        total_seconds=8.0, session_seconds=1e6, device="cpu", group=group,
     )
     weights = {n: p.detach().numpy() for n, p in trained.networks[3].named_parameters()}
     group.wait()  # for the first process to have written it
@@ -94,7 +94,9 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     arguments = ["-m", "deepstd.train", cache, "--config", config, "--checkpoint", kept]
     torchrun(*arguments, "--max-time", "12s", "--resume")
     run = TrainConfig.read(config)
-    trained = train(read_cache(cache), run, kept, total_seconds=12.0, resume=True)
+    trained = train(
+        read_cache(cache), run, kept, total_seconds=12.0, session_seconds=1e6, resume=True
+    )
     assert trained.finished
     figures = [value for entry in trained.history[3] for value in entry.values()]
     assert all(map(math.isfinite, figures))
