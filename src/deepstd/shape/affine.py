@@ -23,8 +23,8 @@ from deepstd.shape.view import View
 _SIZES = (2 / 16, 2 / 32, 2 / 64)
 _POINTS = 1 << 13
 _STEPS = 20
-_STARTS = 3
-_SHIFTS = 5
+_STARTS, _FINALISTS = 3, 2
+_SHIFTS = 4
 _LEAST_OVERLAP = 0.3
 _DAMPING = 1e-3
 _ENOUGH = 2e-5
@@ -67,6 +67,7 @@ def align_affine(
     shifts = [*starts, _mass_shift(coarse.fixed, coarse.moving), *_lattice(coarse)]
     ranked = sorted(shifts, key=lambda shift: -coarse.overlap(eye, shift).score)
     found = [coarse.refine(eye, shift, "shift") for shift in ranked[:_STARTS]]
+    found = sorted(found, key=lambda map_: -coarse.overlap(*map_).score)[:_FINALISTS]
     found = [coarse.refine(*coarse.refine(*map_, "similarity"), "affine") for map_ in found]
     best = max(found, key=lambda map_: coarse.overlap(*map_).score)
     for size in _SIZES[1:]:

@@ -29,6 +29,7 @@ from deepstd.shape.view import View
 
 _TRUNK_RATE, _HEAD_RATE = 6e-3, 1e-2
 _RECENT = 10
+_USUAL_VOXELS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class CycleSettings:
         width: neurons in a hidden layer.
         omegas: Ω at the start and after each degradation.
         threshold: loss above which Ω is lowered; hippocampus pairs come to −1.85 on average.
-        steps: of Adam, for each Ω.
-        points: voxels of each scan in a step.
+        steps: of Adam, for each Ω; up to 2.5 times as many for large scans.
+        points: voxels of each scan in a step; up to three times as many for large scans.
         jacobian_weight, cycle_weight: of the two terms.
         joint: whether both fields are fitted at once; else the forward field first.
     """
@@ -119,6 +120,9 @@ class _Fit:
         self.settings, self.omega = settings, omega
         self.reach = fixed.matrix.diagonal()
         self.generator = torch.Generator().manual_seed(0)
+        larger = len(fixed.voxels) / _USUAL_VOXELS
+        self.count = round(settings.points * min(3.0, max(1.0, larger)))
+        self.steps = round(settings.steps * min(2.5, max(1.0, larger)))
         if start is None:
             start = initial_trunk(len(limit), settings.width, omega, limit, self.generator)
         self.trunk = replace(start, **{n: p.clone().requires_grad_() for n, p in _named(start)})
@@ -146,8 +150,8 @@ class _Fit:
         """Fit some of the fields, the others as they are; mean loss of the last steps."""
         optimiser = Adam([*self.trunk.parameters, self.heads])
         recent = []
-        for step in range(self.settings.steps):
-            falling = 0.51 + 0.49 * math.cos(math.pi * step / self.settings.steps)
+        for step in range(self.steps):
+            falling = 0.51 + 0.49 * math.cos(math.pi * step / self.steps)
             loss = self._loss(fields)
             optimiser.step(loss, [falling * rate for rate in (*[_TRUNK_RATE] * 4, _HEAD_RATE)])
             recent = [*recent[1 - _RECENT :], loss.item()]
@@ -158,11 +162,11 @@ class _Fit:
         settings = self.settings
         trunk, heads = self._moving(fields)
         rows = [
-            torch.randint(len(points), (settings.points,), generator=self.generator)
+            torch.randint(len(points), (self.count,), generator=self.generator)
             for points in self.points
         ]
         x = torch.stack([points[r] for points, r in zip(self.points, rows, strict=True)])
-        few = slice(0, regularity_points(settings.points))
+        few = slice(0, regularity_points(self.count))
         y = x[:, None] + displacements(trunk.features(x, self.omega), heads)
         slopes = trunk.slopes(x[:, few], self.omega)
         jacobian, cycle = irregularity(
