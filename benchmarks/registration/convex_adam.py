@@ -47,7 +47,7 @@ class ConvexAdam:
 
     affine: AffineStage
     radius: int = 1
-    dilation: int = 1
+    dilation: int = 2
     block: _Axes = (3, 3, 3)
     reach: _Axes = (2, 2, 2)
     fine: _Axes = (2, 2, 2)
