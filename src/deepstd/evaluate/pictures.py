@@ -20,7 +20,8 @@ _LONGEST_SIDE = 640
 _WINDOW_PERCENTILES = (0.5, 99.5)
 _ERROR_PERCENTILE = 99.5
 _BOTH, _ADDED, _LOST = (86, 180, 233), (230, 159, 0), (213, 60, 120)
-_OPACITY = 0.55
+# Agreement is faint, so that the anatomy and what differs can be seen.
+_OPACITY = {_BOTH: 0.3, _ADDED: 0.65, _LOST: 0.65}
 # Dark blue (too low) over white (no error) to dark red (too high); readable without red or green.
 _ERROR_STOPS = np.array(
     [(5, 48, 97), (67, 147, 195), (247, 247, 247), (244, 165, 130), (103, 0, 31)], float
@@ -148,7 +149,8 @@ def overlay(part: np.ndarray, before: np.ndarray, after: np.ndarray, hanging: Ha
     added = (after > 0) & (after != before)
     lost = (before > 0) & (after != before) & ~added
     for mask, colour in ((same, _BOTH), (added, _ADDED), (lost, _LOST)):
-        colours[mask] = (1 - _OPACITY) * colours[mask] + _OPACITY * np.array(colour)
+        opacity = _OPACITY[colour]
+        colours[mask] = (1 - opacity) * colours[mask] + opacity * np.array(colour)
     return _png(hanging.turn(colours.astype(np.uint8)), hanging)
 
 
