@@ -23,8 +23,6 @@ from deepstd.rate import Target
 
 logger = logging.getLogger("standing")
 
-_SAVE_EVERY = 20
-
 
 @dataclass(frozen=True)
 class Case:
@@ -104,13 +102,10 @@ def measure(asked: Asked) -> dict[str, StudyResults]:
                 row = Row(*case.key, 0, model=case.competitor.model, status=FAILED, note=str(error))
             results.add(row, today)
             logger.info("%d %s %s %s: %s dB %s", number, *case.key, row.psnr, row.note)
-            if asked.keeps and number % _SAVE_EVERY == 0:
+            if asked.keeps:
                 results.save()
     finally:
         worker.close()
-        for results in found.values():
-            if asked.keeps and waiting:
-                results.save()
     return found
 
 
