@@ -25,7 +25,7 @@ from deepstd.errors import GeometryError, InputError, UnsupportedFormatError
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
@@ -117,25 +117,6 @@ def scale_of(source: SourceHeader) -> tuple[float, float]:
     except HeaderDataError as error:
         raise InputError(f"the header's slope and intercept are damaged ({error})") from error
     return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
-
-
-def subsampled(
-    source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
-) -> SourceHeader:
-    """The header of a scan of which every so many-th voxel is left, the first among them.
-
-    Raises:
-        InputError: the header is damaged.
-    """
-    header = _layout(source.raw, source.format).header
-    header["dim"][1 : 1 + len(shape)] = shape
-    header["slice_code"], header["slice_start"], header["slice_end"] = 0, 0, 0
-    for axis, factor in enumerate(factors):
-        header["pixdim"][1 + axis] *= factor
-        for row in ("srow_x", "srow_y", "srow_z"):
-            header[row][axis] *= factor
-    rest = source.raw[_HEADER_BYTES[source.format] :]
-    return SourceHeader(source.format, header.binaryblock + rest)
 
 
 def read(path: Path) -> Volume:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
-from deepstd.io import array, dicom, itk, nifti, stack
+from deepstd.io import array, dicom, itk, nifti, nifti_grid, stack
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.metadata import Metadata
@@ -194,7 +194,7 @@ def subsampled(
         InputError: the header is damaged.
     """
     if source.format in nifti.NAMES:
-        return nifti.subsampled(source, shape, factors)
+        return nifti_grid.subsampled(source, shape, factors)
     if source.format in itk.NAMES:
         return itk.subsampled(source, len(shape), factors)
     if source.format == dicom.NAME:
