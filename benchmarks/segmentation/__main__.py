@@ -160,7 +160,7 @@ def measure(study: str, data: Path, seconds: float, *, train: bool) -> None:
                     )
                 except RateError as error:
                     logger.info("%s", error)
-                    continue
+                    row = SegmentationRow(study, *key, None, model, segmenter.digest, {})
                 results.add(row, today)
             results.save()
         logger.info("%s", "original" if codec is None else codec.name)

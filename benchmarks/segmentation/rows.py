@@ -49,7 +49,8 @@ class SegmentationRow:
 
     Attributes:
         study, scan, codec, target: what was measured.
-        nbytes: of the file or codestreams; of the original, of its voxels.
+        nbytes: of the file or codestreams; of the original, of its voxels; None where the codec has
+            no file that small.
         model: the bundle, "" for peers.
         network: digest of the network.
         overlaps: by the name of the label.
@@ -59,7 +60,7 @@ class SegmentationRow:
     scan: str
     codec: str
     target: str
-    nbytes: int
+    nbytes: int | None
     model: str
     network: str
     overlaps: Mapping[str, Overlap]
@@ -81,7 +82,7 @@ def segmentation_section() -> str:
 
 def _tables(study: str, rows: Sequence[SegmentationRow]) -> list[str]:
     scans = unique(row.scan for row in rows)
-    labels = ", ".join(rows[0].overlaps)
+    labels = ", ".join(next(row.overlaps for row in rows if row.overlaps))
     known = STUDIES[study]
     return [
         f"### {known.title}: {labels}\n",
@@ -108,7 +109,10 @@ def _table(rows: Sequence[SegmentationRow], dice: str, hd95: str) -> str:
         cells = []
         for size in _SIZES:
             mine = _of(rows, codec, size)
-            text = _cell(mine, dice, hd95) if mine else "none so small"
+            refused = any((r.codec, r.target, r.nbytes) == (codec, size, None) for r in rows)
+            text = "none so small" if refused else "–"
+            if mine:
+                text = _cell(mine, dice, hd95)
             if 0 < len(mine) < asked:
                 text += f" ({len(mine)} of {asked})"
             cells.append(f"**{text}**" if codec == best[size] else text)
@@ -117,7 +121,8 @@ def _table(rows: Sequence[SegmentationRow], dice: str, hd95: str) -> str:
 
 
 def _of(rows: Sequence[SegmentationRow], codec: str, size: str) -> list[SegmentationRow]:
-    return [row for row in rows if (row.codec, row.target) == (codec, size)]
+    """Those that have a file."""
+    return [r for r in rows if (r.codec, r.target) == (codec, size) and r.nbytes is not None]
 
 
 def _cell(rows: Sequence[SegmentationRow], dice: str, hd95: str) -> str:

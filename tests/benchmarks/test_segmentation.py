@@ -69,10 +69,15 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for size in ("0.5 bpv", "0.25 bpv") if scan == "a" else ("0.5 bpv",):
             found = SegmentationRow("cardiac", scan, "SPERR", size, 9, "", "net", {"x": lost})
             results.add(found, this_run())
+    refused = SegmentationRow("cardiac", "a", "SPERR", "0.125 bpv", None, "", "net", {})
+    results.add(refused, this_run())
     results.save()
     assert rows_module.open_results().rows == results.rows
     text = segmentation_section()
-    assert "| SPERR | **0.400 / 3.00, 1 not found** | 0.800 / 3.00 (1 of 2) | none so small" in text
+    assert (
+        "| SPERR | **0.400 / 3.00, 1 not found** | 0.800 / 3.00 (1 of 2) | none so small | – |"
+        in text
+    )
     assert "| the original | 0.900 / 1.00 | 0.900 / 1.00 |" in text
     assert "| SPERR | **0.600 / 3.00**" in text
     assert isinstance(results, Results)
