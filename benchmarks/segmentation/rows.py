@@ -21,7 +21,7 @@ ORIGINAL = "the original"
 _SIZES = [f"{target.bpv:g} bpv" for target in RATES]
 _INTRO = """## Segmentation of restored scans
 
-A small network ([MONAI](https://monai.io)'s SegResNet, 0.18 M parameters, trained on one core in
+A small network ([MONAI](https://monai.io)'s SegResNet, 0.16 M parameters, trained on one core in
 minutes on scans of other patients) segments each original and each restored scan. Dice, and HD95
 (the larger of the two directed 95th percentiles of surface distances), means over labels and scans.
 """
