@@ -21,7 +21,7 @@ from deepstd.bundle import Bundle
 from deepstd.codec import Codec
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.codec import TextureEncoder
+from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.lifting import split_plan
 from deepstd.texture.network import TextureNetwork
 

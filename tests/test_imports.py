@@ -27,7 +27,7 @@ LAYERS = (
     ("bundle",),
     ("coding", "container"),
     ("geometry", "io", "specials", "quality"),
-    ("volume", "devices"),
+    ("volume", "devices", "effort"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

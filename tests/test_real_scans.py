@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import deepstd
-from deepstd.texture import codec as texture_codec
+from deepstd.texture import decoder, encoder
 
 SCANS = (
     ("hippocampus-t1", "hippocampus-t1/images/hippocampus_037.nii.gz"),
@@ -53,7 +53,8 @@ def test_a_file_means_the_same_with_any_threads_and_precision(
     torch.set_num_threads(reading)
     # A wrong symbol anywhere would be refused: the file holds the hash of them all.
     first = codec.decompress(data).voxels
-    monkeypatch.setattr(texture_codec, "_network_dtype", lambda device: torch.float64)
+    for module in (encoder, decoder):
+        monkeypatch.setattr(module, "network_dtype_of", lambda device: torch.float64)
     second = codec.decompress(data).voxels
     spread = np.ptp(volume.voxels.astype(np.float64))
     assert np.abs(first.astype(np.float64) - second).max() <= max(1.0, 1e-4 * spread)

@@ -44,7 +44,7 @@ from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
-from deepstd.texture.codec import DecodedTexture, decode_texture
+from deepstd.texture.decoder import DecodedTexture, decode_texture
 from deepstd.texture.head import check_texture
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.preview import subsampling

@@ -33,8 +33,8 @@ from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
-from deepstd.texture.codec import TextureEncoder
 from deepstd.texture.encoded import EncodedTexture
+from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE

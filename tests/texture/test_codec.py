@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from deepstd.errors import BundleError, ContainerError
-from deepstd.texture.codec import DecodedTexture, TextureEncoder, decode_texture
+from deepstd.texture.decoder import DecodedTexture, decode_texture
+from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.scaling import Scaling, template_units
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from deepstd.codec import Codec
-from deepstd.texture.codec import TextureEncoder, decode_texture
+from deepstd.texture.decoder import decode_texture
 from deepstd.texture.encoded import EncodedTexture
+from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.network import TextureNetwork
 

@@ -10,7 +10,7 @@ import pytest
 
 from deepstd.codec import Codec
 from deepstd.errors import InputError
-from deepstd.texture.codec import TextureEncoder
+from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig

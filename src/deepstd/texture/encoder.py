@@ -1,7 +1,6 @@
-"""Texture to bytes and back.
+"""Texture to bytes.
 
     values ─ decompose ─▶ subbands ─ level loop (EncoderSource) ─▶ payload, tiles
-    payload, tiles ─ level loop (DecoderSource) ─▶ reconstruction ─ post-filter ─▶ values
 
 The first stream holds all levels but the finest; where the finest has several tiles, each has a
 stream of its own that needs only the first one, so a damaged or unwanted tile costs no other.
@@ -11,11 +10,9 @@ them can be coded again with another weight of the rate, to meet a size without 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -23,21 +20,18 @@ import torch
 
 from deepstd.devices import CPU, Workers
 from deepstd.errors import InputError
-from deepstd.texture.context import condition_vector
 from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.head import TextureHead, check_texture, tile_count
+from deepstd.texture.head import TextureHead, tile_count
+from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
 from deepstd.texture.levels import (
     Level,
     Region,
-    TemplatePyramid,
     code_levels,
-    template_pyramid,
 )
 from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.preview import preview_steps, subsampling
 from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.refinement import LEVELS, corrected, restoration_gradient
 from deepstd.texture.scaling import (
@@ -46,9 +40,8 @@ from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
     log_rate,
-    template_units,
 )
-from deepstd.texture.sources import DecoderSource, EncoderSource, as_hashed
+from deepstd.texture.sources import EncoderSource
 
 _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
@@ -58,16 +51,6 @@ _SIGNIFICANT = 0.6
 _ERROR_OCTAVES = 0.8
 # Lowest and highest, in octaves of normalised values, and how many in between.
 _MAGNITUDE_OCTAVES = (-24, 24, 3072)
-
-
-@dataclass(frozen=True)
-class DecodedTexture:
-    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32, or smaller."""
-
-    steps: np.ndarray
-    step: float
-    offset: float
-    latents: bytes
 
 
 class TextureEncoder:
@@ -144,8 +127,8 @@ class TextureEncoder:
         best = math.inf, self._corrections
         truth = torch.from_numpy(self.scaling.normalise(self._values))[None, None]
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
-        _, template = _conditioning(self._template, None, step_code, None)
-        condition = _condition(self._network, step_code, self.plan)
+        _, template = conditioning_of(self._template, None, step_code, None)
+        condition = condition_of(self._network, step_code, self.plan)
         for _ in range(rounds + 1):
             errors = [torch.zeros_like(h, dtype=torch.float32) for h in self._highs[:LEVELS]]
             encoded = self._encode(step_code, rate_weight, errors)
@@ -170,7 +153,7 @@ class TextureEncoder:
             return level.low
 
         source = self._source(step_code, rate_weight, self._device, errors)
-        pyramid, _ = _conditioning(self._template, self._places, step_code, self.plan)
+        pyramid, _ = conditioning_of(self._template, self._places, step_code, self.plan)
         low = code_levels(
             self._network.context,
             self.shape,
@@ -178,7 +161,7 @@ class TextureEncoder:
             [log_rate(step_code)],
             pyramid,
             source,
-            network_dtype=_network_dtype(self._device),
+            network_dtype=network_dtype_of(self._device),
             device=self._device,
             finest=finest if self.divided else None,
         )
@@ -292,12 +275,12 @@ class TextureEncoder:
 
     def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
         """Mean squared error in grey values after the post-filter."""
-        _, template = _conditioning(self._template, None, step_code, None)
+        _, template = conditioning_of(self._template, None, step_code, None)
         restored = restore(
             {device: network.postfilter for device, network in self._replicas.items()},
             encoded.low,
             template,
-            _condition(self._network, step_code, self.plan),
+            condition_of(self._network, step_code, self.plan),
             self._workers,
         )
         step, total = self.scaling.step(step_code), 0.0
@@ -305,94 +288,6 @@ class TextureEncoder:
             error = row * np.float64(step) + self.scaling.offset - truth
             total += float(np.square(error).sum())
         return total / restored.size
-
-
-def decode_texture(
-    network: TextureNetwork,
-    payload: bytes,
-    tiles: Sequence[bytes],
-    shape: tuple[int, ...],
-    template: torch.Tensor | None = None,
-    places: torch.Tensor | None = None,
-    *,
-    name: str,
-    workers: Workers = CPU,
-    network_dtype: torch.dtype | None = None,
-    level: int = 0,
-) -> DecodedTexture:
-    """Decode one frame's texture.
-
-    Args:
-        network: that the texture was coded with.
-        payload, tiles: the coded texture; a preview does not look at the tiles.
-        shape: of the scan.
-        template, places: as for `TextureEncoder`.
-        name: the file, for messages.
-        workers: where to compute; the network is on the first of them.
-        network_dtype: type the context model computes in; the latents do not depend on it.
-        level: 0 for the whole; otherwise a preview without so many of the finest levels, on the
-            grid of `preview.subsampling`, and the latents are those of the levels decoded.
-
-    Raises:
-        DamagedError: the bytes make no sense.
-        InputError: the scan has not so many levels.
-    """
-    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
-    factors = subsampling(plan, level, len(shape))
-    copies = replicas(network, workers)
-    source = DecoderSource(network.tables, stream)
-    symbols = hashlib.sha256()
-
-    def finest(finest_level: Level) -> torch.Tensor:
-        def decode(device: torch.device, part: tuple[Region, bytes]) -> EncodedTile:
-            region, tile = part
-            read = DecoderSource(network.tables, tile)
-            model, _ = copies[device].context.level(0)
-            high = finest_level.code(region, read, model).float().to(workers.first)
-            return EncodedTile(tile, read.symbols_coded, high, 0.0)
-
-        symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
-        source.symbols_coded.clear()
-        regions = list(finest_level.regions())
-        low = finest_level.low
-        high = low.new_zeros((1, len(finest_level.mask), *finest_level.grid), dtype=torch.float32)
-        parts = workers.map(decode, zip(regions, tiles, strict=True))
-        for region, tile in zip(regions, parts, strict=True):
-            high[(..., *region)] = tile.high
-            symbols.update(b"".join(map(as_hashed, tile.symbols)))
-        return finest_level.merged(high)
-
-    pyramid, units = _conditioning(template, places, head.step_code, plan)
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        [log_rate(head.step_code)],
-        pyramid,
-        source,
-        network_dtype=network_dtype or _network_dtype(workers.first),
-        device=workers.first,
-        last_level=level,
-        finest=finest if tile_count(plan, shape) else None,
-    )
-    symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
-    if level:
-        steps = preview_steps(low, factors)
-    else:
-        filters = {device: copy.postfilter for device, copy in copies.items()}
-        condition = _condition(network, head.step_code, plan)
-        steps = restore(filters, low, units, condition, workers)
-    step = head.scaling.step(head.step_code)
-    return DecodedTexture(steps, step, head.scaling.offset, symbols.digest())
-
-
-def replicas(network: TextureNetwork, workers: Workers) -> dict[torch.device, TextureNetwork]:
-    """The network on every device of the workers; it is on the first."""
-    copies = {workers.first: network}
-    for device in workers.devices:
-        if device not in copies:
-            copies[device] = deepcopy(network).to(device)
-    return copies
 
 
 def _finest_step_code(normalised: np.ndarray, plan: Plan) -> int:
@@ -407,27 +302,3 @@ def _finest_step_code(normalised: np.ndarray, plan: Plan) -> int:
             "others. Clip them, or replace them by NaN"
         )
     return min(STEP_CODE_MAX, math.floor(octaves * STEPS_PER_OCTAVE))
-
-
-def _network_dtype(device: torch.device) -> torch.dtype:
-    # On a GPU the library may choose an algorithm whose intermediate sums are not whole.
-    return torch.float32 if device.type == "cpu" else torch.float64
-
-
-def _condition(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
-    axes = plan[0] if plan else ()
-    return condition_vector(network.context.config, log_rate(step_code), axes, 0)
-
-
-def _conditioning(
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    step_code: int,
-    plan: Plan | None,
-) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
-    if template is None:
-        return None, None
-    units = template_units(template, step_code)
-    if places is None or plan is None:
-        return None, units
-    return template_pyramid(units, places.to(units.dtype), plan), units

@@ -1,0 +1,120 @@
+"""Bytes to texture.
+
+payload, tiles ─ level loop (DecoderSource) ─▶ reconstruction ─ post-filter ─▶ values
+                          └ fewer levels ─▶ preview
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from deepstd.devices import CPU, Workers
+from deepstd.texture.encoded import EncodedTile
+from deepstd.texture.head import check_texture, tile_count
+from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
+from deepstd.texture.levels import (
+    Level,
+    Region,
+    code_levels,
+)
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.postfilter import restore
+from deepstd.texture.preview import preview_steps, subsampling
+from deepstd.texture.scaling import (
+    log_rate,
+)
+from deepstd.texture.sources import DecoderSource, as_hashed
+
+
+@dataclass(frozen=True)
+class DecodedTexture:
+    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32, or smaller."""
+
+    steps: np.ndarray
+    step: float
+    offset: float
+    latents: bytes
+
+
+def decode_texture(
+    network: TextureNetwork,
+    payload: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    template: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
+    *,
+    name: str,
+    workers: Workers = CPU,
+    network_dtype: torch.dtype | None = None,
+    level: int = 0,
+) -> DecodedTexture:
+    """Decode one frame's texture.
+
+    Args:
+        network: that the texture was coded with.
+        payload, tiles: the coded texture; a preview does not look at the tiles.
+        shape: of the scan.
+        template, places: as for `TextureEncoder`.
+        name: the file, for messages.
+        workers: where to compute; the network is on the first of them.
+        network_dtype: type the context model computes in; the latents do not depend on it.
+        level: 0 for the whole; otherwise a preview without so many of the finest levels, on the
+            grid of `preview.subsampling`, and the latents are those of the levels decoded.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+        InputError: the scan has not so many levels.
+    """
+    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
+    factors = subsampling(plan, level, len(shape))
+    copies = replicas(network, workers)
+    source = DecoderSource(network.tables, stream)
+    symbols = hashlib.sha256()
+
+    def finest(finest_level: Level) -> torch.Tensor:
+        def decode(device: torch.device, part: tuple[Region, bytes]) -> EncodedTile:
+            region, tile = part
+            read = DecoderSource(network.tables, tile)
+            model, _ = copies[device].context.level(0)
+            high = finest_level.code(region, read, model).float().to(workers.first)
+            return EncodedTile(tile, read.symbols_coded, high, 0.0)
+
+        symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+        source.symbols_coded.clear()
+        regions = list(finest_level.regions())
+        low = finest_level.low
+        high = low.new_zeros((1, len(finest_level.mask), *finest_level.grid), dtype=torch.float32)
+        parts = workers.map(decode, zip(regions, tiles, strict=True))
+        for region, tile in zip(regions, parts, strict=True):
+            high[(..., *region)] = tile.high
+            symbols.update(b"".join(map(as_hashed, tile.symbols)))
+        return finest_level.merged(high)
+
+    pyramid, units = conditioning_of(template, places, head.step_code, plan)
+    low = code_levels(
+        network.context,
+        shape,
+        plan,
+        [log_rate(head.step_code)],
+        pyramid,
+        source,
+        network_dtype=network_dtype or network_dtype_of(workers.first),
+        device=workers.first,
+        last_level=level,
+        finest=finest if tile_count(plan, shape) else None,
+    )
+    symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+    if level:
+        steps = preview_steps(low, factors)
+    else:
+        filters = {device: copy.postfilter for device, copy in copies.items()}
+        condition = condition_of(network, head.step_code, plan)
+        steps = restore(filters, low, units, condition, workers)
+    step = head.scaling.step(head.step_code)
+    return DecodedTexture(steps, step, head.scaling.offset, symbols.digest())

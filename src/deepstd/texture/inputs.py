@@ -1,0 +1,59 @@
+"""What encoder and decoder give to the networks, and must give alike.
+
+template, places, step ─▶ template pyramid, units        network ─▶ a copy on each device
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+
+from deepstd.devices import Workers
+from deepstd.texture.context import condition_vector
+from deepstd.texture.levels import (
+    TemplatePyramid,
+    template_pyramid,
+)
+from deepstd.texture.lifting import Plan
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.scaling import (
+    log_rate,
+    template_units,
+)
+
+
+def replicas(network: TextureNetwork, workers: Workers) -> dict[torch.device, TextureNetwork]:
+    """The network on every device of the workers; it is on the first."""
+    copies = {workers.first: network}
+    for device in workers.devices:
+        if device not in copies:
+            copies[device] = deepcopy(network).to(device)
+    return copies
+
+
+def network_dtype_of(device: torch.device) -> torch.dtype:
+    """Type that the context model computes in."""
+    # On a GPU the library may choose an algorithm whose intermediate sums are not whole.
+    return torch.float32 if device.type == "cpu" else torch.float64
+
+
+def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
+    """What the post-filter is told, (1, conditions, 1 …)."""
+    axes = plan[0] if plan else ()
+    return condition_vector(network.context.config, log_rate(step_code), axes, 0)
+
+
+def conditioning_of(
+    template: torch.Tensor | None,
+    places: torch.Tensor | None,
+    step_code: int,
+    plan: Plan | None,
+) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
+    """The warped template, level by level where there are places, and in units."""
+    if template is None:
+        return None, None
+    units = template_units(template, step_code)
+    if places is None or plan is None:
+        return None, units
+    return template_pyramid(units, places.to(units.dtype), plan), units
