@@ -46,7 +46,7 @@ def pair_methods(study: str, work: Path | None) -> list[Method]:
 
 def template_methods(shape: Shape) -> list[Method]:
     """Ways to lay a bundle's template on a scan."""
-    pairs = [PairField(steps, start) for steps in (25, 100) for start in (None, shape)]
+    pairs = [PairField(steps, start) for steps in (20, 60) for start in (None, shape)]
     fields = [BundleField(shape), BundleField(shape, rounded=False)]
     return [Unregistered(), _AFFINE, Syn(), *fields, *pairs]
 

@@ -51,7 +51,7 @@ class ConvexAdam:
     block: _Axes = (3, 3, 3)
     reach: _Axes = (2, 2, 2)
     fine: _Axes = (2, 2, 2)
-    smoothness: float = 1.25
+    smoothness: float = 0.6
     steps: int = 80
     name: str = "ConvexAdam (own)"
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import (
+    AFFINE_BYTES,
     Warp,
     affine_warp,
     grid,
@@ -24,7 +25,6 @@ from benchmarks.registration.warp import (
     transformed,
 )
 
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _THIN = 20
 
 
@@ -73,8 +73,7 @@ class BSpline:
         shape = [int(n) for n in last["GridSize"]]
         control = np.array(last["TransformParameters"], dtype=float)
         control = control.reshape(3, *shape[::-1]).transpose(3, 2, 1, 0) / np.array(fixed.spacing)
-        affine_bytes = affine_warp(np.eye(4), (1, 1, 1)).nbytes or 0
-        return Warp(coordinates.astype(np.float32), affine_bytes + packed(control))
+        return Warp(coordinates.astype(np.float32), AFFINE_BYTES + packed(control))
 
 
 def _parameters(kind: str, resolutions: int, steps: int, fixed: Scan) -> dict[str, list[str]]:
@@ -114,12 +113,12 @@ def _affine_matrix(found: itk.ParameterObject, index: int, moving: Scan, fixed: 
     world = np.eye(4)
     world[:3, :3] = numbers[:9].reshape(3, 3)
     world[:3, 3] = numbers[9:] + centre - world[:3, :3] @ centre
-    return np.linalg.inv(LPS @ moving.affine) @ world @ LPS @ fixed.affine
+    return np.linalg.inv(moving.lps) @ world @ fixed.lps
 
 
 def _image(scan: Scan) -> itk.Image:
     image = itk.image_from_array(np.ascontiguousarray(scan.voxels.T))
-    affine = LPS @ scan.affine
+    affine = scan.lps
     image.SetSpacing(scan.spacing)
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection(itk.matrix_from_array(affine[:3, :3] / np.array(scan.spacing)))

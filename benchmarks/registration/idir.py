@@ -21,13 +21,19 @@ from torch import Tensor
 
 from benchmarks.registration.method import AffineStage
 from benchmarks.registration.pairs import Scan
-from benchmarks.registration.warp import Warp, affine_warp, grid, transformed, warp_image
+from benchmarks.registration.warp import (
+    AFFINE_BYTES,
+    Warp,
+    affine_warp,
+    grid,
+    transformed,
+    warp_image,
+)
 from deepstd.geometry import resample
 from deepstd.shape.similarity import correlation
 
 Layers = list[tuple[Tensor, Tensor]]
 
-_AFFINE_BYTES = 48
 _CHUNK = 1 << 16
 
 
@@ -48,7 +54,7 @@ class Idir:
     affine: AffineStage
     width: int = 64
     points: int = 2000
-    steps: int = 400
+    steps: int = 200
     rate: float = 5e-4
     omega: float = 16.0
     jacobian: float = 0.05
@@ -62,7 +68,7 @@ class Idir:
         coordinates = transformed(
             matrix, grid(fixed.shape) + self.displacement(layers, fixed.shape)
         )
-        nbytes = _AFFINE_BYTES + 2 * sum(w.numel() + b.numel() for w, b in layers)
+        nbytes = AFFINE_BYTES + 2 * sum(w.numel() + b.numel() for w, b in layers)
         return Warp(coordinates.astype(np.float32), nbytes)
 
     @torch.no_grad()

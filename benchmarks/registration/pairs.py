@@ -43,6 +43,11 @@ class Scan:
         return self.voxels.shape
 
     @property
+    def lps(self) -> np.ndarray:
+        """(4, 4) voxel-to-world matrix as ITK has it."""
+        return np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.affine
+
+    @property
     def spacing(self) -> tuple[float, ...]:
         """Voxel size in mm, as the header has it."""
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))

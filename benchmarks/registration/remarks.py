@@ -41,5 +41,5 @@ METHODS = """## How the methods were run
   is written from its papers; **VoxelMorph** and **CycleMorph** are written from theirs, work at
   half resolution and were trained for ten minutes of one core on the training scans (hippocampus:
   148; cardiac: the 21 patients that are in no pair). The published ones train for a day on a GPU.
-  **IDIR** has 64 neurons a layer instead of 256, and 400 steps of 2,000 points instead of 2,500
+  **IDIR** has 64 neurons a layer instead of 256, and 200 steps of 2,000 points instead of 2,500
   of 10,000."""

@@ -14,9 +14,7 @@ import nibabel
 import numpy as np
 
 from benchmarks.registration.pairs import Scan
-from benchmarks.registration.warp import Warp, affine_warp, grid, packed, transformed
-
-_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+from benchmarks.registration.warp import AFFINE_BYTES, Warp, grid, packed, transformed
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,15 @@ class Syn:
                 random_seed=1,
             )
             transforms = found["fwdtransforms"]
-            points = transformed(_LPS @ fixed.affine, grid(fixed.shape).reshape(-1, 3))
+            points = transformed(fixed.lps, grid(fixed.shape).reshape(-1, 3))
             moved = ants.apply_transforms_to_points(
                 3, _points(points), transforms, whichtoinvert=[False] * len(transforms)
             )
             field = next(Path(path) for path in transforms if path.endswith(".nii.gz"))
             displacement = np.asarray(nibabel.nifti1.load(field).dataobj)[..., 0, :]
         places = np.stack([np.asarray(moved[axis]) for axis in "xyz"], -1)
-        coordinates = transformed(np.linalg.inv(_LPS @ moving.affine), places)
-        nbytes = (affine_warp(np.eye(4), (1, 1, 1)).nbytes or 0) + packed(
-            displacement / np.array(fixed.spacing)
-        )
+        coordinates = transformed(np.linalg.inv(moving.lps), places)
+        nbytes = AFFINE_BYTES + packed(displacement / np.array(fixed.spacing))
         return Warp(coordinates.reshape(*fixed.shape, 3).astype(np.float32), nbytes)
 
 
@@ -64,7 +60,7 @@ def _points(points: np.ndarray) -> object:
 
 
 def _image(scan: Scan) -> ants.ANTsImage:
-    affine = _LPS @ scan.affine
+    affine = scan.lps
     return ants.from_numpy(
         scan.voxels,
         origin=affine[:3, 3].tolist(),

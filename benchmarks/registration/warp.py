@@ -20,7 +20,7 @@ from scipy import ndimage
 from benchmarks.registration.pairs import Scan
 
 STORED_STEP = 1 / 8
-_AFFINE_BYTES = 12 * 4
+AFFINE_BYTES = 12 * 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def centred(moving: Scan, fixed: Scan) -> np.ndarray:
 
 def affine_warp(matrix: np.ndarray, shape: Sequence[int]) -> Warp:
     """The Warp of a (4, 4) matrix from fixed to moving voxels."""
-    return Warp(transformed(matrix, grid(shape)).astype(np.float32), _AFFINE_BYTES)
+    return Warp(transformed(matrix, grid(shape)).astype(np.float32), AFFINE_BYTES)
 
 
 def composed(matrix: np.ndarray, displacement: np.ndarray, stored: np.ndarray) -> Warp:
@@ -68,7 +68,7 @@ def composed(matrix: np.ndarray, displacement: np.ndarray, stored: np.ndarray) -
         stored: what a file would have to hold of it, in fixed voxels; see `packed`.
     """
     coordinates = transformed(matrix, grid(displacement.shape[:3]) + displacement)
-    return Warp(coordinates.astype(np.float32), _AFFINE_BYTES + packed(stored))
+    return Warp(coordinates.astype(np.float32), AFFINE_BYTES + packed(stored))
 
 
 def warp_labels(labels: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
