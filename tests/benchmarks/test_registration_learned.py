@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -49,10 +52,14 @@ def test_an_untrained_network_leaves_the_affine_stage_alone() -> None:
         assert np.allclose(warp.coordinates, grid(other.shape) + centred(scan, other)[:3, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_draws_scans_together(kind: Kind) -> None:
+def test_training_draws_scans_together(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second a step, however fast the machine is.
+    clock = SimpleNamespace(process_time=count().__next__)
+    monkeypatch.setattr("benchmarks.registration.learned.time", clock)
     images = [CANVAS.image(blob((x, 9, 4)), np.eye(4), (20, 18, 9)) for x in (8, 10, 12)]
-    network = train(kind, torch.cat(images), CANVAS, minutes=0.05)
+    network = train(kind, torch.cat(images), CANVAS, minutes=4)
     scan, other = blob((9, 9, 4)), blob((11, 9, 4))
     warp = Learned(kind, CANVAS, network.eval(), Unregistered()).register(scan, other)
     seen = ndimage.map_coordinates(scan.voxels, np.moveaxis(warp.coordinates, -1, 0), order=1)
