@@ -15,6 +15,7 @@ import deepstd
 from deepstd import api
 from deepstd.cli.app import main
 from deepstd.container import read_beginning
+from deepstd.container.format import encode_varint
 from deepstd.errors import DamagedError, InputError, TruncatedError
 from deepstd.texture.lifting import coarseness, decompose, split_plan
 
@@ -95,6 +96,32 @@ def test_a_preview_needs_only_the_first_bytes(tiny_bundle: Path, phantom: Phanto
     flipped[-20] ^= 1
     with pytest.raises(DamagedError, match=r"scan\.dstd"):
         beginning_of(bytes(flipped))
+
+
+@pytest.mark.parametrize("length", [2**62, 2**63, 2**64 - 1])
+def test_the_length_of_a_tile_is_not_believed(
+    tiny_bundle: Path, phantom: Phantom, length: int
+) -> None:
+    codec = deepstd.Codec.load(str(tiny_bundle))
+    data = codec.compress(deepstd.Volume(phantom((140, 20, 16, 2), "u1")), bpv=1)
+    sections = deepstd.container.parse(data, "x").sections
+    tile = next(s for s in sections if s.name == "TILE")
+    kind = data[tile.offset : tile.offset + 1]
+    lying = data[: tile.offset] + kind + encode_varint(length) + data[tile.offset + 3 :]
+    for stream in (streams.BytesIO(lying), OnlyForward(lying)):
+        with pytest.raises(TruncatedError, match=r"scan\.dstd"):
+            read_beginning(stream, "scan.dstd")
+
+
+def test_a_tile_out_of_place_is_not_passed_over(tiny_bundle: Path, phantom: Phantom) -> None:
+    codec = deepstd.Codec.load(str(tiny_bundle))
+    data = codec.compress(deepstd.Volume(phantom((140, 20, 16), "u1")), bpv=1)
+    sections = deepstd.container.parse(data, "x").sections
+    tile = next(s for s in sections if s.name == "TILE")
+    head = next(s for s in sections if s.name == "HEAD")
+    moved = data[tile.offset : tile.offset + tile.nbytes]
+    with pytest.raises(DamagedError, match="TILE chunk cannot follow"):
+        beginning_of(data[: head.offset] + moved + data[head.offset :])
 
 
 class OnlyForward(streams.BytesIO):

@@ -106,6 +106,8 @@ def test_a_bundle_without_template_and_a_scan_with_moments_are_refused(tmp_path:
     np.save(tmp_path / "cine.npy", np.zeros((8, 8, 8, 3)))
     with pytest.raises(BundleError, match="no template"):
         register(tmp_path / "scan.npy", "generic", tmp_path / "out.npy")
+    with pytest.raises(InputError, match=r"missing\.nii: there is no such scan, and no bundle"):
+        register(tmp_path / "scan.npy", tmp_path / "missing.nii", tmp_path / "out.npy")
     with pytest.raises(InputError, match="3 moments"):
         register(tmp_path / "scan.npy", tmp_path / "cine.npy", tmp_path / "out.npy")
     assert not (tmp_path / "out.npy").exists()

@@ -231,7 +231,7 @@ class Encoding:
             latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
             return size_of(latest[:])
 
-        def refine(point: Point) -> Point:
+        def fit(point: Point) -> Point:
             least = fill * self._allowed
             fitted = fit_tiles(encoders, latest, point.nbytes, least, self._allowed)
             return replace(point, nbytes=size_of(fitted))
@@ -246,7 +246,7 @@ class Encoding:
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
-            refine=refine if any(e.divided for e in encoders) else None,
+            fit=fit if any(e.divided for e in encoders) else None,
         )
         for encoder in encoders:
             encoder.settle()

@@ -122,7 +122,7 @@ def search(
     highest: int,
     octave: int,
     describe: Callable[[int], str],
-    refine: Callable[[Point], Point] | None = None,
+    fit: Callable[[Point], Point] | None = None,
 ) -> Point:
     """Find the quantiser whose file fills the allowed bytes.
 
@@ -135,7 +135,7 @@ def search(
         lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
         octave: step codes that halve the step.
         describe: says in words what a number of bytes means as a request.
-        refine: brings the latest encoding nearer to the allowed size by changing a part of it;
+        fit: brings the latest encoding nearer to the allowed size by changing a part of it;
             None where that cannot be done.
 
     Returns:
@@ -169,7 +169,7 @@ def search(
                 )
         narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
         if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
-            adjusted = _adjust(sizes, point) if refine is None else sizes.take(refine(point))
+            adjusted = _adjust(sizes, point) if fit is None else sizes.take(fit(point))
             if sizes.good(adjusted):
                 return adjusted
         if narrow:

@@ -17,7 +17,7 @@ import numpy as np
 from deepstd import bundle as bundles
 from deepstd import io, specials
 from deepstd.codec import shape_model_of
-from deepstd.errors import BundleError, InputError, named
+from deepstd.errors import BundleError, BundleNotFoundError, InputError, named
 from deepstd.shape.pair import PairReport, register_pair
 from deepstd.shape.siren import Trunk
 from deepstd.shape.transform import PairTransform
@@ -27,27 +27,17 @@ PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
-class RegisterReport:
+class RegisterReport(PairReport):
     """What `register` did.
 
     Attributes:
         moving, fixed: places, the latter possibly the name of a bundle.
         outputs: what was written, by what it is.
-        ncc_before, ncc_affine, ncc_after, cycle_error_voxels, folding_percent, omega, parameters,
-            seconds: see `PairReport`.
     """
 
     moving: str
     fixed: str
     outputs: dict[str, str]
-    ncc_before: float
-    ncc_affine: float
-    ncc_after: float
-    cycle_error_voxels: float
-    folding_percent: float
-    omega: int | None
-    parameters: int
-    seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -141,11 +131,8 @@ def register(
             io.write_displacement(displacement, grid.affine, path, overwrite=overwrite)
             written[kind] = path
     places = {kind: io.shown(io.location(path)) for kind, path in written.items()}
-    return _report(io.shown(io.location(moving)), name, places, report)
-
-
-def _report(moving: str, fixed: str, outputs: dict[str, str], report: PairReport) -> RegisterReport:
-    return RegisterReport(moving, fixed, outputs, **asdict(report))
+    moved = io.shown(io.location(moving))
+    return RegisterReport(**asdict(report), moving=moved, fixed=name, outputs=places)
 
 
 def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
@@ -154,7 +141,13 @@ def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
     is_bundle = (Path(place) / "bundle.json").is_file()
     if io.is_url(place) or (Path(place).exists() and not is_bundle):
         return _one_frame(io.read(to), to), None, io.shown(place)
-    bundle = bundles.load(bundles.find(place))
+    try:
+        bundle = bundles.load(bundles.find(place))
+    except BundleNotFoundError as error:
+        raise InputError(
+            f"{io.shown(place)}: there is no such scan, and no bundle of that name. "
+            "`deepstd model list` shows the bundles"
+        ) from error
     model = shape_model_of(bundle)
     if model is None:
         raise BundleError(

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from deepstd.cli import console, options
+from deepstd.errors import InputError
 
 
 def register(
@@ -61,18 +62,16 @@ def register(
     Sizes, spacings and orientations may differ. Images are interpolated linearly, labels keep
     their values.
     """
-    for one, other, names in (
-        (labels, warped_labels, "--labels and --warped-labels"),
-        (fixed_labels, inverse_labels, "--fixed-labels and --inverse-labels"),
-    ):
-        if (one is None) != (other is None):
-            raise typer.BadParameter(f"{names} go together")
     with console.Progress(f"reading {options.shown(moving)}") as progress:
         from deepstd import registration
 
         others = registration.Outputs(
             inverse, labels, warped_labels, fixed_labels, inverse_labels, field, inverse_field
         )
+        try:
+            others.check()
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from error
         report = registration.register(
             moving, to, output, others, overwrite=overwrite, progress=progress
         )

@@ -100,8 +100,8 @@ def train(
         typer.Option(
             "--from",
             metavar="BUNDLE",
-            help="Begin with the template and networks of a bundle, by name or folder: few scans "
-            "and minutes are then enough. Without --config the sizes are those of the bundle.",
+            help="Begin with the template and networks of a bundle, by name or folder, instead of "
+            "with nothing. Without --config the sizes are those of the bundle.",
         ),
     ] = None,
     max_time: Annotated[

@@ -152,11 +152,12 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     known: list[tuple[ChunkType, bytes]] = []
     while head is None or frames < head.frame_count:
         start = len(data)
-        data += _chunk_bytes(stream, name)
+        last = known[-1][0] if known else None
+        data += _chunk_bytes(stream, last, name)
         cursor = _FileCursor(data, name, "its framing")
         cursor.take(start)
         chunk = _next_chunk(cursor, memoryview(data), name)
-        _check_order(chunk.type, known[-1][0] if known else None, name)
+        _check_order(chunk.type, last, name)
         if chunk.type is ChunkType.HASH:
             raise damaged(name, f"it ends after {frames} frames")
         if chunk.type is ChunkType.HEAD:
@@ -200,8 +201,8 @@ def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> 
         raise damaged(name, f"a {chunk.name} chunk cannot follow {before}")
 
 
-def _chunk_bytes(stream: BinaryIO, name: str) -> bytes:
-    """The next whole chunk that is not a tile."""
+def _chunk_bytes(stream: BinaryIO, last: ChunkType | None, name: str) -> bytes:
+    """The next whole chunk that is not a tile; ``last`` is the known one before."""
     while True:
         start = _taken(stream, 2, name)
         while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
@@ -209,8 +210,12 @@ def _chunk_bytes(stream: BinaryIO, name: str) -> bytes:
         length = Cursor(start[1:], name, "its framing").varint() + CRC_BYTES
         if start[0] != ChunkType.TILE:
             return start + _taken(stream, length, name)
+        _check_order(ChunkType.TILE, last, name)
         if stream.seekable():
-            stream.seek(length, os.SEEK_CUR)
+            here, end = stream.tell(), stream.seek(0, os.SEEK_END)
+            if length > end - here:
+                raise truncated(name, f"its framing: expected {length - end + here} more bytes")
+            stream.seek(here + length)
         else:
             _taken(stream, length, name, keep=False)
 

@@ -17,17 +17,11 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.encoded import EncodedTile
 from deepstd.texture.head import check_texture, tile_count
 from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
-from deepstd.texture.levels import (
-    Level,
-    Region,
-    code_levels,
-)
+from deepstd.texture.levels import Level, Region, code_levels
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.preview import preview_steps, subsampling
-from deepstd.texture.scaling import (
-    log_rate,
-)
+from deepstd.texture.scaling import log_rate
 from deepstd.texture.sources import DecoderSource, as_hashed
 
 

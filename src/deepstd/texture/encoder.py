@@ -24,11 +24,7 @@ from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
-from deepstd.texture.levels import (
-    Level,
-    Region,
-    code_levels,
-)
+from deepstd.texture.levels import Level, Region, code_levels
 from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
@@ -129,7 +125,7 @@ class TextureEncoder:
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
         _, template = conditioning_of(self._template, None, step_code, None)
         condition = condition_of(self._network, step_code, self.plan)
-        for _ in range(rounds + 1):
+        for left in range(rounds, -1, -1):
             errors = [torch.zeros_like(h, dtype=torch.float32) for h in self._highs[:LEVELS]]
             encoded = self._encode(step_code, rate_weight, errors)
             error, gradient = restoration_gradient(
@@ -138,8 +134,9 @@ class TextureEncoder:
             cost = math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(encoded.nbytes)
             if cost < best[0]:
                 best = cost, self._corrections
-            corrections = self._corrections or [torch.zeros_like(e) for e in errors]
-            self._corrections = corrected(corrections, errors, gradient, self.plan)
+            if left:
+                corrections = self._corrections or [torch.zeros_like(e) for e in errors]
+                self._corrections = corrected(corrections, errors, gradient, self.plan)
         self._corrections = best[1]
 
     def _encode(

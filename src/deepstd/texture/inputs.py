@@ -11,16 +11,10 @@ import torch
 
 from deepstd.devices import Workers
 from deepstd.texture.context import condition_vector
-from deepstd.texture.levels import (
-    TemplatePyramid,
-    template_pyramid,
-)
+from deepstd.texture.levels import TemplatePyramid, template_pyramid
 from deepstd.texture.lifting import Plan
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.scaling import (
-    log_rate,
-    template_units,
-)
+from deepstd.texture.scaling import log_rate, template_units
 
 
 def replicas(network: TextureNetwork, workers: Workers) -> dict[torch.device, TextureNetwork]:

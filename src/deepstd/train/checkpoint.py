@@ -121,7 +121,7 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
         state.history = entry["history"]
         states[int(key)] = state
     seconds = float(values["shape_seconds"])
-    return Checkpoint(shape, fields, seconds, states, values["start"])
+    return Checkpoint(shape, fields, seconds, states, values.get("start"))
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

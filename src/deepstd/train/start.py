@@ -1,4 +1,4 @@
-"""A run that begins where a finished bundle ended: few scans and minutes are then enough.
+"""A run that begins where a finished bundle ended.
 
 bundle ┬ ShapeModel ────────────────────────────────────▶ taken over as it is
        └ TextureNetwork ─ grow to the sizes of the run ─▶ a network that codes as before
