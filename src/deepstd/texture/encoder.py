@@ -20,12 +20,13 @@ import torch
 
 from deepstd.devices import CPU, Workers
 from deepstd.errors import InputError
+from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, Region, code_levels
-from deepstd.texture.lifting import Plan, coarseness, decompose, split_plan
+from deepstd.texture.lifting import Plan, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.quantizer import symbol_costs
@@ -86,7 +87,7 @@ class TextureEncoder:
         self._corrections: list[torch.Tensor] = []
         self._template, self._places = template, places
         self.shape = tuple(values.shape)
-        self._coarse = coarseness(spacing, values.ndim)
+        self._coarse = relative_sizes(values, spacing)
         self.plan = split_plan(self.shape, self._coarse)
         matched = None if template is None else template.cpu().numpy()
         self.scaling = scaling or Scaling.fit(values, matched)

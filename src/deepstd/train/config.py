@@ -32,7 +32,7 @@ class TrainConfig:
         rate_weight: squared steps that a bit is worth in the quantiser.
         learning_rate: at the start of the cosine schedule.
         shape_share: part of the time given to template and shape.
-        flips: whether to mirror crops at random; not with a template.
+        varied: whether to mirror, turn and shrink crops at random; not with a template.
         seed: of all random numbers.
     """
 
@@ -55,7 +55,7 @@ class TrainConfig:
     rate_weight: float = 0.08
     learning_rate: float = 4e-3
     shape_share: float = 0.1
-    flips: bool = False
+    varied: bool = False
     seed: int = 0
 
     @staticmethod

@@ -1,6 +1,6 @@
 """From cached scans to batches of training crops.
 
-CachedScan ─ register, warp template ─▶ Example ─ random crops, flip ─▶ batch of equal shapes
+CachedScan ─ register, warp template ─▶ Example ─ random crops, vary ─▶ batch of equal shapes
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import torch
 
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.lifting import coarseness
+from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.scaling import Scaling
 from deepstd.train.cache import CachedScan
+
+_SHRUNK_SHARE = 1 / 3
+_SHRUNK_AXIS_SHARE = 2 / 3
+_SHRUNK_FROM = 96
+_OCTAVE = 2
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,14 @@ class Example:
 
     Attributes:
         values: (1, 1, *shape) float32, grey values less the scaling's offset.
-        spacing: voxel size along each axis, or None.
+        coarse: relative voxel sizes, see `lifting.coarseness`.
         scaling: range and offset codes of the whole scan.
         conditioning: warped template and places, or None.
         source: folder the scan came from.
     """
 
     values: torch.Tensor
-    spacing: tuple[float, ...] | None
+    coarse: tuple[int, ...]
     scaling: Scaling
     conditioning: Conditioning | None
     source: int = 0
@@ -39,11 +44,6 @@ class Example:
     def shape(self) -> tuple[int, ...]:
         """Spatial shape."""
         return tuple(self.values.shape[2:])
-
-    @property
-    def coarse(self) -> tuple[int, ...]:
-        """Relative voxel sizes, see `lifting.coarseness`."""
-        return coarseness(self.spacing, len(self.shape))
 
     def to(self, device: torch.device | str) -> Example:
         """The same on a device."""
@@ -65,7 +65,7 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
     spacing = None
     if scan.affine is not None:
         spacing = tuple(np.linalg.norm(scan.affine[:3, : voxels.ndim], axis=0))
-    return Example(values, spacing, scaling, conditioning, scan.source)
+    return Example(values, relative_sizes(voxels, spacing), scaling, conditioning, scan.source)
 
 
 def draw(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:
@@ -82,31 +82,62 @@ def draw(examples: list[Example], count: int, random: np.random.Generator) -> li
 
 
 def random_crops(
-    examples: list[Example], largest: int, flips: bool, random: np.random.Generator
+    examples: list[Example], largest: int, random: np.random.Generator
 ) -> list[Example]:
     """Crops of equal shape, at most ``largest`` voxels along each axis on average.
 
     Scans thinner than a crop give their depth to the other axes, up to the same number of voxels.
-    Crops are mirrored at random if ``flips`` says so.
     """
+    return _crops(examples, largest ** len(examples[0].shape), random)
+
+
+def varied_crops(
+    examples: list[Example], largest: int, random: np.random.Generator
+) -> list[Example]:
+    """`random_crops` of scans without a template, mirrored, turned and shrunk at random.
+
+    Every third batch is of crops twice as large along some axes, two voxels averaged to one: as a
+    scanner with larger voxels would have made them, with less noise and finer structure.
+    """
+    ndim = len(examples[0].shape)
+    room = [a for a in range(ndim) if min(e.shape[a] for e in examples) >= _SHRUNK_FROM]
+    shrunk: list[int] = []
+    if room and random.random() < _SHRUNK_SHARE:
+        shrunk = room if ndim == 2 else [a for a in room if random.random() < _SHRUNK_AXIS_SHARE]
+    crops = _crops(examples, largest**ndim << len(shrunk), random)
+    turned = random.random() < 0.5
+    return [_varied(crop, shrunk, turned, random) for crop in crops]
+
+
+def _crops(examples: list[Example], budget: int, random: np.random.Generator) -> list[Example]:
     shape = np.min([e.shape for e in examples], axis=0).tolist()
-    budget = largest ** len(shape)
     while np.prod(shape) > budget:
         longest = int(np.argmax(shape))
         shape[longest] = max(1, min(int(shape[longest] * 0.9), shape[longest] - 1))
-    return [_crop(example, shape, flips, random) for example in examples]
+    return [_crop(example, shape, random) for example in examples]
 
 
-def _crop(example: Example, sizes: list[int], flips: bool, random: np.random.Generator) -> Example:
-    shape = example.shape
-    starts = [int(random.integers(n - s + 1)) for n, s in zip(shape, sizes, strict=True)]
+def _crop(example: Example, sizes: list[int], random: np.random.Generator) -> Example:
+    starts = [int(random.integers(n - s + 1)) for n, s in zip(example.shape, sizes, strict=True)]
     window = (..., *(slice(a, a + s) for a, s in zip(starts, sizes, strict=True)))
-    dims = [d + 2 for d in range(len(shape)) if flips and random.random() < 0.5]
-
-    def cut(x: torch.Tensor) -> torch.Tensor:
-        return x[window].flip(dims) if dims else x[window].contiguous()
-
     conditioning = example.conditioning
     if conditioning is not None:
-        conditioning = Conditioning(cut(conditioning.template), cut(conditioning.places))
-    return replace(example, values=cut(example.values), conditioning=conditioning)
+        conditioning = Conditioning(*(t[window].contiguous() for t in conditioning))
+    return replace(example, values=example.values[window].contiguous(), conditioning=conditioning)
+
+
+def _varied(
+    example: Example, shrunk: list[int], turned: bool, random: np.random.Generator
+) -> Example:
+    """Shrunk along some axes, the first two axes swapped or not, and mirrored at random."""
+    ndim = len(example.shape)
+    values = example.values
+    for axis in shrunk:
+        values = values.unfold(2 + axis, 2, 2).mean(-1)
+    sizes = [c + (_OCTAVE if a in shrunk else 0) for a, c in enumerate(example.coarse)]
+    if turned:
+        values = values.transpose(2, 3)
+        sizes[:2] = sizes[1], sizes[0]
+    coarse = tuple(size - min(sizes) for size in sizes)
+    mirrored = [d + 2 for d in range(ndim) if random.random() < 0.5]
+    return replace(example, values=values.flip(mirrored).contiguous(), coarse=coarse)

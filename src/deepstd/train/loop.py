@@ -28,7 +28,7 @@ from deepstd.texture.network import TextureNetwork
 from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, draw, random_crops
+from deepstd.train.data import Example, draw, random_crops, varied_crops
 from deepstd.train.distributed import ALONE, Group
 from deepstd.train.source import TrainingSource
 
@@ -202,11 +202,11 @@ def train_until(
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
         for parameters in state.optimiser.param_groups:
             parameters["lr"] = rate * parameters["rate"]
-        flips = config.flips and not config.template
+        crops_of = varied_crops if config.varied and not config.template else random_crops
         coarse = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
         drawn = draw(examples, config.batch, random)
-        crops = random_crops(drawn, largest << level, flips, random)
+        crops = crops_of(drawn, largest << level, random)
         codes = _step_codes(crops, config, random)
         coded = code_batch(network, crops, codes, config.rate_weight, generator, last_level=level)
         loss = coded.loss
@@ -269,7 +269,7 @@ def validate(
     for rate in _VALIDATION_RATES:
         bits, levels = [], []
         for example in validation:
-            crops = random_crops([example], largest, False, random)
+            crops = random_crops([example], largest, random)
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
                 coded = code_batch(network, crops, [code], config.rate_weight, generator)
@@ -291,7 +291,7 @@ def freeze_tables(
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
     for _ in range(batches):
-        crops = random_crops(draw(examples, config.batch, random), largest, False, random)
+        crops = random_crops(draw(examples, config.batch, random), largest, random)
         codes = _step_codes(crops, config, random)
         with torch.no_grad():
             code_batch(network, crops, codes, config.rate_weight, generator, seen=seen)

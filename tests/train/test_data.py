@@ -1,0 +1,60 @@
+"""Training crops: equal shapes, bounded sizes, and variations that keep what a scan is."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepstd.texture.scaling import Scaling
+from deepstd.train.data import Example, random_crops, varied_crops
+
+
+def _examples(shape: tuple[int, ...], coarse: tuple[int, ...]) -> list[Example]:
+    scaling = Scaling(0, 0)
+    ramp = torch.linspace(0, 1, shape[0]).reshape(1, 1, -1, *[1] * (len(shape) - 1))
+    return [Example(ramp.expand(1, 1, *shape), coarse, scaling, None) for _ in range(3)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    shape=st.sampled_from([(130, 120, 9), (100, 30, 100), (12, 10, 8), (200, 180), (50, 300)]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_crops_of_a_batch_agree_and_are_bounded(shape: tuple[int, ...], seed: int) -> None:
+    examples = _examples(shape, (0, 1, 4)[: len(shape)])
+    for crops_of in (random_crops, varied_crops):
+        crops = crops_of(examples, 24, np.random.default_rng(seed))
+        assert len({crop.shape for crop in crops}) == 1
+        assert len({crop.coarse for crop in crops}) == 1
+        assert crops[0].values.numel() <= 24 ** len(shape)
+        assert min(crops[0].coarse) == 0
+
+
+def test_variations_mirror_turn_and_shrink() -> None:
+    """Along a ramp, a mirrored crop falls, and a shrunk one climbs twice as fast."""
+    slopes, coarse, turned = set(), set(), 0
+    for seed in range(60):
+        crop = varied_crops(_examples((161, 160, 10), (0, 0, 4)), 20, np.random.default_rng(seed))[
+            0
+        ]
+        for axis in (0, 1):
+            change = crop.values.diff(dim=2 + axis).mean().item() * 160
+            if abs(change) > 1e-3:
+                slopes.add(round(change))
+                turned += axis
+        coarse.add(crop.coarse)
+    assert slopes == {1, -1, 2, -2}
+    assert 10 < turned < 50
+    assert {(0, 0, 4), (0, 0, 2)} <= coarse
+
+
+def test_shrinking_averages_neighbours() -> None:
+    board = torch.from_numpy(np.indices((128, 128)).sum(0) % 2).float()[None, None]
+    examples = [Example(board, (0, 0), Scaling(0, 0), None)]
+    seen = {
+        round(float(varied_crops(examples, 32, np.random.default_rng(seed))[0].values.std()), 1)
+        for seed in range(30)
+    }
+    assert seen == {0.5, 0.0}
