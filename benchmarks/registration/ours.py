@@ -41,7 +41,8 @@ def ablations() -> list[Ours]:
         "no cycle term": replace(whole, cycle=replace(cycle, cycle_weight=0.0)),
         "no Jacobian term": replace(whole, cycle=replace(cycle, jacobian_weight=0.0)),
         "no degradation": replace(whole, cycle=replace(cycle, omegas=cycle.omegas[:1])),
-        "full resolution": replace(whole, half_resolution=False),
+        "full resolution": replace(whole, coarser=1),
+        "half resolution": replace(whole, coarser=2),
         "fields one after the other": replace(whole, cycle=replace(cycle, joint=False)),
     }
     return [Ours(f"DeepSTD, {name}", settings) for name, settings in without.items()]

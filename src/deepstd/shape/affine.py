@@ -5,7 +5,9 @@
 
 In field coordinates the map is q ↦ matrix · q + offset, from the fixed scan to the moving one as
 their headers lay it. Normalised cross-correlation is maximised as the least squares it is: values
-of both scans at mean 0 and variance 1 over what they share (Evangelidis and Psarakis 2008).
+of both scans at mean 0 and variance 1 over what they share (Evangelidis and Psarakis 2008). A prior
+holds the affine map near the similarity it starts from, where that is all a scan of a few slices
+can tell.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deepstd.geometry import resample
 from deepstd.shape.view import View
@@ -25,9 +28,12 @@ _POINTS = 1 << 13
 _STEPS = 20
 _STARTS, _FINALISTS = 3, 2
 _SHIFTS = 4
-_LEAST_OVERLAP = 0.3
 _DAMPING = 1e-3
 _ENOUGH = 2e-5
+# Next to nothing, but along an axis a tenth as long as the longest, or in proportion to one, a
+# change of a tenth of the extent is worth 0.005 of correlation.
+_PRIOR = 0.01
+_KEPT_OVERLAP = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class _Overlap:
     @property
     def score(self) -> float:
         """Larger is better; a small overlap that fits well by chance is worth little."""
-        return self.ncc * min(1.0, self.share / _LEAST_OVERLAP) if self.ncc > 0 else self.ncc
+        return self.ncc * min(1.0, self.share) if self.ncc > 0 else self.ncc
 
 
 def align_affine(
@@ -93,6 +99,10 @@ class _Fit:
         for axis, slope in zip(axes, torch.gradient(value, dim=axes), strict=True):
             slopes[axis] = slope * (mask > 0.99)
         self.slopes = slopes[None]
+        extents = self.q.square().mean(0).clamp_min(1e-9)
+        thin = extents.max() / torch.minimum(extents[:, None], extents)
+        precision = _PRIOR * thin * extents / extents[:, None]
+        self.precision = functional.pad(precision, (0, 1)).flatten().double()
         ours = abs(float(torch.linalg.det(fixed.matrix))) / len(fixed.voxels)
         theirs = abs(float(torch.linalg.det(moving.matrix))) / max(1, len(moving.voxels))
         self.possible = min(1.0, ours / theirs)
@@ -113,16 +123,29 @@ class _Fit:
     def refine(self, matrix: Tensor, offset: Tensor, kind: str) -> tuple[Tensor, Tensor]:
         """Improve a map: its shift, a similarity's worth of it, or all of it."""
         basis, damping = self.bases[kind], _DAMPING
-        score = self.overlap(matrix, offset).score
+        start, share = matrix, self.overlap(matrix, offset).share
+        precision = self.precision if kind == "affine" else torch.zeros_like(self.precision)
+
+        def score_of(matrix: Tensor, offset: Tensor) -> float:
+            overlap = self.overlap(matrix, offset)
+            kept = overlap.share / max(_KEPT_OVERLAP * share, 1e-6)
+            moved = _columns(matrix - start, offset)
+            doubt = float((precision * moved.square()).sum()) / 2
+            return overlap.ncc - max(0.0, 1.0 - kept) - doubt
+
+        score = score_of(matrix, offset)
         for _ in range(_STEPS):
             normal, right = self._equations(matrix, offset, basis)
+            weights = precision * len(self.q)
+            normal = normal + basis.double() @ torch.diag(weights) @ basis.double().T
+            right = right - basis.double() @ (weights * _columns(matrix - start, offset))
             gained = -1.0
             for _ in range(4):
                 ridge = damping * (normal.diagonal() + normal.diagonal().mean() * 1e-3)
                 change = torch.linalg.solve(normal + torch.diag(ridge), right).float() @ basis
                 change = change.reshape(matrix.shape[0], -1)
                 trial = matrix + change[:, :-1], offset + change[:, -1]
-                new = self.overlap(*trial).score
+                new = score_of(*trial)
                 if new > score:
                     (matrix, offset), gained, score = trial, new - score, new
                     damping = max(damping / 4, 1e-6)
@@ -148,6 +171,11 @@ class _Fit:
         a, b = _standard(there).double(), _standard(here).double()
         design = design - a[:, None] * (a @ design / len(a))
         return design.T @ design, design.T @ (b - a)
+
+
+def _columns(matrix: Tensor, offset: Tensor) -> Tensor:
+    """The elements of a map in the order of the bases, double precision."""
+    return torch.cat([matrix, offset[:, None]], 1).flatten().double()
 
 
 def _standard(values: Tensor) -> Tensor:

@@ -3,8 +3,10 @@
     views ─ random voxels of both ─ Adam: −NCC both ways, Jacobian term, cycle error ─▶ CycleFields
       └─ loss still worse than usual? Ω − 2, again ─▶ the best of all
 
-Hidden layers and heads are fitted, from random weights or from those of a bundle's trunk. Gradual
-degradation is that of `register`, with a threshold for scans of which nothing is known.
+Hidden layers and heads are fitted, from random weights or from those of a bundle's trunk. What
+both scans share is decided by the affine stage: a field that could choose would push what it cannot
+match out of the other scan. Gradual degradation is that of `register`, with a threshold for scans
+of which nothing is known.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor
 
 from deepstd.shape.adam import Adam
-from deepstd.shape.loss import CYCLE_WEIGHT, JACOBIAN_WEIGHT, irregularity, regularity_points
+from deepstd.shape.loss import JACOBIAN_WEIGHT, irregularity
 from deepstd.shape.similarity import correlation
 from deepstd.shape.siren import (
     BACKWARD,
@@ -27,9 +29,10 @@ from deepstd.shape.siren import (
 )
 from deepstd.shape.view import View
 
-_TRUNK_RATE, _HEAD_RATE = 6e-3, 1e-2
+_TRUNK_RATE, _HEAD_RATE = 2e-3, 1e-2
 _RECENT = 10
-_USUAL_VOXELS = 1 << 15
+_USUAL_VOXELS = 1 << 17
+_SIMILARITY_PER_REGULARITY = 8
 
 
 @dataclass(frozen=True)
@@ -39,20 +42,21 @@ class CycleSettings:
     Attributes:
         width: neurons in a hidden layer.
         omegas: Ω at the start and after each degradation.
-        threshold: loss above which Ω is lowered; hippocampus pairs come to −1.85 on average.
+        threshold: loss above which Ω is lowered; three of four hippocampus pairs stay below −1.65.
         steps: of Adam, for each Ω; up to 2.5 times as many for large scans.
         points: voxels of each scan in a step; up to three times as many for large scans.
-        jacobian_weight, cycle_weight: of the two terms.
+        jacobian_weight, cycle_weight: of the two terms; the latter is less than where a field has
+            few degrees of freedom, as it costs accuracy.
         joint: whether both fields are fitted at once; else the forward field first.
     """
 
     width: int = 48
     omegas: tuple[int, ...] = (10, 8, 6)
-    threshold: float = -1.8
-    steps: int = 60
+    threshold: float = -1.6
+    steps: int = 100
     points: int = 2000
     jacobian_weight: float = JACOBIAN_WEIGHT
-    cycle_weight: float = CYCLE_WEIGHT
+    cycle_weight: float = 0.002
     joint: bool = True
 
 
@@ -127,12 +131,16 @@ class _Fit:
             start = initial_trunk(len(limit), settings.width, omega, limit, self.generator)
         self.trunk = replace(start, **{n: p.clone().requires_grad_() for n, p in _named(start)})
         self.heads = torch.zeros(2, 1, start.width + 1, len(limit), requires_grad=True)
-        self.points, self.here = [], []
+        # Along a short axis the steps of a long one would lead out of the other scan.
+        self.unit = limit / limit.max()
+        self.points, self.here, self.shared = [], [], []
         for view in (fixed, moving):
             points = view.coordinates(view.voxels)
             seen = (points.abs() <= limit).all(-1)
             self.points.append(points[seen])
             self.here.append(view.values(view.voxels)[seen])
+        for points, other in zip(self.points, self.views, strict=True):
+            self.shared.append(other.at(points)[1])
 
     def run(self) -> CycleFields:
         """All steps."""
@@ -141,7 +149,7 @@ class _Fit:
             losses.append(self._descend(fields))
         return CycleFields(
             Trunk(*[p.detach() for p in self.trunk.parameters], limit=self.trunk.limit),
-            self.heads.detach(),
+            (self.unit * self.heads).detach(),
             self.omega,
             sum(losses),
         )
@@ -166,7 +174,7 @@ class _Fit:
             for points in self.points
         ]
         x = torch.stack([points[r] for points, r in zip(self.points, rows, strict=True)])
-        few = slice(0, regularity_points(self.count))
+        few = slice(0, max(1, self.count // _SIMILARITY_PER_REGULARITY))
         y = x[:, None] + displacements(trunk.features(x, self.omega), heads)
         slopes = trunk.slopes(x[:, few], self.omega)
         jacobian, cycle = irregularity(
@@ -174,9 +182,9 @@ class _Fit:
         )
         loss = torch.zeros(())
         for field in fields:
-            there, inside = self.views[field].at(y[field, 0])
-            here = self.here[field][rows[field]]
-            loss = loss - correlation(there[None], here[None], inside[None])[0]
+            there, _ = self.views[field].at(y[field, 0])
+            here, shared = self.here[field][rows[field]], self.shared[field][rows[field]]
+            loss = loss - correlation(there[None], here[None], shared[None])[0]
             loss = loss + settings.jacobian_weight * jacobian[field, 0]
         if BACKWARD in fields:
             loss = loss + settings.cycle_weight * cycle.sum()
@@ -184,14 +192,15 @@ class _Fit:
 
     def _moving(self, fields: tuple[int, ...]) -> tuple[Trunk, Tensor]:
         """Trunk and heads, of which only those of some fields have gradients."""
+        heads = self.unit * self.heads
         if len(fields) == 2:
-            return self.trunk, self.heads
+            return self.trunk, heads
 
         def held(both: Tensor) -> Tensor:
             return torch.stack([p if f in fields else p.detach() for f, p in enumerate(both)])
 
         held_parameters = {n: held(p) for n, p in _named(self.trunk)}
-        return replace(self.trunk, **held_parameters), held(self.heads)
+        return replace(self.trunk, **held_parameters), held(heads)
 
 
 def _named(trunk: Trunk) -> list[tuple[str, Tensor]]:

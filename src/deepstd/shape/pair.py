@@ -24,7 +24,8 @@ from deepstd.shape.transform import Grid, PairTransform
 from deepstd.shape.view import View, view_of
 
 _LONGEST_VIEW = 128
-_MEASURED = 1 << 15
+_LONGEST_WHOLE = 64
+_MEASURED = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class PairSettings:
 
     Attributes:
         cycle: of the fields.
-        half_resolution: as in the paper; else at the fixed scan's own.
+        coarser: size of the voxels that are compared, in voxels of the fixed scan: 2 as in the
+            paper, or 1; None for 2, but 1 where the fixed scan has at most 64 along its longest
+            axis.
         affine_only: whether to stop after the affine stage.
     """
 
     cycle: CycleSettings = field(default_factory=CycleSettings)
-    half_resolution: bool = True
+    coarser: int | None = None
     affine_only: bool = False
 
 
@@ -95,7 +98,7 @@ def register_pair(
     placement = base_map(moving.shape, moving_affine, fixed.shape, fixed_affine)
     base = np.linalg.inv(_homogeneous(*placement.as_float()))
     frame = _homogeneous(np.diag(fixed_grid.reach), fixed_grid.centre)
-    size = _view_size(fixed_grid, 2 if settings.half_resolution else 1)
+    size = _view_size(fixed_grid, settings.coarser)
     views = (
         view_of(fixed, *_parts(frame), size),
         view_of(moving, *_parts(base @ frame), size),
@@ -125,10 +128,10 @@ def register_pair(
     return transform, report
 
 
-def _view_size(fixed: Grid, factor: int) -> float:
+def _view_size(fixed: Grid, coarser: int | None) -> float:
     """Size of a view's voxels in field coordinates: at most 128 of them along an axis."""
     finest = 1 / float(fixed.reach.max())
-    size = factor * finest
+    size = finest * (coarser or (1 if max(fixed.shape) <= _LONGEST_WHOLE else 2))
     while 2 / size > _LONGEST_VIEW:
         size += finest
     return size
