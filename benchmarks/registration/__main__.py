@@ -7,8 +7,8 @@
 Usage: python -m benchmarks.registration {train,measure,page} [hippocampus|cardiac|template]
 
 Needs `pip install itk-elastix antspyx`. Methods take turns on every pair, with one thread each.
-`measure` replaces the rows of what it measures and leaves the others; --only names methods by a
-part of their names.
+`measure` goes on where it stopped, and measures what is there already only with --again; --only
+names methods by a part of their names.
 """
 
 from __future__ import annotations
@@ -58,21 +58,25 @@ def measure(asked: argparse.Namespace) -> None:
 
     pairs, methods = _template_work(asked) if asked.study == _TEMPLATE else _pair_work(asked)
     methods = [m for m in methods if not asked.only or any(o in m.name for o in asked.only)]
+    kept = {} if asked.limit else {row.key: row for row in results.load().rows}
     rows: list[Row] = []
-    for index, (moving, fixed) in enumerate(pairs[: asked.limit]):
+    warm: set[str] = set()
+    for moving, fixed in pairs[: asked.limit]:
         for method in methods:
-            if index == 0:
+            key = (asked.study, moving.name, fixed.name, method.name)
+            if key in kept and not asked.again:
+                continue
+            if method.name not in warm:
                 # Libraries load parts of themselves, and torch its threads, at the first call.
                 method.register(moving, fixed)
-            rows.append(measure(asked.study, method, moving, fixed))
-            row = rows[-1]
+                warm.add(method.name)
+            row = measure(asked.study, method, moving, fixed)
+            rows.append(row)
             logger.info(
                 "%s %s: Dice %.4f, %.2f s", fixed.name, row.method, row.mean_dice, row.cpu_seconds
             )
         if asked.limit is None:
-            fresh = {(r.study, r.moving, r.fixed, r.method): r for r in rows}
-            kept = {(r.study, r.moving, r.fixed, r.method): r for r in results.load().rows}
-            results.save(list((kept | fresh).values()))
+            results.save(list((kept | {row.key: row for row in rows}).values()))
     if asked.limit is None:
         page.write(results.load())
     else:
@@ -114,6 +118,7 @@ def main() -> int:
     parser.add_argument("--max-time", type=float, default=10, help="CPU minutes of each training")
     parser.add_argument("--limit", type=int, help="only the first pairs; nothing is kept")
     parser.add_argument("--only", nargs="+", help="only methods whose name has one of these parts")
+    parser.add_argument("--again", action="store_true", help="measure what is measured, too")
     parser.add_argument("--bundle", default="hippocampus-t1", help="for the template study")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

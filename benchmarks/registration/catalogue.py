@@ -34,7 +34,7 @@ def pair_methods(study: str, work: Path | None) -> list[Method]:
         study: its name.
         work: folder of trained weights; learned peers without weights there are left out.
     """
-    methods: list[Method] = [Unregistered(), _AFFINE, _SPLINE[study], Syn(), _CONVEX[study]]
+    methods: list[Method] = [Unregistered(), _AFFINE, _SPLINE[study], Syn(_AFFINE), _CONVEX[study]]
     for kind in KINDS:
         path = weights_path(work, study, kind) if work else None
         if path is not None and path.is_file():
@@ -48,7 +48,7 @@ def template_methods(shape: Shape) -> list[Method]:
     """Ways to lay a bundle's template on a scan."""
     pairs = [PairField(steps, start) for steps in (20, 60) for start in (None, shape)]
     fields = [BundleField(shape), BundleField(shape, rounded=False)]
-    return [Unregistered(), _AFFINE, Syn(), *fields, *pairs]
+    return [Unregistered(), _AFFINE, Syn(_AFFINE), *fields, *pairs]
 
 
 def weights_path(work: Path, study: str, kind: Kind) -> Path:

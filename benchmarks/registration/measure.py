@@ -51,6 +51,11 @@ class Row:
     cpu_seconds: float
 
     @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Study, moving, fixed and method."""
+        return self.study, self.moving, self.fixed, self.method
+
+    @property
     def mean_dice(self) -> float:
         """Over labels."""
         return float(np.mean(list(self.dice.values())))

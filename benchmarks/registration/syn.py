@@ -6,57 +6,84 @@ scans ─ ANTs images in LPS ─▶ ants.registration ─▶ places of the fixed
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ants
 import nibabel
 import numpy as np
+import pandas as pd
 
+from benchmarks.registration.method import AffineStage, Unregistered
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import AFFINE_BYTES, Warp, grid, packed, transformed
+
+_MATTES_BINS, _RADIUS = 32, 2
 
 
 @dataclass(frozen=True)
 class Syn:
-    """`ants.registration` with one of its presets and otherwise its defaults.
+    """`ants.registration` with its defaults but for where it starts from.
+
+    Its own start, the centres of mass, and its own affine stage each lay some hippocampus beside
+    the other, so that both can be replaced.
 
     Attributes:
-        preset: "SyN" is affine + SyN by mutual information; "SyNCC" by local correlation.
+        start: what it starts from.
+        preset: "SyN" with an affine stage of its own, "SyNOnly" without.
+        metric: of the SyN stage, "mattes" or "CC", local correlation with a radius of 2 voxels.
+        iterations: of the SyN stage at each level of the pyramid, coarse to fine.
         name: in tables.
     """
 
+    start: AffineStage = field(default_factory=Unregistered)
     preset: str = "SyN"
+    metric: str = "mattes"
+    iterations: tuple[int, ...] = (40, 20, 0)
     name: str = "SyN (ANTs)"
 
     def register(self, moving: Scan, fixed: Scan) -> Warp:
-        """Both stages."""
+        """Affine stage and SyN."""
+        matrix = self.start.matrix(moving, fixed)
         # ANTs leaves the transforms behind as files.
         with tempfile.TemporaryDirectory() as folder:
+            start = f"{folder}/start.mat"
+            ants.write_transform(_in_the_world(matrix, moving, fixed), start)
             found = ants.registration(
                 _image(fixed),
                 _image(moving),
                 type_of_transform=self.preset,
+                initial_transform=[start],
+                syn_metric=self.metric,
+                syn_sampling=_MATTES_BINS if self.metric == "mattes" else _RADIUS,
+                reg_iterations=self.iterations,
                 outprefix=f"{folder}/",
                 random_seed=1,
             )
             transforms = found["fwdtransforms"]
             points = transformed(fixed.lps, grid(fixed.shape).reshape(-1, 3))
             moved = ants.apply_transforms_to_points(
-                3, _points(points), transforms, whichtoinvert=[False] * len(transforms)
+                3,
+                pd.DataFrame(points, columns=list("xyz")),
+                transforms,
+                whichtoinvert=[False] * len(transforms),
             )
-            field = next(Path(path) for path in transforms if path.endswith(".nii.gz"))
-            displacement = np.asarray(nibabel.nifti1.load(field).dataobj)[..., 0, :]
+            path = next(Path(name) for name in transforms if name.endswith(".nii.gz"))
+            displacement = np.asarray(nibabel.nifti1.load(path).dataobj)[..., 0, :]
         places = np.stack([np.asarray(moved[axis]) for axis in "xyz"], -1)
         coordinates = transformed(np.linalg.inv(moving.lps), places)
         nbytes = AFFINE_BYTES + packed(displacement / np.array(fixed.spacing))
         return Warp(coordinates.reshape(*fixed.shape, 3).astype(np.float32), nbytes)
 
 
-def _points(points: np.ndarray) -> object:
-    import pandas as pd
-
-    return pd.DataFrame(points, columns=["x", "y", "z"])
+def _in_the_world(matrix: np.ndarray, moving: Scan, fixed: Scan) -> ants.ANTsTransform:
+    world = moving.lps @ matrix @ np.linalg.inv(fixed.lps)
+    return ants.new_ants_transform(
+        precision="float",
+        dimension=3,
+        transform_type="AffineTransform",
+        parameters=[*world[:3, :3].ravel(), *world[:3, 3]],
+    )
 
 
 def _image(scan: Scan) -> ants.ANTsImage:

@@ -14,7 +14,7 @@ from benchmarks.segmentation.rows import segmentation_section
 from benchmarks.standing.competitors import size_name
 from benchmarks.standing.results import FOLDER, Results, Run
 from benchmarks.standing.studies import RATES, STUDIES, Study
-from deepstd.evaluate.rows import FAILED, LOSSLESS, OURS, Row, from_json, to_json
+from deepstd.evaluate.rows import CANNOT, FAILED, LOSSLESS, OURS, Row, from_json, to_json
 from deepstd.evaluate.tables import distances, unique
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmark.md"
@@ -91,7 +91,13 @@ def _cell(rows: Sequence[Row], asked: int, is_best: bool) -> str:
         return "failed" if all(row.status == FAILED for row in rows) else "none so small"
     text = f"{_mean_psnr(rows):.2f} / {mean(row.ssim or 0 for row in answered):.4f}"
     if len(answered) < asked:
-        return f"{text} ({len(answered)} of {asked})"
+        reasons = (
+            (sum(row.status == CANNOT for row in rows), "none so small"),
+            (sum(row.status == FAILED for row in rows), "failed"),
+            (asked - len(rows), "not measured"),
+        )
+        why = ", ".join(f"{count} {reason}" for count, reason in reasons if count)
+        return f"{text} ({len(answered)} of {asked}: {why})"
     return f"**{text}**" if is_best else text
 
 

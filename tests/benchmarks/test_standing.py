@@ -95,7 +95,7 @@ def test_the_page_says_who_is_ahead() -> None:
     text = study_section(STUDIES[STUDY], rows)
     assert "- 0.5 bpv: JPEG by 10.00 dB, 1 of 1; AV1 by 0.50 dB, 1 of 2" in text
     assert "| AV1 | **31.50 / 0.9000** |" in text
-    assert "40.00 / 0.9000 (1 of 2)" in text
+    assert "40.00 / 0.9000 (1 of 2: 1 none so small)" in text
     assert "| AV1 | -0.50 (2) |" in text
     behind = [replace(r, psnr=20.0) if r.codec == "AV1" and r.psnr else r for r in rows[:4]]
     assert "No codec is ahead" in study_section(STUDIES[STUDY], behind)
