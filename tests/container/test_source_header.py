@@ -15,6 +15,7 @@ from nibabel.nifti1 import Nifti1Extension
 from scipy.spatial.transform import Rotation
 
 from deepstd.container import pack_source_header, unpack_source_header
+from deepstd.container.dicom_vocabulary import VOCABULARY
 from deepstd.container.format import Cursor, encode_varint
 from deepstd.container.source_header import MAX_HEADER_BYTES
 from deepstd.container.sparse import pack_sparse, unpack_sparse
@@ -120,7 +121,9 @@ def test_any_mutated_header_comes_back(
     packed_size(bytes(raw), source_format)
 
 
-@given(st.sampled_from(["nifti1", "nifti2", "npy", "png", "tiff"]), st.binary(max_size=700))
+@given(
+    st.sampled_from(["nifti1", "nifti2", "npy", "png", "tiff", "dicom"]), st.binary(max_size=700)
+)
 def test_any_bytes_come_back(source_format: str, raw: bytes) -> None:
     assert packed_size(raw, source_format) <= len(raw) + 1
 
@@ -166,6 +169,14 @@ def test_a_packed_header_of_this_version_is_read_for_ever() -> None:
     assert zlib.crc32(raw) == 0xB8AF35D2
 
 
+def test_attributes_of_dicom_take_little_and_are_read_for_ever() -> None:
+    assert zlib.crc32(VOCABULARY) == 0xEF52E68
+    attributes = VOCABULARY[1000:1400] + b"something new" + VOCABULARY[2000:]
+    payload = pack_source_header(SourceHeader("dicom", attributes), SHAPE, DTYPE)
+    assert len(payload) < 40 < len(zlib.compress(attributes, 9)) / 10
+    assert unpack_source_header(payload, "dicom", SHAPE, DTYPE, "f").raw == attributes
+
+
 def test_too_long_a_header_is_refused() -> None:
     source = SourceHeader("tiff", bytes(MAX_HEADER_BYTES + 1))
     with pytest.raises(UnsupportedFormatError, match="at most 67108864"):
@@ -209,7 +220,7 @@ def test_malformed_payloads_are_damage(payload: bytes, problem: str) -> None:
         unpack_source_header(payload, "nifti1", SHAPE, DTYPE, "f")
 
 
-@given(st.sampled_from(["nifti1", "nifti2", "npy"]), st.binary(max_size=60))
+@given(st.sampled_from(["nifti1", "nifti2", "npy", "dicom"]), st.binary(max_size=60))
 def test_any_payload_is_a_header_or_an_error(source_format: str, payload: bytes) -> None:
     try:
         source = unpack_source_header(payload, source_format, SHAPE, DTYPE, "f")

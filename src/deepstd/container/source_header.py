@@ -4,7 +4,8 @@
     extensions ─ deflate ──────────────────────────┴▶ payload of the SRCH chunk
 
     payload = mode (1) · [tail] · tokens        a NIfTI header and what follows it
-            | mode (1) · bytes                  anything else, stored or deflated
+            | mode (1) · bytes                  anything else, stored or deflated; DICOM attributes
+                                                with what they mostly say as the dictionary
             | nothing                           the format has no header to keep
 
 A header that is not what its format promises takes the second way, so any bytes come back.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deepstd.container.dicom_vocabulary import VOCABULARY
 from deepstd.container.format import Cursor, encode_varint
 from deepstd.container.nifti_prediction import LAYOUTS, STYLES, Layout, Predictor, predictor
 from deepstd.container.sparse import pack_sparse, significant_bytes, unpack_sparse
@@ -24,13 +26,14 @@ from deepstd.errors import UnsupportedFormatError
 from deepstd.volume import SourceHeader
 
 MAX_HEADER_BYTES = 1 << 26
-_STORED, _DEFLATED, _NIFTI = 0, 1, 2
+_STORED, _DEFLATED, _NIFTI, _DICOM = 0, 1, 2, 3
 _BIG_ENDIAN = 1 << 2
 _STYLE_SHIFT = 3
 _TAIL_SHIFT = 6
 _PLAIN_TAIL, _NO_TAIL, _DEFLATED_TAIL = 0, 1, 2
 _NO_EXTENSIONS = bytes(4)
 _RAW_DEFLATE = -15
+_DICOM_FORMAT = "dicom"
 
 
 def pack_source_header(source: SourceHeader, shape: Sequence[int], dtype: np.dtype) -> bytes:
@@ -55,6 +58,9 @@ def pack_source_header(source: SourceHeader, shape: Sequence[int], dtype: np.dty
     stored = bytes([_STORED]) + raw
     deflated = bytes([_DEFLATED]) + encode_varint(len(raw)) + _deflate(raw)
     candidates = [stored, deflated]
+    if source.format == _DICOM_FORMAT:
+        packed = _deflate(raw, VOCABULARY)
+        candidates.append(bytes([_DICOM]) + encode_varint(len(raw)) + packed)
     layout = LAYOUTS.get(source.format)
     if layout is not None and len(raw) >= layout.size:
         candidates.append(_pack_nifti(raw, layout, shape, dtype))
@@ -75,9 +81,11 @@ def unpack_source_header(
     mode = cursor.byte()
     if mode == _STORED:
         return SourceHeader(source_format, cursor.take(cursor.remaining))
-    if mode == _DEFLATED:
+    of_dicom = mode == _DICOM and source_format == _DICOM_FORMAT
+    if mode == _DEFLATED or of_dicom:
         size = cursor.varint(MAX_HEADER_BYTES)
-        return SourceHeader(source_format, _inflate(cursor, cursor.remaining, size))
+        vocabulary = VOCABULARY if of_dicom else b""
+        return SourceHeader(source_format, _inflate(cursor, cursor.remaining, size, vocabulary))
     layout = LAYOUTS.get(source_format)
     if mode & 3 != _NIFTI or layout is None:
         raise cursor.error(f"mode {mode} does not exist for {source_format} files")
@@ -166,14 +174,14 @@ def _unpack_tail(cursor: Cursor, mode: int) -> bytes:
     raise cursor.error(f"tail mode {mode} does not exist")
 
 
-def _deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE)
+def _deflate(data: bytes, vocabulary: bytes = b"") -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE, zdict=vocabulary)
     return compressor.compress(data) + compressor.flush()
 
 
-def _inflate(cursor: Cursor, packed_size: int, size: int) -> bytes:
+def _inflate(cursor: Cursor, packed_size: int, size: int, vocabulary: bytes = b"") -> bytes:
     """Inflate to exactly ``size`` bytes; whatever the stream says, never to more than one over."""
-    decompressor = zlib.decompressobj(_RAW_DEFLATE)
+    decompressor = zlib.decompressobj(_RAW_DEFLATE, zdict=vocabulary)
     try:
         data = decompressor.decompress(cursor.take(packed_size), size + 1)
     except zlib.error as error:
