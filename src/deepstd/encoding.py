@@ -186,6 +186,7 @@ class Encoding:
                     self._spacing(values.shape, seen),
                     None if conditioning is None else conditioning.template,
                     None if conditioning is None else conditioning.places,
+                    coarse=encoders[0].coarse if encoders else None,
                     workers=codec.workers,
                 )
             )

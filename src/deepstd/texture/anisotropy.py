@@ -86,4 +86,6 @@ def _centre(values: np.ndarray) -> np.ndarray:
     """The middle of a scan, float32."""
     longest = round(_SAMPLES ** (1.0 / values.ndim))
     starts = [max(0, (n - longest) // 2) for n in values.shape]
-    return values[tuple(slice(s, s + longest) for s in starts)].astype(np.float32)
+    sample = values[tuple(slice(s, s + longest) for s in starts)].astype(np.float64)
+    largest = float(np.abs(sample).max())
+    return (sample / largest if largest > 0 else sample).astype(np.float32)

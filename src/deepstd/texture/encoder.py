@@ -60,6 +60,7 @@ class TextureEncoder:
         template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
         places: (1, ndim, *shape) whole numbers, or None.
         scaling: codes to use instead of those fitted to the values.
+        coarse: relative voxel sizes, of another frame; found if None.
         workers: where to compute; the network is on the first of them.
 
     Attributes:
@@ -78,6 +79,7 @@ class TextureEncoder:
         places: torch.Tensor | None = None,
         *,
         scaling: Scaling | None = None,
+        coarse: tuple[int, ...] | None = None,
         workers: Workers = CPU,
     ) -> None:
         self._network, self._workers, self._device = network, workers, workers.first
@@ -87,8 +89,8 @@ class TextureEncoder:
         self._corrections: list[torch.Tensor] = []
         self._template, self._places = template, places
         self.shape = tuple(values.shape)
-        self._coarse = relative_sizes(values, spacing)
-        self.plan = split_plan(self.shape, self._coarse)
+        self.coarse = coarse or relative_sizes(values, spacing)
+        self.plan = split_plan(self.shape, self.coarse)
         matched = None if template is None else template.cpu().numpy()
         self.scaling = scaling or Scaling.fit(values, matched)
         self._values = values
@@ -163,7 +165,7 @@ class TextureEncoder:
             device=self._device,
             finest=finest if self.divided else None,
         )
-        head = TextureHead(self.scaling, step_code, self._coarse)
+        head = TextureHead(self.scaling, step_code, self.coarse)
         payload = head.pack() + source.stream.finish()
         if not opened:
             return EncodedTexture(payload, source.symbols_coded, (), lambda tiles: low)
@@ -262,12 +264,12 @@ class TextureEncoder:
         count = min(length, max(_FEWEST_SLICES, voxels * length // self._values.size))
         start = (length - count) // 2
         window = (..., slice(start, start + count))
-        spacing = [2.0 ** (c / 2) for c in self._coarse]
         return TextureEncoder(
             self._network,
             self._values[window],
-            spacing,
+            None,
             scaling=self.scaling,
+            coarse=self.coarse,
             workers=self._workers,
         )
 
