@@ -18,28 +18,19 @@ from benchmarks.registration.method import AffineStage, Unregistered
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import AFFINE_BYTES, Warp, grid, packed, transformed
 
-_MATTES_BINS, _RADIUS = 32, 2
-
 
 @dataclass(frozen=True)
 class Syn:
     """`ants.registration` with its defaults but for where it starts from.
 
-    Its own start, the centres of mass, and its own affine stage each lay some hippocampus beside
-    the other, so that both can be replaced.
+    Its own start, the centres of mass, lays some hippocampus beside the other.
 
     Attributes:
         start: what it starts from.
-        preset: "SyN" with an affine stage of its own, "SyNOnly" without.
-        metric: of the SyN stage, "mattes" or "CC", local correlation with a radius of 2 voxels.
-        iterations: of the SyN stage at each level of the pyramid, coarse to fine.
         name: in tables.
     """
 
     start: AffineStage = field(default_factory=Unregistered)
-    preset: str = "SyN"
-    metric: str = "mattes"
-    iterations: tuple[int, ...] = (40, 20, 0)
     name: str = "SyN (ANTs)"
 
     def register(self, moving: Scan, fixed: Scan) -> Warp:
@@ -52,11 +43,8 @@ class Syn:
             found = ants.registration(
                 _image(fixed),
                 _image(moving),
-                type_of_transform=self.preset,
+                type_of_transform="SyN",
                 initial_transform=[start],
-                syn_metric=self.metric,
-                syn_sampling=_MATTES_BINS if self.metric == "mattes" else _RADIUS,
-                reg_iterations=self.iterations,
                 outprefix=f"{folder}/",
                 random_seed=1,
             )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from deepstd.codec import Codec
 from deepstd.texture.anisotropy import correlation_sizes, relative_sizes
+from deepstd.volume import Volume
 
 
 def _texture(shape: tuple[int, ...], sigmas: tuple[float, ...]) -> np.ndarray:
@@ -39,6 +43,26 @@ def test_small_and_flat_scans_have_sizes_too(shape: tuple[int, ...], flat: bool)
     sizes = relative_sizes(values, None)
     assert len(sizes) == len(shape)
     assert all(0 <= size <= 15 for size in sizes)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-30, 1e30, 1e300])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_any_scale_and_a_large_mean_will_do(factor: float, offset: float) -> None:
+    values = _texture((64, 64, 24), (4.8, 4.8, 0.8)).astype(np.float64)
+    sizes = relative_sizes(values, (1.0, 1.0, 1.0))
+    assert sizes[2] >= 4
+    assert relative_sizes(factor * (values + offset), (1.0, 1.0, 1.0)) == sizes
+
+
+def test_frames_go_by_the_first(tiny_bundle: Path) -> None:
+    """Or their levels would differ, which no file can say."""
+    thick = _texture((40, 40, 16), (4.8, 4.8, 0.8))
+    even = _texture((40, 40, 16), (1.5, 1.5, 1.5))
+    assert relative_sizes(thick, None) != relative_sizes(even, None)
+    codec = Codec.load(str(tiny_bundle), device="cpu")
+    for first, second in ((thick, even), (even, thick)):
+        scan = Volume(np.stack([first, second], -1))
+        assert codec.decompress(codec.compress(scan, bpv=2)).shape == scan.shape
 
 
 @settings(deadline=None, max_examples=25)

@@ -13,7 +13,9 @@ from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.train.cache import CachedScan
+from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
+from deepstd.train.loop import new_state
 from deepstd.train.run import texture_config, train
 from deepstd.train.start import Start, grow
 
@@ -87,6 +89,14 @@ def test_a_run_begins_where_the_bundle_ended(
         return TextureEncoder(network, values, None).encode(2500, 0.08).nbytes
 
     assert nbytes(begun.networks[3]) < 0.5 * nbytes(scratch.networks[3])
+
+
+def test_tables_of_the_bundle_outlast_an_interruption(generic: Start, tmp_path: Path) -> None:
+    config = TrainConfig.from_dict({"name": "few", **generic.sizes([3])}, "test")
+    network = generic.network(texture_config(config, 3))
+    save_checkpoint(tmp_path, config, Checkpoint(states={3: new_state(network, config)}))
+    kept = load_checkpoint(tmp_path, config, "cpu").states[3].network.tables
+    np.testing.assert_array_equal(kept.to_array(), generic.networks[3].tables.to_array())
 
 
 def test_a_bundle_without_such_a_network_is_refused(generic: Start) -> None:

@@ -20,8 +20,11 @@ from deepstd.texture.lifting import coarseness, decompose, split_plan
 
 _SAMPLES = 2**21
 _LONGEST_LAG = 64
+# The trial quantises to a 32nd of the range between these.
 _QUANTILES = (0.001, 0.999)
 _STEPS = 32
+# The trial knows nothing of a context model, and is wrong by up to 4 % of the bits where sizes are
+# nearly alike; where the header is wrong, they fall by a fifth.
 _HEADER_WORTH = 0.92
 
 
@@ -83,9 +86,16 @@ def _bits(values: np.ndarray, sizes: tuple[int, ...], step: float) -> float:
 
 
 def _centre(values: np.ndarray) -> np.ndarray:
-    """The middle of a scan, float32."""
+    """The middle of a scan, float32, mean 0 and within -1 and 1."""
     longest = round(_SAMPLES ** (1.0 / values.ndim))
     starts = [max(0, (n - longest) // 2) for n in values.shape]
     sample = values[tuple(slice(s, s + longest) for s in starts)].astype(np.float64)
-    largest = float(np.abs(sample).max())
-    return (sample / largest if largest > 0 else sample).astype(np.float32)
+    # Twice, because a small contrast may stand on a large mean, and a mean must not overflow.
+    sample = _scaled(sample)
+    return _scaled(sample - sample.mean()).astype(np.float32)
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """To at most 1 in size."""
+    largest = float(np.abs(values).max())
+    return values / largest if largest > 0 else values

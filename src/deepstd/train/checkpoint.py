@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
@@ -66,6 +67,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
             "steps": state.steps,
             "history": state.history,
         }
+        arrays[f"tables.{ndim}"] = state.network.tables.to_array()
         for name, parameter in state.network.named_parameters():
             key = f"{ndim}.{name}"
             arrays[f"weight.{key}"] = _numpy(parameter)
@@ -105,6 +107,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
     states = {}
     for key, entry in values["networks"].items():
         network = TextureNetwork(TextureConfig.from_dict(entry["texture"])).to(device)
+        if f"tables.{key}" in arrays:
+            network.tables = ScaleTables.from_array(arrays[f"tables.{key}"])
         state = new_state(network, config)
         for name, parameter in network.named_parameters():
             full = f"{key}.{name}"
