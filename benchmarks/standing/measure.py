@@ -126,9 +126,10 @@ def run(case: Case, data: Path) -> Row:
     except RateError as error:
         return replace(row, status=CANNOT, note=str(error))
     peak = study.peak(original)
+    row = replace(row, nbytes=answer.nbytes)
     return replace(
         row,
-        nbytes=answer.nbytes,
+        note=row.shortfall,
         mae=round(mae(original, answer.restored), 6),
         max_error=round(max_error(original, answer.restored), 6),
         psnr=round(psnr(original, answer.restored, peak=peak), 4),

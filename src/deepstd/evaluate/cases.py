@@ -30,7 +30,6 @@ from deepstd.rate import Target
 from deepstd.volume import Volume
 
 OUR_CODEC = "deepstd"
-_WINDOW = (0.97, 1.0)
 _DIGITS = 6
 _T = TypeVar("_T")
 
@@ -148,8 +147,8 @@ def run_case(case: Case, blank: Row) -> Row:
     row = replace(row, status=OK, **figures)
     if row.target == LOSSLESS and row.max_error != 0:
         row = replace(row, note="not exact")
-    elif row.fill is not None and not _WINDOW[0] <= row.fill <= _WINDOW[1]:
-        row = replace(row, note=f"its settings leave {100 * (1 - row.fill):.1f} % of the bytes")
+    elif row.shortfall:
+        row = replace(row, note=row.shortfall)
     if case.pictures is not None:
         view = case.view or worst_view(scan.volume.voxels, restored)
         keep_slice(case.pictures, row, scan.volume, restored, view)

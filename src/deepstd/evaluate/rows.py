@@ -18,6 +18,7 @@ OURS = "DeepSTD"
 LOSSLESS = "lossless"
 OK, CANNOT, MISSING, FAILED = "ok", "cannot", "not available", "failed"
 INFINITY = "inf"
+_LEAST_FILL = 0.97
 _ALWAYS = ("scan", "codec", "target", "allowed")
 
 
@@ -96,6 +97,13 @@ class Row:
         if self.nbytes is None or self.target == LOSSLESS:
             return None
         return self.nbytes / self.allowed
+
+    @property
+    def shortfall(self) -> str:
+        """Why the bytes are not those of the others; "" where they are within 3 %."""
+        if self.fill is None or _LEAST_FILL <= self.fill <= 1:
+            return ""
+        return f"its settings leave {100 * (1 - self.fill):.1f} % of the bytes"
 
     @property
     def ratio(self) -> float | None:
