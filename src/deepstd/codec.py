@@ -44,10 +44,9 @@ from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
-from deepstd.texture.decoder import DecodedTexture, decode_texture
-from deepstd.texture.head import check_texture
-from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.preview import subsampling
+from deepstd.texture import transforms
+from deepstd.texture.decoder import DecodedTexture
+from deepstd.texture.transforms import Network
 from deepstd.volume import Volume
 
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -64,9 +63,7 @@ class Codec:
             with named(f"bundle {bundle.manifest.name}"):
                 self._shape_model = shape_model_of(bundle)
                 self._networks = {
-                    ndim: TextureNetwork.from_tensors(
-                        TextureConfig.from_dict(networks[str(ndim)]), arrays
-                    ).to(self.workers.first)
+                    ndim: transforms.network_of(networks[str(ndim)], arrays).to(self.workers.first)
                     for ndim, arrays in bundle.textures.items()
                 }
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
@@ -95,7 +92,7 @@ class Codec:
         return Codec(bundles.load(bundles.find(name)), device)
 
     @property
-    def networks(self) -> Mapping[int, TextureNetwork]:
+    def networks(self) -> Mapping[int, Network]:
         """Texture network of each number of axes."""
         return self._networks
 
@@ -253,13 +250,12 @@ class Codec:
     def _check_frames(self, container: Beginning, level: int) -> tuple[int, ...]:
         """Check all textures before memory is taken; a preview's subsampling along each axis."""
         shape = container.head.shape[:3]
-        _, seen = self.network_for(shape)
+        network, seen = self.network_for(shape)
         flat = flat_axis(shape) if len(seen) < len(shape) else None
         found = set()
         for chunks in container.frames:
-            tiles = None if level else chunks.tiles
-            _, plan, _ = check_texture(chunks.texture, tiles, seen, container.name)
-            factors = list(subsampling(plan, level, len(seen)))
+            parts = chunks.texture, chunks.tiles
+            factors = [*transforms.check(network, *parts, seen, name=container.name, level=level)]
             if flat is not None:
                 factors.insert(flat, 1)
             found.add(tuple(factors))
@@ -267,7 +263,7 @@ class Codec:
             raise DamagedError("its frames have different voxel proportions")
         return found.pop()
 
-    def network_for(self, shape: Sequence[int]) -> tuple[TextureNetwork, tuple[int, ...]]:
+    def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
         """The network for a frame and the shape it sees (one-slice frames become images)."""
         flat = flat_axis(shape)
         if flat is not None and 2 in self._networks and self._shape_model is None:
@@ -321,7 +317,7 @@ class Codec:
         level: int,
     ) -> DecodedTexture:
         network, seen = self.network_for(shape)
-        return decode_texture(
+        return transforms.decode(
             network,
             chunks.texture,
             chunks.tiles,

@@ -36,8 +36,8 @@ from deepstd.shape.register import ShapeReport
 from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
-from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
+from deepstd.texture.transforms import Encoder, Network, encoder_for
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -68,7 +68,7 @@ class Coder(Protocol):
     bundle: Bundle
     workers: Workers
 
-    def network_for(self, shape: tuple[int, ...]) -> tuple[TextureNetwork, tuple[int, ...]]:
+    def network_for(self, shape: tuple[int, ...]) -> tuple[Network, tuple[int, ...]]:
         """The network for a frame and the shape it sees."""
         ...
 
@@ -109,7 +109,7 @@ class Candidate:
 
     point: Point
     shapes: list[FrameShape]
-    encoders: list[TextureEncoder]
+    encoders: list[Encoder]
     texture: list[EncodedTexture]
 
     @cached_property
@@ -169,7 +169,7 @@ class Encoding:
         other = self._search(shapes, encoders, fill)
         return kept if self._lead(kept, other) >= 0 else other
 
-    def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[TextureEncoder]]:
+    def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[Encoder]]:
         """Shape and texture encoder of every frame."""
         codec = self._codec
         shapes, encoders = [], []
@@ -180,7 +180,7 @@ class Encoding:
             shape = codec.shape_of_scan(values, self._affine, field=fields)
             conditioning = shape.conditioning
             encoders.append(
-                TextureEncoder(
+                encoder_for(
                     network,
                     values.reshape(seen),
                     self._spacing(values.shape, seen),
@@ -194,7 +194,7 @@ class Encoding:
         return shapes, encoders
 
     def _with_step_of(
-        self, other: Candidate, shapes: list[FrameShape], encoders: list[TextureEncoder]
+        self, other: Candidate, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> Candidate:
         """An encoding by other encoders, with the same step in grey values."""
         wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
@@ -212,9 +212,7 @@ class Encoding:
         better = 10 * math.log10(other.error / one.error)
         return better + _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
 
-    def _search(
-        self, shapes: list[FrameShape], encoders: list[TextureEncoder], fill: float
-    ) -> Candidate:
+    def _search(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
         """The encoding that fills at least so much of the allowed bytes."""
         codec = self._codec
         latest: list[EncodedTexture] = []
@@ -234,9 +232,11 @@ class Encoding:
 
         def fit(point: Point) -> Point:
             least = fill * self._allowed
-            fitted = fit_tiles(encoders, latest, point.nbytes, least, self._allowed)
+            fitted = fit_tiles(tiled, latest, point.nbytes, least, self._allowed)
             return replace(point, nbytes=size_of(fitted))
 
+        # Frames are of one size, so all of them have tiles or none.
+        tiled = [e for e in encoders if isinstance(e, TextureEncoder) and e.divided]
         point = search(
             size,
             self._allowed,
@@ -247,7 +247,7 @@ class Encoding:
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
             describe=self._describe,
-            fit=fit if any(e.divided for e in encoders) else None,
+            fit=fit if tiled else None,
         )
         for encoder in encoders:
             encoder.settle()
@@ -302,18 +302,19 @@ class Encoding:
         flat = flat_axis(shape) if len(seen) < len(shape) else None
         return tuple(float(s) for a, s in enumerate(spacing) if a != flat)
 
-    def _guess(self, encoders: list[TextureEncoder]) -> Start:
+    def _guess(self, encoders: list[Encoder]) -> Start:
         """Where to begin: for a large scan, with the step that suits a part of it."""
         voxels = sum(math.prod(e.shape) for e in encoders)
-        if voxels <= 4 * _GUESS_VOXELS or encoders[0].conditioned:
+        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
+        if voxels <= 4 * _GUESS_VOXELS or not wavelet or encoders[0].conditioned:
             return self._start
-        part = encoders[len(encoders) // 2].middle_slices(_GUESS_VOXELS)
+        part = wavelet[len(wavelet) // 2].middle_slices(_GUESS_VOXELS)
         self._progress("estimating the step on a part of the scan")
         weight = self._codec.bundle.manifest.rate_weight
 
         def size(step_code: int) -> int:
             code = min(max(step_code, STEP_CODE_MIN), part.finest)
-            whole = sum(encoder.significant(code) for encoder in encoders)
+            whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
             return math.ceil(part.encode(code, weight).nbytes / max(share, _SMALLEST_SHARE))
 
@@ -324,7 +325,7 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
         )
 
-    def _finest(self, encoders: list[TextureEncoder]) -> int:
+    def _finest(self, encoders: list[Encoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""
         finest = min(e.finest for e in encoders)
         if self._volume.voxels.dtype.kind == "f":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from textures import grey_values, smooth
 
 from deepstd.errors import BundleError, ContainerError
-from deepstd.texture.decoder import DecodedTexture, decode_texture
+from deepstd.texture.decoder import decode_texture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.scaling import Scaling, template_units
@@ -18,18 +19,6 @@ def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwo
     config = TextureConfig(ndim, (12, 16), template, 8, 1)
     untrained = TextureNetwork(config)
     return TextureNetwork.from_tensors(config, untrained.to_tensors())
-
-
-def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    random = np.random.default_rng(seed)
-    x = random.normal(size=shape)
-    for axis in range(len(shape)):
-        x = np.cumsum(x, axis) / np.sqrt(shape[axis])
-    return x * 100 + 300
-
-
-def values(texture: DecodedTexture) -> np.ndarray:
-    return texture.steps * texture.step + texture.offset
 
 
 SHAPES = [(1, 1), (2, 1, 1), (35, 51), (20, 17, 13), (33, 5, 40), (150, 20, 9)]
@@ -46,7 +35,7 @@ def test_decoder_gets_the_encoders_values(
     encoded = encoder.encode(4096, 0.1)
     decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, name="x")
     assert decoded.latents == encoded.latents
-    assert np.square(values(decoded) - x).mean() == pytest.approx(
+    assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
         encoder.squared_error(encoded, 4096), rel=1e-3, abs=1e-6
     )
 
@@ -76,11 +65,11 @@ def test_tiles_decode_without_each_other() -> None:
     net, x = network(3), smooth(shape)
     encoded = TextureEncoder(net, x, None).encode(3000, 0.1)
     assert len(encoded.tiles) == 4
-    whole = values(decode_texture(net, encoded.payload, encoded.tiles, shape, name="x"))
+    whole = grey_values(decode_texture(net, encoded.payload, encoded.tiles, shape, name="x"))
     # Exchange one tile's bytes for noise: far from it nothing changes.
     tiles = list(encoded.tiles)
     tiles[-1] = bytes(range(256)) * 20
-    part = values(decode_texture(net, encoded.payload, tiles, shape, name="x"))
+    part = grey_values(decode_texture(net, encoded.payload, tiles, shape, name="x"))
     assert np.array_equal(whole[:90, :90], part[:90, :90])
     assert not np.array_equal(whole[140:, 135:], part[140:, 135:])
 

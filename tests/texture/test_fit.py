@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textures import lifting
 
 from deepstd.codec import Codec
 from deepstd.texture.decoder import decode_texture
@@ -32,7 +33,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def network(tiny_bundle: Path) -> TextureNetwork:
-    return Codec.load(str(tiny_bundle), device="cpu").network_for(SHAPE)[0]
+    return lifting(Codec.load(str(tiny_bundle), device="cpu").network_for(SHAPE)[0])
 
 
 @pytest.fixture(scope="module")

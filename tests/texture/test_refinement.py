@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from textures import lifting
 
 from deepstd.codec import Codec
 from deepstd.effort import EFFORTS
@@ -56,7 +57,7 @@ def test_the_gradient_is_that_of_the_error(
     # Several tiles, so that seams would show.
     monkeypatch.setattr(postfilter, "_TILE_2D", 12)
     monkeypatch.setattr(postfilter, "_TILE_3D", 6)
-    network = Codec.load("generic").networks[len(shape)]
+    network = lifting(Codec.load("generic").networks[len(shape)])
     condition = condition_vector(network.context.config, 96, tuple(range(len(shape))), 0)
     low = torch.round(noise(shape, 3).float() * 300)
     truth = low / 64 + noise(shape, 4).float() * 0.3

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textures import lifting
 
 from deepstd.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.network import TextureConfig
+from deepstd.texture.transforms import Network
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import new_state
-from deepstd.train.run import texture_config, train
+from deepstd.train.run import train
 from deepstd.train.start import Start, grow
 
 
@@ -30,7 +32,7 @@ def generic() -> Start:
 def test_a_grown_network_codes_as_the_one_it_grew_from(
     generic: Start, phantom: Callable[..., np.ndarray], ndim: int
 ) -> None:
-    small = generic.networks[ndim]
+    small = lifting(generic.networks[ndim])
     before = small.config
     widths = tuple(width + 8 for width in before.widths)
     config = TextureConfig(ndim, widths, False, before.filter_width + 5, before.filter_blocks + 1)
@@ -46,11 +48,11 @@ def test_a_grown_network_codes_as_the_one_it_grew_from(
 
 
 def test_new_channels_learn(generic: Start) -> None:
-    small = generic.networks[2].config
+    small = lifting(generic.networks[2]).config
     config = TextureConfig(
         2, tuple(w + 4 for w in small.widths), False, small.filter_width, small.filter_blocks
     )
-    level = grow(generic.networks[2], config).context.levels[0]
+    level = grow(lifting(generic.networks[2]), config).context.levels[0]
     new = level.get_parameter("first.weight")[small.widths[0] :]
     assert float(new.detach().abs().max()) > 0
 
@@ -60,7 +62,7 @@ def test_new_channels_learn(generic: Start) -> None:
     [{"widths": (8, 8)}, {"filter_width": 4}, {"filter_blocks": 1}, {"template": True}],
 )
 def test_what_cannot_grow_is_refused(generic: Start, change: dict[str, object]) -> None:
-    small = generic.networks[2]
+    small = lifting(generic.networks[2])
     sizes = {**small.config.to_dict(), **change}
     with pytest.raises(InputError, match="cannot grow"):
         grow(small, TextureConfig.from_dict(sizes))
@@ -77,13 +79,14 @@ def test_a_run_begins_where_the_bundle_ended(
         CachedScan(f"{n}", f"{n}", "train", phantom((18, 18, 16), seed=n), None) for n in (1, 2)
     ]
     config = TrainConfig.from_dict({"name": "few", **generic.sizes([3])}, "test")
-    assert texture_config(config, 3) == generic.networks[3].config
+    assert config.network(3) == generic.networks[3].config
     # So short that there is hardly more than one step.
     begun = train(scans, config, tmp_path, total_seconds=0.01, start=generic)
     assert begun.start == "generic"
     scratch = train(scans, config, tmp_path / "scratch", total_seconds=0.01)
 
-    def nbytes(network: TextureNetwork) -> int:
+    def nbytes(trained: Network) -> int:
+        network = lifting(trained)
         values = phantom((24, 24, 20), seed=9).astype(np.float64)
         network.eval().requires_grad_(False)
         return TextureEncoder(network, values, None).encode(2500, 0.08).nbytes
@@ -93,7 +96,7 @@ def test_a_run_begins_where_the_bundle_ended(
 
 def test_tables_of_the_bundle_outlast_an_interruption(generic: Start, tmp_path: Path) -> None:
     config = TrainConfig.from_dict({"name": "few", **generic.sizes([3])}, "test")
-    network = generic.network(texture_config(config, 3))
+    network = generic.network(config.network(3))
     save_checkpoint(tmp_path, config, Checkpoint(states={3: new_state(network, config)}))
     kept = load_checkpoint(tmp_path, config, "cpu").states[3].network.tables
     np.testing.assert_array_equal(kept.to_array(), generic.networks[3].tables.to_array())

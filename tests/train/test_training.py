@@ -62,15 +62,17 @@ def test_a_cache_gives_back_its_scans(tmp_path: Path) -> None:
     assert (again.key, again.patient, again.split) == (scan.key, "p", "train")
 
 
-@pytest.mark.parametrize("template", [False, True])
+@pytest.mark.parametrize(
+    ("transform", "template"), [("lifting", False), ("lifting", True), ("autoencoder", True)]
+)
 def test_training_resumes_and_makes_a_working_bundle(
-    scans: Path, tmp_path: Path, template: bool
+    scans: Path, tmp_path: Path, transform: str, template: bool
 ) -> None:
     prepare([scans], tmp_path / "cache", splits=scans / "splits.json")
     cache = read_cache(tmp_path / "cache")
     config = TrainConfig(
-        "blobs", widths_3d=(12, 12), filter_3d=(8, 1), template=template,
-        rates=(1.0, 4.0), shape_share=0.3,
+        "blobs", widths_3d=(16, 16), filter_3d=(8, 1), context_width=16, template=template,
+        transform=transform, rates=(1.0, 4.0), shape_share=0.3,
     )  # fmt: skip
     messages: list[str] = []
 
@@ -108,7 +110,13 @@ def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"name": "x", "widht": 3}, {"name": "x", "learning_rate": "fast"}]
+    "values",
+    [
+        {},
+        {"name": "x", "widht": 3},
+        {"name": "x", "learning_rate": "fast"},
+        {"name": "x", "transform": "wavelet"},
+    ],
 )
 def test_mistakes_in_a_description_are_named(values: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"run\.toml"):

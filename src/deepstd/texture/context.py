@@ -13,7 +13,7 @@ encoder and decoder agree on every machine.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -35,6 +35,40 @@ CONDITION_UNIT = 32
 HALO = 4
 _CENTRE_INDEX = 20
 _GATE_ONE = 16
+
+
+class PredictorConfig(Protocol):
+    """What a `LevelContext` and a condition vector ask of the sizes of their model."""
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3 spatial axes."""
+        ...
+
+    @property
+    def template(self) -> bool:
+        """Whether template features are among the inputs."""
+        ...
+
+    @property
+    def bands(self) -> int:
+        """Channels to predict."""
+        ...
+
+    @property
+    def passes(self) -> int:
+        """Passes they are predicted in."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """Input channels."""
+        ...
+
+    @property
+    def conditions(self) -> int:
+        """Length of the condition vector."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +133,7 @@ def pass_of_position(grid: tuple[int, ...], passes: int, device: torch.device) -
 
 
 def condition_vector(
-    config: ContextConfig, log_rate: int, axes: tuple[int, ...], depth: int
+    config: PredictorConfig, log_rate: int, axes: tuple[int, ...], depth: int
 ) -> torch.Tensor:
     """What is constant over a level, (1, conditions, 1 …), whole numbers 0 … 32.
 
@@ -118,9 +152,9 @@ def condition_vector(
 
 
 class LevelContext(nn.Module):
-    """Context model of one wavelet level; see the module's diagram."""
+    """Context model of one wavelet level, or of latents; see the module's diagram."""
 
-    def __init__(self, config: ContextConfig, width: int) -> None:
+    def __init__(self, config: PredictorConfig, width: int) -> None:
         super().__init__()
         ndim, bands = config.ndim, config.bands
         self._config = config

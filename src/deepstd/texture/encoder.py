@@ -26,11 +26,11 @@ from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, Region, code_levels
-from deepstd.texture.lifting import Plan, decompose, split_plan
+from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.quantizer import symbol_costs
-from deepstd.texture.refinement import LEVELS, corrected, restoration_gradient
+from deepstd.texture.refinement import LEVELS, corrected, exchange, restoration_gradient
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
     STEP_CODE_MIN,
@@ -44,8 +44,6 @@ _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
 # In steps: the quantiser rounds a little less than this to zero.
 _SIGNIFICANT = 0.6
-# Octaves of squared error that an octave of bytes is worth, roughly.
-_ERROR_OCTAVES = 0.8
 # Lowest and highest, in octaves of normalised values, and how many in between.
 _MAGNITUDE_OCTAVES = (-24, 24, 3072)
 
@@ -95,7 +93,7 @@ class TextureEncoder:
         self.scaling = scaling or Scaling.fit(values, matched)
         self._values = values
         normalised = self.scaling.normalise(values)
-        self.finest = _finest_step_code(normalised, self.plan)
+        self.finest = finest_step_code(normalised, sum(map(len, self.plan)) / 2)
         centred = torch.from_numpy(normalised)[None, None].to(self._device)
         lows, self._highs = decompose(centred, self.plan)
         self._last_low = lows[-1] if lows else centred
@@ -134,7 +132,7 @@ class TextureEncoder:
             error, gradient = restoration_gradient(
                 self._network.postfilter, encoded.low, template, condition, truth
             )
-            cost = math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(encoded.nbytes)
+            cost = exchange(error, encoded.nbytes)
             if cost < best[0]:
                 best = cost, self._corrections
             if left:
@@ -290,10 +288,18 @@ class TextureEncoder:
         return total / restored.size
 
 
-def _finest_step_code(normalised: np.ndarray, plan: Plan) -> int:
-    # Low subbands grow by a half octave an axis and level; beyond so many octaves a lifting step
-    # would not be exact in float64.
-    growth = sum(map(len, plan)) / 2
+def finest_step_code(normalised: np.ndarray, growth: float) -> int:
+    """Largest step code at which all coefficients can be coded.
+
+    Args:
+        normalised: values in units of the scaling's range.
+        growth: octaves by which the largest coefficient may exceed the largest value; a wavelet's
+            low subband grows by a half octave an axis and level.
+
+    Raises:
+        InputError: the values span more than can be coded.
+    """
+    # Beyond so many octaves a step of the transform would not be exact in float64.
     largest = max(float(normalised.max()), -float(normalised.min()), 2.0**-_MOST_OCTAVES)
     octaves = _MOST_OCTAVES - growth - math.log2(largest) if math.isfinite(largest) else -math.inf
     if octaves * STEPS_PER_OCTAVE <= STEP_CODE_MIN:

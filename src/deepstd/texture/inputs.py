@@ -6,8 +6,10 @@ template, places, step ─▶ template pyramid, units        network ─▶ a co
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from deepstd.devices import Workers
 from deepstd.texture.context import condition_vector
@@ -16,8 +18,10 @@ from deepstd.texture.lifting import Plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import log_rate, template_units
 
+_Module = TypeVar("_Module", bound=nn.Module)
 
-def replicas(network: TextureNetwork, workers: Workers) -> dict[torch.device, TextureNetwork]:
+
+def replicas(network: _Module, workers: Workers) -> dict[torch.device, _Module]:
     """The network on every device of the workers; it is on the first."""
     copies = {workers.first: network}
     for device in workers.devices:

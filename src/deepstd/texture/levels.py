@@ -184,15 +184,10 @@ class Level:
         template_high = None
         if self.template_high is not None:
             template_high = self.template_high[(..., *region)].to(device)
-        return _code_tile(
-            model,
-            hidden[(..., *inner)],
-            template_high,
-            self.mask[(..., *region)].to(device),
-            self.passes,
-            source,
-            self.dtype,
-        )
+        hidden = hidden[(..., *inner)]
+        order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
+        mask = self.mask[(..., *region)].to(device)
+        return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
 
     def merged(self, high: torch.Tensor) -> torch.Tensor:
         """The reconstruction, from the high subbands of all tiles; the end of the level."""
@@ -201,20 +196,30 @@ class Level:
         return (merge_in_slabs if large else merge)(self.low, high, self.axes, self.fine)
 
 
-def _code_tile(
+def code_passes(
     model: LevelContext,
     hidden: torch.Tensor,
     template_high: torch.Tensor | None,
     mask: torch.Tensor,
-    passes: int,
+    order: torch.Tensor,
     source: SymbolSource,
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    bands = mask.shape[0]
-    grid = tuple(hidden.shape[2:])
-    value = torch.zeros((hidden.shape[0], bands, *grid), dtype=dtype, device=hidden.device)
-    order = pass_of_position(grid, passes, hidden.device)
+    """Code coefficients pass by pass, each given those before; (B, bands, *grid) in units.
+
+    Args:
+        model: predicts them.
+        hidden: its activations, (B, width, *grid).
+        template_high: what the gate lets through, (B, bands, *grid) in units, or None.
+        mask: which coefficients there are, (bands, *grid).
+        order: pass of each, (1, 1 or bands, *grid).
+        source: gives the symbols.
+        dtype: of the values.
+    """
+    shape = (hidden.shape[0], mask.shape[0], *hidden.shape[2:])
+    value = torch.zeros(shape, dtype=dtype, device=hidden.device)
     known = torch.zeros_like(value, dtype=hidden.dtype)
+    passes = len(model.head)
     for index in range(passes):
         prediction = model.predict(index, hidden, known)
         mean = prediction.mean.to(dtype) * _MEAN_UNITS

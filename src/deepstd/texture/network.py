@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from deepstd.coding.tables import ScaleTables, parametric_tables
 from deepstd.errors import BundleError
 from deepstd.texture.context import ContextConfig, ContextModel
-from deepstd.texture.integer import ExactConv
 from deepstd.texture.postfilter import PostFilter
+from deepstd.texture.stored import pack, unpack
 
 _MOST_LEVELS = 12
 _MOST_BLOCKS = 16
@@ -82,35 +81,11 @@ class TextureNetwork(nn.Module):
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """Integers of the context model, half-precision post-filter and tables."""
-        stored: dict[str, np.ndarray] = {"tables": self.tables.to_array()}
-        for name, layer in self._exact_layers():
-            for part, values in layer.to_integers().items():
-                stored[f"{name}.{part}"] = values.cpu().numpy()
-        for name, values in self.postfilter.state_dict().items():
-            stored[f"postfilter.{name}"] = values.detach().cpu().to(torch.float16).numpy()
-        return stored
+        return pack(self, self.tables)
 
     @staticmethod
     def from_tensors(config: TextureConfig, stored: Mapping[str, np.ndarray]) -> TextureNetwork:
         """Inverse of `to_tensors`, ready to code; BundleError where something does not fit."""
         network = TextureNetwork(config)
-        tensors = {name: torch.from_numpy(np.array(values)) for name, values in stored.items()}
-        try:
-            network.tables = ScaleTables.from_array(stored["tables"])
-            for name, layer in network._exact_layers():
-                parts = ("weight", "bias", "shift")
-                layer.load_integers({part: tensors[f"{name}.{part}"] for part in parts})
-            prefix = "postfilter."
-            network.postfilter.load_state_dict(
-                {
-                    n.removeprefix(prefix): t.float()
-                    for n, t in tensors.items()
-                    if n.startswith(prefix)
-                }
-            )
-        except (KeyError, RuntimeError) as error:
-            raise BundleError(f"the texture network is incomplete: {error}") from error
-        return network.eval().requires_grad_(False)
-
-    def _exact_layers(self) -> list[tuple[str, ExactConv]]:
-        return [(n, m) for n, m in self.named_modules() if isinstance(m, ExactConv)]
+        network.tables = unpack(network, stored)
+        return network

@@ -131,9 +131,9 @@ class Tile:
     outer: tuple[slice, ...]
 
 
-def tiles(shape: Sequence[int], halo: int) -> Iterator[Tile]:
-    """Tiles of a volume."""
-    size = _TILE_3D if len(shape) == 3 else _TILE_2D
+def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[Tile]:
+    """Tiles of a volume, each with a halo around it; ``size`` is even."""
+    size = size or (_TILE_3D if len(shape) == 3 else _TILE_2D)
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.

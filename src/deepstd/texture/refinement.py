@@ -12,6 +12,7 @@ and the decoder know nothing of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,14 @@ from deepstd.texture.postfilter import PostFilter, tiles
 
 # Coarser levels hold few bytes, and their steps would have to be shorter.
 LEVELS = 4
-_DAMPING = 0.3
+DAMPING = 0.3
+# Octaves of squared error that an octave of bytes is worth, roughly.
+_ERROR_OCTAVES = 0.8
+
+
+def exchange(error: float, nbytes: int) -> float:
+    """What to make small: octaves of squared error, and of bytes at their usual price."""
+    return math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(nbytes)
 
 
 def corrected(
@@ -41,7 +49,7 @@ def corrected(
     """
     gradients = synthesis_adjoint(gradient, plan, len(errors))
     return [
-        torch.lerp(correction, error - 0.5 * slope, _DAMPING)
+        torch.lerp(correction, error - 0.5 * slope, DAMPING)
         for correction, error, slope in zip(corrections, errors, gradients, strict=True)
     ]
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.transforms import config_of, description_of, untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 
@@ -62,7 +62,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
         arrays[f"field.{name}"] = np.array([code.omega_index, *code.symbols], dtype=np.int32)
     for ndim, state in run.states.items():
         values["networks"][str(ndim)] = {
-            "texture": state.network.config.to_dict(),
+            "texture": description_of(state.network.config),
             "seconds": state.seconds,
             "steps": state.steps,
             "history": state.history,
@@ -106,7 +106,7 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
     }
     states = {}
     for key, entry in values["networks"].items():
-        network = TextureNetwork(TextureConfig.from_dict(entry["texture"])).to(device)
+        network = untrained(config_of(entry["texture"])).to(device)
         if f"tables.{key}" in arrays:
             network.tables = ScaleTables.from_array(arrays[f"tables.{key}"])
         state = new_state(network, config)

@@ -1,6 +1,6 @@
 """What a training run is told, from a TOML file.
 
-Read with the standard library alone, so that a machine with nothing but torch, numpy, scipy and
+Read with the standard library, so that a machine with nothing but torch, numpy, scipy and
 safetensors can train.
 """
 
@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from deepstd.errors import InputError
+from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.network import TextureConfig
+from deepstd.texture.transforms import AUTOENCODER, LIFTING, TRANSFORMS, Config
+
+_HYPER_SHARE = 8
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,12 @@ class TrainConfig:
         modality, body_part, description, licence: for the bundle's description and model card.
         ndims: which networks to train: [2], [3] or [2, 3].
         template: whether to build a template and condition on it.
-        widths_2d, widths_3d: hidden channels of the context model, finest level first.
+        transform: "lifting" (wavelet, context model, post-filter) or "autoencoder" (the paper's).
+        widths_2d, widths_3d: finest first, hidden channels of the context model of each level, or
+            channels of each stage of the autoencoder.
         filter_2d, filter_3d: width and number of blocks of the post-filter.
+        context_width: hidden channels of the autoencoder's entropy model.
+        window_2d, window_3d: edge of the windows of the autoencoder's attention.
         crop_2d, crop_3d: largest crop along an axis, in voxels.
         batch: crops a training step sees.
         rates: range of log2(range / step) to train for.
@@ -44,10 +53,14 @@ class TrainConfig:
     licence: str = ""
     ndims: tuple[int, ...] = (3,)
     template: bool = False
+    transform: str = LIFTING
     widths_2d: tuple[int, ...] = (32, 40, 48, 48)
     widths_3d: tuple[int, ...] = (32, 32, 32)
     filter_2d: tuple[int, int] = (24, 2)
     filter_3d: tuple[int, int] = (12, 1)
+    context_width: int = 96
+    window_2d: int = 8
+    window_3d: int = 4
     crop_2d: int = 160
     crop_3d: int = 40
     batch: int = 4
@@ -84,7 +97,21 @@ class TrainConfig:
             if type(value) is not wanted:
                 raise InputError(f"{source}: {key} = {value!r} is not a {wanted.__name__}")
             converted[key] = value
+        if converted.get("transform", LIFTING) not in TRANSFORMS:
+            raise InputError(
+                f"{source}: transform = {converted['transform']!r} is not one of {TRANSFORMS}"
+            )
         return TrainConfig(**converted)
+
+    def network(self, ndim: int) -> Config:
+        """Sizes of the network for a number of axes; BundleError where they are not possible."""
+        widths = self.widths_2d if ndim == 2 else self.widths_3d
+        if self.transform == AUTOENCODER:
+            window = self.window_2d if ndim == 2 else self.window_3d
+            hyper = self.context_width // _HYPER_SHARE
+            return AutoencoderConfig(ndim, widths, self.context_width, hyper, window, self.template)
+        width, blocks = self.filter_2d if ndim == 2 else self.filter_3d
+        return TextureConfig(ndim, widths, self.template, width, blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and model cards."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
+from deepstd.texture.transforms import description_of
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained
@@ -32,7 +33,7 @@ def write_bundle(
         "body_part": config.body_part,
         "description": config.description,
         "licence": config.licence,
-        "networks": {str(n): net.config.to_dict() for n, net in trained.networks.items()},
+        "networks": {str(n): description_of(net.config) for n, net in trained.networks.items()},
         "rate_weight": config.rate_weight,
         "shape": None if shape is None else shape.metadata(),
     }

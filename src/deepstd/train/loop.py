@@ -1,12 +1,9 @@
 """The training loop: one network, one clock.
 
-    examples ─ crops, random steps ─ level loop (TrainingSource) ─▶ bits, distortion ─┐
-                                          └─ reconstruction ─ post-filter ─▶ error ───┴─▶ Adam
+    examples ─ crops, random steps ─ code_batch ─▶ loss ─ gradients ─▶ Adam ─▶ running average
 
-The learning rate follows a cosine fitted to the time given. Each crop's bits are weighted by one
-over its own bit rate, and the post-filter's loss is the logarithm of its error, so that low rates
-count as much as high ones. Every few steps see large crops and code only their coarse levels, which
-small crops show little of.
+The learning rate follows a cosine fitted to the time given. Every few steps see large crops and
+code only their coarse levels, which small crops show little of; the autoencoder has none.
 """
 
 from __future__ import annotations
@@ -20,23 +17,17 @@ import numpy as np
 import torch
 
 from deepstd.coding.tables import symbol_counts, tables_from_counts
-from deepstd.texture.context import condition_vector
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.levels import TemplatePyramid, code_levels, template_pyramid
-from deepstd.texture.lifting import Plan, decompose, split_plan
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.quantizer import symbol_costs
-from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate, template_units
+from deepstd.texture.scaling import STEPS_PER_OCTAVE
+from deepstd.texture.transforms import Network, untrained
+from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops, varied_crops
 from deepstd.train.distributed import ALONE, Group
-from deepstd.train.source import TrainingSource
 
 _WARM_UP = 30
 _BIAS_RATE = 4.0
 _GRADIENT_LIMIT = 5.0
-_DISTORTION_WEIGHT = 2.0
-_RATE_FLOOR = 0.03
 _AVERAGE = 0.998
 _VALIDATION_RATES = (0.0, 2.0, 4.0)
 _COARSE_EVERY = 4
@@ -47,7 +38,7 @@ _COARSE_LEVEL = {2: 2, 3: 1}
 class TrainingState:
     """All that a run needs to go on where it stopped."""
 
-    network: TextureNetwork
+    network: Network
     optimiser: torch.optim.Adam
     average: dict[str, torch.Tensor]
     seconds: float = 0.0
@@ -55,38 +46,7 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Coded:
-    """A batch of crops, coded; bits and squared errors in steps are per voxel of the crops, (B,).
-
-    Attributes:
-        bits: of the symbols.
-        distortion: of the subbands that were coded.
-        units, low, template: true, decoded and predicted values in units, (B, 1, *grid).
-        condition: of the finest level, (B, conditions, 1 …).
-    """
-
-    bits: torch.Tensor
-    distortion: torch.Tensor
-    units: torch.Tensor
-    low: torch.Tensor
-    template: torch.Tensor | None
-    condition: torch.Tensor
-
-    @property
-    def loss(self) -> torch.Tensor:
-        """(B,) what the context model is trained on; see the module's description."""
-        weight = 1.0 / (self.bits.detach() + _RATE_FLOOR)
-        return weight * (self.bits + _DISTORTION_WEIGHT * self.distortion)
-
-    def restored(self, network: TextureNetwork) -> torch.Tensor:
-        """(B,) mean squared error in steps after the post-filter."""
-        values = network.postfilter(self.low, self.template, self.condition)
-        truth = self.units * (1.0 / UNITS_PER_STEP)
-        return (values - truth).square().flatten(1).mean(1)
-
-
-def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
+def new_state(network: Network, config: TrainConfig) -> TrainingState:
     """A run at its start."""
     parameters = list(network.parameters())
     groups = [
@@ -96,71 +56,6 @@ def new_state(network: TextureNetwork, config: TrainConfig) -> TrainingState:
     optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
     average = {n: p.detach().clone() for n, p in network.named_parameters()}
     return TrainingState(network, optimiser, average)
-
-
-def code_batch(
-    network: TextureNetwork,
-    examples: list[Example],
-    step_codes: list[int],
-    rate_weight: float,
-    generator: torch.Generator,
-    *,
-    last_level: int = 0,
-    seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
-) -> Coded:
-    """Code examples of equal shape and voxel proportions with hard symbols.
-
-    Levels finer than ``last_level`` are left out; at least one is coded, if there is any.
-    """
-    device, shape = examples[0].values.device, examples[0].shape
-    plan = split_plan(shape, examples[0].coarse)
-    units = torch.cat(
-        [
-            example.values * (UNITS_PER_STEP / example.scaling.step(code))
-            for example, code in zip(examples, step_codes, strict=True)
-        ]
-    )
-    lows, highs = decompose(units, plan)
-    pyramid, template = _pyramid(examples, step_codes, plan)
-    source = TrainingSource(
-        lows[-1] if lows else units,
-        highs,
-        symbol_costs(network.tables, device),
-        rate_weight,
-        generator,
-    )
-    source.seen = seen
-    rates = [log_rate(code) for code in step_codes]
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        rates,
-        pyramid,
-        source,
-        dtype=torch.float32,
-        device=device,
-        last_level=min(last_level, max(len(plan) - 1, 0)),
-    )
-    axes = plan[0] if plan else ()
-    condition = torch.cat(
-        [condition_vector(network.context.config, rate, axes, 0) for rate in rates]
-    ).to(device)
-    count = math.prod(shape)
-    return Coded(source.bits / count, source.distortion / count, units, low, template, condition)
-
-
-def _pyramid(
-    examples: list[Example], step_codes: list[int], plan: Plan
-) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
-    templates, places = [], []
-    for example, code in zip(examples, step_codes, strict=True):
-        if example.conditioning is None:
-            return None, None
-        templates.append(template_units(example.conditioning.template, code).float())
-        places.append(example.conditioning.places.float())
-    template = torch.cat(templates)
-    return template_pyramid(template, torch.cat(places), plan), template
 
 
 def train_until(
@@ -203,17 +98,15 @@ def train_until(
         for parameters in state.optimiser.param_groups:
             parameters["lr"] = rate * parameters["rate"]
         crops_of = varied_crops if config.varied and not config.template else random_crops
-        coarse = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
+        last = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
+        coarse = last and isinstance(network, TextureNetwork)
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
         drawn = draw(examples, config.batch, random)
         crops = crops_of(drawn, largest << level, random)
         codes = _step_codes(crops, config, random)
         coded = code_batch(network, crops, codes, config.rate_weight, generator, last_level=level)
-        loss = coded.loss
-        if not coarse:
-            loss = loss + torch.log(coded.restored(network) + 1e-6)
         state.optimiser.zero_grad(set_to_none=True)
-        loss.mean().backward()
+        coded.loss.mean().backward()
         group.average_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
         state.optimiser.step()
@@ -248,9 +141,9 @@ def _sentence(state: TrainingState, figures: dict[str, float]) -> str:
     return f"{state.network.config.ndim}-D step {state.steps}: {points}"
 
 
-def averaged(state: TrainingState) -> TextureNetwork:
+def averaged(state: TrainingState) -> Network:
     """The network with the running average of its weights."""
-    network = TextureNetwork(state.network.config)
+    network = untrained(state.network.config)
     network.load_state_dict({**network.state_dict(), **state.average})
     network.tables = state.network.tables
     return network.to(next(state.network.parameters()).device).eval()
@@ -273,7 +166,7 @@ def validate(
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
                 coded = code_batch(network, crops, [code], config.rate_weight, generator)
-                error = float(coded.restored(network))
+            error = float(coded.error)
             bits.append(float(coded.bits))
             levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(error))
         figures[f"bpv_{rate}"] = float(np.mean(bits))
@@ -282,7 +175,7 @@ def validate(
 
 
 def freeze_tables(
-    network: TextureNetwork, examples: list[Example], config: TrainConfig, *, batches: int
+    network: Network, examples: list[Example], config: TrainConfig, *, batches: int
 ) -> None:
     """Fit the integer frequency tables to the symbols of training crops."""
     device = next(network.parameters()).device

@@ -21,7 +21,7 @@ from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
-from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.transforms import Network, untrained
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
@@ -54,7 +54,7 @@ class Trained:
     """
 
     shape: ShapeModel | None
-    networks: dict[int, TextureNetwork]
+    networks: dict[int, Network]
     history: dict[int, list[dict[str, float]]]
     seconds: dict[int, float]
     shape_seconds: float
@@ -142,8 +142,8 @@ def train(
         examples[ndim] = [example(scan) for scan in chosen]
         validation = [example(scan) for scan in checked]
         if ndim not in run.states:
-            sizes = texture_config(config, ndim)
-            network = TextureNetwork(sizes) if start is None else start.network(sizes)
+            sizes = config.network(ndim)
+            network = untrained(sizes) if start is None else start.network(sizes)
             group.same(network.to(device))
             run.states[ndim] = new_state(network, config)
         state = run.states[ndim]
@@ -162,7 +162,7 @@ def train(
             if group.leads:
                 save_checkpoint(folder, config, run)
         finished = finished and state.seconds >= share
-    networks = {}
+    networks: dict[int, Network] = {}
     for ndim, state in run.states.items():
         report(f"freezing the {ndim}-D tables", 1.0)
         networks[ndim] = averaged(state)
@@ -176,13 +176,6 @@ def train(
         run.start,
         finished,
     )
-
-
-def texture_config(config: TrainConfig, ndim: int) -> TextureConfig:
-    """Sizes of the network for a number of axes."""
-    widths = config.widths_2d if ndim == 2 else config.widths_3d
-    width, blocks = config.filter_2d if ndim == 2 else config.filter_3d
-    return TextureConfig(ndim, widths, config.template, width, blocks)
 
 
 def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:

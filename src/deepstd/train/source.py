@@ -108,6 +108,10 @@ class TrainingSource:
         self.distortion = self.distortion + (residual - symbols).square().sum(1)
         if self.seen is not None:
             self.seen.append((symbols.detach().flatten(), scale_index.detach().flatten()))
+        if self._target.requires_grad:
+            # As if nothing were rounded, for the network that made the target.
+            aim = chosen(self._target) / UNITS_PER_STEP
+            symbols = symbols + (aim - aim.detach())
         placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, symbols)
         return placed.reshape(self._target.shape)
 

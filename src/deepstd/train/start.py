@@ -11,6 +11,7 @@ Net2Net).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import nn
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.transforms import AUTOENCODER, Config, Network, description_of
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,26 @@ class Start:
 
     name: str
     shape: ShapeModel | None
-    networks: Mapping[int, TextureNetwork]
+    networks: Mapping[int, Network]
 
-    def network(self, config: TextureConfig) -> TextureNetwork:
+    def network(self, config: Config) -> Network:
         """A network of the sizes asked for, grown from the bundle's.
 
+        An autoencoder must have the sizes of the bundle's.
+
         Raises:
-            InputError: there is none for so many axes, or it is larger than the one asked for.
+            InputError: there is none for so many axes, or it is larger than the one asked for, or
+                of the other transform.
         """
-        return grow(self._of(config.ndim), config)
+        own = self._of(config.ndim)
+        if isinstance(own, TextureNetwork) and isinstance(config, TextureConfig):
+            return grow(own, config)
+        if own.config != config:
+            raise InputError(
+                f"{self.name} cannot be the start: its network is {description_of(own.config)}, "
+                f"the run's {description_of(config)}"
+            )
+        return deepcopy(own).requires_grad_()
 
     def sizes(self, ndims: Sequence[int]) -> dict[str, Any]:
         """Entries of a run's description for networks of the bundle's own sizes.
@@ -54,10 +67,15 @@ class Start:
         for ndim in ndims:
             config = self._of(ndim).config
             entries[f"widths_{ndim}d"] = config.widths
-            entries[f"filter_{ndim}d"] = (config.filter_width, config.filter_blocks)
+            if isinstance(config, TextureConfig):
+                entries[f"filter_{ndim}d"] = (config.filter_width, config.filter_blocks)
+            else:
+                entries["transform"] = AUTOENCODER
+                entries["context_width"] = config.context_width
+                entries[f"window_{ndim}d"] = config.window
         return entries
 
-    def _of(self, ndim: int) -> TextureNetwork:
+    def _of(self, ndim: int) -> Network:
         if ndim not in self.networks:
             raise InputError(f"{self.name} has no {ndim}-D network to start from")
         return self.networks[ndim]

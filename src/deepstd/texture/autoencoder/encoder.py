@@ -1,0 +1,156 @@
+"""A scan through the autoencoder, to bytes.
+
+values ─ analysis ─▶ latents ─ quantise, code (EncoderSource) ─▶ payload
+              ▲          └ synthesis ─ error ─ gradient ─▶ what to aim at (refine)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from deepstd.devices import CPU, Workers
+from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
+from deepstd.texture.autoencoder.network import AutoencoderNetwork
+from deepstd.texture.autoencoder.parts import (
+    Surroundings,
+    analyse,
+    surroundings,
+    synthesis_gradient,
+    synthesise,
+)
+from deepstd.texture.autoencoder.transform import padded
+from deepstd.texture.encoded import EncodedTexture
+from deepstd.texture.encoder import finest_step_code
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.head import TextureHead
+from deepstd.texture.inputs import network_dtype_of, replicas
+from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.refinement import DAMPING, exchange
+from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, log_rate
+from deepstd.texture.sources import EncoderSource
+
+
+class AutoencoderEncoder:
+    """Encodes one scan at any step, with the interface of `texture.encoder.TextureEncoder`.
+
+    Args:
+        network: of the scan's number of axes.
+        values: finite grey values, (*shape).
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: (1, ndim, *shape) whole numbers, or None.
+        workers: where to compute; the network is on the first of them.
+
+    Attributes:
+        finest: largest step code at which all latents can be coded.
+
+    Raises:
+        InputError: the values span more than can be coded.
+    """
+
+    def __init__(
+        self,
+        network: AutoencoderNetwork,
+        values: np.ndarray,
+        template: torch.Tensor | None = None,
+        places: torch.Tensor | None = None,
+        *,
+        workers: Workers = CPU,
+    ) -> None:
+        self._network, self._workers = network, workers
+        self._networks = replicas(network, workers)
+        self._costs = symbol_costs(network.tables, workers.first)
+        self._template, self._places = template, places
+        self._correction: torch.Tensor | None = None
+        self.shape = tuple(values.shape)
+        self.coarse = (0,) * values.ndim
+        self.scaling = Scaling.fit(values, None if template is None else template.cpu().numpy())
+        self._values = values
+        self._normalised = self.scaling.normalise(values)
+        growth = math.log2(network.config.bands) / 2
+        self.finest = finest_step_code(self._normalised, growth)
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether there is a template."""
+        return self._template is not None
+
+    def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
+        """Code at one step."""
+        return self._encode(step_code, rate_weight, ())[0]
+
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+        """Find what to aim at so that encodings of about this step err less for their bytes.
+
+        The gradient of the restored scan's error through the synthesis takes the place of that
+        through wavelet and post-filter; see `refinement`.
+        """
+        best = math.inf, self._correction
+        truth = self._in_steps(step_code)
+        around = self._around(step_code)
+        for left in range(rounds, -1, -1):
+            grid = latent_grid(self._network.config, self.shape)
+            error = truth.new_zeros((1, self._network.config.bands, *grid))
+            encoded, latents = self._encode(step_code, rate_weight, (error,))
+            squared, gradient = synthesis_gradient(self._network, latents, around, truth)
+            cost = exchange(squared, encoded.nbytes)
+            if cost < best[0]:
+                best = cost, self._correction
+            if left:
+                before = torch.zeros_like(error) if self._correction is None else self._correction
+                self._correction = torch.lerp(before, error - 0.5 * gradient, DAMPING)
+        self._correction = best[1]
+
+    def settle(self) -> None:
+        """Nothing is kept between encodings."""
+
+    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
+        """Mean squared error in grey values."""
+        latents = in_steps(encoded.low)
+        steps = synthesise(self._networks, latents, self._around(step_code), self._workers)
+        restored = steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
+        error = restored * np.float64(self.scaling.step(step_code)) + self.scaling.offset
+        return float(np.square(error - self._values).mean())
+
+    def _around(self, step_code: int) -> Surroundings:
+        return surroundings(self._network.config, self._template, self._places, step_code)
+
+    def _in_steps(self, step_code: int) -> torch.Tensor:
+        values = torch.from_numpy(self._normalised)[None, None].to(self._workers.first)
+        return padded(values * 2.0 ** (step_code / STEPS_PER_OCTAVE), self._network.config.stride)
+
+    def _encode(
+        self, step_code: int, rate_weight: float, errors: tuple[torch.Tensor, ...]
+    ) -> tuple[EncodedTexture, torch.Tensor]:
+        network, device = self._network, self._workers.first
+        around = self._around(step_code)
+        latents = analyse(self._networks, self._in_steps(step_code), around, self._workers)
+        with torch.no_grad():
+            hyper = network.hyper_analysis(latents)
+        corrections = () if self._correction is None else (self._correction,)
+        source = EncoderSource(
+            network.tables,
+            latents,
+            [latents, hyper],
+            UNITS_PER_STEP,
+            rate_weight,
+            self._costs,
+            corrections,
+            errors,
+        )
+        units = code_latents(
+            network.latents,
+            latents.shape[2:],
+            [log_rate(step_code)],
+            around.blocks,
+            around.block_places,
+            source,
+            network_dtype=network_dtype_of(device),
+            device=device,
+        )
+        head = TextureHead(self.scaling, step_code, self.coarse)
+        payload = head.pack() + source.stream.finish()
+        encoded = EncodedTexture(payload, source.symbols_coded, (), lambda tiles: units)
+        return encoded, in_steps(units)

@@ -1,0 +1,159 @@
+"""The entropy model of the latents, and the loop that training, encoding and decoding share.
+
+    hyper-latents ─ convolutions, upsample ─┐
+    template's blocks, places ──────────────┴ hidden ┬─▶ mean, scale, gate   slice 0, half the grid
+                                                     ├ + what is decoded ─▶   slice 0, the rest
+                                                     └ + what is decoded ─▶   slice 1, 2 …
+
+A channel-wise conditional entropy model (Minnen and Singh 2020), as in the paper: slices of
+channels, lowest frequencies first, each given those before. All layers compute whole numbers
+(`integer`), and the module that predicts a slice is the one that predicts a pass of a wavelet level
+(`context.LevelContext`). Symbols come from a `levels.SymbolSource`: level 0 are the latents,
+level 1 the hyper-latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from deepstd.coding.tables import SCALE_COUNT
+from deepstd.texture.autoencoder.blocks import SLOPE, convolution
+from deepstd.texture.autoencoder.transform import (
+    AutoencoderConfig,
+    blocks_of,
+    compressed,
+    exact_transform,
+    mixed,
+    padded,
+    whole_blocks,
+)
+from deepstd.texture.context import LevelContext, Prediction, condition_vector, pass_of_position
+from deepstd.texture.features import UNITS_PER_STEP, signed_log, upsample
+from deepstd.texture.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, clamp, relu, round_through
+from deepstd.texture.levels import SymbolSource, code_passes
+
+_HYPER_SCALE = 24.0
+_HYPER_MAX = 127
+_HYPER_UNIT = 8
+_CHEQUERED = 2
+
+
+class HyperAnalysis(nn.Module):
+    """Latents to hyper-latents at half their grid; the encoder's alone, so it is floating point."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        width = config.context_width // 2
+        self.first = convolution(config.ndim, config.bands, width, 3)
+        self.second = convolution(config.ndim, width, config.hyper_width, 3, stride=2)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """(B, hyper_width, *half), for latents (B, bands, *grid) in steps."""
+        hidden = functional.leaky_relu(self.first(compressed(latents)), SLOPE)
+        return self.second(hidden)
+
+
+class LatentModel(nn.Module):
+    """Distribution of hyper-latents and latents, in whole numbers."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        ndim, width = config.ndim, 2 * config.hyper_width
+        self.config = config
+        self.hyper_scale = nn.Parameter(torch.full((config.hyper_width,), _HYPER_SCALE))
+        self.first = ExactConv(ndim, config.hyper_width, width, 3, _HYPER_UNIT * _HYPER_MAX)
+        self.second = ExactConv(ndim, width, width, 3, HIDDEN_MAX)
+        self.slices = LevelContext(config, config.context_width)
+
+    def hyper_prediction(self, grid: Sequence[int], like: torch.Tensor) -> Prediction:
+        """Distribution of the hyper-latents, one scale for each channel."""
+        index = clamp(round_through(self.hyper_scale), 0, SCALE_COUNT - 1).to(like)
+        shape = (len(like), self.config.hyper_width, *grid)
+        scale = index.reshape(1, -1, *[1] * len(grid)).expand(shape)
+        return Prediction(like.new_zeros(shape), scale, None)
+
+    def hyper_features(self, symbols: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
+        """Features on the latents' grid, (B, 2 hyper_width, *grid), −127 … 127."""
+        x = clamp(symbols, -_HYPER_MAX, _HYPER_MAX) * _HYPER_UNIT
+        x = clamp(self.second(relu(self.first(x))), -FEATURE_MAX, FEATURE_MAX)
+        return upsample(x, range(len(grid)), grid)
+
+
+def code_latents(
+    model: LatentModel,
+    grid: Sequence[int],
+    log_rates: Sequence[int],
+    template: torch.Tensor | None,
+    places: torch.Tensor | None,
+    source: SymbolSource,
+    *,
+    network_dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Code hyper-latents and latents; returns the latents in units, (B, bands, *grid).
+
+    Args:
+        model: entropy model.
+        grid: of the latents.
+        log_rates: of each scan of the batch, see `levels.code_levels`.
+        template: DCT blocks of the warped template, whole numbers of units, or None.
+        places: template coordinates of the blocks, (B, ndim, *grid), or None.
+        source: gives the symbols.
+        network_dtype, dtype, device: as for `levels.code_levels`.
+    """
+    config = model.config
+    batch = len(log_rates)
+    half = tuple(-(-n // 2) for n in grid)
+    like = torch.zeros((batch, 1), dtype=dtype, device=device)
+    source.begin_tile(1, tuple(slice(0, n) for n in half))
+    prediction = model.hyper_prediction(half, like)
+    everywhere = torch.ones((1, config.hyper_width, *half), dtype=torch.bool, device=device)
+    hyper = source.symbols(prediction.mean, prediction, everywhere)
+    features = [model.hyper_features(hyper.to(network_dtype), grid)]
+    if template is not None and places is not None:
+        features += [signed_log(template).to(network_dtype), places.to(network_dtype)]
+    axes = tuple(range(config.ndim))
+    condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in log_rates])
+    hidden = model.slices.hidden(
+        torch.cat(features, 1), condition.to(device=device, dtype=network_dtype)
+    )
+    source.begin_tile(0, tuple(slice(0, n) for n in grid))
+    order = _pass_of_latent(config, tuple(grid), device)
+    everywhere = torch.ones((config.bands, *grid), dtype=torch.bool, device=device)
+    return code_passes(model.slices, hidden, template, everywhere, order, source, dtype)
+
+
+def template_blocks(template: torch.Tensor, config: AutoencoderConfig) -> torch.Tensor:
+    """DCT of the blocks of a warped template in units (float64 whole numbers), exactly."""
+    matrix = exact_transform(config.ndim, config.stride).to(template.device)
+    blocks = blocks_of(padded(template, config.stride), config.stride)
+    return torch.floor(mixed(blocks.to(torch.float64), matrix))
+
+
+def block_places(places: torch.Tensor, stride: int) -> torch.Tensor:
+    """Template coordinates of the first voxel of every block, (B, ndim, *grid)."""
+    return places[(..., *[slice(None, None, stride)] * (places.ndim - 2))]
+
+
+def latent_grid(config: AutoencoderConfig, shape: Sequence[int]) -> tuple[int, ...]:
+    """Grid of a scan's latents."""
+    return whole_blocks(shape, config.stride)
+
+
+def _pass_of_latent(
+    config: AutoencoderConfig, grid: tuple[int, ...], device: torch.device | str
+) -> torch.Tensor:
+    """Pass in which each latent is coded, (1, bands, *grid)."""
+    slices = torch.tensor(config.slices, device=device).reshape(1, -1, *[1] * len(grid))
+    parity = pass_of_position(grid, _CHEQUERED, torch.device(device))
+    return torch.where(slices == 0, parity, slices + 1)
+
+
+def in_steps(units: torch.Tensor) -> torch.Tensor:
+    """Latents for the synthesis."""
+    return units.float() * (1.0 / UNITS_PER_STEP)

@@ -1,0 +1,315 @@
+"""Analysis and synthesis: a block transform, and what a transformer-CNN adds to it.
+
+    scan ─┬ DCT of blocks ───────────────────────┬ + ─▶ latents      (analysis)
+          └ RBS ─ TCM ─ TCM ─ RBS ─ … ─ 1x1 = 0 ─┘
+    latents ─┬ inverse DCT ──────────────────────┬ + ─▶ restored     (synthesis)
+             └ TCM ─ TCM ─ RBU ─ … ─ exit = 0 ───┘
+
+The linear path begins as an orthonormal DCT and all else as zero, so training starts from a working
+transform codec. Values and latents are in quantiser steps; the networks see them on a logarithmic
+scale and are told the step, so one network serves every rate. Nothing here decides a symbol: it is
+ordinary floating point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from deepstd.errors import BundleError
+from deepstd.texture.autoencoder.blocks import (
+    SLOPE,
+    ResidualDown,
+    ResidualUp,
+    TCMBlock,
+    convolution,
+    zero_convolution,
+)
+from deepstd.texture.context import RATE_HATS
+from deepstd.texture.postfilter import fold, unfold
+
+_SLICE_ENDS = (1, 4, 10, 20, 36)
+_MOST_STAGES = {2: 3, 3: 2}
+_EXACT_BITS = 11
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of the networks.
+
+    Attributes:
+        ndim: 2 or 3 spatial axes.
+        widths: channels of each stage, finest (half resolution) first, multiples of 16.
+        context_width: hidden channels of the entropy model.
+        hyper_width: channels of the hyper-latents.
+        window: edge of the attention's windows.
+        template: whether they are conditioned on a warped template.
+    """
+
+    ndim: int
+    widths: tuple[int, ...]
+    context_width: int
+    hyper_width: int
+    window: int
+    template: bool
+
+    def __post_init__(self) -> None:
+        sizes = [self.ndim, self.context_width, self.hyper_width, self.window, *self.widths]
+        fit = (
+            all(type(size) is int and 1 <= size <= 512 for size in sizes)
+            and self.ndim in (2, 3)
+            and 1 <= len(self.widths) <= _MOST_STAGES[self.ndim]
+            and all(width % 16 == 0 for width in self.widths)
+            and self.window % 2 == 0
+            and self.window**self.ndim <= 512
+        )
+        if not fit:
+            raise BundleError(f"an autoencoder of sizes {self} is not possible")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> AutoencoderConfig:
+        """Inverse of `to_dict`."""
+        try:
+            return AutoencoderConfig(**{**values, "widths": tuple(values["widths"])})
+        except (TypeError, KeyError) as error:
+            raise BundleError(f"an autoencoder's description is not understood: {error}") from error
+
+    @property
+    def stride(self) -> int:
+        """Voxels that a latent spans along each axis."""
+        return 2 ** len(self.widths)
+
+    @property
+    def bands(self) -> int:
+        """Channels of the latents."""
+        return self.stride**self.ndim
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """Slice of each channel of the latents; channels are in the order of their frequency."""
+        ends = [end for end in _SLICE_ENDS if end < self.bands]
+        return tuple(sum(channel >= end for end in ends) for channel in range(self.bands))
+
+    @property
+    def passes(self) -> int:
+        """Passes of the entropy model: the mean of a block takes two, each other slice one."""
+        return max(self.slices) + 2
+
+    @property
+    def features(self) -> int:
+        """What the entropy model sees beside latents: hyper-latents, template, place."""
+        return 2 * self.hyper_width + (self.bands + self.ndim if self.template else 0)
+
+    @property
+    def conditions(self) -> int:
+        """Length of the condition vector, as of `context.ContextConfig`."""
+        return RATE_HATS + self.ndim + 1
+
+
+def blocks_of(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """(B, 1, *grid · stride) to (B, stride ** ndim, *grid)."""
+    for _ in range(stride.bit_length() - 1):
+        x = fold(x)
+    return x
+
+
+def voxels_of(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """Inverse of `blocks_of`."""
+    ndim = x.ndim - 2
+    for _ in range(stride.bit_length() - 1):
+        x = unfold(x, x.shape[1] // 2**ndim)
+    return x
+
+
+def mixed(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Channels of (B, C, *grid) mixed by a matrix (outputs, C)."""
+    batch, _, *grid = x.shape
+    return (matrix @ x.flatten(2)).reshape(batch, len(matrix), *grid)
+
+
+def cosine_transform(ndim: int, stride: int) -> torch.Tensor:
+    """Orthonormal DCT of `blocks_of` a scan, float64 (bands, bands), lowest frequencies first."""
+    position = np.arange(stride)
+    basis = np.cos(math.pi * (position[None] + 0.5) * position[:, None] / stride)
+    basis *= np.sqrt(np.where(position == 0, 1.0, 2.0) / stride)[:, None]
+    frequencies = sorted(product(range(stride), repeat=ndim), key=lambda f: (sum(f), max(f), f))
+    # Where every voxel of a block is among the channels is asked of `blocks_of` itself.
+    numbers = torch.arange(stride**ndim, dtype=torch.float64).reshape(1, 1, *[stride] * ndim)
+    order = blocks_of(numbers, stride).flatten().long().numpy()
+    rows = []
+    for frequency in frequencies:
+        wave = np.ones(())
+        for f in frequency:
+            wave = wave[..., None] * basis[f]
+        rows.append(wave.reshape(-1)[order])
+    return torch.from_numpy(np.array(rows))
+
+
+def exact_transform(ndim: int, stride: int) -> torch.Tensor:
+    """`cosine_transform` in multiples of 2**-11: whole numbers stay exact in float64."""
+    scaled = cosine_transform(ndim, stride) * 2.0**_EXACT_BITS
+    return torch.floor(scaled + 0.5) * 2.0**-_EXACT_BITS
+
+
+def compressed(x: torch.Tensor) -> torch.Tensor:
+    """sign(x) log(1 + |x|): steps near zero, octaves far from it."""
+    return torch.sign(x) * torch.log1p(x.abs())
+
+
+def padded(x: torch.Tensor, stride: int) -> torch.Tensor:
+    """The border repeated up to whole blocks; (B, C, *shape) of any type."""
+    for dim in range(2, x.ndim):
+        missing = -x.shape[dim] % stride
+        if missing:
+            last = x.narrow(dim, x.shape[dim] - 1, 1)
+            x = torch.cat([x, last.repeat_interleave(missing, dim)], dim)
+    return x
+
+
+def _subsampled(places: torch.Tensor | None, stride: int) -> torch.Tensor | None:
+    if places is None:
+        return None
+    return places[(..., *[slice(None, None, stride)] * (places.ndim - 2))]
+
+
+class _Stage(nn.Module):
+    """Two TCM blocks, the second with shifted windows, as in Swin transformers."""
+
+    def __init__(self, config: AutoencoderConfig, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TCMBlock(config.ndim, width, config.window, shifted=shifted, placed=config.template)
+            for shifted in (False, True)
+        )
+
+    def forward(self, x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x, places)
+        return x
+
+
+class Analysis(nn.Module):
+    """Scan to latents."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        ndim, self._config = config.ndim, config
+        self.linear = nn.Parameter(cosine_transform(ndim, config.stride).float())
+        inputs = [2 if config.template else 1, *config.widths[:-1]]
+        self.down = nn.ModuleList(
+            ResidualDown(ndim, a, b) for a, b in zip(inputs, config.widths, strict=True)
+        )
+        self.conditions = nn.ModuleList(
+            nn.Linear(config.conditions, width) for width in config.widths
+        )
+        self.stages = nn.ModuleList(_Stage(config, width) for width in config.widths)
+        self.exit = zero_convolution(ndim, config.widths[-1], config.bands)
+
+    def forward(
+        self,
+        values: torch.Tensor,
+        template: torch.Tensor | None,
+        places: torch.Tensor | None,
+        condition: torch.Tensor,
+    ) -> torch.Tensor:
+        """Latents in steps, (B, bands, *grid).
+
+        Args:
+            values: of the scan in steps, (B, 1, *shape), whole blocks.
+            template: warped template likewise, or None.
+            places: its coordinates, (B, ndim, *shape), or None.
+            condition: (B, conditions, 1 …).
+        """
+        channels = [compressed(values)]
+        if template is not None:
+            channels.append(compressed(values - template))
+        x = torch.cat(channels, 1)
+        for number, (down, stage) in enumerate(zip(self.down, self.stages, strict=True)):
+            x = down(x) + _told(self.conditions[number], condition)
+            x = stage(x, _subsampled(places, 2 ** (number + 1)))
+        linear = mixed(blocks_of(values, self._config.stride), self.linear)
+        return linear + self.exit(x)
+
+
+class Synthesis(nn.Module):
+    """Latents to scan.
+
+    Attributes:
+        halo: voxels around a part of the scan that it depends on, whole windows of all stages.
+    """
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        ndim, self._config = config.ndim, config
+        coarse = list(reversed(config.widths))
+        self.linear = nn.Parameter(cosine_transform(ndim, config.stride).float())
+        self.entry = convolution(ndim, config.bands * (2 if config.template else 1), coarse[0], 1)
+        self.conditions = nn.ModuleList(nn.Linear(config.conditions, width) for width in coarse)
+        self.stages = nn.ModuleList(_Stage(config, width) for width in coarse)
+        self.up = nn.ModuleList(ResidualUp(ndim, a, b) for a, b in pairwise(coarse))
+        cells = 2**ndim
+        # The finest stage also sees the linear reconstruction and the template, voxel by voxel.
+        self.look = convolution(ndim, cells * (2 if config.template else 1), coarse[-1], 3)
+        self.exit = zero_convolution(ndim, coarse[-1], cells)
+        self.halo = _halo(config)
+
+    def forward(
+        self,
+        latents: torch.Tensor,
+        template: torch.Tensor | None,
+        places: torch.Tensor | None,
+        condition: torch.Tensor,
+    ) -> torch.Tensor:
+        """Restored values in steps, (B, 1, *shape), whole blocks; arguments as for `Analysis`."""
+        stride = self._config.stride
+        linear = voxels_of(mixed(latents, self.linear.T), stride)
+        known, seen = [compressed(latents)], [compressed(linear - _local_mean(linear))]
+        if template is not None:
+            known.append(compressed(mixed(blocks_of(template, stride), self.linear)))
+            seen.append(compressed(template - linear))
+        x = self.entry(torch.cat(known, 1))
+        for number, stage in enumerate(self.stages):
+            if number:
+                x = self.up[number - 1](x)
+            if number + 1 == len(self.stages):
+                x = x + self.look(fold(torch.cat(seen, 1)))
+            x = x + _told(self.conditions[number], condition)
+            x = stage(functional.leaky_relu(x, SLOPE), _subsampled(places, stride >> number))
+        return linear + unfold(self.exit(x), 1)
+
+
+def _told(layer: nn.Module, condition: torch.Tensor) -> torch.Tensor:
+    told = layer(condition.flatten(1).float() / 32.0)
+    return told.reshape(*told.shape, *[1] * (condition.ndim - 2))
+
+
+def _local_mean(x: torch.Tensor) -> torch.Tensor:
+    pool = functional.avg_pool3d if x.ndim == 5 else functional.avg_pool2d
+    return pool(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _halo(config: AutoencoderConfig) -> int:
+    """What the synthesis reaches, in voxels, rounded up so that windows stay where they are."""
+    reach = 0
+    for stage in range(len(config.widths)):
+        # Two blocks of two convolutions and one attention each, and the convolutions in between.
+        reach += 2 ** (stage + 1) * (2 * (2 + config.window - 1) + 2)
+    whole = config.stride * config.window
+    return -(-(reach + 2) // whole) * whole
+
+
+def whole_blocks(shape: Sequence[int], stride: int) -> tuple[int, ...]:
+    """Grid of the latents of a scan."""
+    return tuple(-(-n // stride) for n in shape)

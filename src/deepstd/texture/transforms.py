@@ -1,0 +1,143 @@
+"""The two transforms of the texture stage under one roof: which network codes how.
+
+description ─▶ TextureNetwork (lifting: wavelet, context model, post-filter)
+             └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
+network ─▶ its encoder · its decoder · its previews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepstd.container.format import Cursor
+from deepstd.devices import Workers
+from deepstd.errors import DamagedError, InputError
+from deepstd.texture.autoencoder.decoder import decode_latents
+from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
+from deepstd.texture.autoencoder.network import AutoencoderNetwork
+from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.decoder import DecodedTexture, decode_texture
+from deepstd.texture.encoder import TextureEncoder
+from deepstd.texture.head import TextureHead, check_texture
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.preview import subsampling
+
+LIFTING, AUTOENCODER = "lifting", "autoencoder"
+TRANSFORMS = (LIFTING, AUTOENCODER)
+_TRANSFORM = "transform"
+Config = TextureConfig | AutoencoderConfig
+Network = TextureNetwork | AutoencoderNetwork
+Encoder = TextureEncoder | AutoencoderEncoder
+
+
+def config_of(description: Mapping[str, Any]) -> Config:
+    """Sizes of a network, from a bundle's description; BundleError where it makes no sense."""
+    if description.get(_TRANSFORM, LIFTING) == AUTOENCODER:
+        entries = {name: value for name, value in description.items() if name != _TRANSFORM}
+        return AutoencoderConfig.from_dict(entries)
+    return TextureConfig.from_dict(description)
+
+
+def description_of(config: Config) -> dict[str, Any]:
+    """Inverse of `config_of`."""
+    if isinstance(config, AutoencoderConfig):
+        return {_TRANSFORM: AUTOENCODER, **config.to_dict()}
+    return config.to_dict()
+
+
+def untrained(config: Config) -> Network:
+    """A network of some sizes."""
+    if isinstance(config, AutoencoderConfig):
+        return AutoencoderNetwork(config)
+    return TextureNetwork(config)
+
+
+def network_of(description: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Network:
+    """The network of a bundle, ready to code; BundleError where something does not fit."""
+    config = config_of(description)
+    if isinstance(config, AutoencoderConfig):
+        return AutoencoderNetwork.from_tensors(config, stored)
+    return TextureNetwork.from_tensors(config, stored)
+
+
+def encoder_for(
+    network: Network,
+    values: np.ndarray,
+    spacing: Sequence[float] | None,
+    template: torch.Tensor | None,
+    places: torch.Tensor | None,
+    *,
+    coarse: tuple[int, ...] | None,
+    workers: Workers,
+) -> Encoder:
+    """Encoder of one frame; arguments as for `TextureEncoder`."""
+    if isinstance(network, AutoencoderNetwork):
+        return AutoencoderEncoder(network, values, template, places, workers=workers)
+    return TextureEncoder(
+        network, values, spacing, template, places, coarse=coarse, workers=workers
+    )
+
+
+def decode(
+    network: Network,
+    payload: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    template: torch.Tensor | None,
+    places: torch.Tensor | None,
+    *,
+    name: str,
+    workers: Workers,
+    level: int,
+) -> DecodedTexture:
+    """Decode one frame's texture; arguments as for `decode_texture`."""
+    if isinstance(network, AutoencoderNetwork):
+        head, stream = _autoencoded(payload, tiles, shape, name)
+        return decode_latents(network, head, stream, shape, template, places, workers=workers)
+    return decode_texture(
+        network, payload, tiles, shape, template, places, name=name, workers=workers, level=level
+    )
+
+
+def check(
+    network: Network,
+    payload: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    *,
+    name: str,
+    level: int,
+) -> tuple[int, ...]:
+    """Check a texture before memory is taken for its scan.
+
+    Returns:
+        Of every how many voxels along each axis a preview of this level has one.
+
+    Raises:
+        DamagedError: the head makes no sense, or the tiles are not those of such a scan.
+        InputError: there is no such preview.
+    """
+    if isinstance(network, AutoencoderNetwork):
+        _autoencoded(payload, tiles, shape, name)
+        if level:
+            raise InputError(
+                "there is no preview of a scan whose bundle uses the autoencoder: only the wavelet "
+                "codes coarse levels first. Leave out --level"
+            )
+        return (1,) * len(shape)
+    _, plan, _ = check_texture(payload, None if level else tiles, shape, name)
+    return subsampling(plan, level, len(shape))
+
+
+def _autoencoded(
+    payload: bytes, tiles: Sequence[bytes], shape: tuple[int, ...], name: str
+) -> tuple[TextureHead, bytes]:
+    cursor = Cursor(payload, name, "texture")
+    head = TextureHead.read(cursor, len(shape))
+    if tiles:
+        raise DamagedError(f"{name} is damaged: expected no texture tiles, found {len(tiles)}")
+    return head, cursor.take(cursor.remaining)

@@ -1,0 +1,209 @@
+"""A batch of crops, coded as an encoder would code it, and what that costs.
+
+    crops, steps ─┬ wavelet ─ level loop (TrainingSource) ─▶ bits, distortion ─ post-filter ─▶ error
+                  └ analysis ─ latents (TrainingSource) ─▶ bits ─ synthesis ─▶ error
+    bits, distortion, error ─▶ loss
+
+Each crop's bits are weighted by one over its own bit rate, and the post-filter's loss is the
+logarithm of its error, so that low rates count as much as high ones. The autoencoder learns
+transform and entropy model together; its error counts as the quantiser weighs it against bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from deepstd.texture.autoencoder.latents import (
+    block_places,
+    code_latents,
+    in_steps,
+    latent_grid,
+    template_blocks,
+)
+from deepstd.texture.autoencoder.network import AutoencoderNetwork
+from deepstd.texture.autoencoder.transform import padded
+from deepstd.texture.context import condition_vector
+from deepstd.texture.features import UNITS_PER_STEP
+from deepstd.texture.levels import code_levels, template_pyramid
+from deepstd.texture.lifting import decompose, split_plan
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.scaling import log_rate, template_units
+from deepstd.texture.transforms import Network
+from deepstd.train.data import Example
+from deepstd.train.source import TrainingSource
+
+_DISTORTION_WEIGHT = 2.0
+_RATE_FLOOR = 0.03
+Seen = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a batch of crops costs; per voxel of the crops, (B,).
+
+    Attributes:
+        bits: of the symbols.
+        error: squared error in steps of what is restored; of no use where levels were left out.
+        loss: what to train on.
+    """
+
+    bits: torch.Tensor
+    error: torch.Tensor
+    loss: torch.Tensor
+
+
+def code_batch(
+    network: Network,
+    examples: list[Example],
+    step_codes: list[int],
+    rate_weight: float,
+    generator: torch.Generator,
+    *,
+    last_level: int = 0,
+    seen: Seen | None = None,
+) -> Coded:
+    """Code examples of equal shape and voxel proportions with hard symbols.
+
+    Args:
+        network: wavelet's or autoencoder.
+        examples: one for each of the batch.
+        step_codes: of each.
+        rate_weight: of the quantiser.
+        generator: of the noise that stands for rounding where a gradient is wanted.
+        last_level: levels of the wavelet finer than this are left out, and the post-filter; at
+            least one level is coded, if there is any.
+        seen: gets symbols and scale indices.
+    """
+    units = torch.cat(
+        [
+            example.values * (UNITS_PER_STEP / example.scaling.step(code))
+            for example, code in zip(examples, step_codes, strict=True)
+        ]
+    )
+    template, places = _conditioning(examples, step_codes)
+    batch = _Batch(units, template, places, [log_rate(code) for code in step_codes])
+    if isinstance(network, AutoencoderNetwork):
+        return _through_autoencoder(network, batch, rate_weight, generator, seen)
+    coarse = examples[0].coarse
+    return _through_wavelet(network, batch, coarse, rate_weight, generator, last_level, seen)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Values and warped template in units and its places, (B, C, *shape)."""
+
+    units: torch.Tensor
+    template: torch.Tensor | None
+    places: torch.Tensor | None
+    rates: list[int]
+
+
+def _conditioning(
+    examples: list[Example], step_codes: list[int]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    templates, places = [], []
+    for example, code in zip(examples, step_codes, strict=True):
+        if example.conditioning is None:
+            return None, None
+        templates.append(template_units(example.conditioning.template, code).float())
+        places.append(example.conditioning.places.float())
+    return torch.cat(templates), torch.cat(places)
+
+
+def _weights(bits: torch.Tensor) -> torch.Tensor:
+    return 1.0 / (bits.detach() + _RATE_FLOOR)
+
+
+def _through_wavelet(
+    network: TextureNetwork,
+    batch: _Batch,
+    coarse: tuple[int, ...],
+    rate_weight: float,
+    generator: torch.Generator,
+    last_level: int,
+    seen: Seen | None,
+) -> Coded:
+    units, device = batch.units, batch.units.device
+    shape = tuple(units.shape[2:])
+    plan = split_plan(shape, coarse)
+    lows, highs = decompose(units, plan)
+    pyramid = None
+    if batch.template is not None and batch.places is not None:
+        pyramid = template_pyramid(batch.template, batch.places, plan)
+    costs = symbol_costs(network.tables, device)
+    last_low = lows[-1] if lows else units
+    source = TrainingSource(last_low, highs, costs, rate_weight, generator)
+    source.seen = seen
+    last_level = min(last_level, max(len(plan) - 1, 0))
+    low = code_levels(
+        network.context,
+        shape,
+        plan,
+        batch.rates,
+        pyramid,
+        source,
+        dtype=torch.float32,
+        device=device,
+        last_level=last_level,
+    )
+    count = math.prod(shape)
+    bits, distortion = source.bits / count, source.distortion / count
+    loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
+    if last_level:
+        return Coded(bits, distortion.detach(), loss)
+    axes = plan[0] if plan else ()
+    config = network.context.config
+    condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
+    restored = network.postfilter(low, batch.template, condition.to(device))
+    error = (restored - units * (1.0 / UNITS_PER_STEP)).square().flatten(1).mean(1)
+    return Coded(bits, error, loss + torch.log(error + 1e-6))
+
+
+def _through_autoencoder(
+    network: AutoencoderNetwork,
+    batch: _Batch,
+    rate_weight: float,
+    generator: torch.Generator,
+    seen: Seen | None,
+) -> Coded:
+    config, device = network.config, batch.units.device
+    shape = tuple(batch.units.shape[2:])
+    axes = tuple(range(config.ndim))
+    condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
+    condition = condition.to(device)
+    truth = padded(batch.units, config.stride) * (1.0 / UNITS_PER_STEP)
+    template = places = blocks = places_of_blocks = None
+    if batch.template is not None and batch.places is not None:
+        units = padded(batch.template, config.stride)
+        template = units * (1.0 / UNITS_PER_STEP)
+        places = padded(batch.places, config.stride)
+        blocks = template_blocks(units, config).float()
+        places_of_blocks = block_places(places, config.stride)
+    latents = network.analysis(truth, template, places, condition)
+    hyper = network.hyper_analysis(latents)
+    targets = [latents * UNITS_PER_STEP, hyper * UNITS_PER_STEP]
+    costs = symbol_costs(network.tables, device)
+    source = TrainingSource(batch.units, targets, costs, rate_weight, generator)
+    source.seen = seen
+    coded = code_latents(
+        network.latents,
+        latent_grid(config, shape),
+        batch.rates,
+        blocks,
+        places_of_blocks,
+        source,
+        dtype=torch.float32,
+        device=device,
+    )
+    restored = network.synthesis(in_steps(coded), template, places, condition)
+    inside = (..., *(slice(0, n) for n in shape))
+    error = (restored[inside] - truth[inside]).square().flatten(1).mean(1)
+    count = math.prod(shape)
+    bits, distortion = source.bits / count, source.distortion / count
+    # The latents' own error is what teaches the means; with the restored scan's it agrees.
+    loss = _weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
+    return Coded(bits, error, loss)

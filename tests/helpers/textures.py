@@ -1,0 +1,29 @@
+"""Textures and their networks, as tests want them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepstd.texture.decoder import DecodedTexture
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.transforms import Network
+
+
+def lifting(network: Network) -> TextureNetwork:
+    """The network, which must be one of the lifting transform."""
+    assert isinstance(network, TextureNetwork)
+    return network
+
+
+def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Grey values with much structure and little detail."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=shape)
+    for axis in range(len(shape)):
+        x = np.cumsum(x, axis) / np.sqrt(shape[axis])
+    return x * 100 + 300
+
+
+def grey_values(texture: DecodedTexture) -> np.ndarray:
+    """Grey values of a decoded texture."""
+    return texture.steps * texture.step + texture.offset
