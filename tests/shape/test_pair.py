@@ -36,6 +36,14 @@ def textured(t: np.ndarray) -> np.ndarray:
     return anatomy(t) + 0.4 * np.sin(7 * t).prod(0) + 0.2 * np.sin(5 * t).sum(0)
 
 
+def lopsided(x: np.ndarray) -> np.ndarray:
+    """Three blobs of different sizes that lie well in one way only."""
+    blobs = ((0.5, 0.3, 0.25, 1.0), (-0.4, 0.4, 0.15, 2.0), (-0.2, -0.5, 0.3, -1.5))
+    return sum(h * np.exp(-((x[0] - a) ** 2 + (x[1] - b) ** 2) / s**2) for a, b, s, h in blobs) + (
+        0.3 * x[-1]
+    )
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
@@ -59,6 +67,15 @@ def test_an_affine_difference_is_found(shape: tuple[int, ...]) -> None:
     assert error.mean() < 0.6
     assert report.ncc_affine > max(0.99, report.ncc_before)
     assert report.omega is None
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_scan_whose_orientation_is_lost_is_turned_by_quarters(quarters: int) -> None:
+    shape = (44, 36, 10)
+    fixed = lopsided(grid_of(shape))
+    moving = np.rot90(fixed, quarters)
+    _, report = register_pair(moving, None, fixed, None, AFFINE_ONLY)
+    assert report.ncc_affine > 0.97
 
 
 def test_fields_find_what_affine_leaves_and_lead_back() -> None:

@@ -1,7 +1,9 @@
 """The affine stage: where a scan lies, how it is turned, scaled and sheared.
 
     views ─ coarsest: headers, centres of mass, a lattice of shifts ─▶ best few starts
-      ─ Gauss-Newton on NCC: shift ─ similarity ─ all twelve ─ coarse to fine ─▶ matrix, offset
+      ─ Gauss-Newton on NCC: shift ─ similarity ─ all twelve ─▶ good enough?
+      └ no: again with one scan turned by quarters, whose header may have lost how it lies
+      ─ coarse to fine ─▶ matrix, offset
 
 In field coordinates the map is q ↦ matrix · q + offset, from the fixed scan to the moving one as
 their headers lay it. Normalised cross-correlation is maximised as the least squares it is: values
@@ -27,6 +29,12 @@ _SIZES = (2 / 16, 2 / 32, 2 / 64)
 _POINTS = 1 << 13
 _STEPS = 20
 _STARTS, _FINALISTS = 3, 2
+_TURNED_STARTS, _TURNED_FINALISTS = 12, 4
+# Scans of one body part that lie as they should reach more, after the affine stage.
+_POOR = 0.45
+_LEAD = 0.1
+# Axes of which one is shorter than this part of the other are not exchanged.
+_ALIKE = 0.5
 _SHIFTS = 4
 _DAMPING = 1e-3
 _ENOUGH = 2e-5
@@ -67,21 +75,50 @@ def align_affine(
     Returns:
         (ndim, ndim) and (ndim,): fixed coordinates to moving coordinates.
     """
-    ndim = len(fixed.offset)
     coarse = _Fit(fixed.coarser(_SIZES[0]), moving.coarser(_SIZES[0]), generator)
-    eye = torch.eye(ndim)
-    shifts = [*starts, _mass_shift(coarse.fixed, coarse.moving), *_lattice(coarse)]
-    ranked = sorted(shifts, key=lambda shift: -coarse.overlap(eye, shift).score)
-    found = [coarse.refine(eye, shift, "shift") for shift in ranked[:_STARTS]]
-    found = sorted(found, key=lambda map_: -coarse.overlap(*map_).score)[:_FINALISTS]
-    found = [coarse.refine(*coarse.refine(*map_, "similarity"), "affine") for map_ in found]
-    best = max(found, key=lambda map_: coarse.overlap(*map_).score)
+    eye = torch.eye(len(fixed.offset))
+    shifts = [*starts, *_lattice(coarse)]
+    best = _searched(coarse, [eye], shifts, _STARTS, _FINALISTS)
+    if coarse.overlap(*best).score < _POOR:
+        turned = _searched(coarse, _turns(coarse), shifts, _TURNED_STARTS, _TURNED_FINALISTS)
+        best = turned if coarse.overlap(*turned).score >= _POOR else best
     for size in _SIZES[1:]:
         fine = _Fit(fixed.coarser(size), moving.coarser(size), generator)
         best = fine.refine(*best, "affine")
         if fine.fixed is fixed and fine.moving is moving:
             break
     return best
+
+
+def _searched(
+    coarse: _Fit, turns: Sequence[Tensor], shifts: Sequence[Tensor], count: int, finalists: int
+) -> tuple[Tensor, Tensor]:
+    """The best map that is found from some starts: as many shifts as there are, after each turn."""
+
+    def best_first(maps: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        return sorted(maps, key=lambda map_: -coarse.overlap(*map_).score)
+
+    maps = [(turn, _mass_shift(coarse.fixed, coarse.moving, turn)) for turn in turns]
+    maps += [(turn, shift) for turn in turns for shift in shifts]
+    found = [coarse.refine(*map_, "shift") for map_ in best_first(maps)[:count]]
+    found = [coarse.refine(*map_, "similarity") for map_ in best_first(found)[:finalists]]
+    return best_first([coarse.refine(*map_, "affine") for map_ in found])[0]
+
+
+def _turns(fit: _Fit) -> list[Tensor]:
+    """Rotations by quarters that lay long axes on long ones, the one that changes nothing not."""
+    extents = fit.q.abs().amax(0)
+    ndim = len(extents)
+    found = []
+    for order in itertools.permutations(range(ndim)):
+        if any(extents[a] < _ALIKE * extents[b] for a, b in enumerate(order)):
+            continue
+        for signs in itertools.product((1.0, -1.0), repeat=ndim):
+            turn = torch.zeros(ndim, ndim)
+            turn[range(ndim), order] = torch.tensor(signs)
+            if torch.linalg.det(turn) > 0:
+                found.append(turn)
+    return [turn for turn in found if not torch.equal(turn, torch.eye(ndim))]
 
 
 class _Fit:
@@ -199,14 +236,14 @@ def _bases(ndim: int) -> dict[str, Tensor]:
     }
 
 
-def _mass_shift(fixed: View, moving: View) -> Tensor:
-    """From the centre of mass of one scan to that of the other."""
+def _mass_shift(fixed: View, moving: View, turn: Tensor) -> Tensor:
+    """From the centre of mass of one scan, turned, to that of the other."""
     centres = []
     for view in (fixed, moving):
         values = view.values(view.voxels)
         weight = values - values.min()
         centres.append((weight[:, None] * view.coordinates(view.voxels)).sum(0) / weight.sum())
-    return centres[1] - centres[0]
+    return centres[1] - turn @ centres[0]
 
 
 def _lattice(fit: _Fit) -> list[Tensor]:
