@@ -22,6 +22,7 @@ LAYERS = (
     ("api", "registration"),
     ("codec",),
     ("encoding", "inspection"),
+    ("slicing",),
     ("rate", "frames"),
     ("shape", "texture"),
     ("bundle",),

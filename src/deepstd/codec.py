@@ -46,6 +46,7 @@ from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
 from deepstd.texture import transforms
 from deepstd.texture.decoder import DecodedTexture
+from deepstd.texture.network import TextureNetwork
 from deepstd.texture.transforms import Network
 from deepstd.volume import Volume
 
@@ -254,7 +255,7 @@ class Codec:
         flat = flat_axis(shape) if len(seen) < len(shape) else None
         found = set()
         for chunks in container.frames:
-            parts = chunks.texture, chunks.tiles
+            parts = self.network_of_slices(shape), chunks.texture, chunks.tiles
             factors = [*transforms.check(network, *parts, seen, name=container.name, level=level)]
             if flat is not None:
                 factors.insert(flat, 1)
@@ -275,6 +276,13 @@ class Codec:
             f"the bundle {self.bundle.manifest.name} compresses {have} scans, not {len(shape)}-D "
             "ones. Use another bundle, for example -m generic."
         )
+
+    def network_of_slices(self, shape: Sequence[int]) -> TextureNetwork | None:
+        """The network for the slices of a frame, where thick ones may be coded as images."""
+        network = self._networks.get(2)
+        if len(shape) != 3 or self._shape_model is not None:
+            return None
+        return network if isinstance(network, TextureNetwork) else None
 
     def shape_of_scan(
         self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
@@ -319,6 +327,7 @@ class Codec:
         network, seen = self.network_for(shape)
         return transforms.decode(
             network,
+            self.network_of_slices(shape),
             chunks.texture,
             chunks.tiles,
             seen,

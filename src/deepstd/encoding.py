@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,11 +33,13 @@ from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
-from deepstd.texture.encoded import EncodedTexture
+from deepstd.slicing import try_slices
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
+from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.transforms import Encoder, Network, encoder_for
+from deepstd.texture.slices import SlicedEncoder, thick_axis
+from deepstd.texture.transforms import Divisible, Encoded, Encoder, Network, encoder_for
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -70,6 +72,10 @@ class Coder(Protocol):
 
     def network_for(self, shape: tuple[int, ...]) -> tuple[Network, tuple[int, ...]]:
         """The network for a frame and the shape it sees."""
+        ...
+
+    def network_of_slices(self, shape: tuple[int, ...]) -> TextureNetwork | None:
+        """The network for the slices of a frame, where thick ones may be coded as images."""
         ...
 
     def shape_of_scan(
@@ -110,7 +116,7 @@ class Candidate:
     point: Point
     shapes: list[FrameShape]
     encoders: list[Encoder]
-    texture: list[EncodedTexture]
+    texture: list[Encoded]
 
     @cached_property
     def error(self) -> float:
@@ -159,7 +165,7 @@ class Encoding:
         worse.
         """
         if shape != "auto":
-            return self._search(*self._conditioned(fields=shape == "on"), fill)
+            return self._search(*self._sliced(*self._conditioned(fields=shape == "on")), fill)
         kept = self._search(*self._conditioned(fields=True), fill)
         shapes, encoders = self._conditioned(fields=False)
         plain = self._with_step_of(kept, shapes, encoders)
@@ -193,6 +199,25 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
+    def _sliced(
+        self, shapes: list[FrameShape], encoders: list[Encoder]
+    ) -> tuple[list[FrameShape], list[Encoder]]:
+        """Encoders of the slices instead, where a trial shows that it pays."""
+        middle = encoders[len(encoders) // 2]
+        network = self._codec.network_of_slices(middle.shape)
+        axis = thick_axis(middle.coarse, middle.shape)
+        if axis is None or network is None or not isinstance(middle, TextureEncoder):
+            return shapes, encoders
+        self._progress("trying whether slices are better coded as images")
+        voxels = sum(values.size for values, _ in self._parts)
+        weight = self._codec.bundle.manifest.rate_weight
+        trial = try_slices(middle, network, axis, self._allowed / voxels, self._start, weight)
+        self._start = trial.start
+        if not trial.pays:
+            return shapes, encoders
+        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
+        return shapes, [SlicedEncoder.of(encoder, network, axis) for encoder in wavelet]
+
     def _with_step_of(
         self, other: Candidate, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> Candidate:
@@ -215,10 +240,10 @@ class Encoding:
     def _search(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
         """The encoding that fills at least so much of the allowed bytes."""
         codec = self._codec
-        latest: list[EncodedTexture] = []
-        best: tuple[int, list[EncodedTexture]] = 0, []
+        latest: list[Encoded] = []
+        best: tuple[int, list[Encoded]] = 0, []
 
-        def size_of(encoded: list[EncodedTexture]) -> int:
+        def size_of(encoded: list[Encoded]) -> int:
             nonlocal best
             nbytes = self._size(shapes, encoded)
             self._progress(f"{nbytes} of {self._allowed} bytes")
@@ -235,8 +260,8 @@ class Encoding:
             fitted = fit_tiles(tiled, latest, point.nbytes, least, self._allowed)
             return replace(point, nbytes=size_of(fitted))
 
-        # Frames are of one size, so all of them have tiles or none.
-        tiled = [e for e in encoders if isinstance(e, TextureEncoder) and e.divided]
+        # Frames are of one size, so all of them have tiles or slices, or none has.
+        tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
         point = search(
             size,
             self._allowed,
@@ -270,14 +295,14 @@ class Encoding:
             sum(t.nbytes for t in result.texture),
         )
 
-    def _size(self, shapes: list[FrameShape], encoded: list[EncodedTexture]) -> int:
+    def _size(self, shapes: list[FrameShape], encoded: list[Encoded]) -> int:
         """Bytes of the whole file."""
         return len(self._file(shapes, encoded, _NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
 
     def _file(
         self,
         shapes: list[FrameShape],
-        encoded: list[EncodedTexture],
+        encoded: list[Encoded],
         quality: Quality,
         latents: bytes,
     ) -> bytes:
@@ -305,7 +330,7 @@ class Encoding:
     def _guess(self, encoders: list[Encoder]) -> Start:
         """Where to begin: for a large scan, with the step that suits a part of it."""
         voxels = sum(math.prod(e.shape) for e in encoders)
-        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
+        wavelet = [e for e in encoders if isinstance(e, Divisible)]
         if voxels <= 4 * _GUESS_VOXELS or not wavelet or encoders[0].conditioned:
             return self._start
         part = wavelet[len(wavelet) // 2].middle_slices(_GUESS_VOXELS)

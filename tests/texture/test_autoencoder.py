@@ -51,7 +51,9 @@ def network(ndim: int, *, template: bool = False, seed: int = 0) -> AutoencoderN
 
 
 def decoded_by(net: AutoencoderNetwork, payload: bytes, shape: tuple[int, ...]) -> DecodedTexture:
-    return transforms.decode(net, payload, (), shape, None, None, name="x", workers=CPU, level=0)
+    return transforms.decode(
+        net, None, payload, (), shape, None, None, name="x", workers=CPU, level=0
+    )
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -203,9 +205,9 @@ def test_tiles_and_previews_are_refused() -> None:
     net = network(2)
     payload = TextureHead(Scaling(0, 0), 0, (0, 0)).pack()
     with pytest.raises(ContainerError, match="no texture tiles"):
-        transforms.check(net, payload, [b"x"], (8, 8), name="x", level=0)
+        transforms.check(net, None, payload, [b"x"], (8, 8), name="x", level=0)
     with pytest.raises(InputError, match="no preview"):
-        transforms.check(net, payload, [], (8, 8), name="x", level=1)
+        transforms.check(net, None, payload, [], (8, 8), name="x", level=1)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ import torch
 
 from deepstd.devices import CPU, Workers
 from deepstd.texture.encoded import EncodedTile
-from deepstd.texture.head import check_texture, tile_count
+from deepstd.texture.head import TextureHead, check_texture, tile_count
 from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, Region, code_levels
+from deepstd.texture.lifting import split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.preview import preview_steps, subsampling
@@ -65,7 +66,36 @@ def decode_texture(
         DamagedError: the bytes make no sense.
         InputError: the scan has not so many levels.
     """
-    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
+    head, _, stream = check_texture(payload, None if level else tiles, shape, name)
+    return decode_stream(
+        network,
+        head,
+        stream,
+        tiles,
+        shape,
+        template,
+        places,
+        workers=workers,
+        network_dtype=network_dtype,
+        level=level,
+    )
+
+
+def decode_stream(
+    network: TextureNetwork,
+    head: TextureHead,
+    stream: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    template: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
+    *,
+    workers: Workers = CPU,
+    network_dtype: torch.dtype | None = None,
+    level: int = 0,
+) -> DecodedTexture:
+    """`decode_texture` of a payload that was taken apart and checked."""
+    plan = split_plan(shape, head.coarse)
     factors = subsampling(plan, level, len(shape))
     copies = replicas(network, workers)
     source = DecoderSource(network.tables, stream)

@@ -39,16 +39,23 @@ class EncodedTexture:
     """One frame's texture.
 
     Attributes:
-        payload: the first stream, with its head.
+        head: what a decoder must know first.
+        stream: the first stream.
         symbols: of the first stream, in coding order.
         coded: tiles with streams of their own.
         reconstruct: gives the reconstruction in units, (1, 1, *shape).
     """
 
-    payload: bytes
+    head: bytes
+    stream: bytes
     symbols: list[np.ndarray]
     coded: tuple[EncodedTile, ...]
     reconstruct: Callable[[Sequence[EncodedTile]], torch.Tensor]
+
+    @property
+    def payload(self) -> bytes:
+        """The first stream with its head."""
+        return self.head + self.stream
 
     @property
     def tiles(self) -> tuple[bytes, ...]:

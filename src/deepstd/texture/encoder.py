@@ -62,6 +62,7 @@ class TextureEncoder:
         workers: where to compute; the network is on the first of them.
 
     Attributes:
+        values, workers: as given.
         finest: largest step code at which all coefficients can be coded.
 
     Raises:
@@ -80,7 +81,7 @@ class TextureEncoder:
         coarse: tuple[int, ...] | None = None,
         workers: Workers = CPU,
     ) -> None:
-        self._network, self._workers, self._device = network, workers, workers.first
+        self._network, self.workers, self._device = network, workers, workers.first
         self._replicas = replicas(network, workers)
         self._costs = {d: symbol_costs(network.tables, d) for d in self._replicas}
         self._open: tuple[int, Level] | None = None
@@ -91,7 +92,7 @@ class TextureEncoder:
         self.plan = split_plan(self.shape, self.coarse)
         matched = None if template is None else template.cpu().numpy()
         self.scaling = scaling or Scaling.fit(values, matched)
-        self._values = values
+        self.values = values
         normalised = self.scaling.normalise(values)
         self.finest = finest_step_code(normalised, sum(map(len, self.plan)) / 2)
         centred = torch.from_numpy(normalised)[None, None].to(self._device)
@@ -122,7 +123,7 @@ class TextureEncoder:
             rounds: each takes about two encodings.
         """
         best = math.inf, self._corrections
-        truth = torch.from_numpy(self.scaling.normalise(self._values))[None, None]
+        truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
         _, template = conditioning_of(self._template, None, step_code, None)
         condition = condition_of(self._network, step_code, self.plan)
@@ -163,16 +164,16 @@ class TextureEncoder:
             device=self._device,
             finest=finest if self.divided else None,
         )
-        head = TextureHead(self.scaling, step_code, self.coarse)
-        payload = head.pack() + source.stream.finish()
+        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        stream = source.stream.finish()
         if not opened:
-            return EncodedTexture(payload, source.symbols_coded, (), lambda tiles: low)
+            return EncodedTexture(head, stream, source.symbols_coded, (), lambda tiles: low)
         level = opened[0]
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
         coded = tuple(self._code_tiles(step_code, level, work, errors))
         reconstruct = partial(merge_tiles, level.low, level.axes, level.fine)
-        return EncodedTexture(payload, source.symbols_coded, coded, reconstruct)
+        return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
 
     def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
         """The latest encoding with some tiles coded again.
@@ -212,7 +213,7 @@ class TextureEncoder:
             high = high.float().to(self._device)
             return EncodedTile(source.stream.finish(), source.symbols_coded, high, rate_weight)
 
-        return self._workers.map(code, work)
+        return self.workers.map(code, work)
 
     def _source(
         self,
@@ -253,22 +254,20 @@ class TextureEncoder:
         above = np.concatenate([np.cumsum(found[::-1])[::-1], [0.0]])
         return above, np.linspace(lowest, highest, count + 1)
 
-    def middle_slices(self, voxels: int) -> TextureEncoder:
-        """An encoder of about so many voxels from the middle of the last axis; not with a template.
+    def middle_slices(
+        self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
+    ) -> TextureEncoder:
+        """An encoder of about so many voxels from the middle of an axis; not with a template.
 
         Whole slices, because the margins of a scan hold less than its centre.
         """
-        length = self.shape[-1]
-        count = min(length, max(_FEWEST_SLICES, voxels * length // self._values.size))
-        start = (length - count) // 2
-        window = (..., slice(start, start + count))
         return TextureEncoder(
             self._network,
-            self._values[window],
+            middle_slices(self.values, voxels, axis, fewest),
             None,
             scaling=self.scaling,
             coarse=self.coarse,
-            workers=self._workers,
+            workers=self.workers,
         )
 
     def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
@@ -279,13 +278,21 @@ class TextureEncoder:
             encoded.low,
             template,
             condition_of(self._network, step_code, self.plan),
-            self._workers,
+            self.workers,
         )
         step, total = self.scaling.step(step_code), 0.0
-        for row, truth in zip(restored, self._values, strict=True):
+        for row, truth in zip(restored, self.values, strict=True):
             error = row * np.float64(step) + self.scaling.offset - truth
             total += float(np.square(error).sum())
         return total / restored.size
+
+
+def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
+    """About so many voxels from the middle of an axis, but no fewer than ``fewest`` slices."""
+    length = values.shape[axis]
+    count = min(length, max(fewest, voxels * length // values.size))
+    start = (length - count) // 2
+    return np.take(values, range(start, start + count), axis)
 
 
 def finest_step_code(normalised: np.ndarray, growth: float) -> int:

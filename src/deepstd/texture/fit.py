@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
-
-from deepstd.texture.encoded import EncodedTexture
+from typing import Protocol, TypeVar
 
 _MOST_CHANGE = 0.08
 _MOST_WEIGHT = 0.45
@@ -24,21 +22,41 @@ _MOST_ROUNDS = 16
 _LEAST_PROGRESS = 0.02
 
 
-class TileCoder(Protocol):
+class _Part(Protocol):
+    @property
+    def stream(self) -> bytes: ...
+
+    @property
+    def rate_weight(self) -> float: ...
+
+
+class Divided(Protocol):
+    """An encoding of parts that can be coded again."""
+
+    @property
+    def coded(self) -> Sequence[_Part]:
+        """Tiles or slices."""
+        ...
+
+
+_Encoded = TypeVar("_Encoded", bound=Divided)
+
+
+class TileCoder(Protocol[_Encoded]):
     """What is needed of an encoder."""
 
-    def recode(self, encoded: EncodedTexture, weights: dict[int, float]) -> EncodedTexture:
+    def recode(self, encoded: _Encoded, weights: dict[int, float]) -> _Encoded:
         """The latest encoding with some tiles coded again."""
         ...
 
 
 def fit_tiles(
-    encoders: Sequence[TileCoder],
-    encoded: Sequence[EncodedTexture],
+    encoders: Sequence[TileCoder[_Encoded]],
+    encoded: Sequence[_Encoded],
     nbytes: int,
     least: float,
     most: float,
-) -> list[EncodedTexture]:
+) -> list[_Encoded]:
     """Encodings whose file has a size within two bounds, or comes near them.
 
     A tile changes by at most a few per cent where enough of them are left, because equal weights
@@ -82,7 +100,7 @@ def fit_tiles(
     return fitted
 
 
-def _largest_first(encoded: Sequence[EncodedTexture]) -> deque[tuple[int, int]]:
+def _largest_first(encoded: Sequence[Divided]) -> deque[tuple[int, int]]:
     """Frame and number of all tiles."""
     sizes = [
         (len(tile.stream), frame, number)

@@ -28,15 +28,23 @@ _CODE_BIAS = 1 << 20
 
 @dataclass(frozen=True)
 class TextureHead:
-    """What a decoder must know before the first symbol."""
+    """What a decoder must know before the first symbol.
+
+    Attributes:
+        scaling: range and offset codes.
+        step_code: of the quantiser.
+        coarse: relative voxel sizes, 0 … 15.
+        sliced: axis along which slices are coded as images (`slices`), or None.
+    """
 
     scaling: Scaling
     step_code: int
     coarse: tuple[int, ...]
+    sliced: int | None = None
 
     def pack(self) -> bytes:
-        """Varints: range and step codes, offset code, relative voxel sizes."""
-        sizes = 0
+        """Varints: range and step codes, offset code, relative voxel sizes and sliced axis."""
+        sizes = 0 if self.sliced is None else self.sliced + 1
         for size in reversed(self.coarse):
             sizes = sizes * 16 + size
         return (
@@ -52,14 +60,20 @@ class TextureHead:
         range_code = _unzigzag(cursor.varint(_CODE_BIAS))
         step_code = _unzigzag(cursor.varint(_CODE_BIAS))
         offset_code = _unzigzag(cursor.varint(2 * OFFSET_CODE_MAX))
-        sizes = cursor.varint(16**ndim - 1)
+        sizes = cursor.varint((ndim + 1 if ndim == 3 else 1) * 16**ndim - 1)
         if not STEP_CODE_MIN <= step_code <= STEP_CODE_MAX or abs(range_code) > RANGE_CODE_MAX:
             raise cursor.error("the quantiser step is out of range")
         scaling = Scaling(range_code, offset_code)
         if not math.isfinite(scaling.offset):
             raise cursor.error("the offset is out of range")
         coarse = tuple(sizes >> (4 * a) & 15 for a in range(ndim))
-        return TextureHead(scaling, step_code, coarse)
+        sliced = sizes >> (4 * ndim)
+        return TextureHead(scaling, step_code, coarse, sliced - 1 if sliced else None)
+
+    def of_slice(self) -> TextureHead:
+        """What the decoder of one slice must know."""
+        axes = [size for axis, size in enumerate(self.coarse) if axis != self.sliced]
+        return TextureHead(self.scaling, self.step_code, tuple(a - min(axes) for a in axes))
 
 
 def check_texture(
@@ -78,6 +92,8 @@ def check_texture(
     """
     cursor = Cursor(payload, name, "texture")
     head = TextureHead.read(cursor, len(shape))
+    if head.sliced is not None:
+        raise cursor.error("slices where their bundle cannot have any")
     plan = split_plan(shape, head.coarse)
     expected = tile_count(plan, shape)
     if tiles is not None and len(tiles) != expected:

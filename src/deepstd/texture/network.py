@@ -15,7 +15,7 @@ from torch import nn
 from deepstd.coding.tables import ScaleTables, parametric_tables
 from deepstd.errors import BundleError
 from deepstd.texture.context import ContextConfig, ContextModel
-from deepstd.texture.postfilter import PostFilter
+from deepstd.texture.postfilter import Filter, NoFilter, PostFilter
 from deepstd.texture.stored import pack, unpack
 
 _MOST_LEVELS = 12
@@ -30,7 +30,7 @@ class TextureConfig:
         ndim: 2 or 3 spatial axes.
         widths: hidden channels of the context model at each level, finest first.
         template: whether they are conditioned on a warped template.
-        filter_width: channels of the post-filter.
+        filter_width: channels of the post-filter; 0 for none.
         filter_blocks: residual blocks of the post-filter.
     """
 
@@ -41,9 +41,10 @@ class TextureConfig:
     filter_blocks: int
 
     def __post_init__(self) -> None:
-        sizes = [*self.widths, self.filter_width, self.filter_blocks]
-        whole = all(type(size) is int for size in [self.ndim, *sizes])
+        filter_sizes = [self.filter_width, self.filter_blocks]
+        whole = all(type(size) is int for size in [self.ndim, *self.widths, *filter_sizes])
         few = 1 <= len(self.widths) <= _MOST_LEVELS and self.filter_blocks <= _MOST_BLOCKS
+        sizes = [*self.widths, *(filter_sizes if any(filter_sizes) else ())]
         if not whole or not few or self.ndim not in (2, 3) or not all(1 <= s <= 512 for s in sizes):
             raise BundleError(f"a texture network of sizes {asdict(self)} is not possible")
 
@@ -70,13 +71,10 @@ class TextureNetwork(nn.Module):
         self.config = config
         context = ContextConfig(config.ndim, config.widths, config.template)
         self.context = ContextModel(context)
-        self.postfilter = PostFilter(
-            config.ndim,
-            config.filter_width,
-            config.filter_blocks,
-            config.template,
-            context.conditions,
-        )
+        self.postfilter: Filter = NoFilter()
+        if config.filter_width:
+            sizes = config.filter_width, config.filter_blocks
+            self.postfilter = PostFilter(config.ndim, *sizes, config.template, context.conditions)
         self.tables: ScaleTables = parametric_tables()
 
     def to_tensors(self) -> dict[str, np.ndarray]:

@@ -116,6 +116,21 @@ class PostFilter(nn.Module):
         return low * (1.0 / UNITS_PER_STEP) + change
 
 
+class NoFilter(nn.Module):
+    """In the place of a filter, where none is worth its time."""
+
+    halo = 0
+
+    def forward(
+        self, low: torch.Tensor, template: torch.Tensor | None, condition: torch.Tensor
+    ) -> torch.Tensor:
+        """The reconstruction in steps."""
+        return low * (1.0 / UNITS_PER_STEP)
+
+
+Filter = PostFilter | NoFilter
+
+
 @dataclass(frozen=True)
 class Tile:
     """A part of a volume that is restored at once.
@@ -147,7 +162,7 @@ def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[
 
 
 def restore(
-    filters: Mapping[torch.device, PostFilter],
+    filters: Mapping[torch.device, Filter],
     low: torch.Tensor,
     template: torch.Tensor | None,
     condition: torch.Tensor,

@@ -19,7 +19,7 @@ import torch
 
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.lifting import Plan, synthesis_adjoint
-from deepstd.texture.postfilter import PostFilter, tiles
+from deepstd.texture.postfilter import Filter, tiles
 
 # Coarser levels hold few bytes, and their steps would have to be shorter.
 LEVELS = 4
@@ -55,7 +55,7 @@ def corrected(
 
 
 def restoration_gradient(
-    postfilter: PostFilter,
+    postfilter: Filter,
     low: torch.Tensor,
     template: torch.Tensor | None,
     condition: torch.Tensor,

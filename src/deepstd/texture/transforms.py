@@ -8,7 +8,7 @@ network ─▶ its encoder · its decoder · its previews
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,17 +21,56 @@ from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.decoder import DecodedTexture, decode_texture
+from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.head import TextureHead, check_texture
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.preview import subsampling
+from deepstd.texture.scaling import Scaling
+from deepstd.texture.slices import (
+    EncodedSlices,
+    SlicedEncoder,
+    check_slices,
+    decode_slices,
+)
 
 LIFTING, AUTOENCODER = "lifting", "autoencoder"
 TRANSFORMS = (LIFTING, AUTOENCODER)
 _TRANSFORM = "transform"
 Config = TextureConfig | AutoencoderConfig
 Network = TextureNetwork | AutoencoderNetwork
-Encoder = TextureEncoder | AutoencoderEncoder
+Encoded = EncodedTexture | EncodedSlices
+Divisible = TextureEncoder | SlicedEncoder
+
+
+class Encoder(Protocol):
+    """Encodes one frame at any step; `TextureEncoder` says what each of these is."""
+
+    shape: tuple[int, ...]
+    coarse: tuple[int, ...]
+    scaling: Scaling
+    finest: int
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether there is a template."""
+        ...
+
+    def encode(self, step_code: int, rate_weight: float) -> Any:
+        """Code at one step: an `Encoded` of a kind that the encoder knows."""
+        ...
+
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+        """Find what to aim at so that encodings of about this step err less."""
+        ...
+
+    def settle(self) -> None:
+        """Let go of what is kept of the latest encoding."""
+        ...
+
+    def squared_error(self, encoded: Any, step_code: int) -> float:
+        """Mean squared error in grey values."""
+        ...
 
 
 def config_of(description: Mapping[str, Any]) -> Config:
@@ -84,6 +123,7 @@ def encoder_for(
 
 def decode(
     network: Network,
+    of_slices: TextureNetwork | None,
     payload: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
@@ -94,7 +134,9 @@ def decode(
     workers: Workers,
     level: int,
 ) -> DecodedTexture:
-    """Decode one frame's texture; arguments as for `decode_texture`."""
+    """Decode one frame's texture; arguments as for `check` and `decode_texture`."""
+    if of_slices is not None and check_slices(payload, shape, level, name):
+        return decode_slices(of_slices, payload, shape, name=name, workers=workers, level=level)
     if isinstance(network, AutoencoderNetwork):
         head, stream = _autoencoded(payload, tiles, shape, name)
         return decode_latents(network, head, stream, shape, template, places, workers=workers)
@@ -105,6 +147,7 @@ def decode(
 
 def check(
     network: Network,
+    of_slices: TextureNetwork | None,
     payload: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
@@ -113,6 +156,11 @@ def check(
     level: int,
 ) -> tuple[int, ...]:
     """Check a texture before memory is taken for its scan.
+
+    Args:
+        network: of the frame's number of axes.
+        of_slices: for images, where frames may be coded slice by slice.
+        payload, tiles, shape, name, level: as for `decode_texture`.
 
     Returns:
         Of every how many voxels along each axis a preview of this level has one.
@@ -129,6 +177,10 @@ def check(
                 "codes coarse levels first. Leave out --level"
             )
         return (1,) * len(shape)
+    if of_slices is not None and (factors := check_slices(payload, shape, level, name)):
+        if tiles and not level:
+            raise DamagedError(f"{name} is damaged: texture tiles beside slices")
+        return factors
     _, plan, _ = check_texture(payload, None if level else tiles, shape, name)
     return subsampling(plan, level, len(shape))
 

@@ -5,6 +5,7 @@ CachedScan ─ register, warp template ─▶ Example ─ random crops, vary ─
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,9 +17,9 @@ from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.scaling import Scaling
 from deepstd.train.cache import CachedScan
 
-_SHRUNK_SHARE = 1 / 3
-_SHRUNK_AXIS_SHARE = 2 / 3
-_SHRUNK_FROM = 96
+_FACTORS = (1, 1, 2, 4)
+_SHRUNK_AXIS_SHARE = 3 / 4
+_SHRUNK_TO = 48
 _OCTAVE = 2
 
 
@@ -96,17 +97,18 @@ def varied_crops(
 ) -> list[Example]:
     """`random_crops` of scans without a template, mirrored, turned and shrunk at random.
 
-    Every third batch is of crops twice as large along some axes, two voxels averaged to one: as a
-    scanner with larger voxels would have made them, with less noise and finer structure.
+    Half of the batches are of crops two or four times as large along some axes, their voxels
+    averaged: as a scanner with larger voxels would have made them, with less noise and finer
+    structure.
     """
     ndim = len(examples[0].shape)
-    room = [a for a in range(ndim) if min(e.shape[a] for e in examples) >= _SHRUNK_FROM]
-    shrunk: list[int] = []
-    if room and random.random() < _SHRUNK_SHARE:
-        shrunk = room if ndim == 2 else [a for a in room if random.random() < _SHRUNK_AXIS_SHARE]
-    crops = _crops(examples, largest**ndim << len(shrunk), random)
+    factor = _FACTORS[int(random.integers(len(_FACTORS)))]
+    room = [a for a in range(ndim) if min(e.shape[a] for e in examples) >= _SHRUNK_TO * factor]
+    shrunk = room if ndim == 2 else [a for a in room if random.random() < _SHRUNK_AXIS_SHARE]
+    factors = tuple(factor if a in shrunk else 1 for a in range(ndim))
+    crops = _crops(examples, largest**ndim * math.prod(factors), random)
     turned = random.random() < 0.5
-    return [_varied(crop, shrunk, turned, random) for crop in crops]
+    return [_varied(crop, factors, turned, random) for crop in crops]
 
 
 def _crops(examples: list[Example], budget: int, random: np.random.Generator) -> list[Example]:
@@ -127,14 +129,17 @@ def _crop(example: Example, sizes: list[int], random: np.random.Generator) -> Ex
 
 
 def _varied(
-    example: Example, shrunk: list[int], turned: bool, random: np.random.Generator
+    example: Example, factors: tuple[int, ...], turned: bool, random: np.random.Generator
 ) -> Example:
     """Shrunk along some axes, the first two axes swapped or not, and mirrored at random."""
     ndim = len(example.shape)
     values = example.values
-    for axis in shrunk:
-        values = values.unfold(2 + axis, 2, 2).mean(-1)
-    sizes = [c + (_OCTAVE if a in shrunk else 0) for a, c in enumerate(example.coarse)]
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            values = values.unfold(2 + axis, factor, factor).mean(-1)
+    sizes = [
+        c + _OCTAVE * round(math.log2(f)) for c, f in zip(example.coarse, factors, strict=True)
+    ]
     if turned:
         values = values.transpose(2, 3)
         sizes[:2] = sizes[1], sizes[0]

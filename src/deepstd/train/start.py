@@ -21,6 +21,7 @@ from torch import nn
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.postfilter import PostFilter
 from deepstd.texture.transforms import AUTOENCODER, Config, Network, description_of
 
 
@@ -82,7 +83,7 @@ class Start:
 
 
 def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
-    """A larger network that computes what a smaller one does.
+    """A larger network that computes what a smaller one does, but for a post-filter left out.
 
     Levels that the smaller one has no weights of their own for begin as copies of its coarsest,
     and are no longer told how deep they lie.
@@ -93,8 +94,8 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
     before = small.config
     fits = (
         before.template == config.template
-        and before.filter_width <= config.filter_width
-        and before.filter_blocks <= config.filter_blocks
+        and (before.filter_width <= config.filter_width or config.filter_width == 0)
+        and (before.filter_blocks <= config.filter_blocks or config.filter_width == 0)
         and len(before.widths) <= len(config.widths)
         and all(a <= b for a, b in zip(_padded(before.widths, config), config.widths, strict=True))
     )
@@ -108,8 +109,11 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
     with torch.no_grad():
         for index, level in enumerate(large.context.levels):
             _take_over(small.context.levels[min(index, last)], level)
-        _take_over(small.postfilter, large.postfilter)
-        for block in list(large.postfilter.blocks)[before.filter_blocks :]:
+        blocks = []
+        if isinstance(small.postfilter, PostFilter) and isinstance(large.postfilter, PostFilter):
+            _take_over(small.postfilter, large.postfilter)
+            blocks = list(large.postfilter.blocks)[before.filter_blocks :]
+        for block in blocks:
             nn.init.zeros_(block.get_parameter("second.weight"))
             nn.init.zeros_(block.get_parameter("second.bias"))
     large.tables = small.tables

@@ -65,7 +65,7 @@ class AutoencoderEncoder:
         self._template, self._places = template, places
         self._correction: torch.Tensor | None = None
         self.shape = tuple(values.shape)
-        self.coarse = (0,) * values.ndim
+        self.coarse: tuple[int, ...] = (0,) * values.ndim
         self.scaling = Scaling.fit(values, None if template is None else template.cpu().numpy())
         self._values = values
         self._normalised = self.scaling.normalise(values)
@@ -150,7 +150,7 @@ class AutoencoderEncoder:
             network_dtype=network_dtype_of(device),
             device=device,
         )
-        head = TextureHead(self.scaling, step_code, self.coarse)
-        payload = head.pack() + source.stream.finish()
-        encoded = EncodedTexture(payload, source.symbols_coded, (), lambda tiles: units)
+        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        stream, symbols = source.stream.finish(), source.symbols_coded
+        encoded = EncodedTexture(head, stream, symbols, (), lambda tiles: units)
         return encoded, in_steps(units)

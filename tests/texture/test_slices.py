@@ -1,0 +1,161 @@
+"""Thick slices coded as images: decoder equals encoder, and it is done where it pays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from textures import grey_values, smooth
+
+from deepstd.codec import Codec
+from deepstd.container import parse
+from deepstd.container.format import Cursor
+from deepstd.devices import Workers
+from deepstd.errors import ContainerError, InputError
+from deepstd.rate import Start
+from deepstd.slicing import try_slices
+from deepstd.texture.encoder import TextureEncoder
+from deepstd.texture.fit import fit_tiles
+from deepstd.texture.head import TextureHead
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.slices import SlicedEncoder, check_slices, decode_slices, thick_axis
+from deepstd.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def network() -> TextureNetwork:
+    torch.manual_seed(0)
+    config = TextureConfig(2, (12, 16), False, 8, 1)
+    return TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+
+
+@pytest.mark.parametrize(
+    ("coarse", "shape", "axis"),
+    [
+        ((0, 0, 3), (60, 50, 9), 2),
+        ((6, 1, 0), (9, 50, 60), 0),
+        ((0, 0, 2), (60, 50, 9), None),  # hardly thicker than its pixels are wide
+        ((5, 0, 4), (9, 50, 9), None),  # two axes are coarse
+        ((0, 0, 3), (60, 50, 1), None),
+        ((0, 0, 3), (3000, 2000, 9), None),  # images of several tiles
+        ((0, 3), (60, 50), None),
+    ],
+)
+def test_which_scans_have_thick_slices(
+    coarse: tuple[int, ...], shape: tuple[int, ...], axis: int | None
+) -> None:
+    assert thick_axis(coarse, shape) == axis
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_decoder_gets_the_encoders_values(network: TextureNetwork, axis: int) -> None:
+    shape = tuple(np.roll((5, 33, 20), axis))
+    x = smooth(shape)
+    coarse = tuple(4 if a == axis else 0 for a in range(3))
+    encoder = SlicedEncoder(network, x, axis, coarse)
+    encoded = encoder.encode(4096, 0.1)
+    decoded = decode_slices(network, encoded.payload, shape, name="x")
+    assert decoded.latents == encoded.latents
+    assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
+        encoder.squared_error(encoded, 4096), rel=1e-3
+    )
+    two = Workers.named("cpu,cpu")
+    again = SlicedEncoder(network, x, axis, coarse, workers=two).encode(4096, 0.1)
+    assert again.payload == encoded.payload
+    other = decode_slices(network, encoded.payload, shape, name="x", workers=two)
+    np.testing.assert_array_equal(other.steps, decoded.steps)
+    # A slice is what it is as an image.
+    head = TextureHead.read(Cursor(encoded.payload, "x", "texture"), 3)
+    assert head.sliced == axis
+    image = np.take(x, 2, axis)
+    alone = TextureEncoder(network, image, None, scaling=encoder.scaling, coarse=(0, 0))
+    assert alone.encode(4096, 0.1).stream == encoded.coded[2].stream
+
+
+@given(st.integers(1, 9), st.integers(0, 2), st.integers(0, 2))
+def test_previews_have_the_shape_that_is_told(count: int, axis: int, level: int) -> None:
+    torch.manual_seed(0)
+    config = TextureConfig(2, (4,), False, 4, 1)
+    net = TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+    shape = tuple(np.roll((count + 1, 19, 14), axis).tolist())
+    coarse = tuple(5 if a == axis else 0 for a in range(3))
+    payload = SlicedEncoder(net, smooth(shape), axis, coarse).encode(2000, 0.1).payload
+    factors = check_slices(payload, shape, level, "x")
+    assert factors is not None
+    decoded = decode_slices(net, payload, shape, name="x", level=level)
+    assert decoded.steps.shape == tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    assert factors[axis] == 1
+    with pytest.raises(InputError, match="level 40"):
+        check_slices(payload, shape, 40, "x")
+
+
+def test_a_size_near_by_is_met_by_some_slices(network: TextureNetwork) -> None:
+    encoder = SlicedEncoder(network, smooth((40, 36, 12)), 2, (0, 0, 4))
+    first = encoder.encode(4000, 0.1)
+    wanted = 1.02 * first.nbytes
+    (fitted,) = fit_tiles([encoder], [first], first.nbytes, 0.996 * wanted, wanted)
+    assert 0.996 * wanted <= fitted.nbytes <= wanted
+    again = encoder.recode(first, {3: 0.0})
+    different = [n for n in range(12) if first.coded[n].stream != again.coded[n].stream]
+    assert different == [3]
+
+
+def test_damaged_payloads_never_escape_as_other_errors(network: TextureNetwork) -> None:
+    shape = (20, 21, 4)
+    encoded = SlicedEncoder(network, smooth(shape), 2, (0, 0, 4)).encode(4000, 0.1)
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(encoded.payload)
+        data[random.integers(len(data))] ^= 1 << random.integers(8)
+        try:
+            if check_slices(bytes(data), shape, 0, "x") is not None:
+                decoded = decode_slices(network, bytes(data), shape, name="x")
+                assert decoded.steps.shape == shape
+        except ContainerError:
+            continue
+    with pytest.raises(ContainerError, match="x is damaged"):
+        check_slices(encoded.payload[:-1], shape, 0, "x")
+    with pytest.raises(ContainerError, match="too many"):
+        check_slices(encoded.payload + b"x", shape, 0, "x")
+
+
+def stack(shape: tuple[int, int, int], alike: float) -> np.ndarray:
+    """Slices with noise, more or less alike."""
+    first, others = (
+        smooth((*shape[:2], 1), 0),
+        np.stack([smooth(shape[:2], 1 + n) for n in range(shape[2])], -1),
+    )
+    noise = np.random.default_rng(0).normal(size=shape)
+    return np.rint(alike * first + (1 - alike) * others + 2 * noise + 1000)
+
+
+def test_slices_are_images_where_that_pays() -> None:
+    codec = Codec.load("generic", device="cpu")
+    for alike, expected in ((0.0, True), (1.0, False)):
+        values = stack((64, 60, 10), alike)
+        whole = TextureEncoder(codec.network_for(values.shape)[0], values, (1.0, 1.0, 6.0))  # pyright: ignore[reportArgumentType]
+        network = codec.network_of_slices(values.shape)
+        assert network is not None
+        assert try_slices(whole, network, 2, 0.1, Start(2048), 0.08).pays == expected
+
+
+@pytest.mark.parametrize("frames", [(), (2,)])
+def test_a_scan_of_thick_slices_comes_back(frames: tuple[int, ...]) -> None:
+    codec = Codec.load("generic", device="cpu")
+    voxels = stack((64, 60, 10), 0.0).astype(np.int16)
+    if frames:
+        voxels = np.stack([voxels, voxels[::-1]], -1)
+    volume = Volume(voxels, np.diag([1.0, 1.0, 6.0, 1.0]))
+    data = codec.compress(volume, bpv=0.8, effort="fast")
+    assert 0.997 * 0.8 <= 8 * len(data) / voxels.size <= 0.8
+    container = parse(data, "x")
+    head = TextureHead.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
+    assert head.sliced == 2
+    restored = codec.decompress(data)
+    error = np.square(restored.voxels.astype(float) - voxels).mean()
+    assert error < 0.1 * voxels.var()
+    half = codec.preview(container, 1)
+    assert half.voxels.shape == (32, 30, 10, *frames)
+    assert np.corrcoef(half.voxels.ravel(), voxels[::2, ::2].ravel())[0, 1] > 0.9
