@@ -28,6 +28,7 @@ from deepstd.container import (
     write_container,
 )
 from deepstd.devices import Workers
+from deepstd.errors import RateError
 from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
@@ -165,7 +166,7 @@ class Encoding:
         worse.
         """
         if shape != "auto":
-            return self._search(*self._sliced(*self._conditioned(fields=shape == "on")), fill)
+            return self._plain(*self._conditioned(fields=shape == "on"), fill)
         kept = self._search(*self._conditioned(fields=True), fill)
         shapes, encoders = self._conditioned(fields=False)
         plain = self._with_step_of(kept, shapes, encoders)
@@ -199,24 +200,30 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
-    def _sliced(
-        self, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> tuple[list[FrameShape], list[Encoder]]:
-        """Encoders of the slices instead, where a trial shows that it pays."""
+    def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
+        """The search with one kind of encoder, or with slices as images where that pays."""
+        images = self._as_images(encoders)
+        if images:
+            try:
+                return self._search(shapes, images, fill)
+            except RateError:
+                self._progress("the file cannot be that small with slices as images")
+        return self._search(shapes, encoders, fill)
+
+    def _as_images(self, encoders: list[Encoder]) -> list[Encoder]:
+        """Encoders of the slices instead, if a trial shows that it pays."""
         middle = encoders[len(encoders) // 2]
         network = self._codec.network_of_slices(middle.shape)
         axis = thick_axis(middle.coarse, middle.shape)
         if axis is None or network is None or not isinstance(middle, TextureEncoder):
-            return shapes, encoders
+            return []
         self._progress("trying whether slices are better coded as images")
         voxels = sum(values.size for values, _ in self._parts)
         weight = self._codec.bundle.manifest.rate_weight
         trial = try_slices(middle, network, axis, self._allowed / voxels, self._start, weight)
         self._start = trial.start
-        if not trial.pays:
-            return shapes, encoders
-        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
-        return shapes, [SlicedEncoder.of(encoder, network, axis) for encoder in wavelet]
+        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)] if trial.pays else []
+        return [SlicedEncoder.of(encoder, network, axis) for encoder in wavelet]
 
     def _with_step_of(
         self, other: Candidate, shapes: list[FrameShape], encoders: list[Encoder]

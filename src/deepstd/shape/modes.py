@@ -19,7 +19,7 @@ from torch import Tensor
 from deepstd.shape.alignment import Frame
 from deepstd.shape.model import HEAD_BITS
 
-QUANTISATION_STEP = 0.02
+QUANTISATION_STEP = 0.01
 _MAX_MODES = 96
 _SMALLEST = 0.4
 _SMOOTHNESS = 0.05
