@@ -161,6 +161,21 @@ def test_weights_of_another_type_are_refused(part: str) -> None:
         TextureNetwork.from_tensors(net.config, stored)
 
 
+def test_a_network_may_do_without_a_post_filter() -> None:
+    config = TextureConfig(3, (12, 16), False, 0, 0)
+    net = TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+    x = smooth((20, 17, 13))
+    encoder = TextureEncoder(net, x, None)
+    encoded = encoder.encode(4096, 0.1)
+    decoded = decode_texture(net, encoded.payload, encoded.tiles, x.shape, name="x")
+    expected = encoded.low[0, 0].numpy() / 64
+    np.testing.assert_allclose(decoded.steps, expected, rtol=1e-6, atol=1e-4)
+    encoder.refine(4096, 0.1, 1)
+    for half in ((0, 1), (8, 0)):
+        with pytest.raises(BundleError, match="not possible"):
+            TextureConfig(3, (12, 16), False, *half)
+
+
 @pytest.mark.parametrize("widths", [(), (8.5,), (0,), (513,), (8,) * 40])
 def test_sizes_that_make_no_network_are_refused(widths: tuple) -> None:
     with pytest.raises(BundleError, match="not possible"):

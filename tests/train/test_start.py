@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from textures import lifting
 
 from deepstd.codec import Codec
@@ -45,6 +46,19 @@ def test_a_grown_network_codes_as_the_one_it_grew_from(
         encoded.append((texture.payload, encoder.squared_error(texture, 2500)))
     assert encoded[0][0] == encoded[1][0]
     assert encoded[0][1] == pytest.approx(encoded[1][1], rel=1e-5)
+
+
+def test_a_post_filter_can_be_left_out_or_added(generic: Start) -> None:
+    small = lifting(generic.networks[2])
+    sizes = small.config.to_dict()
+    without = grow(small, TextureConfig.from_dict({**sizes, "filter_width": 0, "filter_blocks": 0}))
+    assert without.to_tensors().keys() < small.to_tensors().keys()
+    again = grow(without, small.config)
+    low = torch.randn(1, 1, 20, 22) * 300
+    condition = torch.zeros(1, small.context.config.conditions, 1, 1)
+    torch.testing.assert_close(
+        again.postfilter(low, None, condition), without.postfilter(low, None, condition)
+    )
 
 
 def test_new_channels_learn(generic: Start) -> None:
