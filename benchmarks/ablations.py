@@ -1,0 +1,199 @@
+"""What parts of the texture stage are worth, where they can be left out without training.
+
+first test scans × variants × rates ─ Codec.encode ─▶ results/ablations.json ─▶ docs/ablations.md
+
+Usage: python -m benchmarks.ablations STUDY [--scans 8] [--other NAME=FOLDER …] [--data DATA]
+
+STUDY is hippocampus or xray. The reference is `--effort fast`, to which all other variants but
+those of effort keep. --other measures another bundle beside it, such as one of the autoencoder. A
+run that was stopped goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.standing.results import FOLDER
+from benchmarks.standing.studies import RATES, STUDIES, Scan, add_data_option
+from deepstd.codec import Codec
+from deepstd.evaluate.metrics import bd_rate
+from deepstd.quality import psnr
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.postfilter import NoFilter
+
+_OUT = FOLDER / "ablations.json"
+_PAGE = Path(__file__).resolve().parents[1] / "docs" / "ablations.md"
+_REFERENCE = "reference: effort fast"
+_INTRO = """# What the parts of the texture stage are worth
+
+Written by `python -m benchmarks.ablations` from `benchmarks/results/ablations.json`. The first
+test scans of a study at equal bytes, whole files. A part is left out of the finished codec, without
+training it anew; parts that would need a training of their own (template features, coordinates, the
+half with attention, learnable lifting) are not measured.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file."""
+
+    study: str
+    variant: str
+    scan: str
+    bpv: float
+    nbytes: int
+    psnr: float
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, str, float]:
+        """What is measured once."""
+        return self.study, self.variant, self.scan, self.bpv
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A codec with something left out.
+
+    Attributes:
+        change: what is done to a codec.
+        options: of `Codec.encode`.
+        bundle: another than the study's.
+    """
+
+    change: Callable[[Codec], None] = lambda codec: None
+    options: dict[str, Any] = field(default_factory=dict)
+    bundle: str | None = None
+
+
+def _without_filter(codec: Codec) -> None:
+    for network in codec.networks.values():
+        if isinstance(network, TextureNetwork):
+            network.postfilter = NoFilter()
+
+
+def _without_optimisation(codec: Codec) -> None:
+    manifest = codec.bundle.manifest.model_copy(update={"rate_weight": 0.0})
+    codec.bundle = replace(codec.bundle, manifest=manifest)
+
+
+VARIANTS = {
+    _REFERENCE: Variant(),
+    "effort normal": Variant(options={"effort": "normal"}),
+    "effort best": Variant(options={"effort": "best"}),
+    "no deformation field": Variant(options={"shape": "off"}),
+    "no post-filter": Variant(_without_filter),
+    "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
+}
+
+
+def measure(study: str, variants: dict[str, Variant], count: int, data: Path) -> None:
+    """Measure what is missing."""
+    rows = {row.key: row for row in load()}
+    for name, variant in variants.items():
+        codec = Codec.load(variant.bundle or STUDIES[study].bundle, device="cpu")
+        variant.change(codec)
+        for scan in STUDIES[study].scans[:count]:
+            volume = Scan.read(data, scan).volume
+            peak = STUDIES[study].peak(volume.voxels)
+            for target in RATES:
+                bpv = target.bpv or 0.0
+                if (study, name, scan, bpv) in rows:
+                    continue
+                began = time.process_time()
+                made = codec.encode(volume, target, **{"effort": "fast", **variant.options})
+                seconds = round(time.process_time() - began, 2)
+                level = psnr(volume.voxels, codec.decompress(made.data).voxels, peak=peak)
+                row = Row(study, name, scan, bpv, len(made.data), round(level, 4), seconds)
+                rows[row.key] = row
+                print(row, flush=True)
+        lines = ",\n".join(json.dumps(asdict(row)) for row in rows.values())
+        _OUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def load() -> list[Row]:
+    """Rows that are known."""
+    known = json.loads(_OUT.read_text(encoding="utf-8")) if _OUT.is_file() else []
+    return [Row(**values) for values in known]
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page: a table for each study."""
+    parts = [_INTRO]
+    for study in dict.fromkeys(row.study for row in rows):
+        own = [row for row in rows if row.study == study]
+        reference = _curves(own, _REFERENCE)
+        rates = [f"{target.bpv} bpv" for target in RATES]
+        parts += [
+            f"## {STUDIES[study].title}\n",
+            f"The first {len(reference)} scans. Mean PSNR in dB, then what each variant gains on "
+            "the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
+            "compress.\n",
+            f"| variant | {' | '.join(rates)} | BD-rate | CPU time |",
+            "| --- |" + " --- |" * (len(rates) + 2),
+        ]
+        for name in dict.fromkeys(row.variant for row in own):
+            parts.append(_line(name, _curves(own, name), reference, own))
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _curves(rows: Sequence[Row], variant: str) -> dict[str, dict[float, Row]]:
+    """Rows of a variant by scan and rate; scans of which a rate is missing are left out."""
+    found: dict[str, dict[float, Row]] = {}
+    for row in rows:
+        if row.variant == variant:
+            found.setdefault(row.scan, {})[row.bpv] = row
+    return {scan: curve for scan, curve in found.items() if len(curve) == len(RATES)}
+
+
+def _line(
+    name: str,
+    curves: dict[str, dict[float, Row]],
+    reference: dict[str, dict[float, Row]],
+    rows: Sequence[Row],
+) -> str:
+    scans = [scan for scan in curves if scan in reference]
+    cells = []
+    for target in RATES:
+        bpv = target.bpv or 0.0
+        level = float(np.mean([curves[s][bpv].psnr for s in scans]))
+        gain = level - float(np.mean([reference[s][bpv].psnr for s in scans]))
+        cells.append(f"{level:.2f}" if name == _REFERENCE else f"{gain:+.2f}")
+    rates = [bd_rate(*_points(reference[scan]), *_points(curves[scan])) for scan in scans]
+    times = [
+        sum(r.seconds for c in some.values() for r in c.values())
+        for some in (curves, {s: reference[s] for s in scans})
+    ]
+    cells += [f"{float(np.mean(rates)):+.1f} %", f"{times[0] / times[1]:.1f} ×"]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _points(curve: dict[float, Row]) -> tuple[list[float], list[float]]:
+    ordered = [curve[bpv] for bpv in sorted(curve)]
+    return [float(row.nbytes) for row in ordered], [row.psnr for row in ordered]
+
+
+def main() -> None:
+    """Measure what is missing and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_data_option(parser)
+    parser.add_argument("study", choices=("hippocampus", "xray"))
+    parser.add_argument("--scans", type=int, default=8, help="number of test scans")
+    parser.add_argument("--other", action="append", default=[], help="NAME=FOLDER of a bundle")
+    given = parser.parse_args()
+    others = {name: Variant(bundle=folder) for name, folder in (o.split("=") for o in given.other)}
+    measure(given.study, {**VARIANTS, **others}, given.scans, given.data)
+    _PAGE.write_text(page(load()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
