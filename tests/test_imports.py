@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +99,19 @@ def test_reading_a_file_needs_no_torch() -> None:
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr or "torch was imported"
+
+
+def test_training_needs_little_installed() -> None:
+    project = tomllib.loads((SRC.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    names = {re.split(r"[\s<>=!~;\[]", d)[0] for d in project["project"]["dependencies"]}
+    others = names - {"torch", "numpy", "scipy", "safetensors"}
+    assert "constriction" in others
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(others)})); "
+        "import deepstd.train.__main__, deepstd.train.run"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @each_file

@@ -47,7 +47,7 @@ from deepstd.shape.register import register
 from deepstd.texture import transforms
 from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.transforms import Network
+from deepstd.texture.networks import Network, network_of
 from deepstd.volume import Volume
 
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -64,7 +64,7 @@ class Codec:
             with named(f"bundle {bundle.manifest.name}"):
                 self._shape_model = shape_model_of(bundle)
                 self._networks = {
-                    ndim: transforms.network_of(networks[str(ndim)], arrays).to(self.workers.first)
+                    ndim: network_of(networks[str(ndim)], arrays).to(self.workers.first)
                     for ndim, arrays in bundle.textures.items()
                 }
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:

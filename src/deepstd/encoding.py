@@ -38,9 +38,10 @@ from deepstd.slicing import try_slices
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.networks import Network
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slices import SlicedEncoder, thick_axis
-from deepstd.texture.transforms import Divisible, Encoded, Encoder, Network, encoder_for
+from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125

@@ -6,7 +6,7 @@ import numpy as np
 
 from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.transforms import Network
+from deepstd.texture.networks import Network
 
 
 def lifting(network: Network) -> TextureNetwork:

@@ -30,6 +30,7 @@ from deepstd.texture.autoencoder.transform import (
 )
 from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.head import TextureHead
+from deepstd.texture.networks import config_of, description_of
 from deepstd.texture.scaling import Scaling
 from deepstd.train.coding import code_batch
 from deepstd.train.data import Example
@@ -224,10 +225,10 @@ def test_tiles_and_previews_are_refused() -> None:
     ],
 )
 def test_sizes_that_make_no_network_are_refused(change: dict[str, object]) -> None:
-    sizes = transforms.description_of(network(3).config)
-    assert transforms.config_of(sizes) == network(3).config
+    sizes = description_of(network(3).config)
+    assert config_of(sizes) == network(3).config
     with pytest.raises(BundleError, match=r"not possible|not understood"):
-        transforms.config_of({**sizes, **change})
+        config_of({**sizes, **change})
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

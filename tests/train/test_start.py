@@ -14,7 +14,7 @@ from deepstd.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig
-from deepstd.texture.transforms import Network
+from deepstd.texture.networks import Network
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig

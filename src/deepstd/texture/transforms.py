@@ -7,7 +7,7 @@ network ─▶ its encoder · its decoder · its previews
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,12 +19,12 @@ from deepstd.errors import DamagedError, InputError
 from deepstd.texture.autoencoder.decoder import decode_latents
 from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.decoder import DecodedTexture, decode_texture
 from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.head import TextureHead, check_texture
-from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.network import TextureNetwork
+from deepstd.texture.networks import Network
 from deepstd.texture.preview import subsampling
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices import (
@@ -34,11 +34,6 @@ from deepstd.texture.slices import (
     decode_slices,
 )
 
-LIFTING, AUTOENCODER = "lifting", "autoencoder"
-TRANSFORMS = (LIFTING, AUTOENCODER)
-_TRANSFORM = "transform"
-Config = TextureConfig | AutoencoderConfig
-Network = TextureNetwork | AutoencoderNetwork
 Encoded = EncodedTexture | EncodedSlices
 Divisible = TextureEncoder | SlicedEncoder
 
@@ -71,36 +66,6 @@ class Encoder(Protocol):
     def squared_error(self, encoded: Any, step_code: int) -> float:
         """Mean squared error in grey values."""
         ...
-
-
-def config_of(description: Mapping[str, Any]) -> Config:
-    """Sizes of a network, from a bundle's description; BundleError where it makes no sense."""
-    if description.get(_TRANSFORM, LIFTING) == AUTOENCODER:
-        entries = {name: value for name, value in description.items() if name != _TRANSFORM}
-        return AutoencoderConfig.from_dict(entries)
-    return TextureConfig.from_dict(description)
-
-
-def description_of(config: Config) -> dict[str, Any]:
-    """Inverse of `config_of`."""
-    if isinstance(config, AutoencoderConfig):
-        return {_TRANSFORM: AUTOENCODER, **config.to_dict()}
-    return config.to_dict()
-
-
-def untrained(config: Config) -> Network:
-    """A network of some sizes."""
-    if isinstance(config, AutoencoderConfig):
-        return AutoencoderNetwork(config)
-    return TextureNetwork(config)
-
-
-def network_of(description: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Network:
-    """The network of a bundle, ready to code; BundleError where something does not fit."""
-    config = config_of(description)
-    if isinstance(config, AutoencoderConfig):
-        return AutoencoderNetwork.from_tensors(config, stored)
-    return TextureNetwork.from_tensors(config, stored)
 
 
 def encoder_for(

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.transforms import config_of, description_of, untrained
+from deepstd.texture.networks import config_of, description_of, untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 

@@ -30,9 +30,9 @@ from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import code_levels, template_pyramid
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.networks import Network
 from deepstd.texture.quantizer import symbol_costs
 from deepstd.texture.scaling import log_rate, template_units
-from deepstd.texture.transforms import Network
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 

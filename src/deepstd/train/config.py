@@ -14,7 +14,7 @@ from typing import Any
 from deepstd.errors import InputError
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.network import TextureConfig
-from deepstd.texture.transforms import AUTOENCODER, LIFTING, TRANSFORMS, Config
+from deepstd.texture.networks import AUTOENCODER, LIFTING, TRANSFORMS, Config
 
 _HYPER_SHARE = 8
 

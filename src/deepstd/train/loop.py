@@ -18,8 +18,8 @@ import torch
 
 from deepstd.coding.tables import symbol_counts, tables_from_counts
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.networks import Network, untrained
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
-from deepstd.texture.transforms import Network, untrained
 from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops, varied_crops

@@ -21,7 +21,7 @@ from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
-from deepstd.texture.transforms import Network, untrained
+from deepstd.texture.networks import Network, untrained
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig

@@ -21,8 +21,8 @@ from torch import nn
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks import AUTOENCODER, Config, Network, description_of
 from deepstd.texture.postfilter import PostFilter
-from deepstd.texture.transforms import AUTOENCODER, Config, Network, description_of
 
 
 @dataclass(frozen=True)
