@@ -151,6 +151,12 @@ def test_overflowing_weights_are_refused() -> None:
         TextureNetwork.from_tensors(net.config, stored)
 
 
+def test_arrays_without_a_place_are_refused() -> None:
+    net = network(2)
+    with pytest.raises(BundleError, match=r"no place for postfilter\.more"):
+        TextureNetwork.from_tensors(net.config, {**net.to_tensors(), "postfilter.more": np.ones(3)})
+
+
 @pytest.mark.parametrize("part", ["weight", "bias", "shift"])
 def test_weights_of_another_type_are_refused(part: str) -> None:
     net = network(2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from textures import grey_values, smooth
+from textures import grey_values, lifting, smooth
 
 from deepstd.codec import Codec
 from deepstd.container import parse
@@ -15,7 +15,7 @@ from deepstd.container.format import Cursor
 from deepstd.devices import Workers
 from deepstd.errors import ContainerError, InputError
 from deepstd.rate import Start
-from deepstd.slicing import try_slices
+from deepstd.slicing import Trial, try_slices
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.head import TextureHead
@@ -135,10 +135,27 @@ def test_slices_are_images_where_that_pays() -> None:
     codec = Codec.load("generic", device="cpu")
     for alike, expected in ((0.0, True), (1.0, False)):
         values = stack((64, 60, 10), alike)
-        whole = TextureEncoder(codec.network_for(values.shape)[0], values, (1.0, 1.0, 6.0))  # pyright: ignore[reportArgumentType]
+        volume = lifting(codec.network_for(values.shape)[0])
+        whole = TextureEncoder(volume, values, (1.0, 1.0, 6.0))
         network = codec.network_of_slices(values.shape)
         assert network is not None
         assert try_slices(whole, network, 2, 0.1, Start(2048), 0.08).pays == expected
+
+
+def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "deepstd.encoding.try_slices", lambda *given: Trial(pays=True, start=Start(2048))
+    )
+    codec = Codec.load("generic", device="cpu")
+    voxels = stack((32, 30, 40), 0.0).astype(np.int16)
+    volume = Volume(voxels, np.diag([1.0, 1.0, 6.0, 1.0]))
+    sliced = []
+    for max_bytes in (4000, 190):
+        data = codec.compress(volume, max_bytes=max_bytes, effort="fast")
+        assert 0.997 * max_bytes <= len(data) <= max_bytes
+        cursor = Cursor(parse(data, "x").frames[0].texture, "x", "texture")
+        sliced.append(TextureHead.read(cursor, 3).sliced)
+    assert sliced == [2, None]
 
 
 @pytest.mark.parametrize("frames", [(), (2,)])

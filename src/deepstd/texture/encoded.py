@@ -43,7 +43,8 @@ class EncodedTexture:
         stream: the first stream.
         symbols: of the first stream, in coding order.
         coded: tiles with streams of their own.
-        reconstruct: gives the reconstruction in units, (1, 1, *shape).
+        reconstruct: gives the reconstruction in units, (1, 1, *shape); of the autoencoder its
+            latents, (1, bands, *grid).
     """
 
     head: bytes
@@ -74,7 +75,7 @@ class EncodedTexture:
 
     @cached_property
     def low(self) -> torch.Tensor:
-        """The reconstruction in units, (1, 1, *shape)."""
+        """What `reconstruct` gives."""
         return self.reconstruct(self.coded)
 
 

@@ -80,14 +80,14 @@ class EncodedSlices:
         coded: the slices.
     """
 
-    head: bytes
+    head: TextureHead
     coded: tuple[EncodedSlice, ...]
 
     @cached_property
     def payload(self) -> bytes:
         """Head, then length and stream of every slice."""
         streams = [encode_varint(len(s.stream)) + s.stream for s in self.coded]
-        return self.head + b"".join(streams)
+        return self.head.pack() + b"".join(streams)
 
     @property
     def tiles(self) -> tuple[bytes, ...]:
@@ -171,15 +171,16 @@ class SlicedEncoder:
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
         """Code at one step."""
-        head = TextureHead(self.scaling, step_code, self.coarse, self._axis).pack()
+        head = TextureHead(self.scaling, step_code, self.coarse, self._axis)
         work = dict.fromkeys(range(len(self._encoders)), rate_weight)
         return EncodedSlices(head, tuple(self._encoded(step_code, work)))
 
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
         """An encoding with some slices coded again with other weights of the rate."""
-        step_code = TextureHead.read(Cursor(encoded.head, "", ""), 3).step_code
         coded = list(encoded.coded)
-        for number, slice_ in zip(weights, self._encoded(step_code, weights), strict=True):
+        for number, slice_ in zip(
+            weights, self._encoded(encoded.head.step_code, weights), strict=True
+        ):
             coded[number] = slice_
         return replace(encoded, coded=tuple(coded))
 

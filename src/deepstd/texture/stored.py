@@ -33,7 +33,7 @@ def unpack(network: nn.Module, stored: Mapping[str, np.ndarray]) -> ScaleTables:
     """Load what `pack` made into a network of the same sizes, and make it ready to code.
 
     Raises:
-        BundleError: something is missing or does not fit.
+        BundleError: something is missing, left over or does not fit.
     """
     tensors = {name: torch.from_numpy(np.array(values)) for name, values in stored.items()}
     try:
@@ -48,6 +48,9 @@ def unpack(network: nn.Module, stored: Mapping[str, np.ndarray]) -> ScaleTables:
                         f"{tuple(parameter.shape)}"
                     )
                 parameter.copy_(tensors[name].float())
+        expected = pack(network, tables).keys()
+        if left_over := sorted(tensors.keys() - expected):
+            raise BundleError(f"the texture network has no place for {left_over[0]}")
     except (KeyError, RuntimeError) as error:
         raise BundleError(f"the texture network is incomplete: {error}") from error
     network.eval().requires_grad_(False)
