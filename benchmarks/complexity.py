@@ -93,14 +93,14 @@ def shape_stage(bundle: Bundle) -> dict[str, float]:
 
 def main() -> None:
     """Print a table."""
-    print("| bundle | axes | part | kMAC a voxel |\n| --- | --- | --- | --- |")
+    print("| bundle | network | part | kMAC a voxel |\n| --- | --- | --- | --- |")
     for name in _BUNDLES:
         codec = Codec.load(name, device="cpu")
-        for ndim in map(int, codec.bundle.manifest.networks):
-            network, _ = codec.network_for((_EDGE[ndim],) * ndim)
+        for part, network in codec.networks.items():
             parts = {**counted(network), **shape_stage(codec.bundle)}
-            for part, number in [*parts.items(), ("sum", sum(parts.values()))]:
-                print(f"| {name} | {ndim}-D | {part} | {number / 1000:.3f} |")
+            title = part if isinstance(part, str) else f"{part}-D"
+            for layer, number in [*parts.items(), ("sum", sum(parts.values()))]:
+                print(f"| {name} | {title} | {layer} | {number / 1000:.3f} |")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def make_bundle() -> Callable[[Path, str], Path]:
             "rate_weight": 0.1,
             "shape": None,
         }
-        arrays = {n: network.to_tensors() for n, network in networks.items()}
+        arrays = {str(n): network.to_tensors() for n, network in networks.items()}
         bundle.save(folder / name, description, arrays, None, None, f"# {name}\n\nFor tests.\n")
         return folder / name
 

@@ -35,7 +35,8 @@ METHODS = """## How the methods were run
   rounded to 1/8 voxel, differences along the axes, LZMA; networks' weights in half precision. It
   is a plain coder, and no peer was made to be stored.
 - **Affine** and **B-spline** are elastix with its defaults, correlation as metric, no bending
-  penalty (six times slower), control points every 8 mm (hippocampus) or 16 voxels (cardiac).
+  penalty (six times slower), control points every 8 mm (hippocampus) or 16 voxels (cardiac). Where
+  elastix gives up on the B-spline, as after a wrong affine of a cardiac pair, the affine stands.
   **SyN** is `ants.registration` with its defaults (affine, then SyN by mutual information, none of
   it at full resolution), but it starts from elastix's affine: from its own start, the centres of
   mass, one of the 15 hippocampus pairs ended at Dice 0.001.

@@ -47,7 +47,7 @@ def load(name: str) -> Shape:
     if loaded.shape is None or loaded.manifest.shape is None:
         raise SystemExit(f"bundle {name} has no template: name one that has")
     model = ShapeModel.from_tensors(loaded.shape, loaded.manifest.shape)
-    tables = ScaleTables.from_array(loaded.textures[3]["tables"])
+    tables = ScaleTables.from_array(loaded.textures["3"]["tables"])
     return Shape(f"{loaded.manifest.name} {loaded.manifest.version}", model, tables)
 
 

@@ -47,7 +47,8 @@ from deepstd.shape.register import register
 from deepstd.texture import transforms
 from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import Network, network_of
+from deepstd.texture.networks import BETWEEN, Network, Part, network_of, part_named
+from deepstd.texture.slices import SliceNetworks
 from deepstd.volume import Volume
 
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -64,9 +65,10 @@ class Codec:
             with named(f"bundle {bundle.manifest.name}"):
                 self._shape_model = shape_model_of(bundle)
                 self._networks = {
-                    ndim: network_of(networks[str(ndim)], arrays).to(self.workers.first)
-                    for ndim, arrays in bundle.textures.items()
+                    part_named(part): network_of(networks[part], arrays).to(self.workers.first)
+                    for part, arrays in bundle.textures.items()
                 }
+                self._networks_of_slices = _networks_of_slices(self._networks, self._shape_model)
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
             if isinstance(error, DeepSTDError):
                 raise
@@ -74,7 +76,8 @@ class Codec:
                 f"bundle {bundle.manifest.name}: a description or an array is not such as this "
                 f"release expects ({type(error).__name__}: {error})"
             ) from error
-        if self._shape_model is None and any(n.config.template for n in self._networks.values()):
+        whole = [network for part, network in self._networks.items() if part != BETWEEN]
+        if self._shape_model is None and any(network.config.template for network in whole):
             raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
 
     @staticmethod
@@ -93,8 +96,8 @@ class Codec:
         return Codec(bundles.load(bundles.find(name)), device)
 
     @property
-    def networks(self) -> Mapping[int, Network]:
-        """Texture network of each number of axes."""
+    def networks(self) -> Mapping[Part, Network]:
+        """Texture network of each number of axes, and that for slices between others."""
         return self._networks
 
     @property
@@ -255,7 +258,7 @@ class Codec:
         flat = flat_axis(shape) if len(seen) < len(shape) else None
         found = set()
         for chunks in container.frames:
-            parts = self.network_of_slices(shape), chunks.texture, chunks.tiles
+            parts = self.networks_of_slices(shape), chunks.texture, chunks.tiles
             factors = [*transforms.check(network, *parts, seen, name=container.name, level=level)]
             if flat is not None:
                 factors.insert(flat, 1)
@@ -271,18 +274,15 @@ class Codec:
             return self._networks[2], tuple(n for a, n in enumerate(shape) if a != flat)
         if len(shape) in self._networks:
             return self._networks[len(shape)], tuple(shape)
-        have = " and ".join(f"{n}-D" for n in sorted(self._networks))
+        have = " and ".join(f"{n}-D" for n in (2, 3) if n in self._networks)
         raise InputError(
             f"the bundle {self.bundle.manifest.name} compresses {have} scans, not {len(shape)}-D "
             "ones. Use another bundle, for example -m generic."
         )
 
-    def network_of_slices(self, shape: Sequence[int]) -> TextureNetwork | None:
-        """The network for the slices of a frame, where thick ones may be coded as images."""
-        network = self._networks.get(2)
-        if len(shape) != 3 or self._shape_model is not None:
-            return None
-        return network if isinstance(network, TextureNetwork) else None
+    def networks_of_slices(self, shape: Sequence[int]) -> SliceNetworks | None:
+        """The networks for the slices of a frame, where it may be coded slice by slice."""
+        return self._networks_of_slices if len(shape) == 3 else None
 
     def shape_of_scan(
         self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
@@ -327,7 +327,7 @@ class Codec:
         network, seen = self.network_for(shape)
         return transforms.decode(
             network,
-            self.network_of_slices(shape),
+            self.networks_of_slices(shape),
             chunks.texture,
             chunks.tiles,
             seen,
@@ -337,6 +337,15 @@ class Codec:
             workers=self.workers,
             level=level,
         )
+
+
+def _networks_of_slices(
+    networks: Mapping[Part, Network], shape_model: ShapeModel | None
+) -> SliceNetworks | None:
+    images, between = networks.get(2), networks.get(BETWEEN)
+    if shape_model is not None or not isinstance(images, TextureNetwork):
+        return None
+    return SliceNetworks(images, between if isinstance(between, TextureNetwork) else None)
 
 
 def shape_model_of(bundle: Bundle) -> ShapeModel | None:

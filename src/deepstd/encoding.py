@@ -34,13 +34,12 @@ from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport
-from deepstd.slicing import try_slices
+from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
-from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import Network
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.slices import SlicedEncoder, thick_axis
+from deepstd.texture.slices import SlicedEncoder, SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
 from deepstd.volume import Volume
 
@@ -76,8 +75,8 @@ class Coder(Protocol):
         """The network for a frame and the shape it sees."""
         ...
 
-    def network_of_slices(self, shape: tuple[int, ...]) -> TextureNetwork | None:
-        """The network for the slices of a frame, where thick ones may be coded as images."""
+    def networks_of_slices(self, shape: tuple[int, ...]) -> SliceNetworks | None:
+        """The networks for the slices of a frame, where it may be coded slice by slice."""
         ...
 
     def shape_of_scan(
@@ -202,29 +201,34 @@ class Encoding:
         return shapes, encoders
 
     def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
-        """The search with one kind of encoder, or with slices as images where that pays."""
-        images = self._as_images(encoders)
-        if images:
+        """The search with one kind of encoder, or slice by slice where that pays."""
+        sliced = self._sliced(encoders)
+        if sliced:
             try:
-                return self._search(shapes, images, fill)
+                return self._search(shapes, sliced, fill)
             except RateError:
-                self._progress("the file cannot be that small with slices as images")
+                self._progress("the file cannot be that small slice by slice")
         return self._search(shapes, encoders, fill)
 
-    def _as_images(self, encoders: list[Encoder]) -> list[Encoder]:
+    def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
         """Encoders of the slices instead, if a trial shows that it pays."""
         middle = encoders[len(encoders) // 2]
-        network = self._codec.network_of_slices(middle.shape)
-        axis = thick_axis(middle.coarse, middle.shape)
-        if axis is None or network is None or not isinstance(middle, TextureEncoder):
+        networks = self._codec.networks_of_slices(middle.shape)
+        if networks is None or not isinstance(middle, TextureEncoder):
             return []
-        self._progress("trying whether slices are better coded as images")
+        tried = ways(middle.coarse, middle.shape, networks)
+        if not tried:
+            return []
+        self._progress("trying whether the scan is better coded slice by slice")
         voxels = sum(values.size for values, _ in self._parts)
         weight = self._codec.bundle.manifest.rate_weight
-        trial = try_slices(middle, network, axis, self._allowed / voxels, self._start, weight)
+        per_voxel = self._allowed / voxels
+        trial = try_slices(middle, networks, tried, per_voxel, self._start, weight)
         self._start = trial.start
-        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)] if trial.pays else []
-        return [SlicedEncoder.of(encoder, network, axis) for encoder in wavelet]
+        if trial.way is None:
+            return []
+        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
+        return [SlicedEncoder.of(e, networks, trial.way.axis, trial.way.octaves) for e in wavelet]
 
     def _with_step_of(
         self, other: Candidate, shapes: list[FrameShape], encoders: list[Encoder]

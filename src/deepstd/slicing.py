@@ -1,25 +1,42 @@
-"""Whether the thick slices of a scan are better coded as a volume or as images.
+"""Whether a scan is better coded as a volume or slice by slice.
 
-middle slices ─ as a volume: step that suits the bytes ─ both ways with that step ─▶ which is better
+middle slices ─ as a volume: step that suits the bytes ─ each way with that step ─▶ what is best
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from deepstd.rate import Start, estimate
 from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.network import TextureNetwork
 from deepstd.texture.refinement import exchange
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.slices import SlicedEncoder
-from deepstd.texture.transforms import Encoder
+from deepstd.texture.slices import SlicedEncoder, SliceNetworks, can_be_sliced
 
+# In half octaves: slices at least 2.8 times, and 5.6 times, as thick as their pixels.
+_THICK, _VERY_THICK = 3, 5
 _TRIAL_VOXELS = 1 << 19
 _FEWEST_SLICES = 8
-# Octaves of squared error: a tenth of a dB, because images take twice as long.
+_NEAR, _FAR = 1, 3
+# Octaves of squared error: a tenth of a dB, because slices take twice as long.
 _LEAD = 0.03
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to code slices.
+
+    Attributes:
+        axis: that they follow each other along.
+        octaves: every ``2**octaves``-th is coded alone; 0 for all.
+    """
+
+    axis: int
+    octaves: int
 
 
 @dataclass(frozen=True)
@@ -27,35 +44,57 @@ class Trial:
     """What a trial has found.
 
     Attributes:
-        pays: whether slices are better coded as images.
+        way: that is better than a volume, or None.
         start: for the search of the whole scan's step.
     """
 
-    pays: bool
+    way: Way | None
     start: Start
+
+
+def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -> list[Way]:
+    """How the slices of a scan may be coded.
+
+    Args:
+        coarse: relative voxel sizes in half octaves.
+        shape: of the scan.
+        networks: that there are.
+    """
+    if len(shape) != 3:
+        return []
+    axis = int(np.argmax(coarse))
+    if not can_be_sliced(shape, coarse, axis):
+        return []
+    thickness = coarse[axis] - max(size for a, size in enumerate(coarse) if a != axis)
+    found = [Way(axis, 0)] if thickness >= _THICK else []
+    if networks.between is not None and shape[axis] > 2:
+        found.append(Way(axis, _NEAR if thickness >= _VERY_THICK else _FAR))
+    return found
 
 
 def try_slices(
     whole: TextureEncoder,
-    network: TextureNetwork,
-    axis: int,
+    networks: SliceNetworks,
+    tried: Sequence[Way],
     bytes_per_voxel: float,
     start: Start,
     rate_weight: float,
 ) -> Trial:
-    """Code some slices of a scan both ways.
+    """Code some slices of a scan each way.
 
     Args:
         whole: encoder of the scan as a volume.
-        network: for images.
-        axis: that the slices follow each other along.
+        networks: for slices.
+        tried: ways along one axis.
         bytes_per_voxel: of the file that is wanted.
         start: where to begin to search for the step.
         rate_weight: of the quantiser.
     """
-    part = whole.middle_slices(_TRIAL_VOXELS, axis=axis, fewest=_FEWEST_SLICES)
-    images = SlicedEncoder.of(part, network, axis)
-    finest = min(part.finest, images.finest)
+    axis = tried[0].axis
+    fewest = max(_FEWEST_SLICES, *(2**way.octaves + 1 for way in tried))
+    part = whole.middle_slices(_TRIAL_VOXELS, axis=axis, fewest=fewest)
+    sliced = [SlicedEncoder.of(part, networks, axis, way.octaves) for way in tried]
+    finest = min(encoder.finest for encoder in (part, *sliced))
 
     def within(step_code: int) -> int:
         return min(max(step_code, STEP_CODE_MIN), finest)
@@ -67,10 +106,19 @@ def try_slices(
         octave=STEPS_PER_OCTAVE,
     )
     code = within(found.step_code)
+    count = part.shape[axis]
 
-    def cost(encoder: Encoder) -> float:
+    def cost(encoder: SlicedEncoder, octaves: int) -> float:
         encoded = encoder.encode(code, rate_weight)
-        return exchange(encoder.squared_error(encoded, code), encoded.nbytes)
+        # Slices coded alone are fewer in the whole than in a part that begins and ends with one.
+        nbytes = encoded.nbytes_but_first * count / (count - 1) if octaves else encoded.nbytes
+        return exchange(encoder.squared_error(encoded, code), nbytes)
 
-    costs = cost(part), cost(images)
-    return Trial(costs[1] < costs[0] - _LEAD, Start(code, found.slope))
+    encoded = part.encode(code, rate_weight)
+    least = exchange(part.squared_error(encoded, code), encoded.nbytes) - _LEAD
+    best: Way | None = None
+    for way, encoder in zip(tried, sliced, strict=True):
+        found_cost = cost(encoder, way.octaves)
+        if found_cost < least:
+            least, best = found_cost, way
+    return Trial(best, Start(code, found.slope))

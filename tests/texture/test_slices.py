@@ -1,4 +1,4 @@
-"""Thick slices coded as images: decoder equals encoder, and it is done where it pays."""
+"""Scans coded slice by slice: decoder equals encoder, and it is done where it pays."""
 
 from __future__ import annotations
 
@@ -15,110 +15,146 @@ from deepstd.container.format import Cursor
 from deepstd.devices import Workers
 from deepstd.errors import ContainerError, InputError
 from deepstd.rate import Start
-from deepstd.slicing import Trial, try_slices
+from deepstd.slicing import Trial, Way, try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.head import TextureHead
 from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.slices import SlicedEncoder, check_slices, decode_slices, thick_axis
+from deepstd.texture.slices import SlicedEncoder, SliceNetworks, check_slices, decode_slices
 from deepstd.volume import Volume
 
 
-@pytest.fixture(scope="module")
-def network() -> TextureNetwork:
+def untrained(widths: tuple[int, ...], *, template: bool = False) -> TextureNetwork:
     torch.manual_seed(0)
-    config = TextureConfig(2, (12, 16), False, 8, 1)
-    return TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+    config = TextureConfig(2, widths, template, 8, 1)
+    network = TextureNetwork(config)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if ".head." in name and name.endswith("bias"):
+                parameter[3:6] = -0.5  # scales of about one step
+    return TextureNetwork.from_tensors(config, network.to_tensors())
+
+
+@pytest.fixture(scope="module")
+def networks() -> SliceNetworks:
+    return SliceNetworks(untrained((12, 16)), untrained((8, 12), template=True))
 
 
 @pytest.mark.parametrize(
-    ("coarse", "shape", "axis"),
+    ("coarse", "shape", "found"),
     [
-        ((0, 0, 3), (60, 50, 9), 2),
-        ((6, 1, 0), (9, 50, 60), 0),
-        ((0, 0, 2), (60, 50, 9), None),  # hardly thicker than its pixels are wide
-        ((5, 0, 4), (9, 50, 9), None),  # two axes are coarse
-        ((0, 0, 3), (60, 50, 1), None),
-        ((0, 0, 3), (3000, 2000, 9), None),  # images of several tiles
-        ((0, 3), (60, 50), None),
+        ((0, 0, 3), (60, 50, 9), [(2, 0), (2, 3)]),
+        ((6, 1, 0), (9, 50, 60), [(0, 0), (0, 1)]),
+        ((0, 0, 2), (60, 50, 9), [(2, 3)]),  # hardly thicker than its pixels are wide
+        ((5, 0, 4), (9, 50, 9), [(0, 3)]),  # two axes are coarse
+        ((0, 0, 6), (60, 50, 2), [(2, 0)]),  # none lies between two others
+        ((0, 0, 3), (60, 50, 1), []),
+        ((0, 0, 3), (3000, 2000, 9), []),  # images of several tiles
+        ((0, 3), (60, 50), []),
     ],
 )
-def test_which_scans_have_thick_slices(
-    coarse: tuple[int, ...], shape: tuple[int, ...], axis: int | None
+def test_which_ways_there_are(
+    coarse: tuple[int, ...],
+    shape: tuple[int, ...],
+    found: list[tuple[int, int]],
+    networks: SliceNetworks,
 ) -> None:
-    assert thick_axis(coarse, shape) == axis
+    assert ways(coarse, shape, networks) == [Way(*way) for way in found]
+    alone = SliceNetworks(networks.images)
+    assert ways(coarse, shape, alone) == [Way(*way) for way in found if way[1] == 0]
 
 
+@pytest.mark.parametrize("octaves", [0, 1, 3])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_decoder_gets_the_encoders_values(network: TextureNetwork, axis: int) -> None:
-    shape = tuple(np.roll((5, 33, 20), axis))
+def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, octaves: int) -> None:
+    shape = tuple(np.roll((12, 33, 20), axis).tolist())
     x = smooth(shape)
     coarse = tuple(4 if a == axis else 0 for a in range(3))
-    encoder = SlicedEncoder(network, x, axis, coarse)
+    encoder = SlicedEncoder(networks, x, axis, coarse, octaves)
     encoded = encoder.encode(4096, 0.1)
-    decoded = decode_slices(network, encoded.payload, shape, name="x")
+    decoded = decode_slices(networks, encoded.payload, shape, name="x")
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
         encoder.squared_error(encoded, 4096), rel=1e-3
     )
     two = Workers.named("cpu,cpu")
-    again = SlicedEncoder(network, x, axis, coarse, workers=two).encode(4096, 0.1)
+    again = SlicedEncoder(networks, x, axis, coarse, octaves, workers=two).encode(4096, 0.1)
     assert again.payload == encoded.payload
-    other = decode_slices(network, encoded.payload, shape, name="x", workers=two)
+    other = decode_slices(networks, encoded.payload, shape, name="x", workers=two)
     np.testing.assert_array_equal(other.steps, decoded.steps)
-    # A slice is what it is as an image.
     head = TextureHead.read(Cursor(encoded.payload, "x", "texture"), 3)
-    assert head.sliced == axis
-    image = np.take(x, 2, axis)
-    alone = TextureEncoder(network, image, None, scaling=encoder.scaling, coarse=(0, 0))
-    assert alone.encode(4096, 0.1).stream == encoded.coded[2].stream
+    assert (head.sliced, head.octaves) == (axis, octaves)
 
 
-@given(st.integers(1, 9), st.integers(0, 2), st.integers(0, 2))
-def test_previews_have_the_shape_that_is_told(count: int, axis: int, level: int) -> None:
-    torch.manual_seed(0)
-    config = TextureConfig(2, (4,), False, 4, 1)
-    net = TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:
+    x = smooth((33, 20, 5))
+    encoder = SlicedEncoder(networks, x, 2, (0, 0, 4))
+    encoded = encoder.encode(4096, 0.1)
+    image = x[..., 2]
+    alone = TextureEncoder(networks.images, image, None, scaling=encoder.scaling, coarse=(0, 0))
+    assert alone.encode(4096, 0.1).stream == encoded.slices[2].stream
+
+
+@given(st.integers(1, 9), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))
+def test_previews_have_the_shape_that_is_told(
+    count: int, axis: int, level: int, octaves: int
+) -> None:
+    small = SliceNetworks(untrained((4,)), untrained((4,), template=True))
     shape = tuple(np.roll((count + 1, 19, 14), axis).tolist())
     coarse = tuple(5 if a == axis else 0 for a in range(3))
-    payload = SlicedEncoder(net, smooth(shape), axis, coarse).encode(2000, 0.1).payload
-    factors = check_slices(payload, shape, level, "x")
+    x = smooth(shape)
+    payload = SlicedEncoder(small, x, axis, coarse, octaves).encode(6000, 0.1).payload
+    factors = check_slices(small, payload, shape, level, "x")
     assert factors is not None
-    decoded = decode_slices(net, payload, shape, name="x", level=level)
+    decoded = decode_slices(small, payload, shape, name="x", level=level)
     assert decoded.steps.shape == tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     assert factors[axis] == 1
+    kept = x[tuple(slice(None, None, f) for f in factors)]
+    assert np.abs(grey_values(decoded) - kept).mean() < np.abs(x - x.mean()).mean()
     with pytest.raises(InputError, match="level 40"):
-        check_slices(payload, shape, 40, "x")
+        check_slices(small, payload, shape, 40, "x")
 
 
-def test_a_size_near_by_is_met_by_some_slices(network: TextureNetwork) -> None:
-    encoder = SlicedEncoder(network, smooth((40, 36, 12)), 2, (0, 0, 4))
+@pytest.mark.parametrize("octaves", [0, 2])
+def test_a_size_near_by_is_met_by_some_slices(networks: SliceNetworks, octaves: int) -> None:
+    encoder = SlicedEncoder(networks, smooth((40, 36, 12)), 2, (0, 0, 4), octaves)
     first = encoder.encode(4000, 0.1)
-    wanted = 1.02 * first.nbytes
+    wanted = 1.01 * first.nbytes
     (fitted,) = fit_tiles([encoder], [first], first.nbytes, 0.996 * wanted, wanted)
     assert 0.996 * wanted <= fitted.nbytes <= wanted
     again = encoder.recode(first, {3: 0.0})
-    different = [n for n in range(12) if first.coded[n].stream != again.coded[n].stream]
-    assert different == [3]
+    pairs = zip(first.slices, again.slices, strict=True)
+    assert [n for n, (a, b) in enumerate(pairs) if a.stream != b.stream] == [first.free[3]]
+    decoded = decode_slices(networks, fitted.payload, encoder.shape, name="x")
+    assert decoded.latents == fitted.latents
 
 
-def test_damaged_payloads_never_escape_as_other_errors(network: TextureNetwork) -> None:
+@pytest.mark.parametrize("octaves", [0, 2])
+def test_damaged_payloads_never_escape_as_other_errors(
+    networks: SliceNetworks, octaves: int
+) -> None:
     shape = (20, 21, 4)
-    encoded = SlicedEncoder(network, smooth(shape), 2, (0, 0, 4)).encode(4000, 0.1)
+    encoded = SlicedEncoder(networks, smooth(shape), 2, (0, 0, 4), octaves).encode(4000, 0.1)
     random = np.random.default_rng(0)
     for _ in range(60):
         data = bytearray(encoded.payload)
         data[random.integers(len(data))] ^= 1 << random.integers(8)
         try:
-            if check_slices(bytes(data), shape, 0, "x") is not None:
-                decoded = decode_slices(network, bytes(data), shape, name="x")
+            if check_slices(networks, bytes(data), shape, 0, "x") is not None:
+                decoded = decode_slices(networks, bytes(data), shape, name="x")
                 assert decoded.steps.shape == shape
         except ContainerError:
             continue
     with pytest.raises(ContainerError, match="x is damaged"):
-        check_slices(encoded.payload[:-1], shape, 0, "x")
+        check_slices(networks, encoded.payload[:-1], shape, 0, "x")
     with pytest.raises(ContainerError, match="too many"):
-        check_slices(encoded.payload + b"x", shape, 0, "x")
+        check_slices(networks, encoded.payload + b"x", shape, 0, "x")
+
+
+def test_slices_between_others_need_their_network(networks: SliceNetworks) -> None:
+    encoded = SlicedEncoder(networks, smooth((20, 21, 4)), 2, (0, 0, 4), 1).encode(4000, 0.1)
+    with pytest.raises(ContainerError, match="no network for"):
+        check_slices(SliceNetworks(networks.images), encoded.payload, (20, 21, 4), 0, "x")
 
 
 def stack(shape: tuple[int, int, int], alike: float) -> np.ndarray:
@@ -137,15 +173,15 @@ def test_slices_are_images_where_that_pays() -> None:
         values = stack((64, 60, 10), alike)
         volume = lifting(codec.network_for(values.shape)[0])
         whole = TextureEncoder(volume, values, (1.0, 1.0, 6.0))
-        network = codec.network_of_slices(values.shape)
-        assert network is not None
-        assert try_slices(whole, network, 2, 0.1, Start(2048), 0.08).pays == expected
+        networks = codec.networks_of_slices(values.shape)
+        assert networks is not None
+        images = SliceNetworks(networks.images)
+        trial = try_slices(whole, images, [Way(2, 0)], 0.1, Start(2048), 0.08)
+        assert trial.way == (Way(2, 0) if expected else None)
 
 
 def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "deepstd.encoding.try_slices", lambda *given: Trial(pays=True, start=Start(2048))
-    )
+    monkeypatch.setattr("deepstd.encoding.try_slices", lambda *given: Trial(Way(2, 0), Start(2048)))
     codec = Codec.load("generic", device="cpu")
     voxels = stack((32, 30, 40), 0.0).astype(np.int16)
     volume = Volume(voxels, np.diag([1.0, 1.0, 6.0, 1.0]))

@@ -110,8 +110,8 @@ def test_a_run_begins_where_the_bundle_ended(
 
 def test_tables_of_the_bundle_outlast_an_interruption(generic: Start, tmp_path: Path) -> None:
     config = TrainConfig.from_dict({"name": "few", **generic.sizes([3])}, "test")
-    network = generic.network(config.network(3))
-    save_checkpoint(tmp_path, config, Checkpoint(states={3: new_state(network, config)}))
+    network = generic.network(3, config.network(3))
+    save_checkpoint(tmp_path, config, Checkpoint(states={3: new_state(3, network, config)}))
     kept = load_checkpoint(tmp_path, config, "cpu").states[3].network.tables
     np.testing.assert_array_equal(kept.to_array(), generic.networks[3].tables.to_array())
 

@@ -19,7 +19,8 @@ class Manifest(BaseModel):
         schema_version: of this description.
         name, version: together with the hash, the bundle's identity.
         modality, body_part, description, licence: for people.
-        networks: sizes of the texture network for each number of axes, "2" or "3".
+        networks: sizes of the texture network for each number of axes, "2" or "3", and of that for
+            slices between others, "between".
         rate_weight: squared steps that a bit is worth in the quantiser.
         shape: what the shape model has besides arrays; None without a template.
         files: SHA-256 of every other file of the bundle.
@@ -34,7 +35,7 @@ class Manifest(BaseModel):
     body_part: str
     description: str
     licence: str
-    networks: dict[Literal["2", "3"], dict[str, Any]]
+    networks: dict[Literal["2", "3", "between"], dict[str, Any]]
     rate_weight: Annotated[float, Field(ge=0.0, lt=0.5)]
     shape: dict[str, Any] | None = None
     files: dict[FileName, Digest]

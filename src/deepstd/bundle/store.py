@@ -1,7 +1,7 @@
 """Finding, reading and writing bundles.
 
-    DIR/bundle.json · texture-2d.safetensors · texture-3d.safetensors ·
-        shape.safetensors · template.nii.gz · README.md
+    DIR/bundle.json · texture-2d.safetensors · texture-3d.safetensors · texture-between.safetensors
+        · shape.safetensors · template.nii.gz · README.md
 
 A bundle is identified by the SHA-256 of its ``bundle.json``, which holds the hashes of the rest.
 Bundles come with the package, or lie in the user's data folder, or are given by their path.
@@ -45,14 +45,14 @@ class Bundle:
         manifest: its description.
         folder: where it lies.
         digest: SHA-256 of ``bundle.json``.
-        textures: arrays of the texture network for each number of axes.
+        textures: arrays of each texture network, by its name in the manifest.
         shape: arrays of the shape model, template included; None without a template.
     """
 
     manifest: Manifest
     folder: Path
     digest: bytes
-    textures: Mapping[int, Mapping[str, np.ndarray]]
+    textures: Mapping[str, Mapping[str, np.ndarray]]
     shape: Mapping[str, np.ndarray] | None
 
     @property
@@ -122,9 +122,7 @@ def load(folder: Path) -> Bundle:
                 f"{folder / name}: the file is damaged or was changed (SHA-256 {found[:16]}…, "
                 f"expected {digest[:16]}…). Install the bundle again."
             )
-    textures = {
-        int(ndim): _arrays(contents, _texture_file(int(ndim)), folder) for ndim in manifest.networks
-    }
+    textures = {part: _arrays(contents, _texture_file(part), folder) for part in manifest.networks}
     shape = None
     if manifest.shape is not None:
         shape = {**_arrays(contents, _SHAPE, folder), "template": _template(contents, folder)}
@@ -134,7 +132,7 @@ def load(folder: Path) -> Bundle:
 def save(
     folder: Path,
     description: Mapping[str, object],
-    textures: Mapping[int, Mapping[str, np.ndarray]],
+    textures: Mapping[str, Mapping[str, np.ndarray]],
     shape: Mapping[str, np.ndarray] | None,
     template_affine: np.ndarray | None,
     card: str,
@@ -167,8 +165,8 @@ def save(
     return load(folder)
 
 
-def _texture_file(ndim: int) -> str:
-    return f"texture-{ndim}d.safetensors"
+def _texture_file(part: str) -> str:
+    return f"texture-{part}d.safetensors" if part.isdigit() else f"texture-{part}.safetensors"
 
 
 def _read(path: Path) -> bytes:

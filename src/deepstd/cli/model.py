@@ -37,7 +37,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "digest": bundle.reference.digest.hex(),
         "modality": manifest.modality,
         "body_part": manifest.body_part,
-        "axes": sorted(int(ndim) for ndim in manifest.networks),
+        "axes": sorted(int(part) for part in manifest.networks if part.isdigit()),
         "template": manifest.shape is not None,
         "ok": True,
         "problem": None,

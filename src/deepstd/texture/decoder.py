@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch
 from deepstd.devices import CPU, Workers
 from deepstd.texture.encoded import EncodedTile
 from deepstd.texture.head import TextureHead, check_texture, tile_count
-from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
+from deepstd.texture.inputs import Hint, condition_of, hint_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, Region, code_levels
 from deepstd.texture.lifting import split_plan
 from deepstd.texture.network import TextureNetwork
@@ -66,19 +67,46 @@ def decode_texture(
         DamagedError: the bytes make no sense.
         InputError: the scan has not so many levels.
     """
-    head, _, stream = check_texture(payload, None if level else tiles, shape, name)
-    return decode_stream(
+    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
+    factors = subsampling(plan, level, len(shape))
+    hint = hint_of(template, places, head.step_code)
+    coded = decode_stream(
         network,
         head,
         stream,
         tiles,
         shape,
-        template,
-        places,
+        hint,
         workers=workers,
         network_dtype=network_dtype,
         level=level,
     )
+    if level:
+        steps = preview_steps(coded.low, factors)
+    else:
+        steps = restored(network, head, coded.low, hint, workers)
+    step = head.scaling.step(head.step_code)
+    return DecodedTexture(steps, step, head.scaling.offset, coded.latents)
+
+
+class DecodedStream(NamedTuple):
+    """What the symbols say: (1, 1, *grid) in units, exactly, and the hash of the symbols."""
+
+    low: torch.Tensor
+    latents: bytes
+
+
+def restored(
+    network: TextureNetwork,
+    head: TextureHead,
+    low: torch.Tensor,
+    hint: Hint | None,
+    workers: Workers,
+) -> np.ndarray:
+    """Values in steps after the post-filter, (*shape) float32."""
+    filters = {device: copy.postfilter for device, copy in replicas(network, workers).items()}
+    condition = condition_of(network, head.step_code, split_plan(low.shape[2:], head.coarse))
+    return restore(filters, low, None if hint is None else hint.units, condition, workers)
 
 
 def decode_stream(
@@ -87,16 +115,14 @@ def decode_stream(
     stream: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
-    template: torch.Tensor | None = None,
-    places: torch.Tensor | None = None,
+    hint: Hint | None = None,
     *,
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
     level: int = 0,
-) -> DecodedTexture:
-    """`decode_texture` of a payload that was taken apart and checked."""
+) -> DecodedStream:
+    """The reconstruction before the post-filter, of a payload taken apart and checked."""
     plan = split_plan(shape, head.coarse)
-    factors = subsampling(plan, level, len(shape))
     copies = replicas(network, workers)
     source = DecoderSource(network.tables, stream)
     symbols = hashlib.sha256()
@@ -120,13 +146,12 @@ def decode_stream(
             symbols.update(b"".join(map(as_hashed, tile.symbols)))
         return finest_level.merged(high)
 
-    pyramid, units = conditioning_of(template, places, head.step_code, plan)
     low = code_levels(
         network.context,
         shape,
         plan,
         [log_rate(head.step_code)],
-        pyramid,
+        None if hint is None else hint.pyramid(plan),
         source,
         network_dtype=network_dtype or network_dtype_of(workers.first),
         device=workers.first,
@@ -134,11 +159,4 @@ def decode_stream(
         finest=finest if tile_count(plan, shape) else None,
     )
     symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
-    if level:
-        steps = preview_steps(low, factors)
-    else:
-        filters = {device: copy.postfilter for device, copy in copies.items()}
-        condition = condition_of(network, head.step_code, plan)
-        steps = restore(filters, low, units, condition, workers)
-    step = head.scaling.step(head.step_code)
-    return DecodedTexture(steps, step, head.scaling.offset, symbols.digest())
+    return DecodedStream(low, symbols.digest())

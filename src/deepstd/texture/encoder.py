@@ -24,7 +24,7 @@ from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, tile_count
-from deepstd.texture.inputs import condition_of, conditioning_of, network_dtype_of, replicas
+from deepstd.texture.inputs import Hint, condition_of, hint_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, Region, code_levels
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
@@ -109,27 +109,32 @@ class TextureEncoder:
         """Whether tiles have streams of their own."""
         return tile_count(self.plan, self.shape) > 0
 
-    def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
-        """Code at one step."""
-        return self._encode(step_code, rate_weight, ())
+    def encode(
+        self, step_code: int, rate_weight: float, hint: Hint | None = None
+    ) -> EncodedTexture:
+        """Code at one step; ``hint`` instead of that of the template, if there is one."""
+        return self._encode(step_code, rate_weight, (), hint or self._hint(step_code))
 
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+    def refine(
+        self, step_code: int, rate_weight: float, rounds: int, hint: Hint | None = None
+    ) -> None:
         """Find what to aim at so that encodings of about this step err less for their bytes.
 
         Later encodings at any step make use of it. See `refinement`.
 
         Args:
-            step_code, rate_weight: as for `encode`.
+            step_code, rate_weight, hint: as for `encode`.
             rounds: each takes about two encodings.
         """
+        hint = hint or self._hint(step_code)
         best = math.inf, self._corrections
         truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
-        _, template = conditioning_of(self._template, None, step_code, None)
         condition = condition_of(self._network, step_code, self.plan)
         for left in range(rounds, -1, -1):
             errors = [torch.zeros_like(h, dtype=torch.float32) for h in self._highs[:LEVELS]]
-            encoded = self._encode(step_code, rate_weight, errors)
+            encoded = self._encode(step_code, rate_weight, errors, hint)
+            template = None if hint is None else hint.units
             error, gradient = restoration_gradient(
                 self._network.postfilter, encoded.low, template, condition, truth
             )
@@ -141,8 +146,15 @@ class TextureEncoder:
                 self._corrections = corrected(corrections, errors, gradient, self.plan)
         self._corrections = best[1]
 
+    def _hint(self, step_code: int) -> Hint | None:
+        return hint_of(self._template, self._places, step_code)
+
     def _encode(
-        self, step_code: int, rate_weight: float, errors: Sequence[torch.Tensor]
+        self,
+        step_code: int,
+        rate_weight: float,
+        errors: Sequence[torch.Tensor],
+        hint: Hint | None,
     ) -> EncodedTexture:
         self._open = None
         opened: list[Level] = []
@@ -152,7 +164,7 @@ class TextureEncoder:
             return level.low
 
         source = self._source(step_code, rate_weight, self._device, errors)
-        pyramid, _ = conditioning_of(self._template, self._places, step_code, self.plan)
+        pyramid = None if hint is None else hint.pyramid(self.plan)
         low = code_levels(
             self._network.context,
             self.shape,
@@ -270,13 +282,15 @@ class TextureEncoder:
             workers=self.workers,
         )
 
-    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
-        """Mean squared error in grey values after the post-filter."""
-        _, template = conditioning_of(self._template, None, step_code, None)
+    def squared_error(
+        self, encoded: EncodedTexture, step_code: int, hint: Hint | None = None
+    ) -> float:
+        """Mean squared error in grey values after the post-filter; ``hint`` as for `encode`."""
+        hint = hint or self._hint(step_code)
         restored = restore(
             {device: network.postfilter for device, network in self._replicas.items()},
             encoded.low,
-            template,
+            None if hint is None else hint.units,
             condition_of(self._network, step_code, self.plan),
             self.workers,
         )

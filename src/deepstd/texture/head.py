@@ -24,6 +24,7 @@ from deepstd.texture.scaling import (
 )
 
 _CODE_BIAS = 1 << 20
+OCTAVES_MAX = 4
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,18 @@ class TextureHead:
         step_code: of the quantiser.
         coarse: relative voxel sizes, 0 … 15.
         sliced: axis along which slices are coded as images (`slices`), or None.
+        octaves: of them every ``2**octaves``-th is coded alone (`neighbours`); 0 for all.
     """
 
     scaling: Scaling
     step_code: int
     coarse: tuple[int, ...]
     sliced: int | None = None
+    octaves: int = 0
 
     def pack(self) -> bytes:
-        """Varints: range and step codes, offset code, relative voxel sizes and sliced axis."""
-        sizes = 0 if self.sliced is None else self.sliced + 1
+        """Varints: range and step codes, offset code, relative voxel sizes and how it is sliced."""
+        sizes = 0 if self.sliced is None else self.octaves << 2 | self.sliced + 1
         for size in reversed(self.coarse):
             sizes = sizes * 16 + size
         return (
@@ -60,15 +63,18 @@ class TextureHead:
         range_code = _unzigzag(cursor.varint(_CODE_BIAS))
         step_code = _unzigzag(cursor.varint(_CODE_BIAS))
         offset_code = _unzigzag(cursor.varint(2 * OFFSET_CODE_MAX))
-        sizes = cursor.varint((ndim + 1 if ndim == 3 else 1) * 16**ndim - 1)
+        most = (OCTAVES_MAX << 2 | ndim) + 1 if ndim == 3 else 1
+        sizes = cursor.varint(most * 16**ndim - 1)
         if not STEP_CODE_MIN <= step_code <= STEP_CODE_MAX or abs(range_code) > RANGE_CODE_MAX:
             raise cursor.error("the quantiser step is out of range")
         scaling = Scaling(range_code, offset_code)
         if not math.isfinite(scaling.offset):
             raise cursor.error("the offset is out of range")
         coarse = tuple(sizes >> (4 * a) & 15 for a in range(ndim))
-        sliced = sizes >> (4 * ndim)
-        return TextureHead(scaling, step_code, coarse, sliced - 1 if sliced else None)
+        octaves, sliced = divmod(sizes >> (4 * ndim), 4)
+        if octaves and not sliced:
+            raise cursor.error("slices between each other along no axis")
+        return TextureHead(scaling, step_code, coarse, sliced - 1 if sliced else None, octaves)
 
     def of_slice(self) -> TextureHead:
         """What the decoder of one slice must know."""

@@ -1,11 +1,12 @@
 """What encoder and decoder give to the networks, and must give alike.
 
-template, places, step ─▶ template pyramid, units        network ─▶ a copy on each device
+template, places, step ─▶ Hint ─▶ template pyramid        network ─▶ a copy on each device
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -42,16 +43,28 @@ def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.T
     return condition_vector(network.context.config, log_rate(step_code), axes, 0)
 
 
-def conditioning_of(
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    step_code: int,
-    plan: Plan | None,
-) -> tuple[TemplatePyramid | None, torch.Tensor | None]:
-    """The warped template, level by level where there are places, and in units."""
-    if template is None:
-        return None, None
-    units = template_units(template, step_code)
-    if places is None or plan is None:
-        return None, units
-    return template_pyramid(units, places.to(units.dtype), plan), units
+@dataclass(frozen=True)
+class Hint:
+    """What is known of a scan before it is decoded: its warped template, or its neighbours.
+
+    Attributes:
+        units: values to expect, (1, 1, *shape) whole numbers in units of 1/64 step.
+        places: what the context model is told beside them, (1, ndim, *shape) whole numbers from
+            −64 to 64; of a template its coordinates.
+    """
+
+    units: torch.Tensor
+    places: torch.Tensor
+
+    def pyramid(self, plan: Plan) -> TemplatePyramid:
+        """The hint level by level."""
+        return template_pyramid(self.units, self.places.to(self.units.dtype), plan)
+
+
+def hint_of(
+    template: torch.Tensor | None, places: torch.Tensor | None, step_code: int
+) -> Hint | None:
+    """A warped template (whole numbers 0 … 1023) and its coordinates as a hint."""
+    if template is None or places is None:
+        return None
+    return Hint(template_units(template, step_code), places)

@@ -17,11 +17,19 @@ from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.network import TextureConfig, TextureNetwork
 
+BETWEEN = "between"
+Part = int | str
+"""Which network of a bundle: 2 or 3 for as many axes, `BETWEEN` for slices between others."""
 LIFTING, AUTOENCODER = "lifting", "autoencoder"
 TRANSFORMS = (LIFTING, AUTOENCODER)
 _TRANSFORM = "transform"
 Config = TextureConfig | AutoencoderConfig
 Network = TextureNetwork | AutoencoderNetwork
+
+
+def part_named(name: str) -> Part:
+    """Inverse of ``str(part)``."""
+    return int(name) if name.isdigit() else name
 
 
 def config_of(description: Mapping[str, Any]) -> Config:

@@ -1,11 +1,13 @@
-"""A scan of thick slices, each coded as an image by the network for two axes.
+"""A scan coded slice by slice, by networks for two axes.
 
-    scan ─ slices along the thick axis ─ TextureEncoder of each ─▶ streams, one after the other
+    scan ─ slices along an axis ─ some alone, some between others ─▶ streams, one after the other
     payload ─ head · (length · stream) of every slice ─▶ slices ─▶ scan
 
 Where slices are several times as thick as their pixels, neighbouring ones have little in common,
-and a network that has seen many images knows more of a slice than one for volumes does. Slices do
-not depend on each other: devices share them, and some can be coded again to meet a size.
+and a network that has seen many images knows more of a slice than one for volumes does. Where
+neighbours have more in common, two decoded slices tell a network what to expect half way between
+them (`neighbours`). Devices share the slices, and those that no other one looks at can be coded
+again to meet a size.
 """
 
 from __future__ import annotations
@@ -21,36 +23,46 @@ import torch
 
 from deepstd.container.format import Cursor, encode_varint
 from deepstd.devices import CPU, Workers
-from deepstd.texture.decoder import DecodedTexture, decode_stream
+from deepstd.texture.decoder import DecodedTexture, decode_stream, restored
 from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder, middle_slices
 from deepstd.texture.head import TextureHead, tile_count
-from deepstd.texture.inputs import replicas
-from deepstd.texture.lifting import split_plan
+from deepstd.texture.inputs import Hint, replicas
+from deepstd.texture.lifting import decompose, split_plan
+from deepstd.texture.neighbours import Turn, hint_between, unneeded, waves
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.preview import subsampling
+from deepstd.texture.preview import preview_steps, subsampling
 from deepstd.texture.scaling import Scaling
 
-# In half octaves: slices at least 2.8 times as thick as their pixels.
-_THICK = 3
 _FEWEST_SLICES = 4
 
 
-def thick_axis(coarse: Sequence[int], shape: Sequence[int]) -> int | None:
-    """The axis along which a scan may be coded slice by slice, if there is one.
+@dataclass(frozen=True)
+class SliceNetworks:
+    """What codes slices.
 
-    Args:
-        coarse: relative voxel sizes in half octaves.
-        shape: of the scan.
+    Attributes:
+        images: for those that are coded alone.
+        between: for those half way between two others, if there is one.
     """
-    if len(shape) != 3:
-        return None
-    axis = int(np.argmax(coarse))
-    others = [size for a, size in enumerate(coarse) if a != axis]
-    if coarse[axis] - max(others) < _THICK or shape[axis] < 2:
-        return None
-    image = tuple(n for a, n in enumerate(shape) if a != axis)
-    return None if tile_count(split_plan(image, others), image) else axis
+
+    images: TextureNetwork
+    between: TextureNetwork | None = None
+
+    def of(self, turn: Turn) -> TextureNetwork:
+        """The network for a slice."""
+        if turn.distance == 0:
+            return self.images
+        if self.between is None:
+            raise ValueError("there is no network for slices between others")
+        return self.between
+
+
+def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> bool:
+    """Whether the slices along an axis are of a size that can be coded so."""
+    sizes = [size for a, size in enumerate(coarse) if a != axis]
+    image = _image_shape(tuple(shape), axis)
+    return shape[axis] > 1 and not tile_count(split_plan(image, sizes), image)
 
 
 @dataclass(frozen=True)
@@ -77,17 +89,23 @@ class EncodedSlices:
 
     Attributes:
         head: what a decoder must know first.
-        coded: the slices.
+        slices: in the order of their numbers.
+        free: numbers of those that no other one looks at.
     """
 
     head: TextureHead
-    coded: tuple[EncodedSlice, ...]
+    slices: tuple[EncodedSlice, ...]
+    free: tuple[int, ...]
+
+    @property
+    def coded(self) -> tuple[EncodedSlice, ...]:
+        """Those that can be coded again alone."""
+        return tuple(self.slices[number] for number in self.free)
 
     @cached_property
     def payload(self) -> bytes:
         """Head, then length and stream of every slice."""
-        streams = [encode_varint(len(s.stream)) + s.stream for s in self.coded]
-        return self.head.pack() + b"".join(streams)
+        return self.head.pack() + b"".join(map(_framed, self.slices))
 
     @property
     def tiles(self) -> tuple[bytes, ...]:
@@ -99,22 +117,32 @@ class EncodedSlices:
         """Bytes of the payload."""
         return len(self.payload)
 
+    @property
+    def nbytes_but_first(self) -> int:
+        """Bytes of the payload without those of the first slice."""
+        return self.nbytes - len(_framed(self.slices[0]))
+
     @cached_property
     def latents(self) -> bytes:
         """Hash of the hashes of the slices."""
-        return hashlib.sha256(b"".join(s.texture.latents for s in self.coded)).digest()
+        return hashlib.sha256(b"".join(s.texture.latents for s in self.slices)).digest()
+
+
+def _framed(coded: EncodedSlice) -> bytes:
+    return encode_varint(len(coded.stream)) + coded.stream
 
 
 class SlicedEncoder:
     """Encodes a scan slice by slice, with the interface of `encoder.TextureEncoder`.
 
     Args:
-        network: for two axes.
+        networks: for the slices.
         values: finite grey values, (I, J, K).
         axis: that the slices follow each other along.
         coarse: relative voxel sizes of the three axes.
+        octaves: every ``2**octaves``-th slice is coded alone, 0 for all of them.
         scaling: of the whole scan; fitted if None.
-        workers: share the slices; the network is on the first of them.
+        workers: share the slices; the networks are on the first of them.
 
     Attributes:
         finest: largest step code at which all coefficients can be coded.
@@ -128,23 +156,31 @@ class SlicedEncoder:
 
     def __init__(
         self,
-        network: TextureNetwork,
+        networks: SliceNetworks,
         values: np.ndarray,
         axis: int,
         coarse: tuple[int, ...],
+        octaves: int = 0,
         *,
         scaling: Scaling | None = None,
         workers: Workers = CPU,
     ) -> None:
-        self._network, self._values, self._axis = network, values, axis
-        self._workers = workers
+        self._networks, self._values, self._axis = networks, values, axis
+        self._workers, self._octaves = workers, octaves
         self.shape, self.coarse = tuple(values.shape), coarse
         self.scaling = scaling or Scaling.fit(values)
-        sizes = TextureHead(self.scaling, 0, coarse, axis).of_slice().coarse
-        networks = list(replicas(network, workers).items())
+        self._waves = waves(values.shape[axis], octaves)
+        self._free = unneeded(self._waves)
+        self._turns = {turn.index: turn for wave in self._waves for turn in wave}
+        sizes = self._head(0).of_slice().coarse
+        kinds = {
+            id(network): list(replicas(network, workers).items())
+            for network in {id(n): n for n in map(networks.of, self._turns.values())}.values()
+        }
         self._encoders = []
         for number, image in enumerate(np.moveaxis(values, axis, 0)):
-            device, copy = networks[number % len(networks)]
+            copies = kinds[id(networks.of(self._turns[number]))]
+            device, copy = copies[number % len(copies)]
             self._encoders.append(
                 TextureEncoder(
                     copy,
@@ -158,46 +194,63 @@ class SlicedEncoder:
         self.finest = min(encoder.finest for encoder in self._encoders)
 
     @staticmethod
-    def of(volume: TextureEncoder, network: TextureNetwork, axis: int) -> SlicedEncoder:
+    def of(
+        volume: TextureEncoder, networks: SliceNetworks, axis: int, octaves: int
+    ) -> SlicedEncoder:
         """An encoder of what another one encodes as a volume; not with a template."""
         return SlicedEncoder(
-            network,
+            networks,
             volume.values,
             axis,
             volume.coarse,
+            octaves,
             scaling=volume.scaling,
             workers=volume.workers,
         )
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
         """Code at one step."""
-        head = TextureHead(self.scaling, step_code, self.coarse, self._axis)
-        work = dict.fromkeys(range(len(self._encoders)), rate_weight)
-        return EncodedSlices(head, tuple(self._encoded(step_code, work)))
+        coded: dict[int, EncodedSlice] = {}
+
+        def work(_: torch.device, turn: Turn) -> EncodedSlice:
+            encoder, weight = self._encoders[turn.index], self._weight(turn, rate_weight)
+            return EncodedSlice(encoder.encode(step_code, weight, self._hint(turn, coded)), weight)
+
+        for wave in self._waves:
+            found = list(self._workers.map(work, wave))
+            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
+        slices = tuple(coded[number] for number in range(len(coded)))
+        return EncodedSlices(self._head(step_code), slices, tuple(self._free))
 
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
-        """An encoding with some slices coded again with other weights of the rate."""
-        coded = list(encoded.coded)
-        for number, slice_ in zip(
-            weights, self._encoded(encoded.head.step_code, weights), strict=True
-        ):
-            coded[number] = slice_
-        return replace(encoded, coded=tuple(coded))
+        """An encoding with some of its free slices coded again with other weights of the rate."""
+        slices = list(encoded.slices)
+        step_code = encoded.head.step_code
 
-    def _encoded(self, step_code: int, weights: Mapping[int, float]) -> list[EncodedSlice]:
         def work(_: torch.device, part: tuple[int, float]) -> EncodedSlice:
             number, weight = part
-            return EncodedSlice(self._encoders[number].encode(step_code, weight), weight)
+            hint = self._hint(self._turns[number], slices)
+            return EncodedSlice(self._encoders[number].encode(step_code, weight, hint), weight)
 
-        return list(self._workers.map(work, weights.items()))
+        numbers = [encoded.free[n] for n in weights]
+        again = list(self._workers.map(work, zip(numbers, weights.values(), strict=True)))
+        for number, slice_ in zip(numbers, again, strict=True):
+            slices[number] = slice_
+        return replace(encoded, slices=tuple(slices))
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """`TextureEncoder.refine` of every slice."""
+        """`TextureEncoder.refine` of every slice, given its neighbours as they are then coded."""
+        coded: dict[int, EncodedSlice] = {}
 
-        def work(_: torch.device, encoder: TextureEncoder) -> None:
-            encoder.refine(step_code, rate_weight, rounds)
+        def work(_: torch.device, turn: Turn) -> EncodedSlice:
+            encoder, hint = self._encoders[turn.index], self._hint(turn, coded)
+            weight = self._weight(turn, rate_weight)
+            encoder.refine(step_code, weight, rounds, hint)
+            return EncodedSlice(encoder.encode(step_code, weight, hint), weight)
 
-        list(self._workers.map(work, self._encoders))
+        for wave in self._waves:
+            found = list(self._workers.map(work, wave))
+            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
 
     def settle(self) -> None:
         """Nothing is kept between encodings."""
@@ -209,10 +262,11 @@ class SlicedEncoder:
     def middle_slices(self, voxels: int) -> SlicedEncoder:
         """An encoder of about so many voxels of the middle slices."""
         return SlicedEncoder(
-            self._network,
+            self._networks,
             middle_slices(self._values, voxels, self._axis, _FEWEST_SLICES),
             self._axis,
             self.coarse,
+            self._octaves,
             scaling=self.scaling,
             workers=self._workers,
         )
@@ -220,16 +274,31 @@ class SlicedEncoder:
     def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
         """Mean squared error in grey values after the post-filter."""
 
-        def work(_: torch.device, part: tuple[TextureEncoder, EncodedSlice]) -> float:
-            encoder, coded = part
-            return encoder.squared_error(coded.texture, step_code)
+        def work(_: torch.device, number: int) -> float:
+            hint = self._hint(self._turns[number], encoded.slices)
+            texture = encoded.slices[number].texture
+            return self._encoders[number].squared_error(texture, step_code, hint)
 
-        parts = zip(self._encoders, encoded.coded, strict=True)
-        return float(np.mean(list(self._workers.map(work, parts))))
+        return float(np.mean(list(self._workers.map(work, range(len(self._encoders))))))
+
+    def _head(self, step_code: int) -> TextureHead:
+        return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)
+
+    def _weight(self, turn: Turn, rate_weight: float) -> float:
+        return rate_weight * (turn.price if self._octaves else 1.0)
+
+    def _hint(
+        self, turn: Turn, coded: Mapping[int, EncodedSlice] | Sequence[EncodedSlice]
+    ) -> Hint | None:
+        if not turn.distance:
+            return None
+        device = self._encoders[turn.index].workers.first
+        before, after = (coded[side].texture.low.to(device) for side in turn.sides)
+        return hint_between(before, after, turn.distance)
 
 
 def check_slices(
-    payload: bytes, shape: tuple[int, ...], level: int, name: str
+    networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], level: int, name: str
 ) -> tuple[int, ...] | None:
     """Check a payload; None where it is not one of slices.
 
@@ -240,7 +309,7 @@ def check_slices(
         DamagedError: the bytes make no sense.
         InputError: there are not so many levels.
     """
-    head, _ = _parts(payload, shape, name)
+    head, _ = _parts(networks, payload, shape, name)
     if head.sliced is None:
         return None
     image = _image_shape(shape, head.sliced)
@@ -250,7 +319,7 @@ def check_slices(
 
 
 def decode_slices(
-    network: TextureNetwork,
+    networks: SliceNetworks,
     payload: bytes,
     shape: tuple[int, ...],
     *,
@@ -259,37 +328,65 @@ def decode_slices(
     level: int = 0,
 ) -> DecodedTexture:
     """Decode a payload of slices; arguments as for `decoder.decode_texture`."""
-    head, streams = _parts(payload, shape, name)
+    head, streams = _parts(networks, payload, shape, name)
     if head.sliced is None:
         raise ValueError("not a payload of slices")
     image, own = _image_shape(shape, head.sliced), head.of_slice()
-    copies = replicas(network, workers)
+    plan = split_plan(image, own.coarse)
+    factors = subsampling(plan, level, 2)
+    # What others look at is decoded whole, even for a preview.
+    short = level if not head.octaves else 0
+    copies = {
+        id(network): replicas(network, workers)
+        for network in (networks.images, networks.between)
+        if network is not None
+    }
+    turns = waves(shape[head.sliced], head.octaves)
+    free = set(unneeded(turns))
+    lows: dict[int, torch.Tensor] = {}
+    latents: dict[int, bytes] = {}
+    steps: dict[int, np.ndarray] = {}
 
-    def work(device: torch.device, stream: bytes) -> DecodedTexture:
-        only = Workers((device,))
-        return decode_stream(copies[device], own, stream, (), image, workers=only, level=level)
+    def work(device: torch.device, turn: Turn) -> tuple[np.ndarray, torch.Tensor, bytes]:
+        network, only = copies[id(networks.of(turn))][device], Workers((device,))
+        hint = None
+        if turn.distance:
+            before, after = (lows[side].to(device) for side in turn.sides)
+            hint = hint_between(before, after, turn.distance)
+        stream = streams[turn.index]
+        coded = decode_stream(network, own, stream, (), image, hint, workers=only, level=short)
+        if level:
+            low = coded.low if short else decompose(coded.low, plan[:level])[0][-1]
+            return preview_steps(low, factors), coded.low, coded.latents
+        return restored(network, own, coded.low, hint, only), coded.low, coded.latents
 
-    steps, latents = [], hashlib.sha256()
-    for part in workers.map(work, streams):
-        steps.append(part.steps)
-        latents.update(part.latents)
+    for wave in turns:
+        for turn, (part, low, digest) in zip(wave, workers.map(work, wave), strict=True):
+            steps[turn.index], latents[turn.index] = part, digest
+            if turn.index not in free:
+                lows[turn.index] = low
+    numbers = range(len(streams))
     return DecodedTexture(
-        np.stack(steps, head.sliced),
+        np.stack([steps[n] for n in numbers], head.sliced),
         head.scaling.step(head.step_code),
         head.scaling.offset,
-        latents.digest(),
+        hashlib.sha256(b"".join(latents[n] for n in numbers)).digest(),
     )
 
 
-def _parts(payload: bytes, shape: tuple[int, ...], name: str) -> tuple[TextureHead, list[bytes]]:
+def _parts(
+    networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], name: str
+) -> tuple[TextureHead, list[bytes]]:
     """Head, and the streams of the slices where it says that there are any."""
     cursor = Cursor(payload, name, "texture")
     head = TextureHead.read(cursor, len(shape))
     if head.sliced is None:
         return head, []
-    image = _image_shape(shape, head.sliced)
-    if tile_count(split_plan(image, head.of_slice().coarse), image):
-        raise cursor.error(f"slices of {math.prod(image)} pixels are too large to be coded so")
+    if head.octaves and networks.between is None:
+        raise cursor.error("slices between each other, which its bundle has no network for")
+    if not can_be_sliced(shape, head.coarse, head.sliced):
+        image = _image_shape(shape, head.sliced)
+        raise cursor.error(f"slices of {math.prod(image)} pixels cannot be coded so")
     streams = [cursor.take(cursor.varint(cursor.remaining)) for _ in range(shape[head.sliced])]
     cursor.finish()
     return head, streams

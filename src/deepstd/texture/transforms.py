@@ -23,13 +23,13 @@ from deepstd.texture.decoder import DecodedTexture, decode_texture
 from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.head import TextureHead, check_texture
-from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import Network
 from deepstd.texture.preview import subsampling
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices import (
     EncodedSlices,
     SlicedEncoder,
+    SliceNetworks,
     check_slices,
     decode_slices,
 )
@@ -88,7 +88,7 @@ def encoder_for(
 
 def decode(
     network: Network,
-    of_slices: TextureNetwork | None,
+    of_slices: SliceNetworks | None,
     payload: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
@@ -100,7 +100,7 @@ def decode(
     level: int,
 ) -> DecodedTexture:
     """Decode one frame's texture; arguments as for `check` and `decode_texture`."""
-    if of_slices is not None and check_slices(payload, shape, level, name):
+    if of_slices is not None and check_slices(of_slices, payload, shape, level, name):
         return decode_slices(of_slices, payload, shape, name=name, workers=workers, level=level)
     if isinstance(network, AutoencoderNetwork):
         head, stream = _autoencoded(payload, tiles, shape, name)
@@ -112,7 +112,7 @@ def decode(
 
 def check(
     network: Network,
-    of_slices: TextureNetwork | None,
+    of_slices: SliceNetworks | None,
     payload: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
@@ -124,7 +124,7 @@ def check(
 
     Args:
         network: of the frame's number of axes.
-        of_slices: for images, where frames may be coded slice by slice.
+        of_slices: where frames may be coded slice by slice.
         payload, tiles, shape, name, level: as for `decode_texture`.
 
     Returns:
@@ -142,10 +142,12 @@ def check(
                 "codes coarse levels first. Leave out --level"
             )
         return (1,) * len(shape)
-    if of_slices is not None and (factors := check_slices(payload, shape, level, name)):
-        if tiles and not level:
-            raise DamagedError(f"{name} is damaged: texture tiles beside slices")
-        return factors
+    if of_slices is not None:
+        factors = check_slices(of_slices, payload, shape, level, name)
+        if factors is not None:
+            if tiles and not level:
+                raise DamagedError(f"{name} is damaged: texture tiles beside slices")
+            return factors
     _, plan, _ = check_texture(payload, None if level else tiles, shape, name)
     return subsampling(plan, level, len(shape))
 

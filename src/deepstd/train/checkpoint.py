@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.networks import config_of, description_of, untrained
+from deepstd.texture.networks import Part, config_of, description_of, part_named, untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 
@@ -34,14 +34,14 @@ class Checkpoint:
         shape: template and shape model, once there are.
         fields: field of each scan by its key.
         shape_seconds: time that shape and fields took.
-        states: of the network of each number of axes.
+        states: of each network.
         start: name and version of the bundle that the run began with, or None.
     """
 
     shape: ShapeModel | None = None
     fields: dict[str, FieldCode] = field(default_factory=dict)
     shape_seconds: float = 0.0
-    states: dict[int, TrainingState] = field(default_factory=dict)
+    states: dict[Part, TrainingState] = field(default_factory=dict)
     start: str | None = None
 
 
@@ -60,16 +60,16 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
         arrays.update({f"shape.{n}": a for n, a in run.shape.to_tensors().items()})
     for name, code in run.fields.items():
         arrays[f"field.{name}"] = np.array([code.omega_index, *code.symbols], dtype=np.int32)
-    for ndim, state in run.states.items():
-        values["networks"][str(ndim)] = {
+    for part, state in run.states.items():
+        values["networks"][str(part)] = {
             "texture": description_of(state.network.config),
             "seconds": state.seconds,
             "steps": state.steps,
             "history": state.history,
         }
-        arrays[f"tables.{ndim}"] = state.network.tables.to_array()
+        arrays[f"tables.{part}"] = state.network.tables.to_array()
         for name, parameter in state.network.named_parameters():
-            key = f"{ndim}.{name}"
+            key = f"{part}.{name}"
             arrays[f"weight.{key}"] = _numpy(parameter)
             arrays[f"average.{key}"] = _numpy(state.average[name])
             moments = state.optimiser.state.get(parameter)
@@ -104,12 +104,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
         for n, a in arrays.items()
         if n.startswith(prefix)
     }
-    states = {}
+    states: dict[Part, TrainingState] = {}
     for key, entry in values["networks"].items():
         network = untrained(config_of(entry["texture"])).to(device)
         if f"tables.{key}" in arrays:
             network.tables = ScaleTables.from_array(arrays[f"tables.{key}"])
-        state = new_state(network, config)
+        state = new_state(part_named(key), network, config)
         for name, parameter in network.named_parameters():
             full = f"{key}.{name}"
             with torch.no_grad():
@@ -123,7 +123,7 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
                 }
         state.seconds, state.steps = entry["seconds"], entry["steps"]
         state.history = entry["history"]
-        states[int(key)] = state
+        states[part_named(key)] = state
     seconds = float(values["shape_seconds"])
     return Checkpoint(shape, fields, seconds, states, values.get("start"))
 

@@ -49,11 +49,13 @@ class Coded:
         bits: of the symbols.
         error: squared error in steps of what is restored; of no use where levels were left out.
         loss: what to train on.
+        low: what the symbols say, in units: before the post-filter, or the latents.
     """
 
     bits: torch.Tensor
     error: torch.Tensor
     loss: torch.Tensor
+    low: torch.Tensor
 
 
 def code_batch(
@@ -85,16 +87,18 @@ def code_batch(
         ]
     )
     template, places = _conditioning(examples, step_codes)
-    batch = _Batch(units, template, places, [log_rate(code) for code in step_codes])
+    batch = Batch(units, template, places, [log_rate(code) for code in step_codes])
     if isinstance(network, AutoencoderNetwork):
         return _through_autoencoder(network, batch, rate_weight, generator, seen)
     coarse = examples[0].coarse
-    return _through_wavelet(network, batch, coarse, rate_weight, generator, last_level, seen)
+    return code_units(
+        network, batch, coarse, rate_weight, generator, last_level=last_level, seen=seen
+    )
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Values and warped template in units and its places, (B, C, *shape)."""
+class Batch:
+    """Values and warped template, or other hint, in units and its places, (B, C, *shape)."""
 
     units: torch.Tensor
     template: torch.Tensor | None
@@ -118,15 +122,17 @@ def _weights(bits: torch.Tensor) -> torch.Tensor:
     return 1.0 / (bits.detach() + _RATE_FLOOR)
 
 
-def _through_wavelet(
+def code_units(
     network: TextureNetwork,
-    batch: _Batch,
+    batch: Batch,
     coarse: tuple[int, ...],
     rate_weight: float,
     generator: torch.Generator,
-    last_level: int,
-    seen: Seen | None,
+    *,
+    last_level: int = 0,
+    seen: Seen | None = None,
 ) -> Coded:
+    """`code_batch` through the wavelet, of values in units; ``coarse`` as of an `Example`."""
     units, device = batch.units, batch.units.device
     shape = tuple(units.shape[2:])
     plan = split_plan(shape, coarse)
@@ -154,18 +160,18 @@ def _through_wavelet(
     bits, distortion = source.bits / count, source.distortion / count
     loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
     if last_level:
-        return Coded(bits, distortion.detach(), loss)
+        return Coded(bits, distortion.detach(), loss, low)
     axes = plan[0] if plan else ()
     config = network.context.config
     condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
     restored = network.postfilter(low, batch.template, condition.to(device))
     error = (restored - units * (1.0 / UNITS_PER_STEP)).square().flatten(1).mean(1)
-    return Coded(bits, error, loss + torch.log(error + 1e-6))
+    return Coded(bits, error, loss + torch.log(error + 1e-6), low)
 
 
 def _through_autoencoder(
     network: AutoencoderNetwork,
-    batch: _Batch,
+    batch: Batch,
     rate_weight: float,
     generator: torch.Generator,
     seen: Seen | None,
@@ -206,4 +212,4 @@ def _through_autoencoder(
     bits, distortion = source.bits / count, source.distortion / count
     # The latents' own error is what teaches the means; with the restored scan's it agrees.
     loss = _weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
-    return Coded(bits, error, loss)
+    return Coded(bits, error, loss, coded)

@@ -14,7 +14,7 @@ from typing import Any
 from deepstd.errors import InputError
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import AUTOENCODER, LIFTING, TRANSFORMS, Config
+from deepstd.texture.networks import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Config, Part
 
 _HYPER_SHARE = 8
 
@@ -33,6 +33,10 @@ class TrainConfig:
         widths_2d, widths_3d: finest first, hidden channels of the context model of each level, or
             channels of each stage of the autoencoder.
         filter_2d, filter_3d: width and number of blocks of the post-filter.
+        widths_between, filter_between: the same of the network for slices between decoded ones;
+            no widths for none. It needs 3-D scans and goes with networks without a template.
+        kept: names of networks ("2", "3", "between") that are taken over as they are from the
+            bundle that the run begins with.
         context_width: hidden channels of the autoencoder's entropy model.
         window_2d, window_3d: edge of the windows of the autoencoder's attention.
         crop_2d, crop_3d: largest crop along an axis, in voxels.
@@ -58,6 +62,9 @@ class TrainConfig:
     widths_3d: tuple[int, ...] = (32, 32, 32)
     filter_2d: tuple[int, int] = (24, 2)
     filter_3d: tuple[int, int] = (12, 1)
+    widths_between: tuple[int, ...] = ()
+    filter_between: tuple[int, int] = (24, 2)
+    kept: tuple[str, ...] = ()
     context_width: int = 96
     window_2d: int = 8
     window_3d: int = 4
@@ -101,17 +108,34 @@ class TrainConfig:
             raise InputError(
                 f"{source}: transform = {converted['transform']!r} is not one of {TRANSFORMS}"
             )
-        return TrainConfig(**converted)
+        if converted.get("widths_between") and (
+            converted.get("template") or 3 not in converted.get("ndims", TrainConfig.ndims)
+        ):
+            raise InputError(
+                f"{source}: widths_between goes with 3 among ndims and without a template"
+            )
+        config = TrainConfig(**converted)
+        left_over = set(config.kept) - set(map(str, config.parts))
+        if left_over:
+            raise InputError(f"{source}: kept = {config.kept!r} names no network of the run")
+        return config
 
-    def network(self, ndim: int) -> Config:
-        """Sizes of the network for a number of axes; BundleError where they are not possible."""
-        widths = self.widths_2d if ndim == 2 else self.widths_3d
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The networks to train, in this order."""
+        return (*self.ndims, BETWEEN) if self.widths_between else self.ndims
+
+    def network(self, part: Part) -> Config:
+        """Sizes of the network of a part; BundleError where they are not possible."""
+        if isinstance(part, str):
+            return TextureConfig(2, self.widths_between, True, *self.filter_between)
+        widths = self.widths_2d if part == 2 else self.widths_3d
         if self.transform == AUTOENCODER:
-            window = self.window_2d if ndim == 2 else self.window_3d
+            window = self.window_2d if part == 2 else self.window_3d
             hyper = self.context_width // _HYPER_SHARE
-            return AutoencoderConfig(ndim, widths, self.context_width, hyper, window, self.template)
-        width, blocks = self.filter_2d if ndim == 2 else self.filter_3d
-        return TextureConfig(ndim, widths, self.template, width, blocks)
+            return AutoencoderConfig(part, widths, self.context_width, hyper, window, self.template)
+        width, blocks = self.filter_2d if part == 2 else self.filter_3d
+        return TextureConfig(part, widths, self.template, width, blocks)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints and model cards."""

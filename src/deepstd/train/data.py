@@ -6,6 +6,7 @@ CachedScan ─ register, warp template ─▶ Example ─ random crops, vary ─
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,6 +110,12 @@ def varied_crops(
     crops = _crops(examples, largest**ndim * math.prod(factors), random)
     turned = random.random() < 0.5
     return [_varied(crop, factors, turned, random) for crop in crops]
+
+
+def shrink_factor(lengths: Sequence[int], random: np.random.Generator) -> int:
+    """By how much an image of these lengths is to be shrunk; 1 where too little would be left."""
+    factor = _FACTORS[int(random.integers(len(_FACTORS)))]
+    return factor if min(lengths) >= _SHRUNK_TO * factor else 1
 
 
 def _crops(examples: list[Example], budget: int, random: np.random.Generator) -> list[Example]:

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
-from deepstd.texture.networks import description_of
+from deepstd.texture.networks import BETWEEN, Part, description_of
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 320, 48
-_COLOURS = {2: "#b45309", 3: "#1d4ed8"}
+_COLOURS: dict[Part, str] = {2: "#b45309", 3: "#1d4ed8", BETWEEN: "#15803d"}
+_TITLES: dict[Part, str] = {
+    2: "2-D network",
+    3: "3-D network",
+    BETWEEN: "network for slices between others",
+}
 _RATE = "2.0"
 
 
@@ -40,7 +45,7 @@ def write_bundle(
     written = bundles.save(
         folder,
         description,
-        {n: net.to_tensors() for n, net in trained.networks.items()},
+        {str(n): net.to_tensors() for n, net in trained.networks.items()},
         None if shape is None else shape.to_tensors(),
         None if shape is None else shape.affine,
         model_card(trained, config, scans),
@@ -74,11 +79,10 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     lines += ["", "## Training", ""]
     if trained.start is not None:
         lines.append(f"- Begun with the networks of {trained.start}.")
-    for ndim in config.ndims:
-        parameters = sum(p.numel() for p in trained.networks[ndim].parameters())
-        lines.append(
-            f"- {ndim}-D network: {parameters:,} parameters, {trained.seconds[ndim]:.0f} s."
-        )
+    for part in config.parts:
+        parameters = sum(p.numel() for p in trained.networks[part].parameters())
+        took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"
+        lines.append(f"- {_TITLES[part]}: {parameters:,} parameters, {took}.")
     if trained.shape is not None:
         size = " × ".join(map(str, trained.shape.template.shape))
         lines.append(
@@ -90,15 +94,16 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         "Validation scans at the end of training (estimated bits of the textures alone, PSNR with "
         "the scan's coding range as peak):",
         "",
-        "| axes | bits per voxel | PSNR (dB) |",
+        "| network | bits per voxel | PSNR (dB) |",
         "| --- | --- | --- |",
     ]
-    for ndim, history in trained.history.items():
+    for part, history in trained.history.items():
         if history:
             last = history[-1]
             rates = [k.removeprefix("bpv_") for k in last if k.startswith("bpv_")]
             lines += [
-                f"| {ndim}-D | {last[f'bpv_{r}']:.4f} | {last[f'psnr_{r}']:.2f} |" for r in rates
+                f"| {_TITLES[part]} | {last[f'bpv_{r}']:.4f} | {last[f'psnr_{r}']:.2f} |"
+                for r in rates
             ]
     lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
     return "\n".join(lines)
@@ -108,14 +113,14 @@ def _averaged_over(trained: Trained) -> str:
     return "of the training scans" if trained.start is None else f"taken from {trained.start}"
 
 
-def training_curve(history: dict[int, list[dict[str, float]]]) -> str:
-    """Validation PSNR against training time, one line for each number of axes, as SVG."""
+def training_curve(history: dict[Part, list[dict[str, float]]]) -> str:
+    """Validation PSNR against training time, one line for each network, as SVG."""
     points = {
         n: [(h["seconds"], h[f"psnr_{_RATE}"], h[f"bpv_{_RATE}"]) for h in entries]
         for n, entries in history.items()
     }
     series = {
-        f"{n}-D {name}": (n, [(p[0], p[index]) for p in values], dash)
+        f"{_TITLES[n]}: {name}": (n, [(p[0], p[index]) for p in values], dash)
         for n, values in points.items()
         for name, index, dash in (("PSNR (dB)", 1, ""), ("bpv", 2, "6 4"))
         if values
@@ -129,7 +134,7 @@ def training_curve(history: dict[int, list[dict[str, float]]]) -> str:
         f'<text x="{_MARGIN}" y="20">Validation at range / step = 4, each line on a scale of its '
         "own</text>",
     ]
-    for row, (name, (ndim, line, dash)) in enumerate(series.items()):
+    for row, (name, (part, line, dash)) in enumerate(series.items()):
         low, high = min(y for _, y in line), max(y for _, y in line)
         span = (high - low) or 1.0
         drawn = " ".join(
@@ -137,7 +142,7 @@ def training_curve(history: dict[int, list[dict[str, float]]]) -> str:
             f"{_HEIGHT - _MARGIN - (y - low) / span * (_HEIGHT - 2 * _MARGIN):.1f}"
             for x, y in line
         )
-        colour = _COLOURS[ndim]
+        colour = _COLOURS[part]
         parts.append(
             f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2" '
             f'stroke-dasharray="{dash}"/>'

@@ -1,6 +1,6 @@
 """The training loop: one network, one clock.
 
-    examples ─ crops, random steps ─ code_batch ─▶ loss ─ gradients ─▶ Adam ─▶ running average
+    examples ─ crops, random steps ─ code ─▶ loss ─ gradients ─▶ Adam ─▶ running average
 
 The learning rate follows a cosine fitted to the time given. Every few steps see large crops and
 code only their coarse levels, which small crops show little of; the autoencoder has none.
@@ -18,9 +18,10 @@ import torch
 
 from deepstd.coding.tables import symbol_counts, tables_from_counts
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import Network, untrained
+from deepstd.texture.networks import BETWEEN, Network, Part, untrained
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
-from deepstd.train.coding import code_batch
+from deepstd.train.between import draw_batch
+from deepstd.train.coding import Coded, Seen, code_batch, code_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops, varied_crops
 from deepstd.train.distributed import ALONE, Group
@@ -38,6 +39,7 @@ _COARSE_LEVEL = {2: 2, 3: 1}
 class TrainingState:
     """All that a run needs to go on where it stopped."""
 
+    part: Part
     network: Network
     optimiser: torch.optim.Adam
     average: dict[str, torch.Tensor]
@@ -46,7 +48,7 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def new_state(network: Network, config: TrainConfig) -> TrainingState:
+def new_state(part: Part, network: Network, config: TrainConfig) -> TrainingState:
     """A run at its start."""
     parameters = list(network.parameters())
     groups = [
@@ -55,7 +57,7 @@ def new_state(network: Network, config: TrainConfig) -> TrainingState:
     ]
     optimiser = torch.optim.Adam(groups, lr=config.learning_rate)
     average = {n: p.detach().clone() for n, p in network.named_parameters()}
-    return TrainingState(network, optimiser, average)
+    return TrainingState(part, network, optimiser, average)
 
 
 def train_until(
@@ -86,7 +88,6 @@ def train_until(
     seed = config.seed + state.steps + group.seed
     random = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(seed)
-    largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
     began, before = time.monotonic(), state.seconds
     validate_every = max(30.0, total_seconds / 20)
     validated = state.history[-1]["seconds"] if state.history else 0.0
@@ -97,14 +98,10 @@ def train_until(
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
         for parameters in state.optimiser.param_groups:
             parameters["lr"] = rate * parameters["rate"]
-        crops_of = varied_crops if config.varied and not config.template else random_crops
         last = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
         coarse = last and isinstance(network, TextureNetwork)
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
-        drawn = draw(examples, config.batch, random)
-        crops = crops_of(drawn, largest << level, random)
-        codes = _step_codes(crops, config, random)
-        coded = code_batch(network, crops, codes, config.rate_weight, generator, last_level=level)
+        coded = _coded(state, network, examples, config, random, generator, level=level)
         state.optimiser.zero_grad(set_to_none=True)
         coded.loss.mean().backward()
         group.average_gradients(network)
@@ -119,6 +116,33 @@ def train_until(
             state.history.append({"seconds": state.seconds, "steps": state.steps, **figures})
             report(_sentence(state, figures), share)
             before, began = state.seconds, time.monotonic()
+
+
+def _coded(
+    state: TrainingState,
+    network: Network,
+    examples: list[Example],
+    config: TrainConfig,
+    random: np.random.Generator,
+    generator: torch.Generator,
+    *,
+    level: int = 0,
+    varied: bool = True,
+    seen: Seen | None = None,
+) -> Coded:
+    """Random crops coded; larger ones where levels of the wavelet are left out."""
+    largest = (config.crop_2d if network.config.ndim == 2 else config.crop_3d) << level
+    if state.part == BETWEEN and isinstance(network, TextureNetwork):
+        batch, sizes = draw_batch(network, examples, config, random, generator, largest=largest)
+        return code_units(
+            network, batch, sizes, config.rate_weight, generator, last_level=level, seen=seen
+        )
+    crops_of = varied_crops if varied and config.varied and not config.template else random_crops
+    crops = crops_of(draw(examples, config.batch, random), largest, random)
+    codes = _step_codes(crops, config, random)
+    return code_batch(
+        network, crops, codes, config.rate_weight, generator, last_level=level, seen=seen
+    )
 
 
 def _step_codes(
@@ -138,7 +162,12 @@ def _sentence(state: TrainingState, figures: dict[str, float]) -> str:
     points = ", ".join(
         f"{figures[f'bpv_{r}']:.4f} bpv {figures[f'psnr_{r}']:.2f} dB" for r in _VALIDATION_RATES
     )
-    return f"{state.network.config.ndim}-D step {state.steps}: {points}"
+    return f"{titled(state.part)} network, step {state.steps}: {points}"
+
+
+def titled(part: Part) -> str:
+    """A part in words."""
+    return part if isinstance(part, str) else f"{part}-D"
 
 
 def averaged(state: TrainingState) -> Network:
@@ -157,37 +186,57 @@ def validate(
     device = next(network.parameters()).device
     generator = torch.Generator(device=device).manual_seed(0)
     random = np.random.default_rng(0)
-    largest = 2 * config.crop_2d if network.config.ndim == 2 else config.crop_3d
     figures: dict[str, float] = {}
     for rate in _VALIDATION_RATES:
         bits, levels = [], []
         for example in validation:
-            crops = random_crops([example], largest, random)
-            code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
-                coded = code_batch(network, crops, [code], config.rate_weight, generator)
-            error = float(coded.error)
-            bits.append(float(coded.bits))
+                coded = _validated(state, network, example, config, rate, random, generator)
+            error = float(coded.error.mean())
+            bits.append(float(coded.bits.mean()))
             levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(error))
         figures[f"bpv_{rate}"] = float(np.mean(bits))
         figures[f"psnr_{rate}"] = float(np.mean(levels))
     return figures
 
 
+def _validated(
+    state: TrainingState,
+    network: Network,
+    example: Example,
+    config: TrainConfig,
+    rate: float,
+    random: np.random.Generator,
+    generator: torch.Generator,
+) -> Coded:
+    """A crop of a scan, or some of its slices, at one step."""
+    largest = 2 * config.crop_2d if network.config.ndim == 2 else config.crop_3d
+    code = round(rate * STEPS_PER_OCTAVE)
+    if state.part == BETWEEN and isinstance(network, TextureNetwork):
+        batch, sizes = draw_batch(
+            network, [example], config, random, generator, largest=largest, code=code
+        )
+        return code_units(network, batch, sizes, config.rate_weight, generator)
+    crops = random_crops([example], largest, random)
+    return code_batch(network, crops, [code], config.rate_weight, generator)
+
+
 def freeze_tables(
-    network: Network, examples: list[Example], config: TrainConfig, *, batches: int
+    state: TrainingState,
+    network: Network,
+    examples: list[Example],
+    config: TrainConfig,
+    *,
+    batches: int,
 ) -> None:
-    """Fit the integer frequency tables to the symbols of training crops."""
+    """Fit a network's integer frequency tables to the symbols of training crops."""
     device = next(network.parameters()).device
     random = np.random.default_rng(config.seed)
     generator = torch.Generator(device=device).manual_seed(config.seed)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    largest = config.crop_2d if network.config.ndim == 2 else config.crop_3d
     for _ in range(batches):
-        crops = random_crops(draw(examples, config.batch, random), largest, random)
-        codes = _step_codes(crops, config, random)
         with torch.no_grad():
-            code_batch(network, crops, codes, config.rate_weight, generator, seen=seen)
+            _coded(state, network, examples, config, random, generator, varied=False, seen=seen)
     symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
     scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
     network.tables = tables_from_counts(symbol_counts(symbols, scales))

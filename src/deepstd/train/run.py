@@ -21,13 +21,13 @@ from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
-from deepstd.texture.networks import Network, untrained
+from deepstd.texture.networks import Network, Part, part_named, untrained
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, make_example
 from deepstd.train.distributed import ALONE, Group
-from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
+from deepstd.train.loop import averaged, freeze_tables, new_state, titled, train_until
 from deepstd.train.start import Start
 
 _CHECKPOINT_EVERY = 120.0
@@ -45,18 +45,18 @@ class Trained:
 
     Attributes:
         shape: template and shape model, or None.
-        networks: texture network of each number of axes, tables frozen.
-        history: validation figures of each.
-        seconds: training time of each.
+        networks: the texture networks, tables frozen.
+        history: validation figures of those that were trained.
+        seconds: training time of those.
         shape_seconds: time that template, shape model and fields took.
         start: name and version of the bundle the run began with, or None.
         finished: whether the schedule ran to its end.
     """
 
     shape: ShapeModel | None
-    networks: dict[int, Network]
-    history: dict[int, list[dict[str, float]]]
-    seconds: dict[int, float]
+    networks: dict[Part, Network]
+    history: dict[Part, list[dict[str, float]]]
+    seconds: dict[Part, float]
     shape_seconds: float
     start: str | None
     finished: bool
@@ -92,7 +92,8 @@ def train(
             and writes checkpoints, and the others read those.
 
     Raises:
-        InputError: no scans of a needed kind, or no checkpoint to resume from.
+        InputError: no scans of a needed kind, no checkpoint to resume from, or no bundle to take a
+            network from.
     """
     began = time.monotonic()
     stop_at = began + (session_seconds if session_seconds is not None else total_seconds * 10)
@@ -102,6 +103,12 @@ def train(
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
+    kept: dict[Part, Network] = {}
+    if config.kept:
+        if start is None:
+            raise InputError("the run keeps networks of a bundle: name that with --from")
+        kept = {p: start.network(p, config.network(p)) for p in map(part_named, config.kept)}
+    trained_parts = [part for part in config.parts if part not in kept]
     if start is not None and not resume:
         run.start = start.name
         run.shape = start.shape if config.template else None
@@ -117,9 +124,10 @@ def train(
         )
         run.shape_seconds += time.monotonic() - began
         save_checkpoint(folder, config, run)
-    examples: dict[int, list[Example]] = {}
+    examples: dict[Part, list[Example]] = {}
     finished = True
-    for ndim in config.ndims:
+    for part in trained_parts:
+        ndim = 3 if isinstance(part, str) else part
         chosen = _of(scans, ndim, "train")
         checked = _from_every_source(_of(scans, ndim, "validation"))[:_VALIDATION_SCANS]
         if run.shape is not None and group.leads:
@@ -134,25 +142,25 @@ def train(
                 run.shape, run.fields = made.shape, made.fields
                 run.shape_seconds = made.shape_seconds
         left = total_seconds - run.shape_seconds
-        share = max(left, _NETWORKS_SHARE * total_seconds) / len(config.ndims)
+        share = max(left, _NETWORKS_SHARE * total_seconds) / len(trained_parts)
 
         def example(scan: CachedScan) -> Example:
             return make_example(scan, run.shape, run.fields.get(scan.key)).to(device)
 
-        examples[ndim] = [example(scan) for scan in chosen]
+        examples[part] = [example(scan) for scan in chosen]
         validation = [example(scan) for scan in checked]
-        if ndim not in run.states:
-            sizes = config.network(ndim)
-            network = untrained(sizes) if start is None else start.network(sizes)
+        if part not in run.states:
+            sizes = config.network(part)
+            network = untrained(sizes) if start is None else start.network(part, sizes)
             group.same(network.to(device))
-            run.states[ndim] = new_state(network, config)
-        state = run.states[ndim]
+            run.states[part] = new_state(part, network, config)
+        state = run.states[part]
         while group.first(state.seconds < share and time.monotonic() < stop_at):
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)
             train_until(
                 state,
-                examples[ndim],
-                validation or examples[ndim],
+                examples[part],
+                validation or examples[part],
                 config,
                 total_seconds=share,
                 stop_at=until,
@@ -162,16 +170,16 @@ def train(
             if group.leads:
                 save_checkpoint(folder, config, run)
         finished = finished and state.seconds >= share
-    networks: dict[int, Network] = {}
-    for ndim, state in run.states.items():
-        report(f"freezing the {ndim}-D tables", 1.0)
-        networks[ndim] = averaged(state)
-        freeze_tables(networks[ndim], examples[ndim], config, batches=_TABLE_BATCHES)
+    networks = dict(kept)
+    for part, state in run.states.items():
+        report(f"freezing the tables of the {titled(part)} network", 1.0)
+        networks[part] = averaged(state)
+        freeze_tables(state, networks[part], examples[part], config, batches=_TABLE_BATCHES)
     return Trained(
         run.shape,
         networks,
-        {n: s.history for n, s in run.states.items()},
-        {n: s.seconds for n, s in run.states.items()},
+        {part: s.history for part, s in run.states.items()},
+        {part: s.seconds for part, s in run.states.items()},
         run.shape_seconds,
         run.start,
         finished,

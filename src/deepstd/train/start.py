@@ -21,8 +21,11 @@ from torch import nn
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.networks import AUTOENCODER, Config, Network, description_of
+from deepstd.texture.networks import AUTOENCODER, BETWEEN, Config, Network, Part, description_of
 from deepstd.texture.postfilter import PostFilter
+
+# Bias of what `context.LevelContext` makes a gate of that lets nothing through.
+_CLOSED_GATE = -0.5
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,29 @@ class Start:
     Attributes:
         name: name and version of the bundle, for the model card.
         shape: its template and shape model, or None.
-        networks: its texture network for each number of axes.
+        networks: its texture networks.
     """
 
     name: str
     shape: ShapeModel | None
-    networks: Mapping[int, Network]
+    networks: Mapping[Part, Network]
 
-    def network(self, config: Config) -> Network:
+    def network(self, part: Part, config: Config) -> Network:
         """A network of the sizes asked for, grown from the bundle's.
 
-        An autoencoder must have the sizes of the bundle's.
+        An autoencoder must have the sizes of the bundle's. Where the bundle has none for slices
+        between others, the one for images is the start.
 
         Raises:
-            InputError: there is none for so many axes, or it is larger than the one asked for, or
-                of the other transform.
+            InputError: there is none of this name, or it is larger than the one asked for, or of
+                the other transform.
         """
-        own = self._of(config.ndim)
+        if part == BETWEEN and part not in self.networks:
+            images = self._of(2)
+            if not isinstance(images, TextureNetwork) or not isinstance(config, TextureConfig):
+                raise InputError(f"{self.name} has no wavelet network for images to start from")
+            return thinned(images, config)
+        own = self._of(part)
         if isinstance(own, TextureNetwork) and isinstance(config, TextureConfig):
             return grow(own, config)
         if own.config != config:
@@ -74,12 +83,17 @@ class Start:
                 entries["transform"] = AUTOENCODER
                 entries["context_width"] = config.context_width
                 entries[f"window_{ndim}d"] = config.window
+        between = self.networks.get(BETWEEN)
+        if between is not None and 3 in ndims and isinstance(between.config, TextureConfig):
+            entries["widths_between"] = between.config.widths
+            entries["filter_between"] = (between.config.filter_width, between.config.filter_blocks)
         return entries
 
-    def _of(self, ndim: int) -> Network:
-        if ndim not in self.networks:
-            raise InputError(f"{self.name} has no {ndim}-D network to start from")
-        return self.networks[ndim]
+    def _of(self, part: Part) -> Network:
+        if part not in self.networks:
+            name = part if part == BETWEEN else f"{part}-D"
+            raise InputError(f"{self.name} has no {name} network to start from")
+        return self.networks[part]
 
 
 def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
@@ -118,6 +132,55 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
             nn.init.zeros_(block.get_parameter("second.bias"))
     large.tables = small.tables
     return large
+
+
+def thinned(images: TextureNetwork, config: TextureConfig) -> TextureNetwork:
+    """A network with hints that begins with the most important channels of one without.
+
+    Those count whose weights in the layers that read them are largest (Li et al. 2017). Hints are
+    not listened to at first. The post-filter begins anew.
+
+    Raises:
+        InputError: some level of the network asked for is wider, or it has more levels.
+    """
+    before = images.config.widths
+    narrower = all(a >= b for a, b in zip(before, config.widths, strict=False))
+    if len(before) < len(config.widths) or not narrower or images.config.ndim != config.ndim:
+        raise InputError(
+            f"a network of widths {config.widths} cannot begin with one of {before}: no level may "
+            "be wider"
+        )
+    thin = TextureNetwork(config)
+    with torch.no_grad():
+        for wide, level in zip(images.context.levels, thin.context.levels, strict=False):
+            _thin_out(wide, level)
+    thin.tables = images.tables
+    return thin
+
+
+def _thin_out(wide: nn.Module, level: nn.Module) -> None:
+    theirs = dict(wide.named_parameters())
+    width = level.get_parameter("second.weight").shape[0]
+
+    def listened_to(layers: tuple[str, ...]) -> torch.Tensor:
+        """The channels that the layers listen to most, in order."""
+        weights = [w for name, w in theirs.items() if name.startswith(layers) and w.ndim > 1]
+        total = torch.stack([w.abs().sum(dim=(0, *range(2, w.ndim))) for w in weights]).sum(0)
+        return total.topk(width).indices.sort().values
+
+    stream = listened_to(("second.weight", "third.weight", "mix", "head"))
+    inner = listened_to(("fourth.weight",))
+    for name, parameter in level.named_parameters():
+        layer = name.partition(".")[0]
+        old = theirs[name]
+        if layer != "head":
+            old = old[inner if layer == "third" else stream]
+        if old.ndim > 1 and layer in ("second", "third", "fourth", "mix", "head"):
+            old = old[:, inner if layer == "fourth" else stream]
+        parameter.zero_()
+        if layer == "head" and parameter.ndim == 1:
+            parameter[old.shape[0] :] = _CLOSED_GATE
+        parameter[tuple(slice(0, n) for n in old.shape)] = old
 
 
 def _padded(widths: tuple[int, ...], config: TextureConfig) -> list[int]:

@@ -1,0 +1,134 @@
+"""Training of the network for slices between others: batches, start, and a bundle that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from textures import lifting, smooth
+
+from deepstd.codec import Codec
+from deepstd.errors import InputError
+from deepstd.texture.encoder import TextureEncoder
+from deepstd.texture.inputs import Hint
+from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks import BETWEEN
+from deepstd.texture.scaling import Scaling
+from deepstd.train.between import draw_batch
+from deepstd.train.cache import CachedScan
+from deepstd.train.config import TrainConfig
+from deepstd.train.data import Example
+from deepstd.train.finish import write_bundle
+from deepstd.train.run import train
+from deepstd.train.start import Start, thinned
+from deepstd.volume import Volume
+
+
+def volume(shape: tuple[int, ...], coarse: tuple[int, ...]) -> Example:
+    waves = [300 * np.cos(np.arange(n) / 20) for n in shape]
+    values = np.add.outer(np.add.outer(waves[0], waves[1]), waves[2]).astype(np.float32)
+    return Example(torch.from_numpy(values)[None, None], coarse, Scaling(128, 0), None)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    case=st.sampled_from(
+        [((30, 28, 9), (0, 0, 5)), ((20, 17, 25), (0, 0, 0)), ((3, 40, 20), (6, 0, 1))]
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_batches_are_slices_with_what_their_neighbours_tell(
+    case: tuple[tuple[int, ...], tuple[int, ...]], seed: int
+) -> None:
+    torch.manual_seed(0)
+    network = TextureNetwork(TextureConfig(2, (4,), True, 4, 1))
+    config = TrainConfig("x", ndims=(3,), widths_between=(4,), batch=3)
+    random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(0)
+    batch, coarse = draw_batch(network, [volume(*case)], config, random, generator, largest=16)
+    assert batch.template is not None
+    assert batch.places is not None
+    assert batch.units.shape == batch.template.shape
+    assert len(batch.units) == len(batch.rates) == 3
+    assert max(batch.units.shape[2:]) <= 16
+    assert len(coarse) == 2
+    assert min(coarse) == 0
+    assert torch.equal(batch.template, torch.floor(batch.template))
+    assert batch.places.abs().max() <= 64
+    missed = (batch.units - batch.template).square().mean()
+    assert missed < 0.2 * batch.units.square().mean() + 64**2
+
+
+def test_a_thinned_network_that_is_as_wide_codes_as_before(
+    phantom: Callable[..., np.ndarray],
+) -> None:
+    images = lifting(Codec.load("generic", device="cpu").networks[2])
+    sizes = images.config
+    config = TextureConfig(2, sizes.widths, True, sizes.filter_width, sizes.filter_blocks)
+    between = thinned(images, config).eval().requires_grad_(False)
+    values = phantom((44, 37)).astype(np.float64)
+    nothing = Hint(torch.zeros(1, 1, 44, 37).double(), torch.zeros(1, 2, 44, 37))
+    alone, hinted = (TextureEncoder(network, values, None) for network in (images, between))
+    assert hinted.encode(2500, 0.08, nothing).payload == alone.encode(2500, 0.08).payload
+    with pytest.raises(InputError, match="no level may be wider"):
+        thinned(images, TextureConfig(2, (sizes.widths[0] + 1,), True, 8, 1))
+
+
+def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: Path) -> None:
+    generic = Codec.load("generic", device="cpu")
+    start = Start("generic", generic.shape_model, generic.networks)
+    values = {
+        **start.sizes([3, 2]),
+        "name": "mine",
+        "ndims": [3, 2],
+        "kept": ["2", "3"],
+        "widths_between": [8, 8],
+        "filter_between": [8, 1],
+        "crop_2d": 24,
+        "batch": 2,
+    }
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    config = TrainConfig.from_dict(values, "x")
+    scans = [
+        CachedScan(f"{n}", f"{n}", split, np.rint(smooth((30, 28, 12), n)), np.diag([1, 1, 3, 1]))
+        for n, split in enumerate(["train", "train", "validation"])
+    ]
+    scans.append(CachedScan("flat", "4", "train", np.rint(smooth((30, 28))), None, 1))
+    with pytest.raises(InputError, match="--from"):
+        train(scans, config, tmp_path / "ck", total_seconds=4)
+    trained = train(scans, config, tmp_path / "ck", total_seconds=4, start=start)
+    assert trained.finished
+    assert set(trained.seconds) == {BETWEEN}
+    again = train(scans, config, tmp_path / "ck", total_seconds=4, start=start, resume=True)
+    assert again.seconds[BETWEEN] == trained.seconds[BETWEEN]
+    write_bundle(trained, config, scans, tmp_path / "mine")
+    codec = Codec.load(str(tmp_path / "mine"), device="cpu")
+    assert "taken over" in codec.bundle.card
+    for part in (2, 3):
+        kept = lifting(generic.networks[part]).to_tensors()
+        for name, array in lifting(codec.networks[part]).to_tensors().items():
+            np.testing.assert_array_equal(array, kept[name])
+    networks = codec.networks_of_slices((30, 28, 12))
+    assert networks is not None
+    assert networks.between is not None
+    scan = Volume(np.rint(smooth((30, 28, 12))).astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0]))
+    data = codec.compress(scan, bpv=1.0, effort="fast")
+    error = codec.decompress(data).voxels.astype(float) - scan.voxels
+    assert error.std() < 0.2 * scan.voxels.std()
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        ({"ndims": [2], "widths_between": [8]}, "3 among ndims"),
+        ({"ndims": [3], "widths_between": [8], "template": True}, "without a template"),
+        ({"ndims": [3], "kept": ["2"]}, "no network of the run"),
+    ],
+)
+def test_descriptions_that_make_no_sense(entries: dict[str, object], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        TrainConfig.from_dict({"name": "x", **entries}, "run.toml")
