@@ -58,3 +58,25 @@ def test_a_file_means_the_same_with_any_threads_and_precision(
     second = codec.decompress(data).voxels
     spread = np.ptp(volume.voxels.astype(np.float64))
     assert np.abs(first.astype(np.float64) - second).max() <= max(1.0, 1e-4 * spread)
+
+
+def test_a_file_tells_how_registration_went(data_dir: Path, tmp_path: Path) -> None:
+    path = data_dir / "hippocampus-t1/images/hippocampus_037.nii.gz"
+    if not path.is_file():
+        pytest.skip(f"needs {path.name} in {data_dir}")
+    written = deepstd.compress(
+        path, tmp_path / "a.dstd", max_bytes=1500, model="hippocampus-t1", effort="fast"
+    )
+    (report,) = written.registration
+    assert report is not None
+    told = deepstd.inspect(tmp_path / "a.dstd")["registration"]
+    assert told["bytes"] < 250
+    assert told["ncc_after"] == pytest.approx(report.ncc_after, abs=0.004)
+    assert told["ncc_after"] > told["ncc_before"] > 0
+    assert told["cycle_error_voxels"] == pytest.approx(report.cycle_error_voxels, abs=0.04)
+    assert told["folding_percent"] >= report.folding_percent
+    # So few bytes are for the scan.
+    deepstd.compress(
+        path, tmp_path / "b.dstd", max_bytes=600, model="hippocampus-t1", effort="fast"
+    )
+    assert set(deepstd.inspect(tmp_path / "b.dstd")["registration"]) == {"bytes"}

@@ -2,10 +2,11 @@
 
     scan ─ known affine map and waves ─▶ copy, of other size and spacing ─ register_pair ─▶ error
 
-    python benchmarks/registration/known_deformation.py DATA/chest-ct-full
+    python -m benchmarks.registration.known_deformation DATA/chest-ct-full [--syn] [--keep]
 
 The truth is known everywhere, so the error is that of the field itself: in mm, and in voxels at
-half the copy's resolution.
+half the copy's resolution. --syn also measures how long `ants.registration` takes from its own
+start with its defaults (pip install antspyx), which is minutes.
 """
 
 from __future__ import annotations
@@ -107,7 +108,26 @@ def view_voxel(fixed: Grid, half: int = 2) -> float:
     return half * float(np.linalg.norm(fixed.directions, axis=0).min())
 
 
-def run(scan: np.ndarray, affine: np.ndarray, waves: float, body: float) -> dict[str, object]:
+def syn_seconds(scan: np.ndarray, affine: np.ndarray, copy: np.ndarray, grid: Grid) -> float:
+    """CPU time that ANTs' SyN takes for the same."""
+    import ants
+
+    from benchmarks.registration.pairs import Scan
+    from benchmarks.registration.syn import ants_image
+
+    nothing = np.zeros(0, np.uint8)
+    moving, fixed = (
+        ants_image(Scan("", np.ascontiguousarray(voxels, np.float32), nothing, matrix))
+        for voxels, matrix in ((scan, affine), (copy, grid.affine))
+    )
+    cpu = time.process_time()
+    ants.registration(fixed, moving, type_of_transform="SyN", random_seed=1)
+    return time.process_time() - cpu
+
+
+def run(
+    scan: np.ndarray, affine: np.ndarray, waves: float, body: float, *, syn: bool
+) -> dict[str, object]:
     """Make the copy, register the scan to it, and measure."""
     extent = float(np.max(np.linalg.norm(affine[:3, :3], axis=0) * scan.shape))
     known = KnownMap(Grid(scan.shape, affine).world(Grid(scan.shape, affine).centre), extent, waves)
@@ -118,6 +138,7 @@ def run(scan: np.ndarray, affine: np.ndarray, waves: float, body: float) -> dict
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     missed, before = errors(transform, known, copy, body)
     voxel = view_voxel(grid)
+    peer = {"syn_cpu_seconds": syn_seconds(scan, affine, copy, grid)} if syn else {}
     return {
         **asdict(report),
         "shape": list(scan.shape),
@@ -130,6 +151,7 @@ def run(scan: np.ndarray, affine: np.ndarray, waves: float, body: float) -> dict
         "error_mm": float(missed.mean()),
         "error_95_mm": float(np.quantile(missed, 0.95)),
         "error_half_voxels": float(missed.mean()) / voxel,
+        **peer,
     }
 
 
@@ -144,10 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scan")
     parser.add_argument("--keep", action="store_true", help=f"write {_RESULTS.name}")
+    parser.add_argument("--syn", action="store_true", help="time ANTs' SyN, too")
     arguments = parser.parse_args()
     volume = io.real_world(io.read(arguments.scan))
     assert volume.affine is not None
-    result = run(volume.voxels, volume.affine, _WAVES_MM, _BODY)
+    result = run(volume.voxels, volume.affine, _WAVES_MM, _BODY, syn=arguments.syn)
     text = json.dumps(result, indent=1)
     print(text)
     if arguments.keep:

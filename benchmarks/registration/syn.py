@@ -41,8 +41,8 @@ class Syn:
             start = f"{folder}/start.mat"
             ants.write_transform(_in_the_world(matrix, moving, fixed), start)
             found = ants.registration(
-                _image(fixed),
-                _image(moving),
+                ants_image(fixed),
+                ants_image(moving),
                 type_of_transform="SyN",
                 initial_transform=[start],
                 outprefix=f"{folder}/",
@@ -74,7 +74,8 @@ def _in_the_world(matrix: np.ndarray, moving: Scan, fixed: Scan) -> ants.ANTsTra
     )
 
 
-def _image(scan: Scan) -> ants.ANTsImage:
+def ants_image(scan: Scan) -> ants.ANTsImage:
+    """A scan as ANTs has it."""
     affine = scan.lps
     return ants.from_numpy(
         scan.voxels,

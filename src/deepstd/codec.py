@@ -169,11 +169,12 @@ class Codec:
         """
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
-        rounds = effort_named(effort).rounds_for(volume.voxels.size)
+        allowed = effort_named(effort)
         volume = io.with_own_header(volume)
-        job = Encoding(self, volume, target.bytes_for(volume.voxels.size, volume.nbytes), progress)
+        nbytes = target.bytes_for(volume.voxels.size, volume.nbytes)
+        job = Encoding(self, volume, nbytes, allowed, progress)
         shape = "off" if self._shape_model is None else shape
-        return job.finish(job.best(shape=shape, rounds=rounds))
+        return job.finish(job.best(shape=shape))
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """The scan of a .dstd file; see `decode`."""

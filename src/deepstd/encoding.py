@@ -20,14 +20,17 @@ from deepstd import io, specials
 from deepstd.bundle import Bundle
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
+    REGISTRATION_BYTES,
     Container,
     FrameChunks,
     Head,
+    Registration,
     pack_source_header,
     parse,
     write_container,
 )
 from deepstd.devices import Workers
+from deepstd.effort import Effort
 from deepstd.errors import RateError
 from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
@@ -46,6 +49,8 @@ from deepstd.volume import Volume
 _FINEST_INTEGER_STEP = 0.125
 _GUESS_VOXELS = 1 << 20
 _SMALLEST_SHARE = 1e-3
+# Of a file, that may go to telling how registration went.
+_REGISTRATION_SHARE = 0.005
 _NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _CLEAR_LEAD = 0.4
 # How much finer the step usually is after refinement, for what a rough search left of the bytes.
@@ -132,22 +137,25 @@ class Candidate:
 class Encoding:
     """Compression of one scan to one size."""
 
-    def __init__(self, codec: Coder, volume: Volume, allowed: int, progress: Progress) -> None:
+    def __init__(
+        self, codec: Coder, volume: Volume, allowed: int, effort: Effort, progress: Progress
+    ) -> None:
         self._codec, self._volume, self._allowed = codec, volume, allowed
-        self._progress = progress
+        self._effort, self._progress = effort, progress
         self._affine = io.affine_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
         self._start = Start(_FIRST_STEP_CODE)
 
-    def best(self, *, shape: str, rounds: int) -> Candidate:
+    def best(self, *, shape: str) -> Candidate:
         """Search the quantiser for the requested size, with or without deformation fields.
 
         Args:
             shape: "on" for fields, "off" for none, "auto" for the better of both.
-            rounds: of `TextureEncoder.refine`. Before that, a rough search is enough.
         """
+        # Before a refinement a rough search is enough.
+        rounds = self._effort.rounds_for(self._volume.voxels.size)
         found = self._shaped(shape, _ROUGH_FILL if rounds else LOWEST_FILL)
         if not rounds:
             return found
@@ -216,7 +224,8 @@ class Encoding:
         networks = self._codec.networks_of_slices(middle.shape)
         if networks is None or not isinstance(middle, TextureEncoder):
             return []
-        tried = ways(middle.coarse, middle.shape, networks)
+        between = self._effort.between_for(self._volume.voxels.size)
+        tried = ways(middle.coarse, middle.shape, networks if between else networks.alone)
         if not tried:
             return []
         self._progress("trying whether the scan is better coded slice by slice")
@@ -325,12 +334,25 @@ class Encoding:
             volume.shape,
             self._codec.bundle.reference,
             quality,
+            self._registration(shapes),
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
         return write_container(head, self._header, frames, latents)
+
+    def _registration(self, shapes: list[FrameShape]) -> Registration | None:
+        """What the file tells of its fields, where there is room for it."""
+        reports = [shape.report for shape in shapes if shape.report is not None]
+        if not reports or self._allowed < REGISTRATION_BYTES / _REGISTRATION_SHARE:
+            return None
+        return Registration(
+            float(np.mean([report.ncc_before for report in reports])),
+            float(np.mean([report.ncc_after for report in reports])),
+            float(np.mean([report.cycle_error_voxels for report in reports])),
+            float(np.mean([report.folding_percent for report in reports])),
+        )
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
         if self._affine is None:

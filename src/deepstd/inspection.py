@@ -6,6 +6,7 @@ file, URL or standard input ─ parse ─▶ sizes, bundle, quality, sections
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,6 +89,15 @@ def quality_of(container: Container) -> dict[str, float] | None:
     }
 
 
+def _registration_of(container: Container) -> dict[str, float] | None:
+    """What a file says of its deformation fields, None where it has none."""
+    fields = [s.nbytes for s in container.sections if s.name == "SHAP"]
+    if not fields:
+        return None
+    told = container.head.registration
+    return {"bytes": sum(fields), **({} if told is None else asdict(told))}
+
+
 def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Shape, type, sizes, bundle, quality and sections of a file.
 
@@ -113,6 +123,7 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
             "digest": head.bundle.digest.hex(),
         },
         "quality": quality_of(container),
+        "registration": _registration_of(container),
         "latents_digest": container.latents_digest.hex(),
         "sections": [
             {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in container.sections

@@ -128,7 +128,7 @@ class TestInspect:
         assert run("info", packed, "--json") == 0
         found = json.loads(capsys.readouterr().out)
         keys = "file file_bytes source_format shape dtype byte_order voxels stored_bytes ratio bpv"
-        keys += " bundle quality latents_digest sections"
+        keys += " bundle quality registration latents_digest sections"
         assert set(found) == set(keys.split())
         assert set(found["quality"]) == QUALITY
         assert sum(section["bytes"] for section in found["sections"]) == packed.stat().st_size

@@ -14,6 +14,7 @@ from deepstd.container.head import (
     SOURCE_FORMATS,
     BundleRef,
     Head,
+    Registration,
 )
 from deepstd.errors import (
     BundleError,
@@ -169,3 +170,18 @@ def test_a_format_of_a_newer_release_says_so() -> None:
 def test_an_unknown_source_format_is_refused() -> None:
     with pytest.raises(UnsupportedFormatError, match="expected one of"):
         Head("bmp", np.dtype("u1"), (2, 2), BUNDLE)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 8), st.floats(0, 100))
+def test_figures_of_the_registration_come_back_nearly(
+    before: float, after: float, cycle: float, folding: float
+) -> None:
+    told = Registration(before, after, cycle, folding)
+    head = Head("nifti1", np.dtype("<i2"), (37, 52, 30), BUNDLE, None, told)
+    again = Head.unpack(head.pack(), "x").registration
+    assert again is not None
+    assert again.ncc_before == pytest.approx(before, abs=0.004)
+    assert again.ncc_after == pytest.approx(after, abs=0.004)
+    assert cycle - 1e-9 <= again.cycle_error_voxels <= cycle + 0.04
+    assert folding - 1e-9 <= again.folding_percent <= folding + 0.8
+    assert len(head.pack()) == len(Head("nifti1", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack()) + 4

@@ -56,9 +56,24 @@ def info(
         ("size", f"{file_bytes}, ratio {described['ratio']:.2f}, {described['bpv']:.4f} bpv"),
         ("bundle", f"{bundle['name']} {bundle['version']} ({bundle['digest']})"),
         ("error", "not stated" if quality is None else console.figures(**quality)),
+        *_registration(described["registration"]),
         ("parts", _parts(described["sections"])),
     ]
     console.result(console.pairs(entries))
+
+
+def _registration(told: dict[str, float] | None) -> list[tuple[str, str]]:
+    """A line on the deformation field, if the file has one."""
+    if told is None:
+        return []
+    words = f"{told['bytes']:.0f} bytes"
+    if "ncc_after" in told:
+        words += (
+            f", correlation with the template {told['ncc_before']:.2f} -> {told['ncc_after']:.2f}, "
+            f"cycle error {told['cycle_error_voxels']:.2f} voxels, folding "
+            f"{told['folding_percent']:.3f} %"
+        )
+    return [("field", words)]
 
 
 def _series_in_words(surveyed: dict[str, Any]) -> str:

@@ -5,7 +5,13 @@
 The format is specified in docs/format.md.
 """
 
-from deepstd.container.head import BUNDLE_DIGEST_BYTES, BundleRef, Head
+from deepstd.container.head import (
+    BUNDLE_DIGEST_BYTES,
+    REGISTRATION_BYTES,
+    BundleRef,
+    Head,
+    Registration,
+)
 from deepstd.container.reader import (
     Beginning,
     Container,
@@ -25,11 +31,13 @@ __all__ = [
     "BUNDLE_DIGEST_BYTES",
     "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
+    "REGISTRATION_BYTES",
     "Beginning",
     "BundleRef",
     "Container",
     "FrameChunks",
     "Head",
+    "Registration",
     "Section",
     "pack_source_header",
     "parse",

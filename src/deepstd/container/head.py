@@ -2,6 +2,7 @@
 
     format (1) · dtype (1) · axes and flags (1) · shape (varints)
     · bundle name, version (length, ASCII) · bundle digest (8) · [quality (4 x 3)]
+    · [registration (4 x 1)]
 
 A scan that the format has no room for is refused when its `Head` is made, so that what can be
 written can be read.
@@ -34,8 +35,12 @@ _KINDS = "uifb"
 _ITEM_SIZES = {"u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "b": (1,)}
 _BIG_ENDIAN = 1 << 4
 _HAS_QUALITY = 1 << 3
+_HAS_REGISTRATION = 1 << 4
 _QUALITY_BYTES = 3
 _NAN_FIGURE = b"\x00\xc0\x7f"
+REGISTRATION_BYTES = 4
+_NCC_STEPS = 127
+_CYCLE_STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,42 @@ class BundleRef:
 
 
 @dataclass(frozen=True)
+class Registration:
+    """How well a scan was laid on its bundle's template, to about a hundredth.
+
+    Of a scan of several frames the means over those with a deformation field.
+
+    Attributes:
+        ncc_before, ncc_after: correlation with the template, by the headers alone and by the field.
+        cycle_error_voxels: mean distance that forward and backward field miss each other by, in
+            voxels of the template; at most 8.
+        folding_percent: share of the template where the backward field folds.
+    """
+
+    ncc_before: float
+    ncc_after: float
+    cycle_error_voxels: float
+    folding_percent: float
+
+    def pack(self) -> bytes:
+        """One byte a figure."""
+        cycle = min(max(self.cycle_error_voxels, 0.0) * _CYCLE_STEPS, 255.0)
+        folding = math.sqrt(min(max(self.folding_percent, 0.0), 100.0) / 100.0) * 255.0
+        correlations = [
+            min(max(round((ncc + 1.0) * _NCC_STEPS), 0), 2 * _NCC_STEPS)
+            for ncc in (self.ncc_before, self.ncc_after)
+        ]
+        # Upwards, so that a little of it is never told as none.
+        return bytes([*correlations, math.ceil(cycle), math.ceil(folding)])
+
+    @staticmethod
+    def unpack(data: bytes) -> Registration:
+        """Inverse of `pack`."""
+        before, after = (byte / _NCC_STEPS - 1.0 for byte in data[:2])
+        return Registration(before, after, data[2] / _CYCLE_STEPS, 100.0 * (data[3] / 255.0) ** 2)
+
+
+@dataclass(frozen=True)
 class Head:
     """Contents of the HEAD chunk.
 
@@ -76,6 +117,7 @@ class Head:
         bundle: the bundle needed to decode.
         quality: what the encoder measured, None where it did not. A file keeps each figure as the
             upper 24 bits of a float32, so to a relative 2**-16, the largest error rounded up.
+        registration: what the encoder found, None where there is no field or no room for it.
     """
 
     source_format: str
@@ -83,6 +125,7 @@ class Head:
     shape: tuple[int, ...]
     bundle: BundleRef
     quality: Quality | None = None
+    registration: Registration | None = None
 
     def __post_init__(self) -> None:
         if self.source_format not in SOURCE_FORMATS:
@@ -123,6 +166,7 @@ class Head:
     def pack(self) -> bytes:
         """Payload of the HEAD chunk."""
         flags = len(self.shape) | (_HAS_QUALITY if self.quality else 0)
+        flags |= _HAS_REGISTRATION if self.registration else 0
         out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
@@ -133,6 +177,8 @@ class Head:
             out += _pack_figure(self.quality.mae)
             out += _pack_figure(self.quality.max_error, upwards=True)
             out += _pack_figure(self.quality.psnr) + _pack_figure(self.quality.ssim)
+        if self.registration is not None:
+            out += self.registration.pack()
         return bytes(out)
 
     @staticmethod
@@ -147,7 +193,7 @@ class Head:
         source_format = _source_format(cursor.byte(), name)
         dtype = _unpack_dtype(cursor)
         flags = cursor.byte()
-        if flags & ~(_HAS_QUALITY | 7):
+        if flags & ~(_HAS_REGISTRATION | _HAS_QUALITY | 7):
             raise cursor.error(f"flags {flags:#04x} do not exist")
         shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
         bundle_name, bundle_version = _unpack_text(cursor), _unpack_text(cursor)
@@ -155,10 +201,13 @@ class Head:
         quality = None
         if flags & _HAS_QUALITY:
             quality = Quality(*[_unpack_figure(cursor.take(_QUALITY_BYTES)) for _ in range(4)])
+        registration = None
+        if flags & _HAS_REGISTRATION:
+            registration = Registration.unpack(cursor.take(REGISTRATION_BYTES))
         cursor.finish()
         try:
             bundle = BundleRef(bundle_name, bundle_version, digest)
-            return Head(source_format, dtype, shape, bundle, quality)
+            return Head(source_format, dtype, shape, bundle, quality, registration)
         except (BundleError, UnsupportedFormatError) as error:
             raise cursor.error(str(error)) from error
 

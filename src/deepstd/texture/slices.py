@@ -49,6 +49,11 @@ class SliceNetworks:
     images: TextureNetwork
     between: TextureNetwork | None = None
 
+    @property
+    def alone(self) -> SliceNetworks:
+        """Those for slices that are all coded alone."""
+        return SliceNetworks(self.images)
+
     def of(self, turn: Turn) -> TextureNetwork:
         """The network for a slice."""
         if turn.distance == 0:
