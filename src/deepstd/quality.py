@@ -16,7 +16,9 @@ over the voxels whose window lies inside the scan.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,7 @@ import numpy as np
 from deepstd.errors import InputError
 
 _SLAB_VOXELS = 4_000_000
+_MOST_THREADS = 4
 _SSIM_SIGMA = 1.5
 _SSIM_TRUNCATE = 3.5
 _SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
@@ -195,13 +198,23 @@ def ssim_of_regions(
         exact = errors_of(original, restored).largest == 0
         return [1.0 if exact else math.nan] * len(regions)
     margins = [min(_SSIM_RADIUS, (length - 1) // 2) for length in original.shape]
-    totals, counts = [0.0] * len(regions), [0] * len(regions)
-    for part in _slabs(original, halo=_SSIM_RADIUS):
+
+    def sums(part: tuple[slice, ...]) -> list[tuple[float, int]]:
         similarity, finite, inner = _ssim_slab(original, restored, part, margins, low, data_range)
-        for number, region in enumerate(regions):
+        found = []
+        for region in regions:
             counted = finite if region is None else finite & region[inner]
-            totals[number] += float(np.sum(similarity, where=counted, dtype=np.float64))
-            counts[number] += int(np.count_nonzero(counted))
+            total = float(np.sum(similarity, where=counted, dtype=np.float64))
+            found.append((total, int(np.count_nonzero(counted))))
+        return found
+
+    totals, counts = [0.0] * len(regions), [0] * len(regions)
+    # Filters of scipy let other threads run.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        for found in pool.map(sums, _slabs(original, halo=_SSIM_RADIUS)):
+            for number, (total, count) in enumerate(found):
+                totals[number] += total
+                counts[number] += count
     # float32 windows of an exact scan may reach 1 + 1e-7.
     return [
         min(total / count, 1.0) if count else math.nan
