@@ -36,13 +36,14 @@ from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
-from deepstd.shape.register import ShapeReport
+from deepstd.shape.register import ShapeReport, on_average
 from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.networks import Network
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.slices import SlicedEncoder, SliceNetworks
+from deepstd.texture.slice_encoder import SlicedEncoder
+from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
 from deepstd.volume import Volume
 
@@ -345,14 +346,8 @@ class Encoding:
     def _registration(self, shapes: list[FrameShape]) -> Registration | None:
         """What the file tells of its fields, where there is room for it."""
         reports = [shape.report for shape in shapes if shape.report is not None]
-        if not reports or self._allowed < REGISTRATION_BYTES / _REGISTRATION_SHARE:
-            return None
-        return Registration(
-            float(np.mean([report.ncc_before for report in reports])),
-            float(np.mean([report.ncc_after for report in reports])),
-            float(np.mean([report.cycle_error_voxels for report in reports])),
-            float(np.mean([report.folding_percent for report in reports])),
-        )
+        room = self._allowed >= REGISTRATION_BYTES / _REGISTRATION_SHARE
+        return on_average(reports) if reports and room else None
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
         if self._affine is None:

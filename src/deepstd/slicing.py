@@ -15,7 +15,8 @@ from deepstd.rate import Start, estimate
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.refinement import exchange
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.slices import SlicedEncoder, SliceNetworks, can_be_sliced
+from deepstd.texture.slice_encoder import SlicedEncoder
+from deepstd.texture.slices import SliceNetworks, can_be_sliced
 
 # In half octaves: slices at least 2.8 times, and 5.6 times, as thick as their pixels.
 _THICK, _VERY_THICK = 3, 5

@@ -20,7 +20,8 @@ from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.head import TextureHead
 from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.slices import SlicedEncoder, SliceNetworks, check_slices, decode_slices
+from deepstd.texture.slice_encoder import SlicedEncoder
+from deepstd.texture.slices import SliceNetworks, check_slices, decode_slices
 from deepstd.volume import Volume
 
 

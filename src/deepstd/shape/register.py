@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deepstd.coding.tables import scale_of_index
+from deepstd.container import Registration
 from deepstd.geometry import resample
 from deepstd.shape.adam import Adam
 from deepstd.shape.alignment import Frame, canvas_frame, canvas_of, normalised, template_canvas
@@ -65,6 +66,12 @@ class ShapeReport:
     folding_percent: float
     omega: int
     seconds: float
+
+
+def on_average(reports: Sequence[ShapeReport]) -> Registration:
+    """What a file tells of the registration of its frames."""
+    names = [figure.name for figure in fields(Registration)]
+    return Registration(*(float(np.mean([getattr(r, n) for r in reports])) for n in names))
 
 
 def register(

@@ -1,40 +1,32 @@
-"""A scan coded slice by slice, by networks for two axes.
+"""Scans coded slice by slice, by networks for two axes: what decodes them.
 
-    scan ─ slices along an axis ─ some alone, some between others ─▶ streams, one after the other
-    payload ─ head · (length · stream) of every slice ─▶ slices ─▶ scan
+    payload ─ head · (length · stream) of every slice ─▶ wave after wave of slices ─▶ scan
 
 Where slices are several times as thick as their pixels, neighbouring ones have little in common,
 and a network that has seen many images knows more of a slice than one for volumes does. Where
 neighbours have more in common, two decoded slices tell a network what to expect half way between
-them (`neighbours`). Devices share the slices, and those that no other one looks at can be coded
-again to meet a size.
+them (`neighbours`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from deepstd.container.format import Cursor, encode_varint
+from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
 from deepstd.texture.decoder import DecodedTexture, decode_stream, restored
-from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.encoder import TextureEncoder, middle_slices
 from deepstd.texture.head import TextureHead, tile_count
-from deepstd.texture.inputs import Hint, replicas
+from deepstd.texture.inputs import replicas
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.neighbours import Turn, hint_between, unneeded, waves
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.preview import preview_steps, subsampling
-from deepstd.texture.scaling import Scaling
-
-_FEWEST_SLICES = 4
 
 
 @dataclass(frozen=True)
@@ -68,238 +60,6 @@ def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> boo
     sizes = [size for a, size in enumerate(coarse) if a != axis]
     image = _image_shape(tuple(shape), axis)
     return shape[axis] > 1 and not tile_count(split_plan(image, sizes), image)
-
-
-@dataclass(frozen=True)
-class EncodedSlice:
-    """One slice.
-
-    Attributes:
-        texture: of the slice, as of an image.
-        rate_weight: that it was quantised with.
-    """
-
-    texture: EncodedTexture
-    rate_weight: float
-
-    @property
-    def stream(self) -> bytes:
-        """Its bytes."""
-        return self.texture.stream
-
-
-@dataclass(frozen=True)
-class EncodedSlices:
-    """One frame's texture, slice by slice, as `encoded.EncodedTexture` has it.
-
-    Attributes:
-        head: what a decoder must know first.
-        slices: in the order of their numbers.
-        free: numbers of those that no other one looks at.
-    """
-
-    head: TextureHead
-    slices: tuple[EncodedSlice, ...]
-    free: tuple[int, ...]
-
-    @property
-    def coded(self) -> tuple[EncodedSlice, ...]:
-        """Those that can be coded again alone."""
-        return tuple(self.slices[number] for number in self.free)
-
-    @cached_property
-    def payload(self) -> bytes:
-        """Head, then length and stream of every slice."""
-        return self.head.pack() + b"".join(map(_framed, self.slices))
-
-    @property
-    def tiles(self) -> tuple[bytes, ...]:
-        """There are none."""
-        return ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the payload."""
-        return len(self.payload)
-
-    @property
-    def nbytes_but_first(self) -> int:
-        """Bytes of the payload without those of the first slice."""
-        return self.nbytes - len(_framed(self.slices[0]))
-
-    @cached_property
-    def latents(self) -> bytes:
-        """Hash of the hashes of the slices."""
-        return hashlib.sha256(b"".join(s.texture.latents for s in self.slices)).digest()
-
-
-def _framed(coded: EncodedSlice) -> bytes:
-    return encode_varint(len(coded.stream)) + coded.stream
-
-
-class SlicedEncoder:
-    """Encodes a scan slice by slice, with the interface of `encoder.TextureEncoder`.
-
-    Args:
-        networks: for the slices.
-        values: finite grey values, (I, J, K).
-        axis: that the slices follow each other along.
-        coarse: relative voxel sizes of the three axes.
-        octaves: every ``2**octaves``-th slice is coded alone, 0 for all of them.
-        scaling: of the whole scan; fitted if None.
-        workers: share the slices; the networks are on the first of them.
-
-    Attributes:
-        finest: largest step code at which all coefficients can be coded.
-
-    Raises:
-        InputError: the values span more than can be coded.
-    """
-
-    conditioned = False
-    divided = True
-
-    def __init__(
-        self,
-        networks: SliceNetworks,
-        values: np.ndarray,
-        axis: int,
-        coarse: tuple[int, ...],
-        octaves: int = 0,
-        *,
-        scaling: Scaling | None = None,
-        workers: Workers = CPU,
-    ) -> None:
-        self._networks, self._values, self._axis = networks, values, axis
-        self._workers, self._octaves = workers, octaves
-        self.shape, self.coarse = tuple(values.shape), coarse
-        self.scaling = scaling or Scaling.fit(values)
-        self._waves = waves(values.shape[axis], octaves)
-        self._free = unneeded(self._waves)
-        self._turns = {turn.index: turn for wave in self._waves for turn in wave}
-        sizes = self._head(0).of_slice().coarse
-        kinds = {
-            id(network): list(replicas(network, workers).items())
-            for network in {id(n): n for n in map(networks.of, self._turns.values())}.values()
-        }
-        self._encoders = []
-        for number, image in enumerate(np.moveaxis(values, axis, 0)):
-            copies = kinds[id(networks.of(self._turns[number]))]
-            device, copy = copies[number % len(copies)]
-            self._encoders.append(
-                TextureEncoder(
-                    copy,
-                    image,
-                    None,
-                    scaling=self.scaling,
-                    coarse=sizes,
-                    workers=Workers((device,)),
-                )
-            )
-        self.finest = min(encoder.finest for encoder in self._encoders)
-
-    @staticmethod
-    def of(
-        volume: TextureEncoder, networks: SliceNetworks, axis: int, octaves: int
-    ) -> SlicedEncoder:
-        """An encoder of what another one encodes as a volume; not with a template."""
-        return SlicedEncoder(
-            networks,
-            volume.values,
-            axis,
-            volume.coarse,
-            octaves,
-            scaling=volume.scaling,
-            workers=volume.workers,
-        )
-
-    def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
-        """Code at one step."""
-        coded: dict[int, EncodedSlice] = {}
-
-        def work(_: torch.device, turn: Turn) -> EncodedSlice:
-            encoder, weight = self._encoders[turn.index], self._weight(turn, rate_weight)
-            return EncodedSlice(encoder.encode(step_code, weight, self._hint(turn, coded)), weight)
-
-        for wave in self._waves:
-            found = list(self._workers.map(work, wave))
-            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
-        slices = tuple(coded[number] for number in range(len(coded)))
-        return EncodedSlices(self._head(step_code), slices, tuple(self._free))
-
-    def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
-        """An encoding with some of its free slices coded again with other weights of the rate."""
-        slices = list(encoded.slices)
-        step_code = encoded.head.step_code
-
-        def work(_: torch.device, part: tuple[int, float]) -> EncodedSlice:
-            number, weight = part
-            hint = self._hint(self._turns[number], slices)
-            return EncodedSlice(self._encoders[number].encode(step_code, weight, hint), weight)
-
-        numbers = [encoded.free[n] for n in weights]
-        again = list(self._workers.map(work, zip(numbers, weights.values(), strict=True)))
-        for number, slice_ in zip(numbers, again, strict=True):
-            slices[number] = slice_
-        return replace(encoded, slices=tuple(slices))
-
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """`TextureEncoder.refine` of every slice, given its neighbours as they are then coded."""
-        coded: dict[int, EncodedSlice] = {}
-
-        def work(_: torch.device, turn: Turn) -> EncodedSlice:
-            encoder, hint = self._encoders[turn.index], self._hint(turn, coded)
-            weight = self._weight(turn, rate_weight)
-            encoder.refine(step_code, weight, rounds, hint)
-            return EncodedSlice(encoder.encode(step_code, weight, hint), weight)
-
-        for wave in self._waves:
-            found = list(self._workers.map(work, wave))
-            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
-
-    def settle(self) -> None:
-        """Nothing is kept between encodings."""
-
-    def significant(self, step_code: int) -> float:
-        """About how many coefficients are not quantised to zero."""
-        return sum(encoder.significant(step_code) for encoder in self._encoders)
-
-    def middle_slices(self, voxels: int) -> SlicedEncoder:
-        """An encoder of about so many voxels of the middle slices."""
-        return SlicedEncoder(
-            self._networks,
-            middle_slices(self._values, voxels, self._axis, _FEWEST_SLICES),
-            self._axis,
-            self.coarse,
-            self._octaves,
-            scaling=self.scaling,
-            workers=self._workers,
-        )
-
-    def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
-        """Mean squared error in grey values after the post-filter."""
-
-        def work(_: torch.device, number: int) -> float:
-            hint = self._hint(self._turns[number], encoded.slices)
-            texture = encoded.slices[number].texture
-            return self._encoders[number].squared_error(texture, step_code, hint)
-
-        return float(np.mean(list(self._workers.map(work, range(len(self._encoders))))))
-
-    def _head(self, step_code: int) -> TextureHead:
-        return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)
-
-    def _weight(self, turn: Turn, rate_weight: float) -> float:
-        return rate_weight * (turn.price if self._octaves else 1.0)
-
-    def _hint(
-        self, turn: Turn, coded: Mapping[int, EncodedSlice] | Sequence[EncodedSlice]
-    ) -> Hint | None:
-        if not turn.distance:
-            return None
-        device = self._encoders[turn.index].workers.first
-        before, after = (coded[side].texture.low.to(device) for side in turn.sides)
-        return hint_between(before, after, turn.distance)
 
 
 def check_slices(

@@ -26,13 +26,8 @@ from deepstd.texture.head import TextureHead, check_texture
 from deepstd.texture.networks import Network
 from deepstd.texture.preview import subsampling
 from deepstd.texture.scaling import Scaling
-from deepstd.texture.slices import (
-    EncodedSlices,
-    SlicedEncoder,
-    SliceNetworks,
-    check_slices,
-    decode_slices,
-)
+from deepstd.texture.slice_encoder import EncodedSlices, SlicedEncoder
+from deepstd.texture.slices import SliceNetworks, check_slices, decode_slices
 
 Encoded = EncodedTexture | EncodedSlices
 Divisible = TextureEncoder | SlicedEncoder
