@@ -5,6 +5,7 @@ rows ─ per study ─▶ table, who is ahead ─▶ Markdown
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from benchmarks.registration.measure import Row
 from benchmarks.registration.results import Results
 from deepstd.evaluate.tables import unique
 
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "registration.md"
 _OURS, _REFERENCE = "DeepSTD", "SyN (ANTs)"
 _HEAD = (
@@ -43,7 +45,7 @@ def write(results: Results, path: Path = PAGE) -> None:
         if any(row.method == _OURS for row in rows):
             parts.append(standing(rows))
         parts += remarks.READINGS.get(study, ())
-    parts.append(remarks.METHODS)
+    parts += [full_size(), selection(), remarks.METHODS]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -89,6 +91,36 @@ def standing(rows: Sequence[Row]) -> str:
     if not ahead:
         return "No peer is ahead of DeepSTD in mean Dice."
     return f"Ahead of DeepSTD in mean Dice: {'; '.join(ahead)}."
+
+
+def full_size() -> str:
+    """The full-size CT of which the truth is known."""
+    known = json.loads((RESULTS / "registration-known.json").read_text(encoding="utf-8"))
+    scan, copy = (" × ".join(map(str, known[name])) for name in ("shape", "copy_shape"))
+    text = (
+        f"## A full-size CT against a deformed copy\n\n{remarks.KNOWN}\n\n"
+        f"{scan} voxels against {copy}: mean error {known['error_before_mm']:.1f} mm by the headers, "
+        f"{known['error_mm']:.2f} mm after registration ({known['error_half_voxels']:.2f} voxels "
+        f"at half resolution), 95th percentile {known['error_95_mm']:.1f} mm, folding "
+        f"{known['folding_percent']:.3f} %, {known['cpu_seconds']:.1f} s of CPU time on one "
+        f"thread, {known['peak_gib']:.2f} GiB."
+    )
+    if "syn_cpu_seconds" in known:
+        times = known["syn_cpu_seconds"] / known["cpu_seconds"]
+        text += (
+            f" SyN takes {known['syn_cpu_seconds']:.0f} s of CPU time, {times:.1f} times as long."
+        )
+    return text
+
+
+def selection() -> str:
+    """Which template serves best."""
+    found = json.loads((RESULTS / "template-selection.json").read_text(encoding="utf-8"))
+    lines = [_line(("template", "NCC before", "NCC after", "Dice")), _line(["---"] * 4)]
+    for name, row in found["templates"].items():
+        figures = (f"{row['ncc_before']:.3f}", f"{row['ncc_after']:.3f}", f"{row['dice']:.4f}")
+        lines.append(_line((name, *figures)))
+    return f"## Which template\n\n{remarks.SELECTION.format(**found)}\n\n" + "\n".join(lines)
 
 
 def _seconds(rows: Sequence[Row], method: str) -> float | None:

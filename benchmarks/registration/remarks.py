@@ -21,7 +21,24 @@ What a compressed file holds of shape, and what it is worth. The template's labe
 the 20 validation scans. NCC² is the share of a scan's variance that its warp explains.""",
 }
 
-READINGS: dict[str, tuple[str, ...]] = {}
+READINGS: dict[str, tuple[str, ...]] = {
+    "cardiac": (
+        "A field cannot mend a wrong affine stage: where spacing and orientation are lost, that "
+        "decides. With a field alone on either side and no cycle term most pairs run away.",
+    ),
+    "template": (
+        "The rows of pairs are the meta-learned start: the same fit from the bundle's hidden "
+        "layers, and from random ones, after as many steps.",
+    ),
+}
+
+KNOWN = """The chest CT against itself, scaled, sheared, shifted, deformed by waves of 8 mm, cropped
+and of another spacing (`python -m benchmarks.registration.known_deformation`)."""
+
+SELECTION = """The paper's study of templates (`benchmarks/registration/template_selection.py`):
+{test} hippocampus test scans registered by the method of `deepstd register` to templates made of
+{train} training scans. Dice is that of the template's labels, warped to the scan. Bundles have the
+group-wise average."""
 
 METHODS = """## How the methods were run
 
