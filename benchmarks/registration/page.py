@@ -101,8 +101,10 @@ def full_size() -> str:
         f"## A full-size CT against a deformed copy\n\n{remarks.KNOWN}\n\n"
         f"{scan} voxels against {copy}: mean error {known['error_before_mm']:.1f} mm by the "
         f"headers, {known['error_mm']:.2f} mm after registration "
-        f"({known['error_half_voxels']:.2f} voxels at half resolution), 95th percentile {known['error_95_mm']:.1f} mm, folding "
-        f"{known['folding_percent']:.3f} %, {known['cpu_seconds']:.1f} s of CPU time on one "
+        f"({known['error_half_voxels']:.2f} voxels at half resolution), "
+        f"95th percentile {known['error_95_mm']:.1f} mm, "
+        f"folding {known['folding_percent']:.3f} %, "
+        f"{known['cpu_seconds']:.1f} s of CPU time on one "
         f"thread, {known['peak_gib']:.2f} GiB."
     )
     if "syn_cpu_seconds" in known:
