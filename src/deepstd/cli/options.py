@@ -114,7 +114,8 @@ Effort = Annotated[
         parser=effort,
         metavar="EFFORT",
         help="fast, normal or best: more of it makes a better scan in as many bytes, and takes "
-        "longer; fast and normal differ for scans of up to 4 million voxels only.",
+        "longer, too, to decompress where slices are coded between each other. Above 33 million "
+        "voxels fast and normal are the same.",
     ),
 ]
 WrittenWith = Annotated[
