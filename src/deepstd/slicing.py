@@ -18,11 +18,12 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks, can_be_sliced
 
-# In half octaves: slices at least 2.8 times, and 5.6 times, as thick as their pixels.
-_THICK, _VERY_THICK = 3, 5
+# In half octaves: slices at least 2.8 times as thick as their pixels may be better images.
+_THICK = 3
+# Thickness, and the octaves of slices of at least that: the thicker, the fewer.
+_OCTAVES = ((5, 1), (3, 2), (0, 3))
 _TRIAL_VOXELS = 1 << 19
 _FEWEST_SLICES = 8
-_NEAR, _FAR = 1, 3
 # Octaves of squared error: a tenth of a dB, because slices take twice as long.
 _LEAD = 0.03
 
@@ -69,7 +70,7 @@ def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -
     thickness = coarse[axis] - max(size for a, size in enumerate(coarse) if a != axis)
     found = [Way(axis, 0)] if thickness >= _THICK else []
     if networks.between is not None and shape[axis] > 2:
-        found.append(Way(axis, _NEAR if thickness >= _VERY_THICK else _FAR))
+        found.append(Way(axis, next(n for least, n in _OCTAVES if thickness >= least)))
     return found
 
 
