@@ -370,7 +370,8 @@ class Encoding:
             code = min(max(step_code, STEP_CODE_MIN), part.finest)
             whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
-            return math.ceil(part.encode(code, weight).nbytes / max(share, _SMALLEST_SHARE))
+            encoded = part.encode(code, weight)
+            return math.ceil(encoded.typical_nbytes / max(share, _SMALLEST_SHARE))
 
         return estimate(
             size,

@@ -17,6 +17,7 @@ from deepstd.texture.refinement import exchange
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks, can_be_sliced
+from deepstd.texture.transforms import Encoder
 
 # In half octaves: slices at least 2.8 times as thick as their pixels may be better images.
 _THICK = 3
@@ -108,19 +109,14 @@ def try_slices(
         octave=STEPS_PER_OCTAVE,
     )
     code = within(found.step_code)
-    count = part.shape[axis]
 
-    def cost(encoder: SlicedEncoder, octaves: int) -> float:
+    def cost(encoder: Encoder) -> float:
         encoded = encoder.encode(code, rate_weight)
-        # Slices coded alone are fewer in the whole than in a part that begins and ends with one.
-        nbytes = encoded.nbytes_but_first * count / (count - 1) if octaves else encoded.nbytes
-        return exchange(encoder.squared_error(encoded, code), nbytes)
+        return exchange(encoder.squared_error(encoded, code), encoded.typical_nbytes)
 
-    encoded = part.encode(code, rate_weight)
-    least = exchange(part.squared_error(encoded, code), encoded.nbytes) - _LEAD
+    least = cost(part) - _LEAD
     best: Way | None = None
     for way, encoder in zip(tried, sliced, strict=True):
-        found_cost = cost(encoder, way.octaves)
-        if found_cost < least:
+        if (found_cost := cost(encoder)) < least:
             least, best = found_cost, way
     return Trial(best, Start(code, found.slope))

@@ -82,9 +82,15 @@ class EncodedSlices:
         return len(self.payload)
 
     @property
-    def nbytes_but_first(self) -> int:
-        """Bytes of the payload without those of the first slice."""
-        return self.nbytes - len(_framed(self.slices[0]))
+    def typical_nbytes(self) -> float:
+        """Bytes that as many slices from inside a longer scan would take.
+
+        Slices coded alone are fewer there than in a part that begins and ends with one.
+        """
+        if not self.head.octaves or len(self.slices) < 2:
+            return self.nbytes
+        rest = self.nbytes - len(_framed(self.slices[0]))
+        return rest * len(self.slices) / (len(self.slices) - 1)
 
     @cached_property
     def latents(self) -> bytes:
@@ -225,9 +231,10 @@ class SlicedEncoder:
 
     def middle_slices(self, voxels: int) -> SlicedEncoder:
         """An encoder of about so many voxels of the middle slices."""
+        fewest = 2**self._octaves + 1
         return SlicedEncoder(
             self._networks,
-            middle_slices(self._values, voxels, self._axis, _FEWEST_SLICES),
+            middle_slices(self._values, voxels, self._axis, max(_FEWEST_SLICES, fewest)),
             self._axis,
             self.coarse,
             self._octaves,
