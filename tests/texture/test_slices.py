@@ -158,6 +158,19 @@ def test_slices_between_others_need_their_network(networks: SliceNetworks) -> No
         check_slices(SliceNetworks(networks.images), encoded.payload, (20, 21, 4), 0, "x")
 
 
+def test_slices_like_their_neighbours_are_cheaper_between_them() -> None:
+    codec = Codec.load("generic", device="cpu")
+    found = codec.networks_of_slices((64, 60, 17))
+    assert found is not None
+    assert found.between is not None
+    values = stack((64, 60, 17), 0.95)
+    alone, between = (
+        SlicedEncoder(found, values, 2, (0, 0, 0), octaves).encode(1024, 0.08).nbytes
+        for octaves in (0, 3)
+    )
+    assert between < 0.7 * alone
+
+
 def stack(shape: tuple[int, int, int], alike: float) -> np.ndarray:
     """Slices with noise, more or less alike."""
     first, others = (
