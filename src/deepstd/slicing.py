@@ -23,7 +23,7 @@ from deepstd.texture.transforms import Encoder
 _THICK = 3
 # Thickness, and the octaves of slices of at least that: the thicker, the fewer.
 _OCTAVES = ((5, 1), (3, 2), (0, 3))
-_TRIAL_VOXELS = 1 << 19
+_TRIAL_VOXELS = 1 << 20
 _FEWEST_SLICES = 8
 # Octaves of squared error: a tenth of a dB, because slices take twice as long.
 _LEAD = 0.03
@@ -56,7 +56,7 @@ class Trial:
 
 
 def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -> list[Way]:
-    """How the slices of a scan may be coded.
+    """How the slices of a scan may be coded: along the thick axis, or any if there is none.
 
     Args:
         coarse: relative voxel sizes in half octaves.
@@ -65,13 +65,14 @@ def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -
     """
     if len(shape) != 3:
         return []
-    axis = int(np.argmax(coarse))
-    if not can_be_sliced(shape, coarse, axis):
-        return []
-    thickness = coarse[axis] - max(size for a, size in enumerate(coarse) if a != axis)
-    found = [Way(axis, 0)] if thickness >= _THICK else []
-    if networks.between is not None and shape[axis] > 2:
-        found.append(Way(axis, next(n for least, n in _OCTAVES if thickness >= least)))
+    thick = int(np.argmax(coarse))
+    thickness = coarse[thick] - max(size for a, size in enumerate(coarse) if a != thick)
+    axes = [thick] if thickness >= _THICK else [2, 1, 0]
+    axes = [axis for axis in axes if can_be_sliced(shape, coarse, axis)]
+    found = [Way(axis, 0) for axis in axes if thickness >= _THICK]
+    if networks.between is not None:
+        octaves = next(n for least, n in _OCTAVES if thickness >= least)
+        found += [Way(axis, octaves) for axis in axes if shape[axis] > 2]
     return found
 
 
@@ -88,35 +89,42 @@ def try_slices(
     Args:
         whole: encoder of the scan as a volume.
         networks: for slices.
-        tried: ways along one axis.
+        tried: at least one way.
         bytes_per_voxel: of the file that is wanted.
         start: where to begin to search for the step.
         rate_weight: of the quantiser.
     """
-    axis = tried[0].axis
     fewest = max(_FEWEST_SLICES, *(2**way.octaves + 1 for way in tried))
-    part = whole.middle_slices(_TRIAL_VOXELS, axis=axis, fewest=fewest)
-    sliced = [SlicedEncoder.of(part, networks, axis, way.octaves) for way in tried]
-    finest = min(encoder.finest for encoder in (part, *sliced))
+
+    def part_along(axis: int) -> TextureEncoder:
+        return whole.middle_slices(_TRIAL_VOXELS, axis=axis, fewest=fewest)
+
+    first = part_along(tried[0].axis)
 
     def within(step_code: int) -> int:
-        return min(max(step_code, STEP_CODE_MIN), finest)
+        return min(max(step_code, STEP_CODE_MIN), whole.finest)
 
     found = estimate(
-        lambda code: part.encode(within(code), rate_weight).nbytes,
-        max(1, math.floor(bytes_per_voxel * math.prod(part.shape))),
+        lambda code: first.encode(within(code), rate_weight).nbytes,
+        max(1, math.floor(bytes_per_voxel * math.prod(first.shape))),
         start=start.step_code,
         octave=STEPS_PER_OCTAVE,
     )
     code = within(found.step_code)
 
     def cost(encoder: Encoder) -> float:
-        encoded = encoder.encode(code, rate_weight)
-        return exchange(encoder.squared_error(encoded, code), encoded.typical_nbytes)
+        encoded = encoder.encode(min(code, encoder.finest), rate_weight)
+        error = encoder.squared_error(encoded, min(code, encoder.finest))
+        return exchange(error, encoded.typical_nbytes)
 
-    least = cost(part) - _LEAD
     best: Way | None = None
-    for way, encoder in zip(tried, sliced, strict=True):
-        if (found_cost := cost(encoder)) < least:
-            least, best = found_cost, way
+    lead = _LEAD
+    for axis in dict.fromkeys(way.axis for way in tried):
+        part = first if axis == tried[0].axis else part_along(axis)
+        as_volume = cost(part)
+        for way in tried:
+            if way.axis == axis:
+                gain = as_volume - cost(SlicedEncoder.of(part, networks, axis, way.octaves))
+                if gain > lead:
+                    lead, best = gain, way
     return Trial(best, Start(code, found.slope))

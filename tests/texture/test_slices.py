@@ -46,8 +46,12 @@ def networks() -> SliceNetworks:
     [
         ((0, 0, 3), (60, 50, 9), [(2, 0), (2, 2)]),
         ((6, 1, 0), (9, 50, 60), [(0, 0), (0, 1)]),
-        ((0, 0, 2), (60, 50, 9), [(2, 3)]),  # hardly thicker than its pixels are wide
-        ((5, 0, 4), (9, 50, 9), [(0, 3)]),  # two axes are coarse
+        (
+            (0, 0, 2),
+            (60, 50, 9),
+            [(2, 3), (1, 3), (0, 3)],
+        ),  # hardly thicker than its pixels are wide
+        ((5, 0, 4), (9, 50, 9), [(2, 3), (1, 3), (0, 3)]),
         ((0, 0, 6), (60, 50, 2), [(2, 0)]),  # none lies between two others
         ((0, 0, 3), (60, 50, 1), []),
         ((0, 0, 3), (3000, 2000, 9), []),  # images of several tiles
@@ -61,8 +65,7 @@ def test_which_ways_there_are(
     networks: SliceNetworks,
 ) -> None:
     assert ways(coarse, shape, networks) == [Way(*way) for way in found]
-    alone = SliceNetworks(networks.images)
-    assert ways(coarse, shape, alone) == [Way(*way) for way in found if way[1] == 0]
+    assert ways(coarse, shape, networks.alone) == [Way(*way) for way in found if way[1] == 0]
 
 
 @pytest.mark.parametrize("octaves", [0, 1, 3])
