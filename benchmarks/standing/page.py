@@ -6,6 +6,7 @@ results/*.json ─ means over scans · DeepSTD minus each peer, on the scans tha
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
@@ -56,7 +57,7 @@ def study_section(study: Study, rows: Sequence[Row]) -> str:
     scans = len(unique(row.scan for row in rows))
     parts = [
         f"## {study.title}\n",
-        f"{scans} scans, bundle `{study.bundle}`. {study.remark}".strip() + "\n",
+        f"{scans} scans, bundle `{study.bundle}`{_versions(lossy)}. {study.remark}".strip() + "\n",
         f"PSNR in dB (peak: {study.peak_name}) / SSIM, means over scans:\n",
         _means(lossy, names),
         f"PSNR of {OURS} minus that of each codec in dB, and BD-rate of {OURS} against it (below "
@@ -67,6 +68,14 @@ def study_section(study: Study, rows: Sequence[Row]) -> str:
         _references(rows),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _versions(rows: Sequence[Row]) -> str:
+    """Of which versions of the bundle the files are, where not all are of one."""
+    counts = Counter(row.model.partition(" (")[0] for row in rows if row.model)
+    if len(counts) < 2:
+        return ""
+    return " (" + ", ".join(f"{n} files of {model}" for model, n in counts.most_common()) + ")"
 
 
 def _means(rows: Sequence[Row], names: Sequence[str]) -> str:

@@ -169,10 +169,9 @@ class Codec:
         """
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
-        allowed = effort_named(effort)
         volume = io.with_own_header(volume)
         nbytes = target.bytes_for(volume.voxels.size, volume.nbytes)
-        job = Encoding(self, volume, nbytes, allowed, progress)
+        job = Encoding(self, volume, nbytes, effort_named(effort), progress)
         shape = "off" if self._shape_model is None else shape
         return job.finish(job.best(shape=shape))
 
@@ -344,6 +343,10 @@ def _networks_of_slices(
     networks: Mapping[Part, Network], shape_model: ShapeModel | None
 ) -> SliceNetworks | None:
     images, between = networks.get(2), networks.get(BETWEEN)
+    if between is not None:
+        fits = isinstance(between, TextureNetwork) and between.config.template
+        if not fits or between.config.ndim != 2:
+            raise BundleError("its network for slices between others is not one for such slices")
     if shape_model is not None or not isinstance(images, TextureNetwork):
         return None
     return SliceNetworks(images, between if isinstance(between, TextureNetwork) else None)

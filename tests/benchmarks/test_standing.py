@@ -119,3 +119,13 @@ def test_nobody_is_measured_on_what_was_trained_on() -> None:
         names = [competitor.name for competitor in competitors(study)]
         assert len(set(names)) == len(names)
     assert len(CARDIAC) == 12
+
+
+def test_the_page_says_where_files_are_of_several_versions_of_a_bundle() -> None:
+    rows = [
+        replace(row(scan, "DeepSTD", "0.5 bpv", 30.0), model=f"generic {version} (abc)")
+        for scan, version in zip("abc", (6, 6, 5), strict=True)
+    ]
+    text = study_section(STUDIES[STUDY], rows)
+    assert "(2 files of generic 6, 1 files of generic 5)" in text
+    assert "files of" not in study_section(STUDIES[STUDY], rows[:2])

@@ -13,6 +13,7 @@ from deepstd.codec import Codec
 from deepstd.container import parse
 from deepstd.container.format import Cursor
 from deepstd.devices import Workers
+from deepstd.effort import EFFORTS
 from deepstd.errors import ContainerError, InputError
 from deepstd.rate import Start
 from deepstd.slicing import Trial, Way, try_slices, ways
@@ -209,6 +210,26 @@ def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) 
         cursor = Cursor(parse(data, "x").frames[0].texture, "x", "texture")
         sliced.append(TextureHead.read(cursor, 3).sliced)
     assert sliced == [2, None]
+
+
+def test_efforts_decide_whether_slices_may_lie_between_others() -> None:
+    codec = Codec.load("generic", device="cpu")
+    # Sharp edges that lean.
+    scene = np.where(smooth((96, 96)) > 300, 900, 200)
+    voxels = np.stack([scene[k : k + 64, k : k + 60] for k in range(0, 34, 2)], -1)
+    voxels = (voxels + np.random.default_rng(0).normal(0, 8, voxels.shape)).astype(np.int16)
+    volume = Volume(voxels, np.diag([1.0, 1.0, 2.0, 1.0]))
+    octaves = {}
+    for effort in ("fast", "normal"):
+        data = codec.compress(volume, bpv=0.3, effort=effort)
+        head = TextureHead.read(Cursor(parse(data, "x").frames[0].texture, "x", "texture"), 3)
+        octaves[effort] = head.octaves
+        error = codec.decompress(data).voxels.astype(float) - voxels
+        assert error.var() < 0.1 * voxels.var()
+    assert octaves == {"fast": 0, "normal": 3}
+    assert EFFORTS["normal"].between_for(512 * 512 * 100)
+    assert not EFFORTS["normal"].between_for(512 * 512 * 275)
+    assert EFFORTS["best"].between_for(512 * 512 * 275)
 
 
 @pytest.mark.parametrize("frames", [(), (2,)])

@@ -84,7 +84,7 @@ def decode_texture(
     if level:
         steps = preview_steps(coded.low, factors)
     else:
-        steps = restored(network, head, coded.low, hint, workers)
+        steps = post_filtered(network, head, coded.low, hint, workers)
     step = head.scaling.step(head.step_code)
     return DecodedTexture(steps, step, head.scaling.offset, coded.latents)
 
@@ -96,7 +96,7 @@ class DecodedStream(NamedTuple):
     latents: bytes
 
 
-def restored(
+def post_filtered(
     network: TextureNetwork,
     head: TextureHead,
     low: torch.Tensor,

@@ -24,7 +24,7 @@ from deepstd.texture.scaling import (
 )
 
 _CODE_BIAS = 1 << 20
-OCTAVES_MAX = 4
+OCTAVES_MAX = 3
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Turn:
     @property
     def price(self) -> float:
         """By how much a bit is dearer than elsewhere: what others rely on is coded better."""
-        return _PRICES.get(self.distance, 1.0)
+        return _PRICES[self.distance]
 
     @property
     def sides(self) -> tuple[int, int]:

@@ -143,14 +143,14 @@ class SlicedEncoder:
         self._free = unneeded(self._waves)
         self._turns = {turn.index: turn for wave in self._waves for turn in wave}
         sizes = self._head(0).of_slice().coarse
-        kinds = {
-            id(network): list(replicas(network, workers).items())
-            for network in {id(n): n for n in map(networks.of, self._turns.values())}.values()
+        copies = {
+            network: list(replicas(network, workers).items())
+            for network in set(map(networks.of, self._turns.values()))
         }
         self._encoders = []
         for number, image in enumerate(np.moveaxis(values, axis, 0)):
-            copies = kinds[id(networks.of(self._turns[number]))]
-            device, copy = copies[number % len(copies)]
+            every = copies[networks.of(self._turns[number])]
+            device, copy = every[number % len(every)]
             self._encoders.append(
                 TextureEncoder(
                     copy,

@@ -20,7 +20,7 @@ import torch
 
 from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.texture.decoder import DecodedTexture, decode_stream, restored
+from deepstd.texture.decoder import DecodedTexture, decode_stream, post_filtered
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import replicas
 from deepstd.texture.lifting import decompose, split_plan
@@ -101,19 +101,16 @@ def decode_slices(
     factors = subsampling(plan, level, 2)
     # What others look at is decoded whole, even for a preview.
     short = level if not head.octaves else 0
-    copies = {
-        id(network): replicas(network, workers)
-        for network in (networks.images, networks.between)
-        if network is not None
-    }
     turns = waves(shape[head.sliced], head.octaves)
     free = set(unneeded(turns))
+    used = {networks.of(turn) for wave in turns for turn in wave}
+    copies = {network: replicas(network, workers) for network in used}
     lows: dict[int, torch.Tensor] = {}
     latents: dict[int, bytes] = {}
     steps: dict[int, np.ndarray] = {}
 
     def work(device: torch.device, turn: Turn) -> tuple[np.ndarray, torch.Tensor, bytes]:
-        network, only = copies[id(networks.of(turn))][device], Workers((device,))
+        network, only = copies[networks.of(turn)][device], Workers((device,))
         hint = None
         if turn.distance:
             before, after = (lows[side].to(device) for side in turn.sides)
@@ -123,7 +120,7 @@ def decode_slices(
         if level:
             low = coded.low if short else decompose(coded.low, plan[:level])[0][-1]
             return preview_steps(low, factors), coded.low, coded.latents
-        return restored(network, own, coded.low, hint, only), coded.low, coded.latents
+        return post_filtered(network, own, coded.low, hint, only), coded.low, coded.latents
 
     for wave in turns:
         for turn, (part, low, digest) in zip(wave, workers.map(work, wave), strict=True):

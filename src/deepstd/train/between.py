@@ -29,6 +29,7 @@ _CHAINED_SHARE = 0.4
 _THICKNESSES = (1, 2, 3, 5)
 _OTHER_AXIS_SHARE = 0.4
 _SLICES_OF_A_CHAIN = 5
+FEWEST = 3
 _DEAD_ZONES = (0.15, 0.35)
 Slices = Callable[[int], torch.Tensor]
 
@@ -47,7 +48,7 @@ def draw_batch(
 
     Args:
         network: in training; it codes some of the slices that others lie between.
-        examples: volumes.
+        examples: volumes of at least `FEWEST` voxels along every axis.
         config: of the run.
         random, generator: of what is drawn, and of the noise that code_units asks for.
         largest: crops have at most so many pixels along an axis, on average.
@@ -125,9 +126,14 @@ class _View:
         return _View(volume, axis, thickness, factor, shape)
 
     def crop(self, before: int, after: int, scale: float, random: np.random.Generator) -> Slices:
-        """A place with so many slices on either side; gives the slice at an offset, in units."""
+        """A place with so many slices on its two sides; gives the slice at an offset, in units.
+
+        Positive offsets lead to the second side, which may be either of the volume's.
+        """
         thickness, factor = self._thickness, self._factor
-        index = int(random.integers(before, max(self.count - after, before + 1)))
+        direction = 1 if random.random() < 0.5 else -1
+        lower, upper = (before, after) if direction > 0 else (after, before)
+        index = int(random.integers(lower, self.count - upper))
         extents = [n * factor for n in self.shape]
         starts = [
             int(random.integers(n - extent + 1))
@@ -135,10 +141,9 @@ class _View:
         ]
         window = tuple(slice(s, s + e) for s, e in zip(starts, extents, strict=True))
         mirrored = [dim for dim in (2, 3) if random.random() < 0.5]
-        direction = 1 if random.random() < 0.5 or before != after else -1
 
         def at(offset: int) -> torch.Tensor:
-            number = min(max(index + direction * offset, 0), self.count - 1)
+            number = index + direction * offset
             part = self._values[(slice(number * thickness, (number + 1) * thickness), *window)]
             image = torch.nn.functional.avg_pool2d(part.mean(0)[None, None], factor)
             return (image * scale).flip(mirrored)

@@ -34,7 +34,8 @@ class TrainConfig:
             channels of each stage of the autoencoder.
         filter_2d, filter_3d: width and number of blocks of the post-filter.
         widths_between, filter_between: the same of the network for slices between decoded ones;
-            no widths for none. It needs 3-D scans and goes with networks without a template.
+            no widths for none. It needs 3-D scans and goes with networks without a template; its
+            crops are always mirrored and shrunk at random.
         kept: names of networks ("2", "3", "between") that are taken over as they are from the
             bundle that the run begins with.
         context_width: hidden channels of the autoencoder's entropy model.

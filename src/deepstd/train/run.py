@@ -22,6 +22,7 @@ from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
 from deepstd.texture.networks import Network, Part, part_named, untrained
+from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
@@ -128,8 +129,14 @@ def train(
     finished = True
     for part in trained_parts:
         ndim = 3 if isinstance(part, str) else part
-        chosen = _of(scans, ndim, "train")
-        checked = _from_every_source(_of(scans, ndim, "validation"))[:_VALIDATION_SCANS]
+        fewest = FEWEST if isinstance(part, str) else 1
+        chosen = _of(scans, ndim, "train", fewest)
+        checked = _from_every_source(_of(scans, ndim, "validation", fewest))[:_VALIDATION_SCANS]
+        if not chosen:
+            raise InputError(
+                f"the cache holds no scan of {fewest} slices or more to train the network for "
+                "slices between others on"
+            )
         if run.shape is not None and group.leads:
             before = time.monotonic()
             _register(chosen + checked, run.shape, run.fields, report)
@@ -186,8 +193,10 @@ def train(
     )
 
 
-def _of(scans: list[CachedScan], ndim: int, split: str) -> list[CachedScan]:
-    return [s for s in scans if s.voxels.ndim == ndim and s.split == split]
+def _of(scans: list[CachedScan], ndim: int, split: str, fewest: int = 1) -> list[CachedScan]:
+    """Scans of a number of axes, with so many voxels along each of them."""
+    alike = [s for s in scans if s.voxels.ndim == ndim and s.split == split]
+    return [s for s in alike if min(s.voxels.shape) >= fewest]
 
 
 def _from_every_source(scans: list[CachedScan]) -> list[CachedScan]:
