@@ -38,7 +38,7 @@ from deepstd.texture.scaling import (
     Scaling,
     log_rate,
 )
-from deepstd.texture.sources import EncoderSource
+from deepstd.texture.sources import EncoderSource, Together
 
 _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
@@ -126,25 +126,19 @@ class TextureEncoder:
             step_code, rate_weight, hint: as for `encode`.
             rounds: each takes about two encodings.
         """
-        hint = hint or self._hint(step_code)
-        best = math.inf, self._corrections
+        refine_together([self], step_code, rate_weight, rounds, hint or self._hint(step_code))
+
+    def _cost(
+        self, encoded: EncodedTexture, step_code: int, template: torch.Tensor | None
+    ) -> tuple[float, torch.Tensor]:
+        """What to make small, and the error's gradient; see `refinement`."""
         truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
         condition = condition_of(self._network, step_code, self.plan)
-        for left in range(rounds, -1, -1):
-            errors = [torch.zeros_like(h, dtype=torch.float32) for h in self._highs[:LEVELS]]
-            encoded = self._encode(step_code, rate_weight, errors, hint)
-            template = None if hint is None else hint.units
-            error, gradient = restoration_gradient(
-                self._network.postfilter, encoded.low, template, condition, truth
-            )
-            cost = exchange(error, encoded.nbytes)
-            if cost < best[0]:
-                best = cost, self._corrections
-            if left:
-                corrections = self._corrections or [torch.zeros_like(e) for e in errors]
-                self._corrections = corrected(corrections, errors, gradient, self.plan)
-        self._corrections = best[1]
+        error, gradient = restoration_gradient(
+            self._network.postfilter, encoded.low, template, condition, truth
+        )
+        return exchange(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
         return hint_of(self._template, self._places, step_code)
@@ -157,6 +151,8 @@ class TextureEncoder:
         hint: Hint | None,
     ) -> EncodedTexture:
         self._open = None
+        if not self.divided:
+            return encode_together([self], step_code, [rate_weight], hint, [errors])[0]
         opened: list[Level] = []
 
         def finest(level: Level) -> torch.Tensor:
@@ -165,7 +161,7 @@ class TextureEncoder:
 
         source = self._source(step_code, rate_weight, self._device, errors)
         pyramid = None if hint is None else hint.pyramid(self.plan)
-        low = code_levels(
+        code_levels(
             self._network.context,
             self.shape,
             self.plan,
@@ -174,12 +170,10 @@ class TextureEncoder:
             source,
             network_dtype=network_dtype_of(self._device),
             device=self._device,
-            finest=finest if self.divided else None,
+            finest=finest,
         )
         head = TextureHead(self.scaling, step_code, self.coarse).pack()
         stream = source.stream.finish()
-        if not opened:
-            return EncodedTexture(head, stream, source.symbols_coded, (), lambda tiles: low)
         level = opened[0]
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
@@ -299,6 +293,77 @@ class TextureEncoder:
             error = row * np.float64(step) + self.scaling.offset - truth
             total += float(np.square(error).sum())
         return total / restored.size
+
+
+def encode_together(
+    encoders: Sequence[TextureEncoder],
+    step_code: int,
+    rate_weights: Sequence[float],
+    hint: Hint | None,
+    errors: Sequence[Sequence[torch.Tensor]] = (),
+) -> list[EncodedTexture]:
+    """Encodings of scans of one shape with one network, faster than one by one if they are small.
+
+    Args:
+        encoders: of scans without tiles; the network is on one device.
+        step_code: of all.
+        rate_weights: of each.
+        hint: of all of them, (B, …), or None.
+        errors: of each, as `sources.EncoderSource` has them.
+    """
+    first = encoders[0]
+    sources = [
+        encoder._source(step_code, weight, first._device, errors[number] if errors else ())
+        for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
+    ]
+    low = code_levels(
+        first._network.context,
+        first.shape,
+        first.plan,
+        [log_rate(step_code)] * len(encoders),
+        None if hint is None else hint.pyramid(first.plan),
+        Together(sources),
+        network_dtype=network_dtype_of(first._device),
+        device=first._device,
+    )
+    encoded = []
+    for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
+        head = TextureHead(encoder.scaling, step_code, encoder.coarse).pack()
+        coded = source.stream.finish(), source.symbols_coded
+        encoded.append(EncodedTexture(head, *coded, (), lambda _, own=own: own))
+    return encoded
+
+
+def refine_together(
+    encoders: Sequence[TextureEncoder],
+    step_code: int,
+    rate_weight: float,
+    rounds: int,
+    hint: Hint | None,
+) -> None:
+    """`TextureEncoder.refine` of scans as for `encode_together`, or of any one."""
+    best = [(math.inf, encoder._corrections) for encoder in encoders]
+    for left in range(rounds, -1, -1):
+        errors = [
+            [torch.zeros_like(h, dtype=torch.float32) for h in encoder._highs[:LEVELS]]
+            for encoder in encoders
+        ]
+        weights = [rate_weight] * len(encoders)
+        if encoders[0].divided:
+            encoded = [encoders[0]._encode(step_code, rate_weight, errors[0], hint)]
+        else:
+            encoded = encode_together(encoders, step_code, weights, hint, errors)
+        for number, encoder in enumerate(encoders):
+            template = None if hint is None else hint.units[number : number + 1]
+            cost, gradient = encoder._cost(encoded[number], step_code, template)
+            if cost < best[number][0]:
+                best[number] = cost, encoder._corrections
+            if left:
+                before = encoder._corrections or [torch.zeros_like(e) for e in errors[number]]
+                after = corrected(before, errors[number], gradient, encoder.plan)
+                encoder._corrections = after
+    for encoder, (_, corrections) in zip(encoders, best, strict=True):
+        encoder._corrections = corrections
 
 
 def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:

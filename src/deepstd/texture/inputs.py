@@ -45,16 +45,20 @@ def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.T
 
 @dataclass(frozen=True)
 class Hint:
-    """What is known of a scan before it is decoded: its warped template, or its neighbours.
+    """What is known of scans before they are decoded: their warped template, or neighbours.
 
     Attributes:
-        units: values to expect, (1, 1, *shape) whole numbers in units of 1/64 step.
-        places: what the context model is told beside them, (1, ndim, *shape) whole numbers from
+        units: values to expect, (B, 1, *shape) whole numbers in units of 1/64 step.
+        places: what the context model is told beside them, (B, ndim, *shape) whole numbers from
             −64 to 64; of a template its coordinates.
     """
 
     units: torch.Tensor
     places: torch.Tensor
+
+    def row(self, number: int) -> Hint:
+        """That of one scan of the batch."""
+        return Hint(self.units[number : number + 1], self.places[number : number + 1])
 
     def pyramid(self, plan: Plan) -> TemplatePyramid:
         """The hint level by level."""

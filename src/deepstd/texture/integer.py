@@ -26,12 +26,13 @@ HIDDEN_MAX = 1023
 OUTPUT_MAX = 8191
 _EXACT = float(2**24)
 _MAX_SHIFT = 8
+_Whole = tuple[torch.Tensor, torch.Tensor]
 _STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
 
 
 def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
     """``factor`` x rounded half up; the gradient passes as if nothing were rounded."""
-    return _RoundThrough.apply(x, factor)
+    return _RoundThrough.apply(x, factor) if x.requires_grad else _rounded(x, factor)
 
 
 class ExactConv(nn.Module):
@@ -51,6 +52,7 @@ class ExactConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.input_max = input_max
         self.frozen_shift: int | None = None
+        self._frozen: dict[tuple[torch.device, torch.dtype], _Whole] = {}
 
     def shift(self) -> int:
         """Fractional bits of the weights: as many as keep every sum below 2**24."""
@@ -65,13 +67,23 @@ class ExactConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64."""
         shift = self.shift()
-        weight = round_through(self.weight, 2.0**shift).to(x.dtype)
-        bias = round_through(self.bias, 2.0 ** (shift + ACTIVATION_BITS)).to(x.dtype)
+        weight, bias = self._whole(shift, x.dtype)
         total = _convolve(x, weight, bias)
         if total.dtype == torch.float64:
             # Whole up to what a transform-domain (Winograd) algorithm may have left.
             total = torch.round(total)
         return _bounded(round_through(total, 2.0**-shift), -OUTPUT_MAX, OUTPUT_MAX)
+
+    def _whole(self, shift: int, dtype: torch.dtype) -> _Whole:
+        """Weights and biases as whole numbers; those of a finished network are made once."""
+        key = self.weight.device, dtype
+        if key in self._frozen and not self.weight.requires_grad:
+            return self._frozen[key]
+        weight = round_through(self.weight, 2.0**shift).to(dtype)
+        bias = round_through(self.bias, 2.0 ** (shift + ACTIVATION_BITS)).to(dtype)
+        if self.frozen_shift is not None and not self.weight.requires_grad:
+            self._frozen[key] = weight, bias
+        return weight, bias
 
     def to_integers(self) -> dict[str, torch.Tensor]:
         """Weights, biases and shift as stored in a bundle."""
@@ -105,6 +117,7 @@ class ExactConv(nn.Module):
             self.weight.copy_(weight.double() / 2.0**shift)
             self.bias.copy_(bias.double() / 2.0 ** (shift + ACTIVATION_BITS))
         self.frozen_shift = shift
+        self._frozen.clear()
 
 
 def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -132,11 +145,15 @@ def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
     return functional.conv3d(x, weight, bias, padding=padding)
 
 
+def _rounded(x: torch.Tensor, factor: float) -> torch.Tensor:
+    return (x * factor).add_(0.5).floor_()
+
+
 class _RoundThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
         ctx.factor = factor
-        return (x * factor).add_(0.5).floor_()
+        return _rounded(x, factor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:

@@ -9,16 +9,19 @@ earlier waves alone, so devices share them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
+from deepstd.devices import Workers
 from deepstd.texture.features import signed_log
 from deepstd.texture.inputs import Hint
 from deepstd.texture.motion import halfway
 
+# Pixels of slices that are coded at once.
+_TOGETHER = 1 << 17
 _OCTAVE = 32
 _NEAREST = -32
 # By distance, 0 being that of slices coded alone.
@@ -91,3 +94,35 @@ def hint_between(before: torch.Tensor, after: torch.Tensor, distance: int) -> Hi
     # Between −64 and 63, as are the places of a template.
     places[:, 1:] = torch.floor(signed_log(difference) * 0.5)
     return Hint(expected, places)
+
+
+def groups_of(turns: Sequence[Turn], image: int, workers: Workers) -> list[list[Turn]]:
+    """Turns at one distance, in groups to code at once: small images are faster together.
+
+    Args:
+        turns: of one wave.
+        image: pixels of a slice.
+        workers: each of which shall have work.
+    """
+    share = -(-len(turns) // len(workers.devices))
+    size = max(1, min(_TOGETHER // max(image, 1), share))
+    return [list(turns[start : start + size]) for start in range(0, len(turns), size)]
+
+
+def hint_of_group(
+    group: Sequence[Turn], lows: Mapping[int, torch.Tensor], device: torch.device
+) -> Hint | None:
+    """The hint of slices at one distance, (B, …); None for those coded alone.
+
+    Args:
+        group: the slices.
+        lows: what is decoded, by number, (1, 1, h, w) in units.
+        device: where to compute.
+    """
+    distance = group[0].distance
+    if not distance:
+        return None
+    before, after = (
+        torch.cat([lows[turn.sides[side]].to(device) for turn in group]) for side in (0, 1)
+    )
+    return hint_between(before, after, distance)

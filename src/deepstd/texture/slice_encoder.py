@@ -9,7 +9,8 @@ a size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,10 +20,15 @@ import torch
 from deepstd.container.format import encode_varint
 from deepstd.devices import CPU, Workers
 from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.encoder import TextureEncoder, middle_slices
+from deepstd.texture.encoder import (
+    TextureEncoder,
+    encode_together,
+    middle_slices,
+    refine_together,
+)
 from deepstd.texture.head import TextureHead
 from deepstd.texture.inputs import Hint, replicas
-from deepstd.texture.neighbours import Turn, hint_between, unneeded, waves
+from deepstd.texture.neighbours import Turn, groups_of, hint_of_group, unneeded, waves
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices import SliceNetworks
 
@@ -180,47 +186,24 @@ class SlicedEncoder:
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
         """Code at one step."""
-        coded: dict[int, EncodedSlice] = {}
-
-        def work(_: torch.device, turn: Turn) -> EncodedSlice:
-            encoder, weight = self._encoders[turn.index], self._weight(turn, rate_weight)
-            return EncodedSlice(encoder.encode(step_code, weight, self._hint(turn, coded)), weight)
-
-        for wave in self._waves:
-            found = list(self._workers.map(work, wave))
-            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
+        coded = self._coded(step_code, rate_weight, 0)
         slices = tuple(coded[number] for number in range(len(coded)))
         return EncodedSlices(self._head(step_code), slices, tuple(self._free))
 
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
         """An encoding with some of its free slices coded again with other weights of the rate."""
-        slices = list(encoded.slices)
-        step_code = encoded.head.step_code
-
-        def work(_: torch.device, part: tuple[int, float]) -> EncodedSlice:
-            number, weight = part
-            hint = self._hint(self._turns[number], slices)
-            return EncodedSlice(self._encoders[number].encode(step_code, weight, hint), weight)
-
-        numbers = [encoded.free[n] for n in weights]
-        again = list(self._workers.map(work, zip(numbers, weights.values(), strict=True)))
-        for number, slice_ in zip(numbers, again, strict=True):
-            slices[number] = slice_
-        return replace(encoded, slices=tuple(slices))
+        slices = dict(enumerate(encoded.slices))
+        of = {encoded.free[n]: weight for n, weight in weights.items()}
+        for group, found in self._mapped(
+            lambda group: self._encode_group(group, encoded.head.step_code, of, slices),
+            [self._turns[number] for number in of],
+        ):
+            slices.update(zip((turn.index for turn in group), found, strict=True))
+        return replace(encoded, slices=tuple(slices[n] for n in range(len(slices))))
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
         """`TextureEncoder.refine` of every slice, given its neighbours as they are then coded."""
-        coded: dict[int, EncodedSlice] = {}
-
-        def work(_: torch.device, turn: Turn) -> EncodedSlice:
-            encoder, hint = self._encoders[turn.index], self._hint(turn, coded)
-            weight = self._weight(turn, rate_weight)
-            encoder.refine(step_code, weight, rounds, hint)
-            return EncodedSlice(encoder.encode(step_code, weight, hint), weight)
-
-        for wave in self._waves:
-            found = list(self._workers.map(work, wave))
-            coded.update({turn.index: s for turn, s in zip(wave, found, strict=True)})
+        self._coded(step_code, rate_weight, rounds)
 
     def settle(self) -> None:
         """Nothing is kept between encodings."""
@@ -245,10 +228,11 @@ class SlicedEncoder:
     def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
         """Mean squared error in grey values after the post-filter."""
 
+        slices = dict(enumerate(encoded.slices))
+
         def work(_: torch.device, number: int) -> float:
-            hint = self._hint(self._turns[number], encoded.slices)
-            texture = encoded.slices[number].texture
-            return self._encoders[number].squared_error(texture, step_code, hint)
+            hint = self._hint([self._turns[number]], slices)
+            return self._encoders[number].squared_error(slices[number].texture, step_code, hint)
 
         return float(np.mean(list(self._workers.map(work, range(len(self._encoders))))))
 
@@ -258,11 +242,52 @@ class SlicedEncoder:
     def _weight(self, turn: Turn, rate_weight: float) -> float:
         return rate_weight * (turn.price if self._octaves else 1.0)
 
-    def _hint(
-        self, turn: Turn, coded: Mapping[int, EncodedSlice] | Sequence[EncodedSlice]
-    ) -> Hint | None:
-        if not turn.distance:
-            return None
-        device = self._encoders[turn.index].workers.first
-        before, after = (coded[side].texture.low.to(device) for side in turn.sides)
-        return hint_between(before, after, turn.distance)
+    def _coded(self, step_code: int, rate_weight: float, rounds: int) -> dict[int, EncodedSlice]:
+        """All slices, refined first where there are rounds."""
+        coded: dict[int, EncodedSlice] = {}
+
+        def work(group: list[Turn]) -> list[EncodedSlice]:
+            weight = self._weight(group[0], rate_weight)
+            if rounds:
+                encoders = [self._encoders[turn.index] for turn in group]
+                refine_together(encoders, step_code, weight, rounds, self._hint(group, coded))
+            weights = {turn.index: weight for turn in group}
+            return self._encode_group(group, step_code, weights, coded)
+
+        for wave in self._waves:
+            # Slices of a wave do not look at each other.
+            for group, found in list(self._mapped(work, wave)):
+                coded.update(zip((turn.index for turn in group), found, strict=True))
+        return coded
+
+    def _encode_group(
+        self,
+        group: list[Turn],
+        step_code: int,
+        weights: Mapping[int, float],
+        coded: Mapping[int, EncodedSlice],
+    ) -> list[EncodedSlice]:
+        encoders = [self._encoders[turn.index] for turn in group]
+        own = [weights[turn.index] for turn in group]
+        textures = encode_together(encoders, step_code, own, self._hint(group, coded))
+        return [EncodedSlice(t, weight) for t, weight in zip(textures, own, strict=True)]
+
+    def _mapped(
+        self, work: Callable[[list[Turn]], list[EncodedSlice]], turns: Sequence[Turn]
+    ) -> Iterator[tuple[list[Turn], list[EncodedSlice]]]:
+        """Work on turns in groups that one network on one device may code at once."""
+        alike: dict[tuple[int, torch.device], list[Turn]] = {}
+        for turn in turns:
+            device = self._encoders[turn.index].workers.first
+            alike.setdefault((turn.distance, device), []).append(turn)
+        image = math.prod(self._encoders[0].shape)
+        groups = [g for some in alike.values() for g in groups_of(some, image, self._workers)]
+        results = self._workers.map(lambda _, group: work(group), groups)
+        return zip(groups, results, strict=True)
+
+    def _hint(self, group: list[Turn], coded: Mapping[int, EncodedSlice]) -> Hint | None:
+        device = self._encoders[group[0].index].workers.first
+        lows = {
+            side: coded[side].texture.low for turn in group if turn.distance for side in turn.sides
+        }
+        return hint_of_group(group, lows, device)

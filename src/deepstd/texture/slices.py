@@ -20,11 +20,16 @@ import torch
 
 from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.texture.decoder import DecodedTexture, decode_stream, post_filtered
+from deepstd.texture.decoder import (
+    DecodedStream,
+    DecodedTexture,
+    decode_together,
+    post_filtered,
+)
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import replicas
 from deepstd.texture.lifting import decompose, split_plan
-from deepstd.texture.neighbours import Turn, hint_between, unneeded, waves
+from deepstd.texture.neighbours import Turn, groups_of, hint_of_group, unneeded, waves
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.preview import preview_steps, subsampling
 
@@ -109,24 +114,28 @@ def decode_slices(
     latents: dict[int, bytes] = {}
     steps: dict[int, np.ndarray] = {}
 
-    def work(device: torch.device, turn: Turn) -> tuple[np.ndarray, torch.Tensor, bytes]:
-        network, only = copies[networks.of(turn)][device], Workers((device,))
-        hint = None
-        if turn.distance:
-            before, after = (lows[side].to(device) for side in turn.sides)
-            hint = hint_between(before, after, turn.distance)
-        stream = streams[turn.index]
-        coded = decode_stream(network, own, stream, (), image, hint, workers=only, level=short)
-        if level:
-            low = coded.low if short else decompose(coded.low, plan[:level])[0][-1]
-            return preview_steps(low, factors), coded.low, coded.latents
-        return post_filtered(network, own, coded.low, hint, only), coded.low, coded.latents
+    def work(device: torch.device, group: list[Turn]) -> list[tuple[np.ndarray, DecodedStream]]:
+        network, only = copies[networks.of(group[0])][device], Workers((device,))
+        hint = hint_of_group(group, lows, device)
+        own_streams = [streams[turn.index] for turn in group]
+        coded = decode_together(network, own, own_streams, image, hint, device=device, level=short)
+        found = []
+        for number, one in enumerate(coded):
+            if level:
+                low = one.low if short else decompose(one.low, plan[:level])[0][-1]
+                found.append((preview_steps(low, factors), one))
+            else:
+                part = None if hint is None else hint.row(number)
+                found.append((post_filtered(network, own, one.low, part, only), one))
+        return found
 
     for wave in turns:
-        for turn, (part, low, digest) in zip(wave, workers.map(work, wave), strict=True):
-            steps[turn.index], latents[turn.index] = part, digest
-            if turn.index not in free:
-                lows[turn.index] = low
+        groups = groups_of(wave, math.prod(image), workers)
+        for group, results in zip(groups, workers.map(work, groups), strict=True):
+            for turn, (part, coded) in zip(group, results, strict=True):
+                steps[turn.index], latents[turn.index] = part, coded.latents
+                if turn.index not in free:
+                    lows[turn.index] = coded.low
     numbers = range(len(streams))
     return DecodedTexture(
         np.stack([steps[n] for n in numbers], head.sliced),

@@ -3,6 +3,8 @@
     true subbands, predicted mean ─ EncoderSource: quantiser ─▶ symbols ─▶ range coder
     stream ─ DecoderSource: range coder ─▶ symbols
 
+    several of them ─ Together ─▶ one loop over scans of one shape, a stream for each
+
 Both keep the symbols, whose hash a file holds.
 """
 
@@ -18,7 +20,7 @@ from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
 from deepstd.coding.tables import ScaleTables
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.levels import Region
+from deepstd.texture.levels import Region, SymbolSource
 from deepstd.texture.quantizer import quantize
 
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
@@ -163,3 +165,34 @@ class DecoderSource(_Stream):
         self._note(flat)
         values = torch.from_numpy(flat.astype(np.float64)).to(mean)
         return torch.zeros_like(mean).masked_scatter(coded, values)
+
+
+class Together:
+    """The sources of several scans of one shape, which networks see as one batch."""
+
+    def __init__(self, sources: Sequence[SymbolSource]) -> None:
+        self._sources = sources
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subbands in units."""
+        rows = prediction.expand(len(self._sources), *prediction.shape[1:])
+        return torch.cat(
+            [s.last_low(row[None]) for s, row in zip(self._sources, rows, strict=True)]
+        )
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Select the subbands of a tile."""
+        for source in self._sources:
+            source.begin_tile(level, region)
+
+    def symbols(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Symbols of a pass, scan by scan."""
+        parts = []
+        for number, source in enumerate(self._sources):
+            row = slice(number, number + 1)
+            gate = None if prediction.gate is None else prediction.gate[row]
+            own = Prediction(prediction.mean[row], prediction.scale[row], gate)
+            parts.append(source.symbols(mean[row], own, coded))
+        return torch.cat(parts)
