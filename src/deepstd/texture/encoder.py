@@ -29,7 +29,7 @@ from deepstd.texture.levels import Level, Region, code_levels
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.quantizer import symbol_savings
 from deepstd.texture.refinement import LEVELS, corrected, exchange, restoration_gradient
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
@@ -83,7 +83,7 @@ class TextureEncoder:
     ) -> None:
         self._network, self.workers, self._device = network, workers, workers.first
         self._replicas = replicas(network, workers)
-        self._costs = {d: symbol_costs(network.tables, d) for d in self._replicas}
+        self._savings = {d: symbol_savings(network.tables, d) for d in self._replicas}
         self._open: tuple[int, Level] | None = None
         self._corrections: list[torch.Tensor] = []
         self._template, self._places = template, places
@@ -234,7 +234,7 @@ class TextureEncoder:
             self._highs,
             UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
             rate_weight,
-            self._costs[device],
+            self._savings[device],
             self._corrections,
             errors,
         )

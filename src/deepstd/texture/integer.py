@@ -12,6 +12,8 @@ nothing to calibrate afterwards (after Ballé et al. 2019, integer networks).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ FEATURE_MAX = 127
 HIDDEN_MAX = 1023
 OUTPUT_MAX = 8191
 _EXACT = float(2**24)
+_HALF = torch.tensor(0.5)
 _MAX_SHIFT = 8
 _Whole = tuple[torch.Tensor, torch.Tensor]
 _STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
@@ -58,11 +61,13 @@ class ExactConv(nn.Module):
         """Fractional bits of the weights: as many as keep every sum below 2**24."""
         if self.frozen_shift is not None:
             return self.frozen_shift
-        with torch.no_grad():
-            reach = self.weight.abs().flatten(1).sum(1) * self.input_max
-            reach = reach + self.bias.abs() * 2**ACTIVATION_BITS
-            room = 0.9 * _EXACT / max(float(reach.max()), 1e-6)
-        return max(0, min(_MAX_SHIFT, math.floor(math.log2(room))))
+        return _shift_for(float(self.reach()))
+
+    @torch.no_grad()
+    def reach(self) -> torch.Tensor:
+        """Largest magnitude that a sum can have if nothing is shifted."""
+        reach = self.weight.abs().flatten(1).sum(1) * self.input_max
+        return (reach + self.bias.abs() * 2**ACTIVATION_BITS).max()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64."""
@@ -120,6 +125,29 @@ class ExactConv(nn.Module):
         self._frozen.clear()
 
 
+@contextmanager
+def fixed_shifts(network: nn.Module) -> Iterator[None]:
+    """While it lasts the weights of a network in training must not change.
+
+    Its shifts are computed once, all together: asking for one makes a GPU wait.
+    """
+    layers = [m for m in network.modules() if isinstance(m, ExactConv) and m.frozen_shift is None]
+    if layers:
+        for layer, reach in zip(
+            layers, torch.stack([m.reach() for m in layers]).tolist(), strict=True
+        ):
+            layer.frozen_shift = _shift_for(reach)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.frozen_shift = None
+
+
+def _shift_for(reach: float) -> int:
+    return max(0, min(_MAX_SHIFT, math.floor(math.log2(0.9 * _EXACT / max(reach, 1e-6)))))
+
+
 def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """Clamp whose gradient is kept where it points back into the range."""
     return _ClampThrough.apply(x, low, high) if x.requires_grad else x.clamp(low, high)
@@ -146,7 +174,7 @@ def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torc
 
 
 def _rounded(x: torch.Tensor, factor: float) -> torch.Tensor:
-    return (x * factor).add_(0.5).floor_()
+    return torch.add(_HALF, x, alpha=factor).floor_()
 
 
 class _RoundThrough(torch.autograd.Function):

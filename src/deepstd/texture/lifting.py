@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -29,6 +30,7 @@ _UPDATE_2 = 7266
 _GAIN = 18835
 _GAIN_INVERSE = 14252
 
+_HALF = torch.tensor(0.5)
 _REACH = 4
 _SLAB_SAMPLES = 1 << 22
 
@@ -120,19 +122,31 @@ def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
 
 def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
     """Integer multiple of 1/16384, rounded; exact in float64 for results below 2**38."""
-    return (x * factor).mul_(1.0 / _ONE).add_(0.5).floor_()
+    return torch.add(_HALF, x, alpha=factor / _ONE).floor_()
+
+
+def _plus(x: torch.Tensor, neighbours: torch.Tensor, factor: int, whole: bool) -> torch.Tensor:
+    """A lifting step."""
+    if whole:
+        return _times(neighbours, factor).add_(x)
+    return torch.add(x, neighbours, alpha=factor / _ONE)
+
+
+@lru_cache(maxsize=256)
+def _every_second(first: int, length: int, device: torch.device) -> torch.Tensor:
+    return torch.arange(first, length, 2, device=device)
 
 
 def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
     times = _times if whole else _scaled
     length = x.shape[dim]
-    low = x.index_select(dim, torch.arange(0, length, 2, device=x.device))
-    high = x.index_select(dim, torch.arange(1, length, 2, device=x.device))
+    low = x.index_select(dim, _every_second(0, length, x.device))
+    high = x.index_select(dim, _every_second(1, length, x.device))
     n_low, n_high = low.shape[dim], high.shape[dim]
-    high = high + times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
-    low = low + times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
-    high = high + times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
-    low = low + times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
+    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_1, whole)
+    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_1, whole)
+    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_2, whole)
+    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_2, whole)
     return times(low, _GAIN), times(high, _GAIN_INVERSE)
 
 

@@ -1,6 +1,6 @@
 """The quantiser: nearest symbol, or the one below it where that is the better bargain.
 
-    residual, scale index ─ bits of each candidate ─ distortion + weight · bits ─▶ symbol
+    residual, scale index ─ bits that one less saves ─ distortion + weight · bits ─▶ symbol
 
 A symbol nearer to zero errs more and costs less. Which is better depends on what the context model
 expects at that place, so the thresholds adapt to it. The decoder does not need to know.
@@ -16,12 +16,13 @@ from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support
 _LARGEST = 24
 
 
-def symbol_costs(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:
-    """Bits of the magnitudes 0 … 24 at every scale index, float32 (64, 25).
+def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:
+    """Bits that the next smaller magnitude saves at every scale index, float32 (64, 26).
 
-    Zero at scales that split symbols: there neighbouring symbols cost the same.
+    Of the magnitudes 0 … 24, and of all larger ones: zero for those, for 0, and at scales that
+    split symbols, where neighbouring symbols cost the same.
     """
-    costs = np.zeros((SCALE_COUNT, _LARGEST + 1), dtype=np.float32)
+    savings = np.zeros((SCALE_COUNT, _LARGEST + 2), dtype=np.float32)
     for index in range(SCALE_COUNT):
         base, low_bits = split_index(index)
         if low_bits:
@@ -29,28 +30,26 @@ def symbol_costs(tables: ScaleTables, device: torch.device | str) -> torch.Tenso
         frequencies = tables.frequencies[base]
         radius = support_radius(base)
         entries = [radius + 1 + m if m <= radius else 0 for m in range(_LARGEST + 1)]
-        costs[index] = -np.log2(frequencies[entries] / frequencies.sum())
-    return torch.from_numpy(costs).to(device)
+        savings[index, 1:-1] = np.diff(-np.log2(frequencies[entries]))
+    return torch.from_numpy(savings).to(device)
 
 
 def quantize(
-    residual: torch.Tensor, scale_index: torch.Tensor, costs: torch.Tensor, rate_weight: float
+    residual: torch.Tensor, scale_index: torch.Tensor, savings: torch.Tensor, rate_weight: float
 ) -> torch.Tensor:
     """Whole-number symbols of residuals given in steps.
 
     Args:
         residual: any shape.
         scale_index: of each, whole numbers of the same shape.
-        costs: of `symbol_costs`.
+        savings: of `symbol_savings`.
         rate_weight: squared steps that a bit is worth; 0 rounds to the nearest.
     """
     magnitude = residual.abs()
     nearest = torch.floor(magnitude + 0.5)
-    below = (nearest - 1).clamp(min=0)
-    row = scale_index.long() * costs.shape[1]
-    flat = costs.reshape(-1)
-    bits = flat[row + nearest.clamp(max=_LARGEST).long()]
-    saved = bits - flat[row + below.clamp(max=_LARGEST).long()]
-    worse = (magnitude - below).square() - (magnitude - nearest).square()
-    symbol = torch.where((worse < rate_weight * saved) & (nearest <= _LARGEST), below, nearest)
+    entry = torch.add(nearest.clamp(max=_LARGEST + 1), scale_index, alpha=savings.shape[1]).long()
+    saved = savings.reshape(-1)[entry]
+    # (m − n + 1)² − (m − n)² for magnitude m and nearest symbol n
+    worse = 2 * (magnitude - nearest) + 1
+    symbol = nearest - (worse < rate_weight * saved).to(nearest.dtype)
     return torch.sign(residual) * symbol

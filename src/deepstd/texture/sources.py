@@ -64,7 +64,7 @@ class EncoderSource(_Stream):
         highs: high subbands of each level, normalised, finest first.
         factor: units a normalised value.
         rate_weight: see `quantizer.quantize`.
-        costs: see `quantizer.symbol_costs`; on the device where the tiles are coded.
+        savings: see `quantizer.symbol_savings`; on the device where the tiles are coded.
         corrections: what to add to the coefficients of the finest levels, in steps; see
             `refinement`.
         errors: like the corrections; gets what the decoded coefficients err by, in steps.
@@ -80,7 +80,7 @@ class EncoderSource(_Stream):
         highs: list[torch.Tensor],
         factor: float,
         rate_weight: float,
-        costs: torch.Tensor,
+        savings: torch.Tensor,
         corrections: Sequence[torch.Tensor] = (),
         errors: Sequence[torch.Tensor] = (),
     ) -> None:
@@ -90,7 +90,7 @@ class EncoderSource(_Stream):
         self._error: torch.Tensor | None = None
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
-        self._costs = costs
+        self._savings = savings
         self.stream = RangeEncoder()
         self._target = last_low
 
@@ -105,7 +105,7 @@ class EncoderSource(_Stream):
 
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
-        device = self._costs.device
+        device = self._savings.device
         self._target = self._highs[level][(..., *region)].to(device)
         self._correction = _part(self._corrections, level, region)
         if self._correction is not None:
@@ -123,7 +123,7 @@ class EncoderSource(_Stream):
         aim = residual
         if self._correction is not None:
             aim = residual + self._correction.flatten()[places]
-        chosen = quantize(aim, scale, self._costs, self._rate_weight)
+        chosen = quantize(aim, scale, self._savings, self._rate_weight)
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
             self._error.masked_scatter_(coded.to(device), (chosen - residual).to(device, dtype))

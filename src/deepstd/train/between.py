@@ -60,12 +60,13 @@ def draw_batch(
     while 2 * distance + 1 > view.count and distance > 1:
         distance //= 2
     chained = random.random() < _CHAINED_SHARE and 4 * distance + 1 <= view.count
+    far = 3 * distance if chained else distance
     codes = [
         round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE) if code is None else code
         for _ in range(config.batch)
     ]
     crops = [
-        view.crop(distance, 3 * distance if chained else distance, UNITS_PER_STEP / step, random)
+        view.crop(distance, far, UNITS_PER_STEP / step, random)
         for step in (volume.scaling.step(code) for code in codes)
     ]
 
@@ -76,17 +77,12 @@ def draw_batch(
     rates = [log_rate(code) for code in codes]
     dead = float(random.uniform(*_DEAD_ZONES))
 
-    def alone(offset: int) -> torch.Tensor:
-        return _quantised(at(offset), plan, dead)
-
-    before = alone(-distance)
+    before, after = _quantised(torch.cat([at(-distance), at(far)]), plan, dead).chunk(2)
     if chained:
-        hint = hint_between(before, alone(3 * distance), 2 * distance)
+        hint = hint_between(before, after, 2 * distance)
         batch = Batch(at(distance), hint.units, hint.places, rates)
         with torch.no_grad():
             after = code_units(network, batch, view.coarse, config.rate_weight, generator).low
-    else:
-        after = alone(distance)
     hint = hint_between(before, after, distance)
     return Batch(at(0), hint.units, hint.places, rates), view.coarse
 

@@ -31,7 +31,7 @@ from deepstd.texture.levels import code_levels, template_pyramid
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import Network
-from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.quantizer import symbol_savings
 from deepstd.texture.scaling import log_rate, template_units
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
@@ -140,9 +140,9 @@ def code_units(
     pyramid = None
     if batch.template is not None and batch.places is not None:
         pyramid = template_pyramid(batch.template, batch.places, plan)
-    costs = symbol_costs(network.tables, device)
+    savings = symbol_savings(network.tables, device)
     last_low = lows[-1] if lows else units
-    source = TrainingSource(last_low, highs, costs, rate_weight, generator)
+    source = TrainingSource(last_low, highs, savings, rate_weight, generator)
     source.seen = seen
     last_level = min(last_level, max(len(plan) - 1, 0))
     low = code_levels(
@@ -157,7 +157,7 @@ def code_units(
         last_level=last_level,
     )
     count = math.prod(shape)
-    bits, distortion = source.bits / count, source.distortion / count
+    bits, distortion = (total / count for total in source.bits_and_distortion())
     loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
     if last_level:
         return Coded(bits, distortion.detach(), loss, low)
@@ -192,8 +192,8 @@ def _through_autoencoder(
     latents = network.analysis(truth, template, places, condition)
     hyper = network.hyper_analysis(latents)
     targets = [latents * UNITS_PER_STEP, hyper * UNITS_PER_STEP]
-    costs = symbol_costs(network.tables, device)
-    source = TrainingSource(batch.units, targets, costs, rate_weight, generator)
+    savings = symbol_savings(network.tables, device)
+    source = TrainingSource(batch.units, targets, savings, rate_weight, generator)
     source.seen = seen
     coded = code_latents(
         network.latents,
@@ -209,7 +209,7 @@ def _through_autoencoder(
     inside = (..., *(slice(0, n) for n in shape))
     error = (restored[inside] - truth[inside]).square().flatten(1).mean(1)
     count = math.prod(shape)
-    bits, distortion = source.bits / count, source.distortion / count
+    bits, distortion = (total / count for total in source.bits_and_distortion())
     # The latents' own error is what teaches the means; with the restored scan's it agrees.
     loss = _weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
     return Coded(bits, error, loss, coded)

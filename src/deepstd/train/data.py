@@ -1,6 +1,7 @@
 """From cached scans to batches of training crops.
 
 CachedScan ─ register, warp template ─▶ Example ─ random crops, vary ─▶ batch of equal shapes
+                                          └ slices ─▶ Examples
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _FACTORS = (1, 1, 2, 4)
 _SHRUNK_AXIS_SHARE = 3 / 4
 _SHRUNK_TO = 48
 _OCTAVE = 2
+_THICKNESSES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,24 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
     if scan.affine is not None:
         spacing = tuple(np.linalg.norm(scan.affine[:3, : voxels.ndim], axis=0))
     return Example(values, relative_sizes(voxels, spacing), scaling, conditioning, scan.source)
+
+
+def slices_of(volume: Example) -> list[Example]:
+    """A volume's slices as images, as they are where slices are coded one by one.
+
+    Along the axis with the thickest voxels; where none is thicker than the others along all three,
+    as means of one, two and four slices.
+    """
+    shape, sizes = volume.shape, volume.coarse
+    axis = int(np.argmax(sizes))
+    alike = sizes[axis] == min(sizes)
+    images = []
+    for dim, thickness in enumerate(_THICKNESSES) if alike else [(axis, 1)]:
+        within = [size for a, size in enumerate(sizes) if a != dim]
+        coarse = tuple(size - min(within) for size in within)
+        for part in volume.values.split(thickness, dim + 2)[: shape[dim] // thickness]:
+            images.append(replace(volume, values=part.mean(dim + 2), coarse=coarse))
+    return images
 
 
 def draw(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from deepstd.coding.tables import symbol_counts, tables_from_counts
+from deepstd.texture.integer import fixed_shifts
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import BETWEEN, Network, Part, untrained
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
@@ -101,7 +102,8 @@ def train_until(
         last = state.steps % _COARSE_EVERY == _COARSE_EVERY - 1
         coarse = last and isinstance(network, TextureNetwork)
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
-        coded = _coded(state, network, examples, config, random, generator, level=level)
+        with fixed_shifts(network):
+            coded = _coded(state, network, examples, config, random, generator, level=level)
         state.optimiser.zero_grad(set_to_none=True)
         coded.loss.mean().backward()
         group.average_gradients(network)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, make_example
+from deepstd.train.data import Example, make_example, slices_of
 from deepstd.train.distributed import ALONE, Group
 from deepstd.train.loop import averaged, freeze_tables, new_state, titled, train_until
 from deepstd.train.start import Start
@@ -156,6 +156,9 @@ def train(
 
         examples[part] = [example(scan) for scan in chosen]
         validation = [example(scan) for scan in checked]
+        if part == 2 and 3 in config.ndims and not config.template:
+            for split, images in (("train", examples[part]), ("validation", validation)):
+                images.extend(_slices(map(example, _of(scans, 3, split)), split == "train"))
         if part not in run.states:
             sizes = config.network(part)
             network = untrained(sizes) if start is None else start.network(part, sizes)
@@ -197,6 +200,15 @@ def _of(scans: list[CachedScan], ndim: int, split: str, fewest: int = 1) -> list
     """Scans of a number of axes, with so many voxels along each of them."""
     alike = [s for s in scans if s.voxels.ndim == ndim and s.split == split]
     return [s for s in alike if min(s.voxels.shape) >= fewest]
+
+
+def _slices(volumes: Iterable[Example], every: bool) -> list[Example]:
+    """Slices of volumes, of sources of their own; the middle one of each if not every one."""
+    slices = []
+    for volume in volumes:
+        own = slices_of(replace(volume, source=~volume.source))
+        slices.extend(own if every else own[len(own) // 2 :][:1])
+    return slices
 
 
 def _from_every_source(scans: list[CachedScan]) -> list[CachedScan]:

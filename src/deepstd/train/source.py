@@ -53,30 +53,26 @@ class TrainingSource:
     Args:
         last_low: true last low subband in units, (B, 1, 1 …).
         highs: true high subbands of each level in units, finest first.
-        costs, rate_weight: of the quantiser.
+        savings, rate_weight: of the quantiser.
         generator: of the noise.
 
-    Attributes:
-        bits: differentiable sum of the symbols' bits of each scan of the batch, (B,); its value
-            is that of the hard symbols.
-        distortion: differentiable sum of (error / step)² of the high subbands, (B,).
     """
 
     def __init__(
         self,
         last_low: torch.Tensor,
         highs: list[torch.Tensor],
-        costs: torch.Tensor,
+        savings: torch.Tensor,
         rate_weight: float,
         generator: torch.Generator,
     ) -> None:
         self._last_low, self._highs = last_low, highs
-        self._costs, self._rate_weight = costs, rate_weight
+        self._savings, self._rate_weight = savings, rate_weight
         self._generator = generator
         self._target = last_low
-        self.bits = last_low.new_zeros(len(last_low))
-        self.distortion = last_low.new_zeros(len(last_low))
         self.seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+        # Of each pass: residuals, symbols, scale indices, (B, n).
+        self._coded: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """Rounded as the encoder would; its few bits do not depend on the network."""
@@ -90,7 +86,7 @@ class TrainingSource:
     def symbols(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Hard symbols of the coded positions, zero elsewhere; adds to ``bits``."""
+        """Hard symbols of the coded positions, zero elsewhere; kept for `bits_and_distortion`."""
         places = coded.flatten().nonzero()[:, 0]
 
         def chosen(x: torch.Tensor) -> torch.Tensor:
@@ -98,14 +94,10 @@ class TrainingSource:
 
         scale_index = chosen(prediction.scale)
         residual = (chosen(self._target) - chosen(mean)) / UNITS_PER_STEP
-        symbols = quantize(residual.detach(), scale_index.detach(), self._costs, self._rate_weight)
-        scale = scale_of_index_tensor(scale_index)
-        hard = symbol_bits(symbols.abs(), scale).sum(1)
-        noise = torch.rand(residual.shape, generator=self._generator, device=residual.device)
-        noisy = residual + noise.to(residual.dtype) - 0.5
-        soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum(1)
-        self.bits = self.bits + hard + (soft - soft.detach())
-        self.distortion = self.distortion + (residual - symbols).square().sum(1)
+        symbols = quantize(
+            residual.detach(), scale_index.detach(), self._savings, self._rate_weight
+        )
+        self._coded.append((residual, symbols, scale_index))
         if self.seen is not None:
             self.seen.append((symbols.detach().flatten(), scale_index.detach().flatten()))
         if self._target.requires_grad:
@@ -114,6 +106,23 @@ class TrainingSource:
             symbols = symbols + (aim - aim.detach())
         placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, symbols)
         return placed.reshape(self._target.shape)
+
+    def bits_and_distortion(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums over what was coded, of each scan of the batch; both (B,) and differentiable.
+
+        Returns:
+            bits of the hard symbols, and (error / step)² of the coefficients.
+        """
+        if not self._coded:
+            zeros = self._last_low.new_zeros(len(self._last_low))
+            return zeros, zeros
+        residual, symbols, scale_index = (torch.cat(p, 1) for p in zip(*self._coded, strict=True))
+        scale = scale_of_index_tensor(scale_index)
+        hard = symbol_bits(symbols.abs(), scale).sum(1)
+        noise = torch.rand(residual.shape, generator=self._generator, device=residual.device)
+        noisy = residual + noise.to(residual.dtype) - 0.5
+        soft = logistic_bits(noisy.abs(), scale.detach().clamp(min=0.5), 0.0).sum(1)
+        return hard + (soft - soft.detach()), (residual - symbols).square().sum(1)
 
 
 def scale_of_index_tensor(index: torch.Tensor) -> torch.Tensor:

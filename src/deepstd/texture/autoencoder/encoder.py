@@ -27,7 +27,7 @@ from deepstd.texture.encoder import finest_step_code
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead
 from deepstd.texture.inputs import network_dtype_of, replicas
-from deepstd.texture.quantizer import symbol_costs
+from deepstd.texture.quantizer import symbol_savings
 from deepstd.texture.refinement import DAMPING, exchange
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, log_rate
 from deepstd.texture.sources import EncoderSource
@@ -61,7 +61,7 @@ class AutoencoderEncoder:
     ) -> None:
         self._network, self._workers = network, workers
         self._networks = replicas(network, workers)
-        self._costs = symbol_costs(network.tables, workers.first)
+        self._savings = symbol_savings(network.tables, workers.first)
         self._template, self._places = template, places
         self._correction: torch.Tensor | None = None
         self.shape = tuple(values.shape)
@@ -136,7 +136,7 @@ class AutoencoderEncoder:
             [latents, hyper],
             UNITS_PER_STEP,
             rate_weight,
-            self._costs,
+            self._savings,
             corrections,
             errors,
         )
