@@ -6,7 +6,7 @@
 
 The truth is known everywhere, so the error is that of the field itself: in mm, and in voxels at
 half the copy's resolution. --syn also measures how long `ants.registration` takes from its own
-start with its defaults (pip install antspyx), which is minutes.
+start with its defaults (pip install antspyx): some twenty minutes.
 """
 
 from __future__ import annotations

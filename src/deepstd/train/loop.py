@@ -32,6 +32,7 @@ _BIAS_RATE = 4.0
 _GRADIENT_LIMIT = 5.0
 _AVERAGE = 0.998
 _VALIDATION_RATES = (0.0, 2.0, 4.0)
+_VALIDATIONS = 10
 _COARSE_EVERY = 4
 _COARSE_LEVEL = {2: 2, 3: 1}
 
@@ -90,7 +91,7 @@ def train_until(
     random = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(seed)
     began, before = time.monotonic(), state.seconds
-    validate_every = max(30.0, total_seconds / 20)
+    validate_every = max(30.0, total_seconds / _VALIDATIONS)
     validated = state.history[-1]["seconds"] if state.history else 0.0
     next_validation = validated + validate_every
     while group.first(time.monotonic() < stop_at and state.seconds < total_seconds):
@@ -117,7 +118,6 @@ def train_until(
             figures = validate(state, validation, config)
             state.history.append({"seconds": state.seconds, "steps": state.steps, **figures})
             report(_sentence(state, figures), share)
-            before, began = state.seconds, time.monotonic()
 
 
 def _coded(
