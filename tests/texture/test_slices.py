@@ -12,11 +12,12 @@ from textures import grey_values, lifting, smooth
 from deepstd.codec import Codec
 from deepstd.container import parse
 from deepstd.container.format import Cursor
-from deepstd.devices import Workers
+from deepstd.devices import CPU, Workers
 from deepstd.effort import EFFORTS
 from deepstd.errors import ContainerError, InputError
 from deepstd.rate import Start
 from deepstd.slicing import Trial, Way, try_slices, ways
+from deepstd.texture import neighbours
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.head import TextureHead
@@ -89,6 +90,37 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     np.testing.assert_array_equal(other.steps, decoded.steps)
     head = TextureHead.read(Cursor(encoded.payload, "x", "texture"), 3)
     assert (head.sliced, head.octaves) == (axis, octaves)
+
+
+@pytest.mark.parametrize("octaves", [0, 2])
+@pytest.mark.parametrize("together", [1, 40 * 36, 3 * 40 * 36])
+def test_how_many_slices_are_coded_at_once_changes_nothing(
+    networks: SliceNetworks, octaves: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = smooth((40, 36, 12))
+
+    def coded() -> bytes:
+        encoder = SlicedEncoder(networks, x, 2, (0, 0, 4), octaves)
+        encoder.refine(4096, 0.1, 1)
+        return encoder.encode(4096, 0.1).payload
+
+    payload, steps = coded(), {}
+    for pixels in (neighbours.TOGETHER, together):
+        monkeypatch.setattr(neighbours, "TOGETHER", pixels)
+        assert coded() == payload
+        steps[pixels] = decode_slices(networks, payload, x.shape, name="x").steps
+    np.testing.assert_array_equal(*steps.values())
+
+
+def test_groups_hold_all_turns_and_each_worker_has_one() -> None:
+    turns = [turn for wave in neighbours.waves(33, 3) for turn in wave if turn.distance == 1]
+    for devices, most in ((1, 4), (3, 4), (40, 1)):
+        groups = neighbours.groups_of(
+            turns, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
+        )
+        assert [turn for group in groups for turn in group] == turns
+        assert max(map(len, groups)) == most
+        assert len(groups) >= min(devices, len(turns))
 
 
 def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:

@@ -22,7 +22,7 @@ from deepstd.texture.scaling import Scaling
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example
+from deepstd.train.data import Example, draw
 from deepstd.train.finish import write_bundle
 from deepstd.train.run import train
 from deepstd.train.start import Start, thinned
@@ -120,6 +120,26 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
     data = codec.compress(scan, bpv=1.0, effort="fast")
     error = codec.decompress(data).voxels.astype(float) - scan.voxels
     assert error.std() < 0.2 * scan.voxels.std()
+
+
+def test_a_network_for_images_sees_slices_of_volumes(tmp_path: Path) -> None:
+    """One that volumes are coded with slice by slice; a template is for whole scans only."""
+    volume = CachedScan("v", "1", "train", np.rint(smooth((30, 28, 6))), np.diag([1, 1, 5, 1]))
+    image = CachedScan("i", "2", "train", np.rint(smooth((30, 28), 1)), None, 1)
+    seen: set[int] = set()
+
+    def drawn(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:
+        found = draw(examples, count, random)
+        seen.update(example.source for example in found if len(example.shape) == 2)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepstd.train.loop.draw", drawn)
+        config = TrainConfig(
+            "x", ndims=(2, 3), widths_2d=(4,), widths_3d=(4,), crop_2d=16, crop_3d=8
+        )
+        train([volume, image], config, tmp_path, total_seconds=4)
+    assert seen == {~0, 1}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstd.texture.scaling import Scaling
-from deepstd.train.data import Example, random_crops, varied_crops
+from deepstd.train.data import Example, random_crops, slices_of, varied_crops
 
 
 def _examples(shape: tuple[int, ...], coarse: tuple[int, ...]) -> list[Example]:
@@ -47,6 +47,21 @@ def test_variations_mirror_turn_and_shrink() -> None:
     assert slopes == {1, -1, 2, -2}
     assert 10 < turned < 50
     assert {(0, 0, 4), (0, 0, 2)} <= coarse
+
+
+def test_slices_of_thick_ones_are_images() -> None:
+    volume = torch.arange(6 * 5 * 4).float().reshape(1, 1, 6, 5, 4)
+    images = slices_of(Example(volume, (0, 2, 5), Scaling(0, 0), None))
+    assert [image.coarse for image in images] == [(0, 2)] * 4
+    assert all(torch.equal(image.values, volume[..., n]) for n, image in enumerate(images))
+
+
+def test_slices_of_other_volumes_lie_along_all_axes_and_are_thicker() -> None:
+    volume = torch.rand(1, 1, 9, 7, 10)
+    images = slices_of(Example(volume, (0, 0, 0), Scaling(0, 0), None))
+    assert [image.shape for image in images] == [(7, 10)] * 9 + [(9, 10)] * 3 + [(9, 7)] * 2
+    assert torch.allclose(images[9].values, volume[:, :, :, :2].mean(3))
+    assert torch.allclose(images[-1].values, volume[..., 4:8].mean(4))
 
 
 def test_shrinking_averages_neighbours() -> None:

@@ -21,7 +21,7 @@ from deepstd.texture.inputs import Hint
 from deepstd.texture.motion import halfway
 
 # Pixels of slices that are coded at once.
-_TOGETHER = 1 << 17
+TOGETHER = 1 << 17
 _OCTAVE = 32
 _NEAREST = -32
 # By distance, 0 being that of slices coded alone.
@@ -105,7 +105,7 @@ def groups_of(turns: Sequence[Turn], image: int, workers: Workers) -> list[list[
         workers: each of which shall have work.
     """
     share = -(-len(turns) // len(workers.devices))
-    size = max(1, min(_TOGETHER // max(image, 1), share))
+    size = max(1, min(TOGETHER // max(image, 1), share))
     return [list(turns[start : start + size]) for start in range(0, len(turns), size)]
 
 

@@ -1,0 +1,34 @@
+"""Exact layers: what a run computes once for all of them is what each would compute itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deepstd.texture.integer import ExactConv, fixed_shifts
+
+
+def test_shifts_fixed_together_are_those_of_each_layer() -> None:
+    torch.manual_seed(0)
+    layers = torch.nn.ModuleList(ExactConv(2, n, 3, 3, 127 * n) for n in (1, 4, 16, 64, 256))
+    own = [layer.shift() for layer in layers if isinstance(layer, ExactConv)]
+    assert len(set(own)) > 1
+
+    def fixed() -> list[int | None]:
+        return [layer.frozen_shift for layer in layers if isinstance(layer, ExactConv)]
+
+    with fixed_shifts(layers):
+        assert fixed() == own
+    assert fixed() == [None] * 5
+    with pytest.raises(ZeroDivisionError), fixed_shifts(layers):
+        _ = 1 / 0
+    assert fixed() == [None] * 5
+
+
+def test_the_shifts_of_a_finished_network_stay() -> None:
+    layer = ExactConv(2, 2, 2, 1, 127)
+    layer.load_integers(layer.to_integers())
+    shift = layer.frozen_shift
+    with fixed_shifts(layer):
+        assert layer.frozen_shift == shift
+    assert layer.frozen_shift == shift
