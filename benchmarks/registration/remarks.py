@@ -60,7 +60,7 @@ METHODS = """## How the methods were run
 - The others start from the same elastix affine stage, which their time includes. **ConvexAdam**
   is written from its papers; **VoxelMorph** and **CycleMorph** are written from theirs, work at
   half resolution and were trained for seven minutes of one core each, 824 and 151 steps, on the 148
-  training scans of the hippocampus; none of the cardiac ones. The published ones train for a day on a
+  training scans of the hippocampus; not on cardiac ones. The published ones train for a day on a
   GPU.
   **IDIR** has 64 neurons a layer instead of 256, and 200 steps of 2,000 points instead of 2,500
   of 10,000."""
