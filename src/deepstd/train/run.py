@@ -108,7 +108,7 @@ def train(
     if config.kept:
         if start is None:
             raise InputError("the run keeps networks of a bundle: name that with --from")
-        kept = {p: start.network(p, config.network(p)) for p in map(part_named, config.kept)}
+        kept = {p: start.taken_over(p, config.network(p)) for p in map(part_named, config.kept)}
     trained_parts = [part for part in config.parts if part not in kept]
     if start is not None and not resume:
         run.start = start.name

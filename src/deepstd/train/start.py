@@ -67,6 +67,11 @@ class Start:
             )
         return deepcopy(own).requires_grad_()
 
+    def taken_over(self, part: Part, config: Config) -> Network:
+        """A network that is not trained further: the bundle's own where the sizes are the same."""
+        own = self._of(part)
+        return own if own.config == config else self.network(part, config)
+
     def sizes(self, ndims: Sequence[int]) -> dict[str, Any]:
         """Entries of a run's description for networks of the bundle's own sizes.
 
