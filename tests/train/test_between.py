@@ -106,6 +106,8 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
     assert set(trained.seconds) == {BETWEEN}
     again = train(scans, config, tmp_path / "ck", total_seconds=4, start=start, resume=True)
     assert again.seconds[BETWEEN] == trained.seconds[BETWEEN]
+    elsewhere = train(scans, config, tmp_path / "ck", total_seconds=4, resume=True)
+    assert set(elsewhere.networks) == {BETWEEN}
     write_bundle(trained, config, scans, tmp_path / "mine")
     codec = Codec.load(str(tmp_path / "mine"), device="cpu")
     assert "taken over" in codec.bundle.card

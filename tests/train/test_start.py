@@ -14,7 +14,7 @@ from deepstd.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import Network
+from deepstd.texture.networks import Network, untrained
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
@@ -120,3 +120,30 @@ def test_a_bundle_without_such_a_network_is_refused(generic: Start) -> None:
     only_flat = Start("flat", None, {2: generic.networks[2]})
     with pytest.raises(InputError, match="flat has no 3-D network"):
         only_flat.sizes([3])
+
+
+def test_a_run_goes_on_where_the_bundle_is_not(tmp_path: Path) -> None:
+    """Even if the first session did not come to train every network."""
+    config = TrainConfig("x", ndims=(3, 2), widths_2d=(4,), widths_3d=(4,), crop_2d=8, crop_3d=8)
+    torch.manual_seed(1)
+    start = Start("x 1", None, {part: untrained(config.network(part)) for part in (3, 2)})
+    rng = np.random.default_rng(0)
+    scans = [
+        CachedScan(f"{shape}", "0", "train", rng.normal(0, 99, shape).round(), None)
+        for shape in ((12, 12, 12), (12, 12))
+    ]
+    begun = train(scans, config, tmp_path, total_seconds=4, session_seconds=1e-3, start=start)
+    assert not begun.finished
+    kept = load_checkpoint(tmp_path, config, "cpu").states
+    for part, network in start.networks.items():
+        for name, parameter in kept[part].network.named_parameters():
+            assert torch.equal(parameter, network.get_parameter(name))
+    assert train(scans, config, tmp_path, total_seconds=4, resume=True).finished
+
+
+def test_a_run_never_begins_anew_for_want_of_its_bundle(tmp_path: Path) -> None:
+    config = TrainConfig("x", ndims=(3,), widths_3d=(4,))
+    save_checkpoint(tmp_path, config, Checkpoint(start="other 2"))
+    scan = CachedScan("a", "0", "train", np.zeros((8, 8, 8)), None)
+    with pytest.raises(InputError, match=r"other 2.*--from"):
+        train([scan], config, tmp_path, total_seconds=4, resume=True)

@@ -211,6 +211,8 @@ def _settings(
         else:
             values |= start.sizes(ndims)
         settings = TrainConfig.from_dict(values, "the default description")
+    if settings.kept and start is None:
+        raise InputError(f"{config}: the run keeps networks of a bundle: name that with --from")
     try:
         Manifest(
             name=settings.name,

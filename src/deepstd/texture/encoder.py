@@ -348,10 +348,10 @@ def refine_together(
             [torch.zeros_like(h, dtype=torch.float32) for h in encoder._highs[:LEVELS]]
             for encoder in encoders
         ]
-        weights = [rate_weight] * len(encoders)
         if encoders[0].divided:
             encoded = [encoders[0]._encode(step_code, rate_weight, errors[0], hint)]
         else:
+            weights = [rate_weight] * len(encoders)
             encoded = encode_together(encoders, step_code, weights, hint, errors)
         for number, encoder in enumerate(encoders):
             template = None if hint is None else hint.units[number : number + 1]

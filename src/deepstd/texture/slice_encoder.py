@@ -193,10 +193,10 @@ class SlicedEncoder:
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
         """An encoding with some of its free slices coded again with other weights of the rate."""
         slices = dict(enumerate(encoded.slices))
-        of = {encoded.free[n]: weight for n, weight in weights.items()}
+        by_slice = {encoded.free[n]: weight for n, weight in weights.items()}
         for group, found in self._mapped(
-            lambda group: self._encode_group(group, encoded.head.step_code, of, slices),
-            [self._turns[number] for number in of],
+            lambda group: self._encode_group(group, encoded.head.step_code, by_slice, slices),
+            [self._turns[number] for number in by_slice],
         ):
             slices.update(zip((turn.index for turn in group), found, strict=True))
         return replace(encoded, slices=tuple(slices[n] for n in range(len(slices))))

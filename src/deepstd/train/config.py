@@ -27,7 +27,7 @@ class TrainConfig:
         name: of the bundle: lower-case letters, digits and hyphens.
         version: of the bundle; raise it with every retraining, bundles never change.
         modality, body_part, description, licence: for the bundle's description and model card.
-        ndims: which networks to train: [2], [3] or [2, 3].
+        ndims: which networks to train: [2], [3] or [2, 3]; see `learns_slices`.
         template: whether to build a template and condition on it.
         transform: "lifting" (wavelet, context model, post-filter) or "autoencoder" (the paper's).
         widths_2d, widths_3d: finest first, hidden channels of the context model of each level, or
@@ -120,6 +120,11 @@ class TrainConfig:
         if left_over:
             raise InputError(f"{source}: kept = {config.kept!r} names no network of the run")
         return config
+
+    @property
+    def learns_slices(self) -> bool:
+        """Whether the 2-D network learns from slices of volumes, too, as it will code those."""
+        return {2, 3} <= set(self.ndims) and not self.template
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -83,6 +83,8 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         parameters = sum(p.numel() for p in trained.networks[part].parameters())
         took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"
         lines.append(f"- {_TITLES[part]}: {parameters:,} parameters, {took}.")
+    if config.learns_slices and 2 in trained.seconds:
+        lines.append("- The 2-D network learned from slices of the 3-D scans, too.")
     if trained.shape is not None:
         size = " × ".join(map(str, trained.shape.template.shape))
         lines.append(

@@ -86,7 +86,8 @@ def train(
             at least half of it goes to the networks, even if the rest was not enough for shape.
         session_seconds: stop this session after so long, to go on later with ``resume``.
         resume: go on from the checkpoint in ``folder``.
-        start: bundle that a run which is not resumed begins with.
+        start: bundle that a run which is not resumed begins with, and whose networks it keeps; a
+            run resumed without it goes on, but what it gives lacks the networks kept.
         device: where to train.
         report: called with a sentence and the share done.
         group: processes that train one network together; the first builds the template, registers
@@ -105,11 +106,11 @@ def train(
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
     kept: dict[Part, Network] = {}
-    if config.kept:
-        if start is None:
-            raise InputError("the run keeps networks of a bundle: name that with --from")
+    if start is not None:
         kept = {p: start.taken_over(p, config.network(p)) for p in map(part_named, config.kept)}
-    trained_parts = [part for part in config.parts if part not in kept]
+    elif config.kept and not resume:
+        raise InputError("the run keeps networks of a bundle: name that with --from")
+    trained_parts = [part for part in config.parts if str(part) not in config.kept]
     if start is not None and not resume:
         run.start = start.name
         run.shape = start.shape if config.template else None
@@ -156,14 +157,19 @@ def train(
 
         examples[part] = [example(scan) for scan in chosen]
         validation = [example(scan) for scan in checked]
-        if part == 2 and 3 in config.ndims and not config.template:
+        if part == 2 and config.learns_slices:
             for split, images in (("train", examples[part]), ("validation", validation)):
                 images.extend(_slices(map(example, _of(scans, 3, split)), split == "train"))
         if part not in run.states:
+            if start is None and run.start is not None:
+                raise InputError(f"the run began with {run.start}: name that with --from")
             sizes = config.network(part)
             network = untrained(sizes) if start is None else start.network(part, sizes)
             group.same(network.to(device))
             run.states[part] = new_state(part, network, config)
+            if group.leads:
+                # A later session may be on a machine without the bundle.
+                save_checkpoint(folder, config, run)
         state = run.states[part]
         while group.first(state.seconds < share and time.monotonic() < stop_at):
             until = min(stop_at, time.monotonic() + _CHECKPOINT_EVERY)

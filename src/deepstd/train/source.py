@@ -55,7 +55,6 @@ class TrainingSource:
         highs: true high subbands of each level in units, finest first.
         savings, rate_weight: of the quantiser.
         generator: of the noise.
-
     """
 
     def __init__(
