@@ -114,6 +114,14 @@ def test_any_type(tmp_path: Path, phantom: Phantom, dtype: str) -> None:
     assert error < (0.1 if dtype == "?" else 5)
 
 
+@pytest.mark.parametrize("dtype", ["i1", "<i2", "f2", "f4"])
+def test_no_value_becomes_negative(tmp_path: Path, phantom: Phantom, dtype: str) -> None:
+    values = np.maximum(phantom((24, 20, 9), "f8") / 2 - 40, 0).astype(dtype)
+    assert there_and_back(tmp_path, values, ratio=24).min() >= 0
+    below = there_and_back(tmp_path, (values - np.asarray(20, dtype)).astype(dtype), ratio=24)
+    assert below.min() < 0
+
+
 def test_values_that_are_not_finite_stay_where_they_are(tmp_path: Path, phantom: Phantom) -> None:
     voxels = phantom((12, 10, 9), "f4")
     voxels[2:4, 3, 1:5] = np.nan

@@ -244,7 +244,8 @@ class Codec:
             texture = self._decode_texture(chunks, frame_shape, part, container.name, level)
             latents.update(texture.latents)
             steps = texture.steps.reshape(kept)
-            frame = stored(steps, texture.step, texture.offset, head.dtype, removed)
+            scale = texture.step, texture.offset
+            frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
             voxels[(..., number) if len(head.shape) == 4 else ...] = frame
         if level:
             source = io.subsampled(source, voxels.shape, factors)

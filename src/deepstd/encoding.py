@@ -32,7 +32,7 @@ from deepstd.container import (
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
-from deepstd.frames import flat_axis, frames_of
+from deepstd.frames import flat_axis, frames_of, is_nonnegative
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
@@ -144,6 +144,7 @@ class Encoding:
         self._codec, self._volume, self._allowed = codec, volume, allowed
         self._effort, self._progress = effort, progress
         self._affine = io.affine_of(volume.source)
+        self._nonnegative = is_nonnegative(volume.voxels)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
@@ -336,6 +337,7 @@ class Encoding:
             self._codec.bundle.reference,
             quality,
             self._registration(shapes),
+            self._nonnegative,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)
@@ -373,12 +375,7 @@ class Encoding:
             encoded = part.encode(code, weight)
             return math.ceil(encoded.typical_nbytes / max(share, _SMALLEST_SHARE))
 
-        return estimate(
-            size,
-            self._allowed,
-            start=self._start.step_code,
-            octave=STEPS_PER_OCTAVE,
-        )
+        return estimate(size, self._allowed, start=self._start.step_code, octave=STEPS_PER_OCTAVE)
 
     def _finest(self, encoders: list[Encoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""
@@ -391,8 +388,8 @@ class Encoding:
 
     def _describe(self, nbytes: int) -> str:
         volume = self._volume
-        ratio = volume.nbytes / nbytes
-        ratio, bpv = math.floor(100 * ratio) / 100, 8 * nbytes / volume.voxels.size
+        ratio = math.floor(100 * volume.nbytes / nbytes) / 100
+        bpv = 8 * nbytes / volume.voxels.size
         return (
             f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
             f"--bpv {math.ceil(1e4 * bpv) / 1e4})"

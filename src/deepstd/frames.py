@@ -28,8 +28,19 @@ def flat_axis(shape: Sequence[int]) -> int | None:
     return max(axis for axis in range(3) if shape[axis] == 1)
 
 
+def is_nonnegative(voxels: np.ndarray) -> bool:
+    """Whether no voxel is negative, of a type that could be: as MR usually is in 16-bit files."""
+    return voxels.dtype.kind in "if" and not (voxels < 0).any()
+
+
 def stored(
-    steps: np.ndarray, step: float, offset: float, dtype: np.dtype, specials: Specials | None
+    steps: np.ndarray,
+    step: float,
+    offset: float,
+    dtype: np.dtype,
+    specials: Specials | None,
+    *,
+    nonnegative: bool = False,
 ) -> np.ndarray:
     """A decoder's values, ``offset + step · steps``, as a frame of the stored type.
 
@@ -39,9 +50,11 @@ def stored(
         offset: grey value of 0 steps.
         dtype: stored type; its byte order is kept.
         specials: what was taken out and is put back, or None.
+        nonnegative: whether values below 0 become 0.
     """
     frame = np.empty(steps.shape, dtype=dtype)
     low, high = _limits(dtype)
+    low = max(low, 0.0) if nonnegative else low
     for row, target in zip(steps, frame, strict=True):
         values = row * np.float64(step) + offset
         if dtype.kind == "b":

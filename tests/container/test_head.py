@@ -185,3 +185,10 @@ def test_figures_of_the_registration_come_back_nearly(
     assert cycle - 1e-9 <= again.cycle_error_voxels <= cycle + 0.04
     assert folding - 1e-9 <= again.folding_percent <= folding + 0.8
     assert len(head.pack()) == len(Head("nifti1", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack()) + 4
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_the_sign_of_a_scan_comes_back_and_costs_nothing(nonnegative: bool) -> None:
+    head = Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE, nonnegative=nonnegative)
+    assert Head.unpack(head.pack(), "x").nonnegative is nonnegative
+    assert len(head.pack()) == len(Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack())

@@ -36,6 +36,7 @@ _ITEM_SIZES = {"u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "b": (1,)}
 _BIG_ENDIAN = 1 << 4
 _HAS_QUALITY = 1 << 3
 _HAS_REGISTRATION = 1 << 4
+_NONNEGATIVE = 1 << 5
 _QUALITY_BYTES = 3
 _NAN_FIGURE = b"\x00\xc0\x7f"
 REGISTRATION_BYTES = 4
@@ -118,6 +119,7 @@ class Head:
         quality: what the encoder measured, None where it did not. A file keeps each figure as the
             upper 24 bits of a float32, so to a relative 2**-16, the largest error rounded up.
         registration: what the encoder found, None where there is no field or no room for it.
+        nonnegative: no voxel of a type that could be is negative, so no restored one is.
     """
 
     source_format: str
@@ -126,6 +128,7 @@ class Head:
     bundle: BundleRef
     quality: Quality | None = None
     registration: Registration | None = None
+    nonnegative: bool = False
 
     def __post_init__(self) -> None:
         if self.source_format not in SOURCE_FORMATS:
@@ -167,6 +170,7 @@ class Head:
         """Payload of the HEAD chunk."""
         flags = len(self.shape) | (_HAS_QUALITY if self.quality else 0)
         flags |= _HAS_REGISTRATION if self.registration else 0
+        flags |= _NONNEGATIVE if self.nonnegative else 0
         out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
@@ -193,7 +197,7 @@ class Head:
         source_format = _source_format(cursor.byte(), name)
         dtype = _unpack_dtype(cursor)
         flags = cursor.byte()
-        if flags & ~(_HAS_REGISTRATION | _HAS_QUALITY | 7):
+        if flags & ~(_NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
             raise cursor.error(f"flags {flags:#04x} do not exist")
         shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
         bundle_name, bundle_version = _unpack_text(cursor), _unpack_text(cursor)
@@ -207,7 +211,8 @@ class Head:
         cursor.finish()
         try:
             bundle = BundleRef(bundle_name, bundle_version, digest)
-            return Head(source_format, dtype, shape, bundle, quality, registration)
+            nonnegative = bool(flags & _NONNEGATIVE)
+            return Head(source_format, dtype, shape, bundle, quality, registration, nonnegative)
         except (BundleError, UnsupportedFormatError) as error:
             raise cursor.error(str(error)) from error
 
