@@ -28,6 +28,7 @@ from deepstd.texture.integer import (
     relu,
     round_through,
 )
+from deepstd.texture.tiling import Sides, without_margin
 
 RATE_HATS = 11
 _LOWEST_RATE = -2
@@ -178,11 +179,25 @@ class LevelContext(nn.Module):
             ExactConv(ndim, width, outputs, 1, HIDDEN_MAX, gain=0.2) for _ in every
         )
 
-    def hidden(self, features: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Hidden activations (B, width, *grid); reaches ``HALO`` positions around each."""
-        x = relu(self.first(features) + self.first_condition(condition))
-        x = relu(self.second(x) + self.second_condition(condition) + x)
-        return relu(self.fourth(relu(self.third(x))) + x)
+    def hidden(
+        self, features: torch.Tensor, condition: torch.Tensor, borders: Sides | None = None
+    ) -> torch.Tensor:
+        """Hidden activations; each depends on ``HALO`` positions around it.
+
+        Args:
+            features: (B, features, *grid).
+            condition: (1 or B, conditions, 1 …).
+            borders: of each axis, whether the features begin and end where the level does; None
+                where all do. Elsewhere the activations end ``HALO`` positions before.
+
+        Returns:
+            (B, width, *grid), without the margins.
+        """
+        x = relu(self.first(features, borders) + self.first_condition(condition))
+        y = self.second(x, borders) + self.second_condition(condition)
+        x = relu(y + without_margin(x, borders, 1))
+        y = self.fourth(relu(self.third(x, borders)), borders)
+        return relu(y + without_margin(x, borders, 2))
 
     def predict(self, index: int, hidden: torch.Tensor, known: torch.Tensor) -> Prediction:
         """Distribution in pass ``index``, given the features of positions decoded before."""

@@ -18,13 +18,14 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.encoded import EncodedTile
 from deepstd.texture.head import TextureHead, check_texture, tile_count
 from deepstd.texture.inputs import Hint, condition_of, hint_of, network_dtype_of, replicas
-from deepstd.texture.levels import Level, Region, code_levels
+from deepstd.texture.levels import Level, code_levels
 from deepstd.texture.lifting import split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.preview import preview_steps, subsampling
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.sources import DecoderSource, Together, as_hashed, hash_of
+from deepstd.texture.tiling import Region
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def decode_stream(
         for region, tile in zip(regions, parts, strict=True):
             high[(..., *region)] = tile.high
             symbols.update(b"".join(map(as_hashed, tile.symbols)))
-        return finest_level.merged(high)
+        return finest_level.merged(high, workers)
 
     low = code_levels(
         network.context,

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from deepstd.texture.levels import tile_regions
-from deepstd.texture.lifting import merge_in_slabs
+from deepstd.devices import Workers
+from deepstd.texture.levels import Level
 from deepstd.texture.sources import hash_of
 
 
@@ -84,13 +84,10 @@ class EncodedTexture:
         return self.reconstruct(self.coded)
 
 
-def merge_tiles(
-    low: torch.Tensor, axes: tuple[int, ...], fine: tuple[int, ...], coded: Sequence[EncodedTile]
-) -> torch.Tensor:
+def merge_tiles(level: Level, workers: Workers, coded: Sequence[EncodedTile]) -> torch.Tensor:
     """The reconstruction of a finest level from its tiles."""
-    ndim = len(fine)
-    bands = coded[0].high.shape[1]
-    high = low.new_zeros((1, bands, *low.shape[2:]), dtype=torch.float32)
-    for region, tile in zip(tile_regions(low.shape[2:], ndim), coded, strict=True):
+    shape = (1, len(level.mask), *level.grid)
+    high = level.low.new_zeros(shape, dtype=torch.float32)
+    for region, tile in zip(level.regions(), coded, strict=True):
         high[(..., *region)] = tile.high
-    return merge_in_slabs(low, high, axes, fine)
+    return level.merged(high, workers)

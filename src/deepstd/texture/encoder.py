@@ -25,7 +25,7 @@ from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import Hint, condition_of, hint_of, network_dtype_of, replicas
-from deepstd.texture.levels import Level, Region, code_levels
+from deepstd.texture.levels import Level, code_levels
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
@@ -39,6 +39,7 @@ from deepstd.texture.scaling import (
     log_rate,
 )
 from deepstd.texture.sources import EncoderSource, Together
+from deepstd.texture.tiling import Region
 
 _MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
@@ -178,7 +179,7 @@ class TextureEncoder:
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
         coded = tuple(self._code_tiles(step_code, level, work, errors))
-        reconstruct = partial(merge_tiles, level.low, level.axes, level.fine)
+        reconstruct = partial(merge_tiles, level, self.workers)
         return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
 
     def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:

@@ -19,6 +19,7 @@ import torch
 from deepstd.texture.integer import FEATURE_MAX
 
 UNITS_PER_STEP = 64
+BLUR_REACH = 1
 _LOG_UNIT = 16
 
 
@@ -64,10 +65,17 @@ def blur(x: torch.Tensor) -> torch.Tensor:
     return x * 0.25**ndim if x.requires_grad else torch.floor(x * 0.25**ndim)
 
 
-def upsample(x: torch.Tensor, axes: Sequence[int], fine: Sequence[int]) -> torch.Tensor:
-    """Repeat every sample twice along the axes that were split, cut to the fine shape."""
-    for axis in axes:
-        x = x.repeat_interleave(2, dim=axis + 2).narrow(axis + 2, 0, fine[axis])
+def upsample(x: torch.Tensor, axes: Sequence[int], region: Sequence[slice]) -> torch.Tensor:
+    """A region of the fine grid; samples are repeated twice along the axes that were split."""
+    for axis, span in enumerate(region):
+        if axis in axes:
+            first = span.start // 2
+            x = x.narrow(axis + 2, first, (span.stop + 1) // 2 - first).repeat_interleave(
+                2, axis + 2
+            )
+            x = x.narrow(axis + 2, span.start % 2, span.stop - span.start)
+        else:
+            x = x.narrow(axis + 2, span.start, span.stop - span.start)
     return x
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from deepstd.container.format import Cursor, encode_varint
 from deepstd.errors import DamagedError
-from deepstd.texture.levels import tile_size
 from deepstd.texture.lifting import Plan, grid_shapes, split_plan
 from deepstd.texture.scaling import (
     OFFSET_CODE_MAX,
@@ -22,6 +21,7 @@ from deepstd.texture.scaling import (
     STEP_CODE_MIN,
     Scaling,
 )
+from deepstd.texture.tiling import tile_size
 
 _CODE_BIAS = 1 << 20
 OCTAVES_MAX = 3

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.errors import BundleError
+from deepstd.texture.tiling import Sides
 
 ACTIVATION_BITS = 5
 FEATURE_MAX = 127
@@ -39,7 +40,7 @@ def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
 
 
 class ExactConv(nn.Module):
-    """Convolution of whole numbers by whole weights to whole numbers, "same" zero padding.
+    """Convolution of whole numbers by whole weights to whole numbers, zero padding at borders.
 
     Inputs and outputs are multiples of 1/32; ``input_max`` is the largest magnitude an input can
     have. Outputs are clamped to ±8191, small enough to be added up freely.
@@ -69,11 +70,14 @@ class ExactConv(nn.Module):
         reach = self.weight.abs().flatten(1).sum(1) * self.input_max
         return (reach + self.bias.abs() * 2**ACTIVATION_BITS).max()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64."""
+    def forward(self, x: torch.Tensor, borders: Sides | None = None) -> torch.Tensor:
+        """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64.
+
+        On sides that are no border (see `tiling.Window`) the result ends where the kernel does.
+        """
         shift = self.shift()
         weight, bias = self._whole(shift, x.dtype)
-        total = _convolve(x, weight, bias)
+        total = _convolve(x, weight, bias, borders)
         if total.dtype == torch.float64:
             # Whole up to what a transform-domain (Winograd) algorithm may have left.
             total = torch.round(total)
@@ -162,14 +166,29 @@ def _bounded(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return x.clamp(low, high) if x.requires_grad else x.clamp_(low, high)
 
 
-def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    padding = weight.shape[-1] // 2
+def _convolve(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, borders: Sides | None
+) -> torch.Tensor:
+    reach = weight.shape[-1] // 2
+    padding = [reach] * (x.ndim - 2)
+    if borders is not None and reach:
+        padding = [reach * (begins and ends) for begins, ends in borders]
+        sides = [
+            reach * (side and side != other)
+            for begins, ends in reversed(borders)
+            for side, other in ((begins, ends), (ends, begins))
+        ]
+        x = functional.pad(x, sides) if any(sides) else x
+    if x.device.type == "cpu":
+        # CPUs convolve faster in this order of the memory, which what follows keeps.
+        order = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        x = x.contiguous(memory_format=order)
     if x.ndim == 4:
         return functional.conv2d(x, weight, bias, padding=padding)
     if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.enabled:
         # conv3d takes a single small volume to a kernel that is slow and uses one thread.
         ones = [1, 1, 1]
-        return torch.mkldnn_convolution(x, weight, bias, [padding] * 3, ones, ones, 1)
+        return torch.mkldnn_convolution(x, weight, bias, padding, ones, ones, 1)
     return functional.conv3d(x, weight, bias, padding=padding)
 
 

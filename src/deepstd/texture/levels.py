@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Protocol
 
 import torch
 
+from deepstd.devices import CPU, Workers
 from deepstd.texture.context import (
     HALO,
     ContextModel,
@@ -24,7 +24,14 @@ from deepstd.texture.context import (
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.features import UNITS_PER_STEP, blur, signed_log, subsample, upsample
+from deepstd.texture.features import (
+    BLUR_REACH,
+    UNITS_PER_STEP,
+    blur,
+    signed_log,
+    subsample,
+    upsample,
+)
 from deepstd.texture.integer import round_through
 from deepstd.texture.lifting import (
     Plan,
@@ -34,9 +41,9 @@ from deepstd.texture.lifting import (
     merge_in_slabs,
     subband_mask,
 )
+from deepstd.texture.tiling import Region, Window, tile_regions
 
 _MEAN_UNITS = UNITS_PER_STEP // 16
-Region = tuple[slice, ...]
 
 
 class SymbolSource(Protocol):
@@ -65,7 +72,7 @@ class TemplatePyramid:
     """The warped template and its place, level by level (finest first), in whole numbers.
 
     Attributes:
-        lows: template low subband on the *fine* grid of each level, (B, 1, *grid), units.
+        lows: template low subband of each level, (B, 1, *coarse), units.
         highs: template high subbands of each level, (B, bands, *coarse), units.
         places: template coordinates of the coarse grid, (B, ndim, *coarse), −64 … 64.
     """
@@ -85,78 +92,38 @@ def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -
     return TemplatePyramid(lows, highs, coarse_places)
 
 
-def tile_size(ndim: int) -> int:
-    """Edge of a tile on a level's grid."""
-    return 64 if ndim == 3 else 512
-
-
-def tile_regions(grid: Sequence[int], ndim: int) -> Iterator[Region]:
-    """Tiles of a level's grid, in coding order; edges are multiples of the tile size."""
-    size = tile_size(ndim)
-    for start in product(*(range(0, n, size) for n in grid)):
-        yield tuple(slice(s, min(s + size, n)) for s, n in zip(start, grid, strict=True))
-
-
-def _grown(region: Region, grid: Sequence[int]) -> tuple[Region, Region]:
-    """The region with its halo inside the grid, and the region as seen from there."""
-    outer = tuple(
-        slice(max(r.start - HALO, 0), min(r.stop + HALO, n))
-        for r, n in zip(region, grid, strict=True)
-    )
-    inner = tuple(
-        slice(r.start - o.start, r.stop - o.start) for r, o in zip(region, outer, strict=True)
-    )
-    return outer, inner
-
-
-def _features(
-    low: torch.Tensor,
-    parents: torch.Tensor | None,
-    parent_axes: tuple[int, ...],
-    bands: int,
-    pyramid: TemplatePyramid | None,
-    level: int,
-    dtype: torch.dtype,
-) -> torch.Tensor:
-    grid = tuple(low.shape[2:])
-    parts = [signed_log(low - blur(low)).to(dtype)]
-    if parents is None:
-        parts.append(low.new_zeros((low.shape[0], bands, *grid), dtype=dtype))
-    else:
-        parts.append(upsample(signed_log(parents).to(dtype), parent_axes, grid))
-    if pyramid is not None:
-        parts.append(signed_log(pyramid.highs[level]).to(dtype))
-        parts.append(signed_log(low - pyramid.lows[level]).to(dtype))
-        parts.append(pyramid.places[level].to(dtype))
-    return torch.cat(parts, dim=1)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Level:
     """What the tiles of one level share. Each needs nothing of the others, but for the source.
 
     Attributes:
         model: context model of the level.
-        features, condition: its inputs on the level's grid, (B, channels, *grid).
+        number: of the level, 0 for the finest.
+        condition: the model's constant input, (B, conditions, 1 …).
         mask: which positions of the high subbands are real, (bands, *grid).
-        template_high: high subbands of the warped template, or None.
         passes: interleaved passes of a tile.
         low: low subband in units, (B, 1, *grid).
+        parents: features of the high subbands of the next coarser level, or None.
+        parent_axes: axes that the next coarser level splits.
+        pyramid: the warped template, or None.
         axes: that the level splits.
         fine: shape that low and high subbands merge to.
-        dtype: type of reconstructions.
+        dtype, network_dtype: type of reconstructions and of the model's activations.
     """
 
     model: LevelContext
-    features: torch.Tensor
+    number: int
     condition: torch.Tensor
     mask: torch.Tensor
-    template_high: torch.Tensor | None
     passes: int
     low: torch.Tensor
+    parents: torch.Tensor | None
+    parent_axes: tuple[int, ...]
+    pyramid: TemplatePyramid | None
     axes: tuple[int, ...]
     fine: tuple[int, ...]
     dtype: torch.dtype
+    network_dtype: torch.dtype
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -179,21 +146,39 @@ class Level:
         """
         model = model or self.model
         device = model.first.weight.device
-        outer, inner = _grown(region, self.grid)
-        hidden = model.hidden(self.features[(..., *outer)].to(device), self.condition.to(device))
+        window = Window.around(region, self.grid, HALO)
+        features = self._features(window.outer).to(device)
+        hidden = model.hidden(features, self.condition.to(device), window.borders)
+        hidden = hidden[(..., *window.kept)]
         template_high = None
-        if self.template_high is not None:
-            template_high = self.template_high[(..., *region)].to(device)
-        hidden = hidden[(..., *inner)]
+        if self.pyramid is not None:
+            template_high = self.pyramid.highs[self.number][(..., *region)].to(device)
         order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
         mask = self.mask[(..., *region)].to(device)
         return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
 
-    def merged(self, high: torch.Tensor) -> torch.Tensor:
-        """The reconstruction, from the high subbands of all tiles; the end of the level."""
-        del self.features  # they may be larger than all the rest
-        large = high.dtype != self.dtype
-        return (merge_in_slabs if large else merge)(self.low, high, self.axes, self.fine)
+    def _features(self, region: Region) -> torch.Tensor:
+        """What the model sees of a region, (B, features, *region)."""
+        here = (..., *region)
+        window = Window.around(region, self.grid, BLUR_REACH)
+        around = self.low[(..., *window.outer)]
+        low, dtype = self.low[here], self.network_dtype
+        parts = [signed_log(low - blur(around)[(..., *window.inner)]).to(dtype)]
+        if self.parents is None:
+            parts.append(low.new_zeros((len(low), len(self.mask), *low.shape[2:]), dtype=dtype))
+        else:
+            parts.append(upsample(self.parents, self.parent_axes, region))
+        if self.pyramid is not None:
+            parts.append(signed_log(self.pyramid.highs[self.number][here]).to(dtype))
+            parts.append(signed_log(low - self.pyramid.lows[self.number][here]).to(dtype))
+            parts.append(self.pyramid.places[self.number][here].to(dtype))
+        return torch.cat(parts, dim=1)
+
+    def merged(self, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
+        """The reconstruction, from the high subbands of all tiles."""
+        if high.dtype != self.dtype:
+            return merge_in_slabs(self.low, high, self.axes, self.fine, workers)
+        return merge(self.low, high, self.axes, self.fine)
 
 
 def code_passes(
@@ -272,34 +257,32 @@ def code_levels(
     parents = None
     for level in range(len(plan) - 1, last_level - 1, -1):
         network, depth = model.level(level)
-        grid = shapes[level + 1]
-        parent_axes = plan[level + 1] if level + 1 < len(plan) else ()
         condition = torch.cat(
             [condition_vector(model.config, rate, plan[level], depth) for rate in log_rates]
-        ).to(device=device, dtype=network_dtype)
-        features = _features(low, parents, parent_axes, bands, pyramid, level, network_dtype)
-        mask = subband_mask(shapes[level], plan[level]).to(device)
+        )
         task = Level(
             network,
-            features,
-            condition,
-            mask,
-            None if pyramid is None else pyramid.highs[level],
+            level,
+            condition.to(device=device, dtype=network_dtype),
+            subband_mask(shapes[level], plan[level]).to(device),
             model.config.passes,
             low,
+            parents,
+            plan[level + 1] if level + 1 < len(plan) else (),
+            pyramid,
             plan[level],
             shapes[level],
             dtype,
+            network_dtype,
         )
-        del features
         if level == 0 and finest is not None:
             return finest(task)
         # What rounding float32 does to the finest level's values, it does on every machine.
         stored = torch.float32 if level == 0 else dtype
-        high = torch.zeros((low.shape[0], bands, *grid), dtype=stored, device=device)
+        high = torch.zeros((len(low), bands, *task.grid), dtype=stored, device=device)
         for region in task.regions():
             source.begin_tile(level, region)
             high[(..., *region)] = task.code(region, source)
         low = task.merged(high)
-        parents = high
+        parents = signed_log(high).to(network_dtype)
     return low

@@ -17,10 +17,13 @@ subbands).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+
+from deepstd.devices import CPU, Workers
 
 _ONE = 16384
 _PREDICT_1 = -25987
@@ -224,11 +227,17 @@ def merge(
 
 
 def merge_in_slabs(
-    low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
+    low: torch.Tensor,
+    high: torch.Tensor,
+    axes: Sequence[int],
+    fine: Sequence[int],
+    workers: Workers = CPU,
 ) -> torch.Tensor:
     """`merge` of a large level by slabs of the first axis, the same to the last bit, in float32.
 
-    Args: as for `merge`; ``low`` and ``high`` may be float32 and are computed on in float64.
+    Args:
+        low, high, axes, fine: as for `merge`; subbands may be float32, computed on in float64.
+        workers: share the slabs where they are CPUs; they are computed where the subbands are.
     """
     split_first = 0 in axes
     count = low.shape[2]
@@ -236,7 +245,8 @@ def merge_in_slabs(
     reach = _REACH if split_first else 0
     rows = max(1, _SLAB_SAMPLES // max(1, math.prod(fine[1:]) * factor))
     merged = low.new_empty((low.shape[0], 1, *fine), dtype=torch.float32)
-    for start in range(0, count, rows):
+
+    def merge_slab(_: torch.device, start: int) -> None:
         stop = min(start + rows, count)
         first, last = max(start - reach, 0), min(stop + reach, count)
         length = min(factor * last, fine[0]) - factor * first
@@ -250,6 +260,8 @@ def merge_in_slabs(
         merged[:, :, factor * start : end] = part[
             :, :, factor * (start - first) : end - factor * first
         ]
+
+    deque(workers.map(merge_slab, range(0, count, rows)), maxlen=0)
     return merged
 
 

@@ -20,8 +20,9 @@ from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
 from deepstd.coding.tables import ScaleTables
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.levels import Region, SymbolSource
+from deepstd.texture.levels import SymbolSource
 from deepstd.texture.quantizer import quantize
+from deepstd.texture.tiling import Region
 
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
 

@@ -20,8 +20,8 @@ from torch.nn import functional
 from deepstd.coding.tables import scale_of_index
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.levels import Region
 from deepstd.texture.quantizer import quantize
+from deepstd.texture.tiling import Region
 
 _UNIT_SCALE_INDEX = 20.0
 _OCTAVE = 4.0

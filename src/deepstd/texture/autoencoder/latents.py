@@ -80,7 +80,7 @@ class LatentModel(nn.Module):
         """Features on the latents' grid, (B, 2 hyper_width, *grid), −127 … 127."""
         x = clamp(symbols, -_HYPER_MAX, _HYPER_MAX) * _HYPER_UNIT
         x = clamp(self.second(relu(self.first(x))), -FEATURE_MAX, FEATURE_MAX)
-        return upsample(x, range(len(grid)), grid)
+        return upsample(x, range(len(grid)), [slice(0, n) for n in grid])
 
 
 def code_latents(
