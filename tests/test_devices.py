@@ -45,6 +45,25 @@ class TestWorkers:
         assert len(begun) <= 5
         results.close()  # type: ignore[attr-defined]
 
+    def test_a_single_part_has_all_cores(self) -> None:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(2)
+            assert list(TWO.map(lambda device, part: torch.get_num_threads(), range(1))) == [2]
+        finally:
+            torch.set_num_threads(before)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="auto takes the GPU")
+    @pytest.mark.parametrize(("threads", "shares"), [(1, 1), (2, 2), (5, 1), (6, 3), (8, 4)])
+    def test_auto_divides_the_cores(self, threads: int, shares: int) -> None:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(threads)
+            assert len(Workers.named("auto").devices) == shares
+            assert len(Workers.named("cpu").devices) == 1
+        finally:
+            torch.set_num_threads(before)
+
     def test_an_error_ends_it(self) -> None:
         def fail(device: torch.device, part: int) -> None:
             raise ValueError(f"part {part}")

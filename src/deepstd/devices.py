@@ -1,9 +1,12 @@
 """Which devices compute, and how they share work that can be done in parts.
 
-    "auto" ─▶ a GPU where there is one, else the CPU      "cuda:0,cuda:1" ─▶ those, or DeviceError
+    "auto" ─▶ a GPU where there is one, else shares of the CPU
+    "cuda:0,cuda:1" ─▶ those, or DeviceError
     parts ─ Workers: a thread for each device ─▶ results, in the order of the parts
 
-One CPU may be named several times: each time stands for an equal share of its cores.
+One CPU may be named several times: each time stands for an equal share of its cores. Threads that
+work on parts of their own are faster than threads that share every operation and wait for each
+other.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -20,6 +24,8 @@ import torch
 from deepstd.errors import DeviceError
 
 _AHEAD = 2
+# Each share holds a tile's activations, some 200 MB.
+_MOST_SHARES = 4
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -55,8 +61,14 @@ class Workers:
 
     @staticmethod
     def named(names: str) -> Workers:
-        """The devices of a list of names with commas between them; see `device_named`."""
-        return Workers(tuple(device_named(name.strip()) for name in names.split(",")))
+        """The devices of a list of names with commas between them; see `device_named`.
+
+        "auto" alone stands for up to four equal shares of the CPU where there is no GPU.
+        """
+        devices = tuple(device_named(name.strip()) for name in names.split(","))
+        if names.strip() == "auto" and devices[0].type == "cpu":
+            return Workers(devices * _equal_shares(torch.get_num_threads()))
+        return Workers(devices)
 
     @property
     def first(self) -> torch.device:
@@ -70,7 +82,10 @@ class Workers:
 
         A few parts are under way at a time, so that not all results are held at once.
         """
-        if len(self.devices) == 1:
+        parts = iter(parts)
+        beginning = list(islice(parts, 2))
+        parts = chain(beginning, parts)
+        if len(self.devices) == 1 or len(beginning) == 1:
             for part in parts:
                 yield function(self.first, part)
             return
@@ -104,6 +119,10 @@ class Workers:
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
+
+
+def _equal_shares(threads: int) -> int:
+    return max(count for count in range(1, _MOST_SHARES + 1) if threads % count == 0)
 
 
 CPU = Workers((torch.device("cpu"),))

@@ -132,8 +132,8 @@ Device = Annotated[
     typer.Option(
         "--device",
         "-d",
-        help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can. Several, such as "
-        "cuda:0,cuda:1 or cpu,cpu, share every scan.",
+        help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can, else shares of the CPU. "
+        "Several, such as cuda:0,cuda:1 or cpu,cpu, share every scan.",
     ),
 ]
 OneDevice = Annotated[
