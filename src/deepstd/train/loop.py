@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from deepstd.coding.tables import symbol_counts, tables_from_counts
 from deepstd.texture.integer import fixed_shifts
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import BETWEEN, Network, Part, untrained
+from deepstd.texture.networks import BETWEEN, Network, Part
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.train.between import draw_batch
 from deepstd.train.coding import Coded, Seen, code_batch, code_units
@@ -72,8 +73,9 @@ def train_until(
     stop_at: float,
     report: Callable[[str, float], None],
     group: Group = ALONE,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Train until the wall clock reads ``stop_at`` (time.monotonic).
+    """Train until the clock reads ``stop_at``.
 
     Args:
         state: changed in place.
@@ -84,17 +86,18 @@ def train_until(
         stop_at: when to stop in this session.
         report: called with a sentence and the share done.
         group: processes that average their gradients and go by the first one's clock.
+        clock: seconds by the clock on the wall; or those of the CPU, for runs to be compared.
     """
     network = state.network
     device = next(network.parameters()).device
     seed = config.seed + state.steps + group.seed
     random = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(seed)
-    began, before = time.monotonic(), state.seconds
+    began, before = clock(), state.seconds
     validate_every = max(30.0, total_seconds / _VALIDATIONS)
     validated = state.history[-1]["seconds"] if state.history else 0.0
     next_validation = validated + validate_every
-    while group.first(time.monotonic() < stop_at and state.seconds < total_seconds):
+    while group.first(clock() < stop_at and state.seconds < total_seconds):
         share = state.seconds / total_seconds
         warm = min(1.0, (state.steps + 1) / _WARM_UP)
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
@@ -112,7 +115,7 @@ def train_until(
         state.optimiser.step()
         _update_average(state)
         state.steps += 1
-        state.seconds = group.first(before + time.monotonic() - began)
+        state.seconds = group.first(before + clock() - began)
         if state.seconds >= next_validation:
             next_validation = state.seconds + validate_every
             figures = validate(state, validation, config)
@@ -174,10 +177,9 @@ def titled(part: Part) -> str:
 
 def averaged(state: TrainingState) -> Network:
     """The network with the running average of its weights."""
-    network = untrained(state.network.config)
+    network = deepcopy(state.network)
     network.load_state_dict({**network.state_dict(), **state.average})
-    network.tables = state.network.tables
-    return network.to(next(state.network.parameters()).device).eval()
+    return network.eval()
 
 
 def validate(

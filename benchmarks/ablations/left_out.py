@@ -1,17 +1,12 @@
-"""What parts of the texture stage are worth, where they can be left out without training.
+"""Parts of the texture stage that can be left out of a finished codec.
 
-first test scans × variants × rates ─ Codec.encode ─▶ results/ablations.json ─▶ docs/ablations.md
+first test scans × variants × rates ─ Codec.encode ─▶ results/ablations.json ─▶ a table
 
-Usage: python -m benchmarks.ablations STUDY [--scans 8] [--other NAME=FOLDER …] [--data DATA]
-
-STUDY is hippocampus or xray. The reference is `--effort fast`, to which all other variants but
-those of effort keep. --other measures another bundle beside it, such as one of the autoencoder. A
-run that was stopped goes on with what is missing.
+The reference is `--effort fast`, to which all other variants but those of effort keep.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.standing.results import FOLDER
-from benchmarks.standing.studies import RATES, STUDIES, Scan, add_data_option
+from benchmarks.standing.studies import RATES, STUDIES, Scan
 from deepstd.codec import Codec
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
@@ -30,15 +25,7 @@ from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import NoFilter
 
 _OUT = FOLDER / "ablations.json"
-_PAGE = Path(__file__).resolve().parents[1] / "docs" / "ablations.md"
-_REFERENCE = "reference: effort fast"
-_INTRO = """# What the parts of the texture stage are worth
-
-Written by `python -m benchmarks.ablations` from `benchmarks/results/ablations.json`. The first
-test scans of a study at equal bytes, whole files. A part is left out of the finished codec, without
-training it anew; parts that would need a training of their own (template features, coordinates, the
-half with attention, learnable lifting) are not measured.
-"""
+REFERENCE = "reference: effort fast"
 
 
 @dataclass(frozen=True)
@@ -86,7 +73,7 @@ def _without_optimisation(codec: Codec) -> None:
 
 
 VARIANTS = {
-    _REFERENCE: Variant(),
+    REFERENCE: Variant(),
     "effort normal": Variant(options={"effort": "normal"}),
     "effort best": Variant(options={"effort": "best"}),
     "no deformation field": Variant(options={"shape": "off"}),
@@ -125,25 +112,21 @@ def load() -> list[Row]:
     return [Row(**values) for values in known]
 
 
-def page(rows: Sequence[Row]) -> str:
-    """The page: a table for each study."""
-    parts = [_INTRO]
-    for study in dict.fromkeys(row.study for row in rows):
-        own = [row for row in rows if row.study == study]
-        reference = _curves(own, _REFERENCE)
-        rates = [f"{target.bpv} bpv" for target in RATES]
-        parts += [
-            f"## {STUDIES[study].title}\n",
-            f"The first {len(reference)} scans. Mean PSNR in dB, then what each variant gains on "
-            "the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
-            "compress.\n",
-            f"| variant | {' | '.join(rates)} | BD-rate | CPU time |",
-            "| --- |" + " --- |" * (len(rates) + 2),
-        ]
-        for name in dict.fromkeys(row.variant for row in own):
-            parts.append(_line(name, _curves(own, name), reference, own))
-        parts.append("")
-    return "\n".join(parts)
+def table(rows: Sequence[Row], study: str) -> list[str]:
+    """Lines of a study's table."""
+    own = [row for row in rows if row.study == study]
+    reference = _curves(own, REFERENCE)
+    rates = [f"{target.bpv} bpv" for target in RATES]
+    lines = [
+        f"The first {len(reference)} scans. Mean PSNR in dB, then what each variant gains on "
+        "the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
+        "compress.\n",
+        f"| variant | {' | '.join(rates)} | BD-rate | CPU time |",
+        "| --- |" + " --- |" * (len(rates) + 2),
+    ]
+    for name in dict.fromkeys(row.variant for row in own):
+        lines.append(_line(name, _curves(own, name), reference, own))
+    return lines
 
 
 def _curves(rows: Sequence[Row], variant: str) -> dict[str, dict[float, Row]]:
@@ -167,7 +150,7 @@ def _line(
         bpv = target.bpv or 0.0
         level = float(np.mean([curves[s][bpv].psnr for s in scans]))
         gain = level - float(np.mean([reference[s][bpv].psnr for s in scans]))
-        cells.append(f"{level:.2f}" if name == _REFERENCE else f"{gain:+.2f}")
+        cells.append(f"{level:.2f}" if name == REFERENCE else f"{gain:+.2f}")
     rates = [bd_rate(*_points(reference[scan]), *_points(curves[scan])) for scan in scans]
     times = [
         sum(r.seconds for c in some.values() for r in c.values())
@@ -180,20 +163,3 @@ def _line(
 def _points(curve: dict[float, Row]) -> tuple[list[float], list[float]]:
     ordered = [curve[bpv] for bpv in sorted(curve)]
     return [float(row.nbytes) for row in ordered], [row.psnr for row in ordered]
-
-
-def main() -> None:
-    """Measure what is missing and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_data_option(parser)
-    parser.add_argument("study", choices=("hippocampus", "xray"))
-    parser.add_argument("--scans", type=int, default=8, help="number of test scans")
-    parser.add_argument("--other", action="append", default=[], help="NAME=FOLDER of a bundle")
-    given = parser.parse_args()
-    others = {name: Variant(bundle=folder) for name, folder in (o.split("=") for o in given.other)}
-    measure(given.study, {**VARIANTS, **others}, given.scans, given.data)
-    _PAGE.write_text(page(load()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""What parts of the texture stage are worth: `python -m benchmarks.ablations`."""

@@ -1,0 +1,42 @@
+"""What parts of the texture stage are worth; writes docs/ablations.md.
+
+    parts left out of a finished codec: whole files at four rates (`left_out`)
+    parts that take training to tell: --train, test scans at four steps (`trained`, `parts`)
+
+Usage: python -m benchmarks.ablations STUDY [--scans 8] [--other NAME=FOLDER …] [--data DATA]
+       python -m benchmarks.ablations STUDY --train MINUTES
+
+STUDY is hippocampus or xray. --other measures another bundle beside the study's, such as one of the
+autoencoder. A run that was stopped goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.ablations import left_out, page, trained
+from benchmarks.standing.studies import add_data_option
+
+
+def main() -> None:
+    """Measure what is missing and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_data_option(parser)
+    parser.add_argument("study", choices=("hippocampus", "xray"))
+    parser.add_argument("--scans", type=int, default=8, help="number of test scans")
+    parser.add_argument("--other", action="append", default=[], help="NAME=FOLDER of a bundle")
+    parser.add_argument(
+        "--train", type=float, metavar="MINUTES", help="CPU time for each variant to be trained"
+    )
+    given = parser.parse_args()
+    if given.train:
+        trained.measure(given.study, given.train, given.data)
+    else:
+        others = (option.split("=") for option in given.other)
+        bundles = {name: left_out.Variant(bundle=folder) for name, folder in others}
+        left_out.measure(given.study, {**left_out.VARIANTS, **bundles}, given.scans, given.data)
+    page.write()
+
+
+if __name__ == "__main__":
+    main()
