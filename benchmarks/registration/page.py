@@ -6,6 +6,7 @@ rows ─ per study ─▶ table, who is ahead ─▶ Markdown
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from benchmarks.registration import remarks
 from benchmarks.registration.measure import Row
 from benchmarks.registration.results import Results
+from deepstd.evaluate.metrics import bd_rate
 from deepstd.evaluate.tables import unique
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -45,7 +47,7 @@ def write(results: Results, path: Path = PAGE) -> None:
         if any(row.method == _OURS for row in rows):
             parts.append(standing(rows))
         parts += remarks.READINGS.get(study, ())
-    parts += [full_size(), selection(), remarks.METHODS]
+    parts += [full_size(), selection(), since_the_first(), remarks.METHODS]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -132,3 +134,28 @@ def _seconds(rows: Sequence[Row], method: str) -> float | None:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def since_the_first() -> str:
+    """What a file's bytes are with this shape stage, against those with the first."""
+    kept = json.loads((RESULTS / "registration-first.json").read_text(encoding="utf-8"))
+    head = ("scans", "field, bytes", "NCC", "bytes of the file at equal error")
+    lines = [_line(head), _line(["---"] * len(head))]
+    for study in unique(row["study"] for row in kept):
+        both = [
+            [r for r in kept if (r["study"], r["shape"]) == (study, s)] for s in ("first", "now")
+        ]
+        sizes, fits = (
+            " → ".join(style.format(np.mean([row[name] for row in rows])) for rows in both)
+            for name, style in (("field_bytes", "{:.0f}"), ("ncc", "{:.3f}"))
+        )
+        changes = [bd_rate(*_curve(first), *_curve(now)) for first, now in zip(*both, strict=True)]
+        lower = sum(change < 0 for change in changes)
+        change = f"{np.mean(changes):+.1f} % (lower on {lower} of {len(changes)})"
+        lines.append(_line((f"{study}, {len(changes)}", sizes, fits, change)))
+    return "\n\n".join((remarks.FIRST, "\n".join(lines)))
+
+
+def _curve(row: dict) -> tuple[list[float], list[float]]:
+    sizes, errors = zip(*row["points"], strict=True)
+    return [float(n) for n in sizes], [-10 * math.log10(error) for error in errors]
