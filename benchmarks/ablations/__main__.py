@@ -32,9 +32,10 @@ def main() -> None:
     if given.train:
         trained.measure(given.study, given.train, given.data)
     else:
-        others = (option.split("=") for option in given.other)
-        bundles = {name: left_out.Variant(bundle=folder) for name, folder in others}
-        left_out.measure(given.study, {**left_out.VARIANTS, **bundles}, given.scans, given.data)
+        variants = dict(left_out.VARIANTS)
+        for option in given.other:
+            variants |= left_out.of_bundle(*option.split("="))
+        left_out.measure(given.study, variants, given.scans, given.data)
     page.write()
 
 

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
 from deepstd.codec import Codec
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
+from deepstd.texture.autoencoder.blocks import TCMBlock
+from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import NoFilter
 
@@ -72,6 +75,13 @@ def _without_optimisation(codec: Codec) -> None:
     codec.bundle = replace(codec.bundle, manifest=manifest)
 
 
+def _without_attention(codec: Codec) -> None:
+    for network in codec.networks.values():
+        for block in network.modules():
+            if isinstance(block, TCMBlock):
+                block.transformer = nn.Identity()
+
+
 VARIANTS = {
     REFERENCE: Variant(),
     "effort normal": Variant(options={"effort": "normal"}),
@@ -80,6 +90,15 @@ VARIANTS = {
     "no post-filter": Variant(_without_filter),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
 }
+
+
+def of_bundle(name: str, folder: str) -> dict[str, Variant]:
+    """Another bundle beside the study's; the paper's autoencoder without its attention besides."""
+    variants = {name: Variant(bundle=folder)}
+    networks = Codec.load(folder, device="cpu").networks.values()
+    if any(isinstance(network, AutoencoderNetwork) for network in networks):
+        variants[f"{name}, its attention left out"] = Variant(_without_attention, bundle=folder)
+    return variants
 
 
 def measure(study: str, variants: dict[str, Variant], count: int, data: Path) -> None:
