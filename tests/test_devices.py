@@ -45,11 +45,14 @@ class TestWorkers:
         assert len(begun) <= 5
         results.close()  # type: ignore[attr-defined]
 
-    def test_a_single_part_has_all_cores(self) -> None:
+    @pytest.mark.parametrize(("parts", "threads"), [(0, []), (1, [4]), (2, [2, 2]), (3, [1] * 3)])
+    def test_few_parts_have_all_cores(self, parts: int, threads: list[int]) -> None:
         before = torch.get_num_threads()
+        four = Workers.named("cpu,cpu,cpu,cpu")
         try:
-            torch.set_num_threads(2)
-            assert list(TWO.map(lambda device, part: torch.get_num_threads(), range(1))) == [2]
+            torch.set_num_threads(4)
+            found = four.map(lambda device, part: torch.get_num_threads(), range(parts))
+            assert list(found) == threads
         finally:
             torch.set_num_threads(before)
 

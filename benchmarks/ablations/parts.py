@@ -20,7 +20,7 @@ from deepstd.texture.autoencoder.blocks import TCMBlock, TransformerHalf, zero_c
 from deepstd.texture.context import CONDITION_UNIT, ContextConfig, LevelContext, condition_vector
 from deepstd.texture.features import UNITS_PER_STEP, blur, signed_log
 from deepstd.texture.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, relu, round_through
-from deepstd.texture.lifting import Plan, decompose, merge, split
+from deepstd.texture.lifting import Plan, merge, split
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.tiling import Sides
 from deepstd.train import coding
@@ -78,8 +78,8 @@ def learned_update(network: TextureNetwork) -> Iterator[None]:
     plain_code = coding.code_units
 
     def code_units(coded: TextureNetwork, batch: coding.Batch, *rest: Any, **options: Any) -> Any:
-        def updated(x: torch.Tensor, plan: Plan, *, whole: bool = False) -> Any:
-            return decompose(x, plan, whole=True) if whole else _updated(coded, batch, x, plan)
+        def updated(x: torch.Tensor, plan: Plan) -> Any:
+            return _updated(coded, batch, x, plan)
 
         with mock.patch.object(coding, "decompose", updated):
             return plain_code(coded, batch, *rest, **options)

@@ -30,7 +30,7 @@ from deepstd.codec import Codec, shape_model_of
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import register_all
-from deepstd.texture.integer import ExactConv
+from deepstd.texture.integer import thawed
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.train.cache import CachedScan
@@ -57,13 +57,14 @@ class Curve:
 
     Attributes:
         study, variant, scan: which.
-        steps: that it was trained for.
+        minutes, steps: that it was trained for.
         points: bits a voxel and PSNR in dB (peak: the scaling's range) at each quantiser step.
     """
 
     study: str
     variant: str
     scan: str
+    minutes: float
     steps: int
     points: list[tuple[float, float]]
 
@@ -105,9 +106,17 @@ VARIANTS = {
 
 
 def measure(study: str, minutes: float, data: Path) -> None:
-    """Train and measure the variants that are missing."""
-    known = {(curve.study, curve.variant) for curve in load()}
-    missing = [name for name in VARIANTS if (study, name) not in known]
+    """Train and measure the variants that are missing.
+
+    Raises:
+        ValueError: others were trained for another time.
+    """
+    kept = [curve for curve in load() if curve.study == study]
+    times = {curve.minutes for curve in kept} - {0.0}
+    if times - {minutes}:
+        raise ValueError(f"the other variants were trained for {times} minutes: go on with that")
+    known = {curve.variant for curve in kept}
+    missing = [name for name in VARIANTS if name not in known]
     if not missing:
         return
     codec = Codec.load(STUDIES[study].bundle, device="cpu")
@@ -117,12 +126,12 @@ def measure(study: str, minutes: float, data: Path) -> None:
     tested = STUDIES[study].scans[:_TEST_SCANS]
     training = _examples(codec, split(*_of(study))[:_TRAINING_SCANS], data)
     test = _examples(codec, tested, data)
-    if (study, SHIPPED) not in known:
-        _keep(_curves(study, SHIPPED, 0, shipped, test, tested, config))
+    if SHIPPED not in known:
+        _keep(_curves(Curve(study, SHIPPED, "", 0.0, 0, []), shipped, test, tested, config))
     for name in missing:
         variant = VARIANTS[name]
         torch.manual_seed(config.seed)
-        network = _thawed(shipped)
+        network = thawed(deepcopy(shipped))
         rates = config.rates
         if variant.rate is not None:
             rates = (_STEPS[study][variant.rate],) * 2
@@ -141,7 +150,8 @@ def measure(study: str, minutes: float, data: Path) -> None:
             )
             trained = cast(TextureNetwork, averaged(state))
             examples = _seen(test, variant)
-            _keep(_curves(study, name, state.steps, trained, examples, tested, own))
+            curve = Curve(study, name, "", minutes, state.steps, [])
+            _keep(_curves(curve, trained, examples, tested, own))
 
 
 def _of(study: str) -> tuple[str, str, str]:
@@ -174,18 +184,8 @@ def _seen(examples: Examples, variant: Variant) -> Examples:
     ]
 
 
-def _thawed(network: TextureNetwork) -> TextureNetwork:
-    copy = deepcopy(network).requires_grad_()
-    for layer in copy.modules():
-        if isinstance(layer, ExactConv):
-            layer.frozen_shift = None
-    return copy
-
-
 def _curves(
-    study: str,
-    variant: str,
-    steps: int,
+    one: Curve,
     network: TextureNetwork,
     examples: Examples,
     names: Sequence[str],
@@ -194,14 +194,14 @@ def _curves(
     curves = []
     for name, example in zip(names, examples, strict=True):
         points = []
-        for rate in _STEPS[study]:
+        for rate in _STEPS[one.study]:
             generator = torch.Generator().manual_seed(config.seed)
             code = round(rate * STEPS_PER_OCTAVE)
             with torch.no_grad():
                 coded = code_batch(network, [example], [code], config.rate_weight, generator)
             level = 20 * rate * math.log10(2) - 10 * math.log10(float(coded.error.mean()))
             points.append((round(float(coded.bits.mean()), 6), round(level, 4)))
-        curves.append(Curve(study, variant, name, steps, points))
+        curves.append(replace(one, scan=name, points=points))
     return curves
 
 
@@ -222,7 +222,11 @@ def table(curves: Sequence[Curve], study: str) -> list[str]:
     """Lines of a study's table."""
     own = [curve for curve in curves if curve.study == study]
     reference = {curve.scan: curve for curve in own if curve.variant == UNCHANGED}
-    lines = ["| variant | steps of training | bytes at equal PSNR |", "| --- | --- | --- |"]
+    own = [curve for curve in own if curve.scan in reference]
+    lines = [
+        "| variant | CPU minutes | steps of training | bytes at equal PSNR |",
+        "| --- | --- | --- | --- |",
+    ]
     for name in dict.fromkeys(curve.variant for curve in own):
         some = [curve for curve in own if curve.variant == name]
         rate = VARIANTS[name].rate if name in VARIANTS else None
@@ -232,7 +236,8 @@ def table(curves: Sequence[Curve], study: str) -> list[str]:
             else _change_at(reference[curve.scan].points, curve.points[rate])
             for curve in some
         ]
-        lines.append(f"| {name} | {some[0].steps} | {float(np.mean(more)):+.1f} % |")
+        cells = [name, f"{some[0].minutes:g}", str(some[0].steps), f"{float(np.mean(more)):+.1f} %"]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

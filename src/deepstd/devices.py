@@ -83,14 +83,15 @@ class Workers:
         A few parts are under way at a time, so that not all results are held at once.
         """
         parts = iter(parts)
-        beginning = list(islice(parts, 2))
+        beginning = list(islice(parts, len(self.devices)))
         parts = chain(beginning, parts)
-        if len(self.devices) == 1 or len(beginning) == 1:
+        devices = self.devices[: len(beginning)]
+        if len(devices) < 2:
             for part in parts:
                 yield function(self.first, part)
             return
         free: SimpleQueue[torch.device] = SimpleQueue()
-        for device in self.devices:
+        for device in devices:
             free.put(device)
 
         def work(part: Part) -> Result:
@@ -101,9 +102,9 @@ class Workers:
                 free.put(device)
 
         threads = torch.get_num_threads()
-        shares = max(1, sum(device.type == "cpu" for device in self.devices))
+        shares = max(1, sum(device.type == "cpu" for device in devices))
         pool = ThreadPoolExecutor(
-            len(self.devices),
+            len(devices),
             "deepstd",
             # Torch counts threads for each thread that calls it.
             lambda: torch.set_num_threads(max(1, threads // shares)),
@@ -112,7 +113,7 @@ class Workers:
         try:
             for part in parts:
                 pending.append(pool.submit(work, part))
-                if len(pending) >= _AHEAD * len(self.devices):
+                if len(pending) >= _AHEAD * len(devices):
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

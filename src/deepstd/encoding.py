@@ -32,7 +32,7 @@ from deepstd.container import (
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
-from deepstd.frames import flat_axis, frames_of, is_nonnegative
+from deepstd.frames import are_nonnegative, flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
 from deepstd.shape.conditioning import Conditioning
@@ -144,8 +144,8 @@ class Encoding:
         self._codec, self._volume, self._allowed = codec, volume, allowed
         self._effort, self._progress = effort, progress
         self._affine = io.affine_of(volume.source)
-        self._nonnegative = is_nonnegative(volume.voxels)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
+        self._nonnegative = are_nonnegative((v for v, _ in self._parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
         self._start = Start(_FIRST_STEP_CODE)

@@ -6,7 +6,7 @@ values ─ rounded, clipped ─ special values in ─▶ stored frame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -28,9 +28,14 @@ def flat_axis(shape: Sequence[int]) -> int | None:
     return max(axis for axis in range(3) if shape[axis] == 1)
 
 
-def is_nonnegative(voxels: np.ndarray) -> bool:
-    """Whether no voxel is negative, of a type that could be: as MR usually is in 16-bit files."""
-    return voxels.dtype.kind in "if" and not (voxels < 0).any()
+def are_nonnegative(frames: Iterable[np.ndarray], dtype: np.dtype) -> bool:
+    """Whether no value is negative, of a stored type that could be: as MR is in 16-bit files.
+
+    Args:
+        frames: ordinary values, without special ones.
+        dtype: stored type.
+    """
+    return dtype.kind in "if" and not any((frame < 0).any() for frame in frames)
 
 
 def stored(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstd.texture.integer import ExactConv, fixed_shifts
+from deepstd.texture.integer import ExactConv, fixed_shifts, thawed
 
 
 def test_shifts_fixed_together_are_those_of_each_layer() -> None:
@@ -32,3 +32,14 @@ def test_the_shifts_of_a_finished_network_stay() -> None:
     with fixed_shifts(layer):
         assert layer.frozen_shift == shift
     assert layer.frozen_shift == shift
+
+
+def test_a_thawed_layer_can_be_stored_whatever_it_learns() -> None:
+    layer = ExactConv(2, 4, 3, 3, 127)
+    layer.load_integers(layer.to_integers())
+    with torch.no_grad():
+        thawed(layer).weight.mul_(64)
+    again = ExactConv(2, 4, 3, 3, 127)
+    again.load_integers(layer.to_integers())
+    assert again.shift() < 8
+    torch.testing.assert_close(again.weight, layer.weight, atol=2.0 ** -again.shift(), rtol=0)

@@ -119,7 +119,8 @@ class Head:
         quality: what the encoder measured, None where it did not. A file keeps each figure as the
             upper 24 bits of a float32, so to a relative 2**-16, the largest error rounded up.
         registration: what the encoder found, None where there is no field or no room for it.
-        nonnegative: no voxel of a type that could be is negative, so no restored one is.
+        nonnegative: no voxel of a type that could be is negative, special values apart, so no
+            restored one is.
     """
 
     source_format: str

@@ -179,7 +179,7 @@ class TextureEncoder:
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
         coded = tuple(self._code_tiles(step_code, level, work, errors))
-        reconstruct = partial(merge_tiles, level, self.workers)
+        reconstruct = partial(merge_tiles, level.bare, self.workers)
         return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
 
     def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:

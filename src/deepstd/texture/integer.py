@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ OUTPUT_MAX = 8191
 _EXACT = float(2**24)
 _HALF = torch.tensor(0.5)
 _MAX_SHIFT = 8
+_Network = TypeVar("_Network", bound=nn.Module)
 _Whole = tuple[torch.Tensor, torch.Tensor]
 _STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
 
@@ -127,6 +128,15 @@ class ExactConv(nn.Module):
             self.bias.copy_(bias.double() / 2.0 ** (shift + ACTIVATION_BITS))
         self.frozen_shift = shift
         self._frozen.clear()
+
+
+def thawed(network: _Network) -> _Network:
+    """The same network, to be trained: its layers find their shifts anew."""
+    for layer in network.modules():
+        if isinstance(layer, ExactConv):
+            layer.frozen_shift = None
+            layer._frozen.clear()
+    return network.requires_grad_()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ whole numbers of the fixed-point unit, 1/64 of the quantiser step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -129,6 +129,11 @@ class Level:
     def grid(self) -> tuple[int, ...]:
         """Shape of the subbands."""
         return tuple(self.low.shape[2:])
+
+    @property
+    def bare(self) -> Level:
+        """Without what only coding needs."""
+        return replace(self, parents=None, pyramid=None)
 
     def regions(self) -> Iterator[Region]:
         """Tiles, in coding order."""
@@ -284,5 +289,5 @@ def code_levels(
             source.begin_tile(level, region)
             high[(..., *region)] = task.code(region, source)
         low = task.merged(high)
-        parents = signed_log(high).to(network_dtype)
+        parents = signed_log(high).to(network_dtype) if level > last_level else None
     return low

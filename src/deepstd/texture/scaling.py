@@ -61,10 +61,7 @@ class Scaling:
         A match that explains little, or with the opposite contrast, is not used: the robust range
         then says how much a step is, and the template merely adds what the network makes of it.
         """
-        every = values.ravel(order="K")
-        # An odd distance falls on all columns of a scan whose lengths are even.
-        sample = every[:: values.size // _SAMPLES | 1].astype(np.float64)
-        low, middle, high = np.percentile(sample, [0.5, 50.0, 99.5])
+        low, middle, high = np.percentile(_sampled(values), [0.5, 50.0, 99.5])
         with np.errstate(over="ignore"):
             span = float(high - low) or float(np.float64(values.max()) - values.min()) or 1.0
         offset = float(middle)
@@ -94,6 +91,14 @@ class Scaling:
             centred = values.astype(dtype) - dtype(self.offset)
             centred /= dtype(self.range)
             return centred.astype(np.float32, copy=False)
+
+
+def _sampled(values: np.ndarray) -> np.ndarray:
+    """The values as float64, or of a large scan as many as tell its robust range."""
+    if values.size > _SAMPLES:
+        places = np.random.default_rng(0).integers(0, values.size, _SAMPLES)
+        values = values[np.unravel_index(places, values.shape)]
+    return values.astype(np.float64)
 
 
 @cache

@@ -20,6 +20,7 @@ from torch import nn
 
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.integer import thawed
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.networks import AUTOENCODER, BETWEEN, Config, Network, Part, description_of
 from deepstd.texture.postfilter import PostFilter
@@ -65,7 +66,7 @@ class Start:
                 f"{self.name} cannot be the start: its network is {description_of(own.config)}, "
                 f"the run's {description_of(config)}"
             )
-        return deepcopy(own).requires_grad_()
+        return thawed(deepcopy(own))
 
     def taken_over(self, part: Part, config: Config) -> Network:
         """A network that is not trained further: the bundle's own where the sizes are the same."""
