@@ -38,7 +38,7 @@ def test_a_thawed_layer_can_be_stored_whatever_it_learns() -> None:
     layer = ExactConv(2, 4, 3, 3, 127)
     layer.load_integers(layer.to_integers())
     with torch.no_grad():
-        thawed(layer).weight.mul_(64)
+        thawed(layer).weight.mul_(512)
     again = ExactConv(2, 4, 3, 3, 127)
     again.load_integers(layer.to_integers())
     assert again.shift() < 8
