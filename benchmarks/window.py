@@ -25,6 +25,7 @@ from deepstd.errors import RateError
 from deepstd.rate import LOWEST_FILL
 
 _OUT = FOLDER / "window.json"
+_ASKED = "Thirty hippocampus test scans at twenty ratios (`python -m benchmarks.window`) make"
 RATIOS = [round(float(r), 1) for r in np.geomspace(32, 512, 20)]
 
 
@@ -34,7 +35,7 @@ def main() -> None:
     add_data_option(parser)
     given = parser.parse_args()
     study = STUDIES["hippocampus"]
-    rows = json.loads(_OUT.read_text(encoding="utf-8")) if _OUT.is_file() else []
+    rows = load()
     done = {(row["scan"], row["ratio"]) for row in rows}
     for scan in study.scans:
         volume = Scan.read(given.data, scan).volume
@@ -52,7 +53,7 @@ def main() -> None:
             rows.append({"scan": scan, "ratio": ratio, "allowed": allowed, "nbytes": nbytes})
         lines = ",\n".join(map(json.dumps, rows))
         _OUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    report(rows)
+    print(summary(rows))
 
 
 def _remembered(shape_of_scan: Callable[..., FrameShape]) -> Callable[..., FrameShape]:
@@ -66,15 +67,25 @@ def _remembered(shape_of_scan: Callable[..., FrameShape]) -> Callable[..., Frame
     return remembered
 
 
-def report(rows: list[dict]) -> None:
+def section() -> str:
+    """What the kept rows say, for docs/benchmark.md."""
+    return f"## Exact sizes\n\n{_ASKED} {summary(load())}\n"
+
+
+def load() -> list[dict]:
+    """Rows that are known."""
+    return json.loads(_OUT.read_text(encoding="utf-8")) if _OUT.is_file() else []
+
+
+def summary(rows: list[dict]) -> str:
     """Shares over all scans and ratios."""
     sized = [row for row in rows if row["nbytes"] is not None]
     used = [row["nbytes"] / row["allowed"] for row in sized]
     inside = sum(LOWEST_FILL <= part <= 1.0 for part in used)
-    print(
+    return (
         f"{len(rows)} requests: {len(rows) - len(sized)} refused, as the size cannot be reached; "
-        f"{inside} of the other {len(sized)} within {LOWEST_FILL} and 1.000 of the bytes allowed, "
-        f"the least {min(used, default=float('nan')):.4f}"
+        f"{inside} of the other {len(sized)} files fill {LOWEST_FILL} to 1.000 of the bytes "
+        f"allowed, the least {min(used, default=float('nan')):.4f}."
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 
+from benchmarks import window
 from benchmarks.segmentation.rows import segmentation_section
 from benchmarks.standing.competitors import size_name
 from benchmarks.standing.results import FOLDER, Results, Run
@@ -44,7 +45,7 @@ def page() -> str:
     rows = {name: [row for row, _ in found[name].rows.values()] for name in STUDIES}
     parts = [_INTRO, "## At a glance\n", _glance(rows)]
     parts += [study_section(STUDIES[name], rows[name]) for name in STUDIES]
-    parts += [segmentation_section(), _measured(found.values())]
+    parts += [segmentation_section(), window.section(), _measured(found.values())]
     return "\n".join(parts)
 
 
