@@ -82,7 +82,10 @@ def test_killed_twice_and_resumed(
         process.kill()
         process.communicate()  # returns when its children have closed the pipes too
         found = [path for path in output.rglob("*.dstd") if ".deepstd" not in str(path)]
-        assert len(found) >= count - 1
+        # The broken scan is tried by each of them, and has a row for every time.
+        done = {row["name"] for row in rows(output) if row["status"] == "done"}
+        assert len(done) >= count - 2
+        assert len(found) >= len(done)
         assert all(is_whole(path) for path in found)
     process = started(*arguments)
     told, _ = process.communicate()
