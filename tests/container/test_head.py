@@ -172,7 +172,7 @@ def test_an_unknown_source_format_is_refused() -> None:
         Head("bmp", np.dtype("u1"), (2, 2), BUNDLE)
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 8), st.floats(0, 100))
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 7.9), st.floats(0, 100))
 def test_figures_of_the_registration_come_back_nearly(
     before: float, after: float, cycle: float, folding: float
 ) -> None:
