@@ -137,25 +137,31 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def since_the_first() -> str:
-    """What a file's bytes are with this shape stage, against those with the first."""
+    """What bytes are with this shape stage, against those with the first."""
     kept = json.loads((RESULTS / "registration-first.json").read_text(encoding="utf-8"))
-    head = ("scans", "field, bytes", "NCC", "bytes of the file at equal error")
+    head = ("scans", "field, bytes", "NCC", "whole file at equal error", "texture alone")
     lines = [_line(head), _line(["---"] * len(head))]
     for study in unique(row["study"] for row in kept):
-        both = [
-            [r for r in kept if (r["study"], r["shape"]) == (study, s)] for s in ("first", "now")
-        ]
+        first, now = (
+            {row["scan"]: row for row in kept if (row["study"], row["shape"]) == (study, shape)}
+            for shape in ("first", "now")
+        )
+        pairs = [(row, now[scan]) for scan, row in first.items()]
         sizes, fits = (
-            " → ".join(style.format(np.mean([row[name] for row in rows])) for rows in both)
+            " → ".join(style.format(np.mean([pair[n][name] for pair in pairs])) for n in (0, 1))
             for name, style in (("field_bytes", "{:.0f}"), ("ncc", "{:.3f}"))
         )
-        changes = [bd_rate(*_curve(first), *_curve(now)) for first, now in zip(*both, strict=True)]
-        lower = sum(change < 0 for change in changes)
-        change = f"{np.mean(changes):+.1f} % (lower on {lower} of {len(changes)})"
-        lines.append(_line((f"{study}, {len(changes)}", sizes, fits, change)))
+        told = []
+        for field in (True, False):
+            changes = [bd_rate(*_curve(a, field), *_curve(b, field)) for a, b in pairs]
+            lower = sum(change < 0 for change in changes)
+            told.append(f"{np.mean(changes):+.1f} % (lower on {lower} of {len(changes)})")
+        lines.append(_line((f"{study}, {len(pairs)}", sizes, fits, *told)))
     return "\n\n".join((remarks.FIRST, "\n".join(lines)))
 
 
-def _curve(row: dict) -> tuple[list[float], list[float]]:
+def _curve(row: dict, field: bool) -> tuple[list[float], list[float]]:
+    """Bytes, with or without those of the field, and levels in dB."""
     sizes, errors = zip(*row["points"], strict=True)
-    return [float(n) for n in sizes], [-10 * math.log10(error) for error in errors]
+    less = 0 if field else row["field_bytes"]
+    return [float(n - less) for n in sizes], [-10 * math.log10(error) for error in errors]

@@ -37,12 +37,11 @@ and of another spacing (`python -m benchmarks.registration.known_deformation`)."
 
 FIRST = """## Since the first shape stage
 
-Ten test scans each, whole files at 0.5 to 0.0625 bpv through the same texture networks (effort
-fast, field always kept): once with template and field of the first version of this project (commit
-e07e58f, bundles hippocampus-t1 1 and chest-xray 1, whose code gave the warped templates), once as
-now. On X-rays no field at all costs
-0.8 % (docs/ablations.md), so there is little to be had, and the field's few bytes more are a part
-of what is lost."""
+Ten test scans each at 0.5 to 0.0625 bpv through the same texture networks (effort fast, field
+always kept): once with template and field of the first version of this project (commit e07e58f,
+bundles hippocampus-t1 1 and chest-xray 1), once as now
+(`python -m benchmarks.registration.first_stage`). On X-rays no field at all costs 0.8 %
+(docs/ablations.md), so there is little to be had."""
 
 SELECTION = """The paper's study of templates (`benchmarks/registration/template_selection.py`):
 {test} hippocampus test scans registered by the method of `deepstd register` to templates made of
