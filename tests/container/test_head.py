@@ -172,7 +172,7 @@ def test_an_unknown_source_format_is_refused() -> None:
         Head("bmp", np.dtype("u1"), (2, 2), BUNDLE)
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 7.9), st.floats(0, 100))
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 9), st.floats(0, 100))
 def test_figures_of_the_registration_come_back_nearly(
     before: float, after: float, cycle: float, folding: float
 ) -> None:
@@ -182,6 +182,7 @@ def test_figures_of_the_registration_come_back_nearly(
     assert again is not None
     assert again.ncc_before == pytest.approx(before, abs=0.004)
     assert again.ncc_after == pytest.approx(after, abs=0.004)
+    cycle = min(cycle, 255 / 32)  # the most that a byte holds
     assert cycle - 1e-9 <= again.cycle_error_voxels <= cycle + 0.04
     assert folding - 1e-9 <= again.folding_percent <= folding + 0.8
     assert len(head.pack()) == len(Head("nifti1", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack()) + 4

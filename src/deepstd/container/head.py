@@ -80,7 +80,7 @@ class Registration:
     Attributes:
         ncc_before, ncc_after: correlation with the template, by the headers alone and by the field.
         cycle_error_voxels: mean distance that forward and backward field miss each other by, in
-            voxels of the template; at most 8.
+            voxels of the template; at most 255 / 32.
         folding_percent: share of the template where the backward field folds.
     """
 
