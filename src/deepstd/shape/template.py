@@ -1,7 +1,8 @@
 """A group-wise average and the fields that lead to it, from a population of scans.
 
     scans ─ base maps ─▶ canvases ─ Population ─▶ trunk, heads of every scan
-      ─▶ mean of the scans warped by Φ_F, corrected by what its warps by Φ_B lack ─▶ template
+      ─▶ mean of the scans warped by Φ_F, corrected by what its warps by Φ_B lack, smoothed where
+         scans do not have its detail ─▶ template
       ─▶ everything in integers, modes ─▶ some scans registered: usual loss and symbol sizes
 
 The paper takes the scan with the widest imaging range as its template; here that scan gives only
@@ -11,8 +12,9 @@ the grid, and no single person's anatomy is in the bundle.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor
 from deepstd.errors import InputError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
 from deepstd.shape.alignment import Frame, align, canvas_frame, normalised
+from deepstd.shape.detail import smoothed
 from deepstd.shape.model import HEAD_BITS, TEMPLATE_MAX, WEIGHT_BITS, ShapeModel, integers
 from deepstd.shape.modes import find_modes, scale_indices
 from deepstd.shape.population import Population, Progress, filled
@@ -33,6 +36,7 @@ _MAX_TEMPLATE_VOXELS = 1 << 20
 _CALIBRATION_SCANS = 64
 _CORRECTION_VOXELS = 1 << 16
 _CORRECTION_CAUTION = 5.0
+_DETAIL_SCANS = 16
 _FIT_SHARE = 0.6
 
 
@@ -82,9 +86,15 @@ def build_shape_model(
     population = Population(normalised(raw), frame, WIDTH, float(OMEGAS[0]), seed)
     population.fit(_FIT_SHARE * max_seconds, lambda message, done: report(message, 0.6 * done))
     fine = Frame(shape, frame.reach, (1,) * len(shape))
-    template = _full_average(volumes, placements, fine, population, raw)
+    laid = partial(_laid, volumes, placements, fine, population, raw)
+    total = np.zeros((2, *shape))
+    for scan in laid(range(len(volumes))):
+        total += scan
+    template = filled(total)
     report("template averaged", 0.75)
     template = _corrected(template, volumes, placements, fine, population)
+    some = range(0, len(volumes), math.ceil(len(volumes) / _DETAIL_SCANS))
+    template = smoothed(template, list(laid(some)))
     report("template corrected", 0.9)
     model = _assemble(_grey_levels(template), affine, reach, population)
     return _calibrated(model, frame, population.canvases)
@@ -129,25 +139,28 @@ def _reach(shape: tuple[int, ...], affine: np.ndarray | None) -> np.ndarray:
 
 
 @torch.no_grad()
-def _full_average(
+def _laid(
     volumes: Sequence[np.ndarray],
     placements: Sequence[BaseMap],
     fine: Frame,
     population: Population,
     raw: Tensor,
-) -> np.ndarray:
-    """Mean of the scans, each at mean 0 and variance 1, warped by Φ_F at full resolution."""
+    chosen: Sequence[int],
+) -> Iterator[np.ndarray]:
+    """Scans, each at mean 0 and variance 1, warped by Φ_F at full resolution, and their masks.
+
+    Those without contrast are left out.
+    """
     nodes = fine.nodes()
     features = population.features(nodes)[FORWARD]
-    total = np.zeros((2, *fine.template_shape))
-    for index, (volume, placement) in enumerate(zip(volumes, placements, strict=True)):
+    for index in chosen:
         y = nodes + features @ population.heads[FORWARD, index]
-        values, mask = align(volume, placement, fine, y).reshape(2, *fine.template_shape).numpy()
+        found = align(volumes[index], placements[index], fine, y)
+        values, mask = found.reshape(2, *fine.template_shape).numpy()
         known = raw[index, 0][raw[index, 1].bool()]
         spread = float(known.std(correction=0)) if len(known) else 0.0
         if spread > 0:
-            total += np.stack([(values - float(known.mean())) / spread * mask, mask])
-    return filled(total)
+            yield np.stack([(values - float(known.mean())) / spread * mask, mask])
 
 
 def _corrected(
