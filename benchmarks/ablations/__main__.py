@@ -6,8 +6,9 @@
 Usage: python -m benchmarks.ablations STUDY [--scans 8] [--other NAME=FOLDER …] [--data DATA]
        python -m benchmarks.ablations STUDY --train MINUTES
 
-STUDY is hippocampus or xray. --other measures another bundle beside the study's, such as one of the
-autoencoder. A run that was stopped goes on with what is missing.
+STUDY is one of the standing benchmark; --train needs one with a template. --other measures another
+bundle beside the study's, such as one of the autoencoder. A run that was stopped goes on with what
+is missing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.ablations import left_out, page, trained
-from benchmarks.standing.studies import add_data_option
+from benchmarks.standing.studies import STUDIES, add_data_option
 
 
 def main() -> None:
     """Measure what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_option(parser)
-    parser.add_argument("study", choices=("hippocampus", "xray"))
+    parser.add_argument("study", choices=tuple(STUDIES))
     parser.add_argument("--scans", type=int, default=8, help="number of test scans")
     parser.add_argument("--other", action="append", default=[], help="NAME=FOLDER of a bundle")
     parser.add_argument(
         "--train", type=float, metavar="MINUTES", help="CPU time for each variant to be trained"
     )
     given = parser.parse_args()
+    if given.train and given.study not in trained.STUDIES_TRAINED:
+        parser.error(f"--train is for {' and '.join(trained.STUDIES_TRAINED)}")
     if given.train:
         trained.measure(given.study, given.train, given.data)
     else:

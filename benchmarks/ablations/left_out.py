@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
-from deepstd.codec import Codec, shape_model_of
+from deepstd.codec import Codec
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
 from deepstd.rate import Target
@@ -62,12 +62,14 @@ class Variant:
         bundle: another than the study's.
         on_template: whether what is coded is the scan on the template's grid, as in the paper, and
             the decoder warps it back.
+        needs_template: whether it is of no use with bundles without a template.
     """
 
     change: Callable[[Codec], None] = lambda codec: None
     options: dict[str, Any] = field(default_factory=dict)
     bundle: str | None = None
     on_template: bool = False
+    needs_template: bool = False
 
 
 def _without_filter(codec: Codec) -> None:
@@ -92,10 +94,10 @@ VARIANTS = {
     REFERENCE: Variant(),
     "effort normal": Variant(options={"effort": "normal"}),
     "effort best": Variant(options={"effort": "best"}),
-    "no deformation field": Variant(options={"shape": "off"}),
+    "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
-    "on the template's grid": Variant(on_template=True),
+    "on the template's grid": Variant(on_template=True, needs_template=True),
 }
 
 
@@ -114,6 +116,8 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
     rows = {row.key: row for row in load()}
     for name, variant in variants.items():
         codec = Codec.load(variant.bundle or STUDIES[study].bundle, device="cpu")
+        if variant.needs_template and codec.shape_model is None:
+            continue
         variant.change(codec)
         for scan in STUDIES[study].scans[:count]:
             missing = [t for t in RATES if (study, name, scan, t.bpv or 0.0) not in rows]
@@ -147,7 +151,7 @@ def _laid_on_template(
     Both fields are those of `deepstd register`. The file holds the field from the laid scan to the
     template instead of the one that leads back, which takes no fewer bytes.
     """
-    model = shape_model_of(codec.bundle)
+    model = codec.shape_model
     if model is None:
         raise ValueError("a study of a bundle with a template is needed")
     voxels = volume.voxels

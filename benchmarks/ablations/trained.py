@@ -47,6 +47,7 @@ SHIPPED, UNCHANGED = "as shipped, not trained further", "unchanged"
 # log2(range / step), from about 0.06 to 0.5 bits a voxel.
 _STEPS = {"hippocampus": (1.0, 1.75, 2.5, 3.25), "xray": (2.5, 3.5, 4.5, 5.5)}
 _DATA_SETS = {"hippocampus": ("hippocampus-t1", ""), "xray": ("chest-xray", "chest-xray/images/")}
+STUDIES_TRAINED = tuple(_STEPS)
 Examples = list[Example]
 Points = Sequence[tuple[float, float]]
 
