@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from importlib import resources
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepstd import bundle
 from deepstd.container.head import (
+    COMMON_NAMES,
     MAX_AXIS,
     MAX_VOXELS,
     SOURCE_FORMATS,
@@ -33,7 +36,7 @@ dtypes = st.sampled_from(DTYPES).map(np.dtype)
 shapes = st.lists(st.integers(1, 500), min_size=2, max_size=4).map(tuple)
 bundles = st.builds(
     BundleRef,
-    st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True),
+    st.sampled_from(COMMON_NAMES) | st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True),
     st.from_regex(r"[0-9][0-9A-Za-z.+-]{0,63}", fullmatch=True),
     st.binary(min_size=8, max_size=8),
 )
@@ -80,7 +83,7 @@ def test_figures_beyond_float32_become_infinite_not_wrong() -> None:
 
 
 def test_a_head_is_small_and_the_same_size_with_any_figures() -> None:
-    assert len(HEAD.pack()) == 47
+    assert len(HEAD.pack()) == 34
     other = dataclasses.replace(HEAD, quality=Quality(math.nan, math.inf, 0.0, 1.0))
     assert len(other.pack()) == len(HEAD.pack())
 
@@ -167,6 +170,21 @@ def test_a_format_of_a_newer_release_says_so() -> None:
         Head.unpack(payload, "f")
 
 
+def test_a_common_name_of_a_newer_release_says_so() -> None:
+    payload = HEAD.pack().replace(b"\0\1\x051.0.0", b"\0\x63\x051.0.0")
+    with pytest.raises(UnsupportedVersionError, match="bundle number 99"):
+        Head.unpack(payload, "f")
+
+
+@pytest.mark.parametrize("name", COMMON_NAMES)
+def test_a_common_name_may_be_written_out(name: str) -> None:
+    head = dataclasses.replace(HEAD, bundle=dataclasses.replace(BUNDLE, name=name))
+    short = bytes([0, COMMON_NAMES.index(name)])
+    assert head.pack().count(short + b"\x051.0.0") == 1
+    written = head.pack().replace(short + b"\x05", bytes([len(name)]) + name.encode() + b"\x05")
+    assert Head.unpack(written, "f") == head
+
+
 def test_an_unknown_source_format_is_refused() -> None:
     with pytest.raises(UnsupportedFormatError, match="expected one of"):
         Head("bmp", np.dtype("u1"), (2, 2), BUNDLE)
@@ -193,3 +211,9 @@ def test_the_sign_of_a_scan_comes_back_and_costs_nothing(nonnegative: bool) -> N
     head = Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE, nonnegative=nonnegative)
     assert Head.unpack(head.pack(), "x").nonnegative is nonnegative
     assert len(head.pack()) == len(Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack())
+
+
+def test_the_bundles_of_the_package_have_common_names() -> None:
+    assert {path.name for path in (resources.files(bundle) / "embedded").iterdir()} == {
+        *COMMON_NAMES
+    }

@@ -1,8 +1,8 @@
 """The HEAD chunk: what a reader must know before anything else.
 
     format (1) · dtype (1) · axes and flags (1) · shape (varints)
-    · bundle name, version (length, ASCII) · bundle digest (8) · [quality (4 x 3)]
-    · [registration (4 x 1)]
+    · bundle name (0, number or length, ASCII), version (length, ASCII) · bundle digest (8)
+    · [quality (4 x 3)] · [registration (4 x 1)]
 
 A scan that the format has no room for is refused when its `Head` is made, so that what can be
 written can be read.
@@ -25,6 +25,8 @@ SOURCE_FORMATS = {
     "npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4, "dicom": 5, "nrrd": 6,
     "metaimage": 7, "png-stack": 8, "tiff-stack": 9,
 }  # fmt: skip
+# Names that take two bytes, as those of the bundles that come with the package are in most files.
+COMMON_NAMES = ("generic", "hippocampus-t1", "chest-xray")
 BUNDLE_DIGEST_BYTES = 8
 MAX_AXIS = 1 << 20
 MAX_VOXELS = 1 << 36
@@ -175,8 +177,9 @@ class Head:
         out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
-        for text in (self.bundle.name, self.bundle.version):
-            out += encode_varint(len(text)) + text.encode("ascii")
+        name = self.bundle.name
+        out += bytes([0, COMMON_NAMES.index(name)]) if name in COMMON_NAMES else _pack_text(name)
+        out += _pack_text(self.bundle.version)
         out += self.bundle.digest
         if self.quality is not None:
             out += _pack_figure(self.quality.mae)
@@ -201,7 +204,8 @@ class Head:
         if flags & ~(_NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
             raise cursor.error(f"flags {flags:#04x} do not exist")
         shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
-        bundle_name, bundle_version = _unpack_text(cursor), _unpack_text(cursor)
+        bundle_name = _unpack_text(cursor) or _common_name(cursor.byte(), name)
+        bundle_version = _unpack_text(cursor)
         digest = cursor.take(BUNDLE_DIGEST_BYTES)
         quality = None
         if flags & _HAS_QUALITY:
@@ -222,9 +226,18 @@ def _source_format(code: int, name: str) -> str:
     for source_format, known in SOURCE_FORMATS.items():
         if known == code:
             return source_format
-    raise UnsupportedVersionError(
-        f"{name}: source format {code} is not known to this release. Upgrade DeepSTD "
-        "(`pip install -U deepstd`)."
+    raise _unknown(f"source format {code}", name)
+
+
+def _common_name(number: int, name: str) -> str:
+    if number >= len(COMMON_NAMES):
+        raise _unknown(f"bundle number {number}", name)
+    return COMMON_NAMES[number]
+
+
+def _unknown(what: str, name: str) -> UnsupportedVersionError:
+    return UnsupportedVersionError(
+        f"{name}: {what} is not known to this release. Upgrade DeepSTD (`pip install -U deepstd`)."
     )
 
 
@@ -240,6 +253,10 @@ def _unpack_dtype(cursor: Cursor) -> np.dtype:
     if code >= 2 * _BIG_ENDIAN or size not in _ITEM_SIZES[kind] or (big and size == 1):
         raise cursor.error(f"voxel type {code:#04x} does not exist")
     return np.dtype(f"{'>' if big else '<'}{kind}{size}")
+
+
+def _pack_text(text: str) -> bytes:
+    return encode_varint(len(text)) + text.encode("ascii")
 
 
 def _unpack_text(cursor: Cursor) -> str:
