@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 import deepstd
+from deepstd.errors import RateError
+from deepstd.rate import Target
 from deepstd.texture import decoder, encoder
 
 SCANS = (
@@ -80,3 +83,19 @@ def test_a_file_tells_how_registration_went(data_dir: Path, tmp_path: Path) -> N
         path, tmp_path / "b.dstd", max_bytes=600, model="hippocampus-t1", effort="fast"
     )
     assert set(deepstd.inspect(tmp_path / "b.dstd")["registration"]) == {"bytes"}
+
+
+def test_a_file_too_small_for_a_field_goes_without(data_dir: Path) -> None:
+    path = data_dir / "hippocampus-t1/images/hippocampus_087.nii.gz"
+    if not path.is_file():
+        pytest.skip(f"needs {path.name} in {data_dir}")
+    codec, volume = deepstd.Codec.load("hippocampus-t1", device="cpu"), deepstd.read(path)
+    with pytest.raises(RateError, match=r"\d+ are needed") as refused:
+        codec.compress(volume, max_bytes=60, shape="on", effort="fast")
+    needed = int(re.findall(r"(\d+) are needed", str(refused.value))[0])
+    made = codec.encode(volume, Target(max_bytes=needed - 2), effort="fast")
+    assert len(made.data) <= needed - 2
+    assert made.shape_bytes == 0
+    assert made.quality.psnr > 15
+    with pytest.raises(RateError, match="are needed"):
+        codec.compress(volume, max_bytes=60, effort="fast")

@@ -166,7 +166,10 @@ class Encoding:
             self._progress("refining what the quantiser aims at")
             encoder.refine(code, weight, rounds)
         self._start = Start(code + _REFINED_STEPS)
-        return self._search(found.shapes, found.encoders, LOWEST_FILL)
+        try:
+            return self._search(found.shapes, found.encoders, LOWEST_FILL)
+        except RateError:  # at the coarsest step a refined encoding may take some bytes more
+            return found
 
     def _shaped(self, shape: str, fill: float) -> Candidate:
         """The search without refinement.
@@ -177,7 +180,11 @@ class Encoding:
         """
         if shape != "auto":
             return self._plain(*self._conditioned(fields=shape == "on"), fill)
-        kept = self._search(*self._conditioned(fields=True), fill)
+        try:
+            kept = self._search(*self._conditioned(fields=True), fill)
+        except RateError:
+            self._progress("the file cannot be that small with a deformation field")
+            return self._search(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
         plain = self._with_step_of(kept, shapes, encoders)
         if self._lead(kept, plain) > _CLEAR_LEAD:
