@@ -54,6 +54,31 @@ def test_prepare_splits_by_list_and_by_patient(scans: Path, tmp_path: Path) -> N
     assert all(len(splits) == 1 for splits in by_patient.values())
 
 
+def test_scans_of_one_name_in_many_folders_are_told_apart(tmp_path: Path) -> None:
+    for n in range(8):
+        folder = tmp_path / "scans" / f"sub-{n // 2}" / f"ses-{n % 2}"
+        folder.mkdir(parents=True)
+        np.save(folder / "T1.npy", blob(n, (6, 7, 8)))
+    np.save(tmp_path / "scans" / "phantom.npy", blob(9, (6, 7, 8)))
+    told = prepare([tmp_path / "scans"], tmp_path / "a", patient=r"(sub-\d)/")
+    cache = read_cache(tmp_path / "a")
+    assert len({scan.key for scan in cache}) == 8
+    assert {scan.patient for scan in cache} == {"sub-0", "sub-1", "sub-2", "sub-3"}
+    assert ["phantom" in name for name in told.left_out] == [True]
+    names = {
+        "train": [f"sub-{n // 2}/ses-{n % 2}/T1.npy" for n in range(6)],
+        "validation": ["sub-3/ses-0/T1.npy"],
+        "test": ["sub-3/ses-1/T1.npy", "elsewhere/T1.npy"],
+    }
+    splits = tmp_path / "splits.json"
+    splits.write_text(json.dumps({"brains": names}))
+    told = prepare([tmp_path / "scans"], tmp_path / "b", splits=splits)
+    assert (told.train, told.validation) == (6, 1)
+    splits.write_text(json.dumps({"brains": {"train": ["T1.npy"], "test": ["T1.npy"]}}))
+    with pytest.raises(InputError, match="no scan to train on"):
+        prepare([tmp_path / "scans"], tmp_path / "c", splits=splits)
+
+
 def test_a_cache_gives_back_its_scans(tmp_path: Path) -> None:
     scan = CachedScan("a", "p", "train", blob(0, (5, 6)), np.eye(4), 1, 2)
     write_cache(tmp_path, [scan])

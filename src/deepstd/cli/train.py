@@ -43,7 +43,8 @@ def prepare(
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="What in a file's name says whose scan it is; default: up to the first dot.",
+            help="What in a scan's place below its folder says whose it is. Default: the place "
+            "up to the first dot of the name; of a DICOM series its folder.",
         ),
     ] = None,
     overwrite: options.Overwrite = False,

@@ -24,7 +24,7 @@ class CachedScan:
     """One scan (or one frame of one) of a cache.
 
     Attributes:
-        name: file it came from.
+        name: where it lay below its folder; no two scans of a folder have the same.
         patient: whom it shows; a patient is in one split only.
         split: "train" or "validation".
         voxels: stored values, 2-D or 3-D.

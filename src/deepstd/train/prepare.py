@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
@@ -48,10 +50,11 @@ def prepare(
         splits: JSON file of data sets, each with lists "train", "validation" and "test" of file
             names; files named in none of them, or in "test", are left out. Without it a tenth of
             the patients, chosen by a hash, is kept for validation. A series of several DICOM files
-            goes by the name of its folder.
-        patient: regular expression whose first group (or whole match) in a file's name says whose
-            scan it is; the name up to its first dot when None.
-        report: called with a file's name and the share done.
+            goes by the name of its folder. Folders count where files of one name differ in split.
+        patient: regular expression whose first group (or whole match) in a scan's place below its
+            folder says whose scan it is; where it finds nothing the scan is left out. When None
+            every file is of another patient, but DICOM series in one folder are of one.
+        report: called with a scan's name and the share done.
 
     Raises:
         InputError: nothing to train on, or an unusable expression or split file.
@@ -64,20 +67,20 @@ def prepare(
     for number, (source, scan) in enumerate(files):
         path = scan.files[0] if len(scan.files) == 1 else scan.files[0].parent
         if report is not None:
-            report(path.name, number / len(files))
-        who = _patient_of(path, expression)
-        split = _hashed_split(who) if listed is None else listed.get(_stem(path), "unlisted")
-        if split not in ("train", "validation"):
-            left_out[str(path)] = f"split: {split}"
-            continue
+            report(scan.name, number / len(files))
         try:
+            who = _patient_of(scan, expression)
+            split = _hashed_split(who) if listed is None else _listed_split(path, listed)
+            if split not in ("train", "validation"):
+                left_out[str(path)] = f"split: {split}"
+                continue
             volume = io.read_scan(scan)
         except DeepSTDError as error:
             left_out[str(path)] = str(error)
             continue
         for index, frame in enumerate(_frames(volume)):
             if frame.size > 1:
-                scans.append(CachedScan(path.name, who, split, frame, volume.affine, source, index))
+                scans.append(CachedScan(scan.name, who, split, frame, volume.affine, source, index))
     counts = {s: sum(scan.split == s for scan in scans) for s in ("train", "validation")}
     if not counts["train"]:
         raise InputError(f"no scan to train on in {', '.join(map(str, sources))}")
@@ -85,18 +88,33 @@ def prepare(
     return Prepared(counts["train"], counts["validation"], left_out)
 
 
-def _read_splits(path: Path) -> dict[str, str]:
-    """File stem to split, for all data sets of a split file."""
+def _read_splits(path: Path) -> list[tuple[PurePath, str]]:
+    """Names and their split, of all data sets of a split file."""
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            _stem(Path(name)): split
+        return [
+            (PurePath(name), split)
             for data_set in described.values()
             for split, names in data_set.items()
             for name in names
-        }
+        ]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: not a split file: {error}") from error
+
+
+def _listed_split(path: Path, listed: list[tuple[PurePath, str]]) -> str:
+    """The split of the name that a path ends like most."""
+    found: dict[int, set[str]] = {}
+    for name, split in listed:
+        if _stem(name) == _stem(path):
+            theirs, ours = name.parts[-2::-1], path.absolute().parts[-2::-1]
+            folders = zip(theirs, ours, strict=False)
+            alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], folders))
+            found.setdefault(alike, set()).add(split)
+    splits = found[max(found)] if found else {"unlisted"}
+    if len(splits) > 1:
+        raise InputError(f"{path}: the split file has this name in {' and '.join(sorted(splits))}")
+    return splits.pop()
 
 
 def _compiled(expression: str | None) -> re.Pattern[str] | None:
@@ -110,19 +128,24 @@ def _find(sources: Sequence[Path]) -> list[tuple[int, io.ScanSource]]:
     return [(n, scan) for n, source in enumerate(sources) for scan in io.discover(source).scans]
 
 
-def _stem(path: Path) -> str:
+def _stem(path: PurePath) -> str:
     return path.name.split(".")[0]
 
 
-def _patient_of(path: Path, expression: re.Pattern[str] | None) -> str:
-    match = None if expression is None else expression.search(path.name)
-    if match is None:
-        return _stem(path)
-    return match.group(1) if match.re.groups else match.group(0)
+def _patient_of(scan: io.ScanSource, expression: re.Pattern[str] | None) -> str:
+    place = PurePosixPath(scan.name)
+    if expression is not None:
+        match = expression.search(scan.name)
+        if match is None:
+            raise InputError(f"{scan.name}: the patient expression matches nothing in this name")
+        return match.group(1) if match.re.groups else match.group(0)
+    if len(scan.files) > 1:
+        return str(place.parent)
+    return str(place.with_name(_stem(place) or place.name))
 
 
 def _hashed_split(patient: str) -> str:
-    digest = hashlib.sha256(patient.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(patient)).digest()
     return "validation" if digest[0] < 256 * _VALIDATION_SHARE else "train"
 
 
