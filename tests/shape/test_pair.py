@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from anatomy import anatomy, deformed
 
 from deepstd.errors import InputError
-from deepstd.shape.cycle import CycleSettings
+from deepstd.shape import pair
+from deepstd.shape.cycle import CycleFields, CycleSettings
 from deepstd.shape.pair import PairSettings, register_pair
 from deepstd.shape.transform import Grid
 
@@ -131,13 +134,33 @@ def test_labels_keep_their_values_and_images_their_type() -> None:
 
 
 @pytest.mark.parametrize("joint", [True, False])
-def test_lowering_omega_keeps_the_best(joint: bool) -> None:
-    rng = np.random.default_rng(0)
-    scans = rng.normal(size=(2, 24, 24))
-    cycle = CycleSettings(steps=4, points=200, threshold=-2.0, omegas=(10, 5), joint=joint)
-    settings = PairSettings(cycle)
-    _, report = register_pair(scans[0], None, scans[1], None, settings)
-    assert report.omega in (10, 5)
+@pytest.mark.parametrize("omegas", [(10, 5), (5, 10)])
+def test_lowering_omega_keeps_the_best(joint: bool, omegas: tuple[int, ...]) -> None:
+    scans = np.random.default_rng(0).normal(size=(2, 24, 24))
+
+    def fitted(omegas: tuple[int, ...]) -> CycleFields:
+        cycle = CycleSettings(steps=4, points=200, threshold=-2.0, omegas=omegas, joint=joint)
+        transform, report = register_pair(scans[0], None, scans[1], None, PairSettings(cycle))
+        assert transform.fields is not None
+        assert transform.fields.omega == report.omega
+        return transform.fields
+
+    alone = [fitted((omega,)) for omega in omegas]
+    assert alone[0].loss != alone[1].loss
+    together = fitted(omegas)
+    better = min(alone, key=lambda fields: fields.loss)
+    assert together.loss == pytest.approx(better.loss, abs=1e-3)
+    assert together.omega == better.omega
+
+
+def test_voxels_of_a_size_asked_for_are_compared_whatever_the_scan() -> None:
+    scan = np.random.default_rng(0).normal(size=(300, 20))
+    cycle = CycleSettings(steps=1, points=50, omegas=(5,))
+    with mock.patch.object(pair, "view_of", wraps=pair.view_of) as viewed:
+        for coarser in (None, 1, 4):
+            register_pair(scan, None, scan, None, PairSettings(cycle, coarser))
+    sizes = [call.args[-1] for call in viewed.call_args_list[::2]]
+    assert np.divide(sizes, sizes[1]).round(3).tolist() == [3.0, 1.0, 4.0]
 
 
 def test_a_scan_of_one_value_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import nibabel
 import numpy as np
@@ -23,6 +24,7 @@ from deepstd.shape import (
     warp_template,
 )
 from deepstd.shape.codec import decode_field, encode_field
+from deepstd.shape.register import TRIAL_STEPS, HeadFit
 from deepstd.shape.template import template_grid
 
 Scan = tuple[np.ndarray, np.ndarray]
@@ -121,11 +123,24 @@ def test_a_constant_scan_gives_a_field_all_the_same(model_2d: ShapeModel) -> Non
 def test_a_hard_scan_is_tried_with_smoother_fields(
     model_2d: ShapeModel, scan_2d: Callable[[int], Scan]
 ) -> None:
-    usual = [register(scan_2d(seed)[0], None, model_2d)[1] for seed in UNSEEN]
-    assert any(report.omega == model_2d.omegas[0] for report in usual)
-    noise = np.random.default_rng(0).normal(size=(56, 48)).astype(np.float32)
-    code, report = register(noise, None, model_2d)
-    assert report.omega == model_2d.omegas[code.omega_index]
+    tried: list[tuple[int, float]] = []
+    run = HeadFit.run
+
+    def noted(fit: HeadFit, until: int) -> torch.Tensor:
+        losses = run(fit, until)
+        if until == TRIAL_STEPS:
+            tried.append((int(fit.omega), float(losses[0])))
+        return losses
+
+    with mock.patch.object(HeadFit, "run", noted):
+        usual = [register(scan_2d(seed)[0], None, model_2d)[1] for seed in UNSEEN]
+        assert any(report.omega == model_2d.omegas[0] for report in usual)
+        tried.clear()
+        noise = np.random.default_rng(0).normal(size=(56, 48)).astype(np.float32)
+        code, report = register(noise, None, model_2d)
+    assert tuple(omega for omega, _ in tried) == model_2d.omegas
+    assert report.omega == min(tried, key=lambda one: one[1])[0]
+    assert model_2d.omegas[code.omega_index] == report.omega
     assert report.folding_percent < 5
 
 

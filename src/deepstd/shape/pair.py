@@ -34,9 +34,9 @@ class PairSettings:
 
     Attributes:
         cycle: of the fields.
-        coarser: size of the voxels that are compared, in voxels of the fixed scan: 2 as in the
-            paper, or 1; None for 2, but 1 where the fixed scan has at most 64 along its longest
-            axis.
+        coarser: size of the voxels that are compared, in voxels of the fixed scan. None for 2 as
+            in the paper, but 1 where the fixed scan has at most 64 along its longest axis, and more
+            where 2 would leave more than 128.
         affine_only: whether to stop after the affine stage.
     """
 
@@ -129,9 +129,11 @@ def register_pair(
 
 
 def _view_size(fixed: Grid, coarser: int | None) -> float:
-    """Size of a view's voxels in field coordinates: at most 128 of them along an axis."""
+    """Size of a view's voxels in field coordinates."""
     finest = 1 / float(fixed.reach.max())
-    size = finest * (coarser or (1 if max(fixed.shape) <= _LONGEST_WHOLE else 2))
+    if coarser is not None:
+        return finest * coarser
+    size = finest * (1 if max(fixed.shape) <= _LONGEST_WHOLE else 2)
     while 2 / size > _LONGEST_VIEW:
         size += finest
     return size

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal, getcontext
+from decimal import Context, Decimal, localcontext
 from functools import cache
 
 import numpy as np
@@ -104,8 +104,8 @@ def _sampled(values: np.ndarray) -> np.ndarray:
 @cache
 def _power_of_two(fraction: int) -> int:
     """2**(fraction / 1024) in 2**-20, by decimal arithmetic: the same on every machine."""
-    getcontext().prec = 40
-    return int(Decimal(2) ** (Decimal(fraction) / STEPS_PER_OCTAVE) * (1 << _POWER_BITS))
+    with localcontext(Context(prec=40)):
+        return int(Decimal(2) ** (Decimal(fraction) / STEPS_PER_OCTAVE) * (1 << _POWER_BITS))
 
 
 def log_rate(step_code: int) -> int:
