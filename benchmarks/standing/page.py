@@ -22,6 +22,7 @@ from deepstd.evaluate.tables import distances, unique
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmark.md"
 _SIZES = [size_name(target) for target in RATES]
 _TIMED = "0.25 bpv"
+_FIGURES = {"psnr": ("PSNR", "{:.2f} dB"), "ssim": ("SSIM", "{:.4f}")}
 _INTRO = """# Benchmark
 
 Written by `python -m benchmarks.standing` from `benchmarks/results/`; how it is measured, and what
@@ -129,20 +130,25 @@ def _gaps(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 def _losses(rows: Sequence[Row], names: Sequence[str]) -> str:
     """In words: at which rates which codec is ahead, by how much and on how many scans."""
-    lines = []
-    for size in _SIZES:
-        ahead = []
-        for name in names:
-            gaps = _pairs(rows, name, size)
-            if name != OURS and gaps and mean(gaps) < 0:
-                worse = sum(gap < 0 for gap in gaps)
-                text = f"{name} by {-mean(gaps):.2f} dB, {worse} of {len(gaps)}"
-                ahead.append((mean(gaps), text))
-        if ahead:
-            lines.append(f"- {size}: " + "; ".join(text for _, text in sorted(ahead)))
-    if not lines:
-        return "No codec is ahead of DeepSTD in the mean at any of these rates.\n"
-    return "Ahead of DeepSTD in the mean (and on so many scans):\n\n" + "\n".join(lines) + "\n"
+    parts = []
+    for figure, (title, form) in _FIGURES.items():
+        lines = []
+        for size in _SIZES:
+            ahead = []
+            for name in names:
+                gaps = _pairs(rows, name, size, figure)
+                if name != OURS and gaps and mean(gaps) < 0:
+                    worse = sum(gap < 0 for gap in gaps)
+                    text = f"{name} by {form.format(-mean(gaps))}, {worse} of {len(gaps)}"
+                    ahead.append((mean(gaps), text))
+            if ahead:
+                lines.append(f"- {size}: " + "; ".join(text for _, text in sorted(ahead)))
+        if lines:
+            lead = f"Ahead of DeepSTD in mean {title} (and on so many scans):"
+            parts.append(f"{lead}\n\n" + "\n".join(lines) + "\n")
+        else:
+            parts.append(f"No codec is ahead of DeepSTD in mean {title} at any of these rates.\n")
+    return "\n".join(parts)
 
 
 def _costs(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -233,9 +239,14 @@ def _place(name: str, rows: Sequence[Row]) -> tuple[bool, float]:
     return not name.startswith(OURS), mean(gaps) if gaps else math.inf
 
 
-def _pairs(rows: Sequence[Row], name: str, size: str) -> list[float]:
-    """PSNR of DeepSTD minus that of a codec, for each scan that both have; exact ones left out."""
-    mine, theirs = ({r.scan: r.psnr for r in _answers(rows, c, size)} for c in (OURS, name))
+def _pairs(rows: Sequence[Row], name: str, size: str, figure: str = "psnr") -> list[float]:
+    """A figure of DeepSTD minus that of a codec, for each scan that both have.
+
+    Those that are no finite numbers, as the PSNR of exact scans, are left out.
+    """
+    mine, theirs = (
+        {r.scan: getattr(r, figure) for r in _answers(rows, c, size)} for c in (OURS, name)
+    )
     pairs = [(mine[scan], theirs[scan]) for scan in mine if scan in theirs]
     return [a - b for a, b in pairs if a is not None and b is not None and math.isfinite(a - b)]
 

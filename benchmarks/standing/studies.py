@@ -77,6 +77,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 _HIPPOCAMPUS = split("hippocampus-t1", "test")
 _XRAYS = split("chest-xray", "test", "chest-xray/images/")
+_FULL_XRAYS = split("chest-xray", "test", "chest-xray/full-size/")
 # Every third patient: the list is in the order of their diagnoses.
 CARDIAC = split("cardiac-cine", "test")[::3]
 _BRAINS = (*split("brain-ms", "test"), "samples/brain1_image.nrrd", "samples/brain2_image.nrrd")
@@ -104,6 +105,13 @@ STUDIES = {
         shape_off=True,
     ),
     "xray": Study("Chest X-ray, 512 × 512", "chest-xray", _XRAYS, _XRAYS[::3]),
+    "xray-1024": Study(
+        "Chest X-ray, 1024 × 1024",
+        "chest-xray",
+        _FULL_XRAYS,
+        _FULL_XRAYS[::3],
+        remark="All that the data set has in this size; the bundle learned from 512 × 512 alone.",
+    ),
     "brain-mr": Study(
         "Brain MR",
         "generic",

@@ -98,7 +98,11 @@ def test_the_page_says_who_is_ahead() -> None:
     assert "40.00 / 0.9000 (1 of 2: 1 none so small)" in text
     assert "| AV1 | -0.50 (2) |" in text
     behind = [replace(r, psnr=20.0) if r.codec == "AV1" and r.psnr else r for r in rows[:4]]
-    assert "No codec is ahead" in study_section(STUDIES[STUDY], behind)
+    assert "No codec is ahead of DeepSTD in mean PSNR" in study_section(STUDIES[STUDY], behind)
+    sharper = [replace(r, ssim=0.95) if r.codec == "AV1" else r for r in behind]
+    text = study_section(STUDIES[STUDY], sharper)
+    assert "No codec is ahead of DeepSTD in mean PSNR" in text
+    assert "mean SSIM (and on so many scans):\n\n- 0.5 bpv: AV1 by 0.0500, 2 of 2\n" in text
 
 
 def test_the_page_is_that_of_the_results() -> None:
