@@ -4,7 +4,7 @@
     parts that take training to tell: --train, test scans at four steps (`trained`, `parts`)
 
 Usage: python -m benchmarks.ablations STUDY [--scans 8] [--other NAME=FOLDER …] [--data DATA]
-       python -m benchmarks.ablations STUDY --train MINUTES
+       python -m benchmarks.ablations STUDY --train MINUTES [--only VARIANT …]
 
 STUDY is one of the standing benchmark; --train needs one with a template. --other measures another
 bundle beside the study's, such as one of the autoencoder. A run that was stopped goes on with what
@@ -29,11 +29,14 @@ def main() -> None:
     parser.add_argument(
         "--train", type=float, metavar="MINUTES", help="CPU time for each variant to be trained"
     )
+    parser.add_argument(
+        "--only", action="append", default=[], choices=trained.VARIANTS, help="a variant to train"
+    )
     given = parser.parse_args()
     if given.train and given.study not in trained.STUDIES_TRAINED:
         parser.error(f"--train is for {' and '.join(trained.STUDIES_TRAINED)}")
     if given.train:
-        trained.measure(given.study, given.train, given.data)
+        trained.measure(given.study, given.train, given.only, given.data)
     else:
         variants = dict(left_out.VARIANTS)
         for option in given.other:

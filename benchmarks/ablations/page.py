@@ -31,8 +31,10 @@ def page(rows: Sequence[left_out.Row], curves: Sequence[trained.Curve]) -> str:
         parts.append(f"## {STUDIES[study].title}\n")
         if any(row.study == study for row in rows):
             parts += [_LEFT_OUT, *left_out.table(rows, study), ""]
-        if any(curve.study == study for curve in curves):
-            parts += [_TRAINED, *trained.table(curves, study), ""]
+        models = list(dict.fromkeys(curve.model for curve in curves if curve.study == study))
+        parts += [_TRAINED] if models else []
+        for model in models:
+            parts += [f"Begun with `{model}`:\n", *trained.table(curves, study, model), ""]
     return "\n".join(parts)
 
 

@@ -58,6 +58,7 @@ class Curve:
 
     Attributes:
         study, variant, scan: which.
+        model: name and version of the bundle that it began with.
         minutes, steps: that it was trained for.
         points: bits a voxel and PSNR in dB (peak: the scaling's range) at each quantiser step.
     """
@@ -65,6 +66,7 @@ class Curve:
     study: str
     variant: str
     scan: str
+    model: str
     minutes: float
     steps: int
     points: list[tuple[float, float]]
@@ -106,21 +108,29 @@ VARIANTS = {
 }
 
 
-def measure(study: str, minutes: float, data: Path) -> None:
-    """Train and measure the variants that are missing.
+def measure(study: str, minutes: float, only: Sequence[str], data: Path) -> None:
+    """Train and measure the variants that are missing with the bundle of the day.
+
+    Args:
+        study: one of `STUDIES_TRAINED`.
+        minutes: of CPU time for each.
+        only: names of variants, besides the one to compare with; all if none are given.
+        data: folder of the scans.
 
     Raises:
         ValueError: others were trained for another time.
     """
-    kept = [curve for curve in load() if curve.study == study]
+    codec = Codec.load(STUDIES[study].bundle, device="cpu")
+    model = f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
+    kept = [curve for curve in load() if (curve.study, curve.model) == (study, model)]
     times = {curve.minutes for curve in kept} - {0.0}
     if times - {minutes}:
         raise ValueError(f"the other variants were trained for {times} minutes: go on with that")
     known = {curve.variant for curve in kept}
-    missing = [name for name in VARIANTS if name not in known]
+    asked = {UNCHANGED, *only} if only else VARIANTS
+    missing = [name for name in VARIANTS if name in asked and name not in known]
     if not missing:
         return
-    codec = Codec.load(STUDIES[study].bundle, device="cpu")
     config = TrainConfig.read(_CONFIGS / f"{STUDIES[study].bundle}.toml")
     part = config.ndims[0]
     shipped = cast(TextureNetwork, codec.networks[part])
@@ -128,7 +138,7 @@ def measure(study: str, minutes: float, data: Path) -> None:
     training = _examples(codec, split(*_of(study))[:_TRAINING_SCANS], data)
     test = _examples(codec, tested, data)
     if SHIPPED not in known:
-        _keep(_curves(Curve(study, SHIPPED, "", 0.0, 0, []), shipped, test, tested, config))
+        _keep(_curves(Curve(study, SHIPPED, "", model, 0.0, 0, []), shipped, test, tested, config))
     for name in missing:
         variant = VARIANTS[name]
         torch.manual_seed(config.seed)
@@ -151,7 +161,7 @@ def measure(study: str, minutes: float, data: Path) -> None:
             )
             trained = cast(TextureNetwork, averaged(state))
             examples = _seen(test, variant)
-            curve = Curve(study, name, "", minutes, state.steps, [])
+            curve = Curve(study, name, "", model, minutes, state.steps, [])
             _keep(_curves(curve, trained, examples, tested, own))
 
 
@@ -219,9 +229,9 @@ def load() -> list[Curve]:
     return [Curve(**{**c, "points": [tuple(p) for p in c["points"]]}) for c in known]
 
 
-def table(curves: Sequence[Curve], study: str) -> list[str]:
-    """Lines of a study's table."""
-    own = [curve for curve in curves if curve.study == study]
+def table(curves: Sequence[Curve], study: str, model: str) -> list[str]:
+    """Lines of the table of a study and a bundle."""
+    own = [curve for curve in curves if (curve.study, curve.model) == (study, model)]
     reference = {curve.scan: curve for curve in own if curve.variant == UNCHANGED}
     own = [curve for curve in own if curve.scan in reference]
     lines = [

@@ -40,6 +40,7 @@ def test_a_variant_with_a_tenth_fewer_bits_says_so(name: str) -> None:
             "hippocampus",
             variant,
             f"scan{n}",
+            "some 1",
             4.0,
             9,
             [(share * b, 30 + 3 * math.log2(b)) for b in bits],
@@ -47,5 +48,5 @@ def test_a_variant_with_a_tenth_fewer_bits_says_so(name: str) -> None:
         for variant, share in ((trained.UNCHANGED, 1.0), (name, 0.9))
         for n in range(3)
     ]
-    (line,) = [x for x in trained.table(curves, "hippocampus") if x.startswith(f"| {name}")]
+    (line,) = [x for x in trained.table(curves, "hippocampus", "some 1") if x.startswith(f"| {name}")]
     assert line.endswith("| 4 | 9 | -10.0 % |")
