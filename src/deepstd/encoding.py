@@ -238,9 +238,8 @@ class Encoding:
         if not tried:
             return []
         self._progress("trying whether the scan is better coded slice by slice")
-        voxels = sum(values.size for values, _ in self._parts)
+        per_voxel = self._allowed / sum(values.size for values, _ in self._parts)
         weight = self._codec.bundle.manifest.rate_weight
-        per_voxel = self._allowed / voxels
         trial = try_slices(middle, networks, tried, per_voxel, self._start, weight)
         self._start = trial.start
         if trial.way is None:
@@ -264,12 +263,11 @@ class Encoding:
         """By how many dB one encoding would be better than another of equal size, roughly."""
         if one.error == 0.0 or other.error == 0.0:
             return math.inf if one.error < other.error else -math.inf
-        better = 10 * math.log10(other.error / one.error)
-        return better + _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
+        saved = _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
+        return 10 * math.log10(other.error / one.error) + saved
 
     def _search(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
         """The encoding that fills at least so much of the allowed bytes."""
-        codec = self._codec
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []
 
@@ -286,9 +284,8 @@ class Encoding:
             return size_of(latest[:])
 
         def fit(point: Point) -> Point:
-            least = fill * self._allowed
-            fitted = fit_tiles(tiled, latest, point.nbytes, least, self._allowed)
-            return replace(point, nbytes=size_of(fitted))
+            bounds = fill * self._allowed, self._allowed
+            return replace(point, nbytes=size_of(fit_tiles(tiled, latest, point.nbytes, *bounds)))
 
         # Frames are of one size, so all of them have tiles or slices, or none has.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
@@ -297,7 +294,7 @@ class Encoding:
             self._allowed,
             fill=fill,
             start=self._guess(encoders),
-            rate_weight=codec.bundle.manifest.rate_weight,
+            rate_weight=self._codec.bundle.manifest.rate_weight,
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import random
 import tracemalloc
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from deepstd.container import (
     pack_source_header,
     parse,
     parse_head_only,
+    read_beginning,
     write_container,
 )
 from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk, encode_varint
@@ -250,6 +252,40 @@ def test_a_hostile_length_asks_for_no_memory(length: int) -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 18
     finally:
         tracemalloc.stop()
+
+
+def test_chunks_that_are_skipped_cost_only_themselves() -> None:
+    """What is passed over is not kept, so no chunk more makes the next ones cost more."""
+    many = 30_000
+    data = PREAMBLE + HEAD_CHUNK + chunk("x") * many + chunk("T", b"texture") + END
+    tracemalloc.start()
+    try:
+        beginning = read_beginning(io.BytesIO(data), "f")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+    finally:
+        tracemalloc.stop()
+    assert beginning.nbytes == len(data) - len(END)
+    container = parse(data, "f")
+    assert len(container.sections) == many + 4
+    assert beginning.frames == container.frames == (FrameChunks(b"texture"),)
+
+
+def test_many_frames_cost_only_themselves() -> None:
+    head = dataclasses.replace(HEAD, shape=(2, 2, 1, 5_000))
+    parts = [FrameChunks(bytes([n % 256]) * 40, b"s" if n % 3 else None) for n in range(5_000)]
+    data = write_container(head, b"", parts, DIGEST)
+    assert read_beginning(io.BytesIO(data), "f").frames == tuple(parts)
+    assert parse(data, "f").frames == tuple(parts)
+
+
+def test_damage_is_told_by_its_place_in_the_file() -> None:
+    before = PREAMBLE + HEAD_CHUNK + chunk("x", b"new")
+    spoilt = bytearray(chunk("T", b"texture"))
+    spoilt[3] ^= 1
+    data = before + bytes(spoilt) + END
+    for read in (parse, lambda data, name: read_beginning(io.BytesIO(data), name)):
+        with pytest.raises(DamagedError, match=f"chunk at byte {len(before)} is wrong"):
+            read(data, "f")
 
 
 def test_a_million_promised_frames_ask_for_no_memory() -> None:

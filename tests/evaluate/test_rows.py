@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,30 @@ def test_an_interrupted_last_line_is_passed_over_and_mended(tmp_path: Path) -> N
     kept.mend(path)
     kept.append(row("b", OURS, 64, 41.0), path)
     assert [r.scan for r in kept.load(path)] == ["a", "b"]
+
+
+def test_any_name_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    names = [
+        os.fsdecode(b"sc\xe9ance\xff.nii"),
+        "\u6838\u78c1.nii",
+        "two\u2028lines\x85.nii",
+        'a"\\\n',
+    ]
+    rows = [row(name, OURS, 64, 40.0, note=f"{name}: cannot be read") for name in names]
+    for each in rows:
+        kept.append(each, path)
+    assert kept.load(path) == rows
+    assert "\u6838\u78c1.nii" in path.read_text(encoding="utf-8")
+
+
+def test_a_last_line_may_end_within_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    for name in ("a", "\u6838"):
+        kept.append(row(name, OURS, 64, 40.0), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex("\u6838".encode()) + 1])
+    assert [r.scan for r in kept.load(path)] == ["a"]
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

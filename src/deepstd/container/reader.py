@@ -37,6 +37,7 @@ _H, _O, _V, _S, _T, _L, _E = (
     ChunkType.HEAD, ChunkType.SRCH, ChunkType.SPCL, ChunkType.SHAP, ChunkType.TEXT,
     ChunkType.TILE, ChunkType.HASH,
 )  # fmt: skip
+_TYPES = {int(chunk_type): chunk_type for chunk_type in ChunkType}
 _PIECE = 1 << 22
 _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
     None: (_H,),
@@ -146,17 +147,17 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     Raises:
         ContainerError: as `parse`, as far as the file is read.
     """
-    data = stream.read(len(PREAMBLE))
-    _check_preamble(data, name)
-    head, frames = None, 0
+    start = stream.read(len(PREAMBLE))
+    _check_preamble(start, name)
+    head, frames, nbytes = None, 0, len(start)
     known: list[tuple[ChunkType, bytes]] = []
     while head is None or frames < head.frame_count:
-        start = len(data)
         last = known[-1][0] if known else None
-        data += _chunk_bytes(stream, last, name)
-        cursor = _FileCursor(data, name, "its framing")
-        cursor.take(start)
-        chunk = _next_chunk(cursor, memoryview(data), name)
+        # Each chunk alone: a file may hold millions, and what is read of it must not be copied
+        # once more for every one.
+        data = memoryview(_chunk_bytes(stream, last, name))
+        chunk = _next_chunk(_FileCursor(data, name, "its framing"), data, name, nbytes)
+        nbytes += len(data)
         _check_order(chunk.type, last, name)
         if chunk.type is ChunkType.HASH:
             raise damaged(name, f"it ends after {frames} frames")
@@ -165,7 +166,7 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         frames += chunk.type is ChunkType.TEXT
         if chunk.type is not None:
             known.append((chunk.type, chunk.payload))
-    return Beginning(name, len(data), head, _packed_source_header(known), _frames(known))
+    return Beginning(name, nbytes, head, _packed_source_header(known), _frames(known))
 
 
 class _FileCursor(Cursor):
@@ -231,16 +232,18 @@ def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> byt
     return bytes(data)
 
 
-def _next_chunk(cursor: Cursor, view: memoryview, name: str) -> _Chunk:
-    start = cursor.position
+def _next_chunk(cursor: Cursor, view: memoryview, name: str, offset: int = 0) -> _Chunk:
+    """The chunk at a cursor over a view, whose first byte is the file's at ``offset``."""
+    begin = cursor.position
+    start = offset + begin
     code = cursor.byte()
     payload = cursor.take(cursor.varint())
-    checksum = zlib.crc32(view[start : cursor.position])
+    checksum = zlib.crc32(view[begin : cursor.position])
     if cursor.take(CRC_BYTES) != checksum.to_bytes(CRC_BYTES, "little"):
         raise damaged(name, f"the checksum of the chunk at byte {start} is wrong")
-    nbytes = cursor.position - start
-    if code in ChunkType.__members__.values():
-        chunk_type = ChunkType(code)
+    nbytes = cursor.position - begin
+    chunk_type = _TYPES.get(code)
+    if chunk_type is not None:
         return _Chunk(chunk_type, Section(chunk_type.name, start, nbytes), payload)
     if is_skippable(code):
         return _Chunk(None, Section(f"unknown {code:#04x}", start, nbytes), payload)

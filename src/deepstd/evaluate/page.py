@@ -76,4 +76,5 @@ def write_page(
     template = Environment(autoescape=True, trim_blocks=True).from_string(source)
     text = template.render(title=title, intro=intro, sections=sections)
     with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A file's name may hold bytes that are no UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="replace")

@@ -143,10 +143,15 @@ def from_json(values: Mapping[str, Any]) -> Row:
 
 
 def append(row: Row, path: Path) -> None:
-    """Add a row to a file of JSON lines."""
+    """Add a row to a file of JSON lines.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     line = json.dumps(_without_nan(to_json(row)), ensure_ascii=False, allow_nan=False)
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        # A name that is not UTF-8 has surrogates in it. As \udcxx they are JSON, and come back.
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -162,7 +167,10 @@ def load(path: Path) -> list[Row]:
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    # Not splitlines: a name may hold what that takes for the end of a line. Nor need the last line
+    # be whole characters.
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.removesuffix("\n").split("\n")
     rows = []
     for number, line in enumerate(lines, 1):
         try:
