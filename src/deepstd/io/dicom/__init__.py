@@ -5,7 +5,7 @@ Volume ─ header, tables ─ write ─▶ files
 """
 
 from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
-from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expand
+from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.read import NAME, read
 from deepstd.io.dicom.report import survey
@@ -21,7 +21,6 @@ __all__ = [
     "Series",
     "begins_as_dicom",
     "check",
-    "expand",
     "facts_of",
     "find",
     "is_written",

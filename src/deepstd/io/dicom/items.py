@@ -1,7 +1,8 @@
 """Where DICOM data lie: files, folders and zip archives.
 
-    files, folders, archives ─ expand ─▶ items, in the order of their names
+    files, folders, archives ─ expanded ─▶ items, in the order of their names
     item ─ open ─▶ bytes
+     └─ Archives ─▶ a zip archive, opened once for all its members
 
 A label names an item in messages: the path, and the member of an archive.
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from deepstd.errors import InputError
 
@@ -22,18 +25,57 @@ _PREFIX, _MAGIC = 128, b"DICM"
 _HEAD_BYTES = _PREFIX + len(_MAGIC)
 _MOST_MEMBER_BYTES = 1 << 32
 _MOST_ARCHIVE_BYTES = 1 << 36
+_MOST_OPEN_ARCHIVES = 8
 # Without the 128 bytes and "DICM", a data set begins with one of these elements, in either byte
 # order, and goes on with a type of two letters or a short length.
 _FIRST_ELEMENTS = {(2, n) for n in (0, 1, 2, 0x10)} | {(8, n) for n in (0, 1, 5, 8, 0x12, 0x16)}
 _TYPES = (b"UL", b"CS", b"UI", b"DA", b"OB")
+_NOT_UNPACKED = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
+
+
+class Archives:
+    """The zip archives used last, open: to open one is to read its whole directory.
+
+    For one thread. A pickled copy has none open, and opens what it needs.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Path, zipfile.ZipFile] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Archives, ()
+
+    def get(self, path: Path) -> zipfile.ZipFile:
+        """An archive, to be used before the next is asked for.
+
+        Raises:
+            BadZipFile, OSError: it is damaged or cannot be read.
+        """
+        archive = self._open.pop(path, None) or zipfile.ZipFile(path)
+        self._open[path] = archive
+        if len(self._open) > _MOST_OPEN_ARCHIVES:
+            self._open.pop(next(iter(self._open))).close()
+        return archive
+
+    def close(self) -> None:
+        """Close them all; what is asked for later is opened again."""
+        while self._open:
+            self._open.popitem()[1].close()
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file, or a member of a zip archive."""
+    """A file, or a member of a zip archive.
+
+    Attributes:
+        path: the file or archive.
+        member: name in the archive; None for a file.
+        archives: where the archive is open or to be opened.
+    """
 
     path: Path
     member: str | None = None
+    archives: Archives = field(default_factory=Archives, compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -47,29 +89,36 @@ class Item:
 
     @property
     def nbytes(self) -> int:
-        """Its size, unpacked."""
+        """Its size, unpacked; InputError where an archive is damaged."""
         if self.member is None:
             return self.path.stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.getinfo(self.member).file_size
+        with self._unpacking():
+            return self.archives.get(self.path).getinfo(self.member).file_size
 
     def open(self) -> BinaryIO:
         """Its bytes; InputError where an archive is damaged."""
         if self.member is None:
             return open(self.path, "rb")
+        with self._unpacking():
+            return io.BytesIO(self.archives.get(self.path).read(self.member))
+
+    def head(self) -> bytes:
+        """The first bytes, enough for `begins_as_dicom`; raises as `open`."""
+        if self.member is None:
+            with open(self.path, "rb") as stream:
+                return stream.read(_HEAD_BYTES)
+        with self._unpacking(), self.archives.get(self.path).open(self.member) as stream:
+            return stream.read(_HEAD_BYTES)
+
+    @contextmanager
+    def _unpacking(self) -> Iterator[None]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                return io.BytesIO(archive.read(self.member))
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+            yield
+        except _NOT_UNPACKED as error:
             raise InputError(
                 f"{self.label}: cannot be unpacked ({type(error).__name__}). The archive is "
                 "damaged, encrypted or of an unknown kind: unpack it first"
             ) from error
-
-    def head(self) -> bytes:
-        """The first bytes, enough for `begins_as_dicom`."""
-        with self.open() as stream:
-            return stream.read(_HEAD_BYTES)
 
 
 def begins_as_dicom(head: bytes) -> bool:
@@ -83,26 +132,39 @@ def begins_as_dicom(head: bytes) -> bool:
     return bool(tags & _FIRST_ELEMENTS) and (head[4:6] in _TYPES or head[6:8] == bytes(2))
 
 
-def expand(paths: Iterable[Path]) -> Iterator[Item]:
+@contextmanager
+def expanded(paths: Iterable[Path]) -> Iterator[Iterator[Item]]:
     """All files of folders, at any depth, and of archives; hidden ones are left out.
 
+    Items come as they are asked for. Archives stay open until the block ends.
+
     Raises:
-        InputError: a path does not exist, or an archive is damaged or absurdly large.
+        InputError: a path does not exist, or an archive is damaged or absurdly large; as the items
+            are asked for.
     """
+    archives = Archives()
+    try:
+        yield _expand(paths, archives)
+    finally:
+        archives.close()
+
+
+def _expand(paths: Iterable[Path], archives: Archives) -> Iterator[Item]:
     for path in paths:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.is_file())
-            yield from _of_files(p for p in found if not _is_hidden(p.relative_to(path)))
+            shown = (p for p in found if not _is_hidden(p.relative_to(path)))
+            yield from _of_files(shown, archives)
         elif path.exists():
-            yield from _of_files([path])
+            yield from _of_files([path], archives)
         else:
             raise InputError(f"{path}: no such file or folder")
 
 
-def _of_files(paths: Iterable[Path]) -> Iterator[Item]:
+def _of_files(paths: Iterable[Path], archives: Archives) -> Iterator[Item]:
     for path in paths:
         if _is_zip(path):
-            yield from _members(path)
+            yield from _members(path, archives)
         else:
             yield Item(path)
 
@@ -116,10 +178,9 @@ def _is_zip(path: Path) -> bool:
         return stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
 
 
-def _members(path: Path) -> list[Item]:
+def _members(path: Path, archives: Archives) -> list[Item]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [i for i in archive.infolist() if not i.is_dir()]
+        infos = [i for i in archives.get(path).infolist() if not i.is_dir()]
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise InputError(f"{path}: a damaged zip archive. Copy or download it again") from error
     infos = [i for i in infos if not _is_hidden(Path(i.filename))]
@@ -129,4 +190,5 @@ def _members(path: Path) -> list[Item]:
             f"{path}: the archive unpacks to {total} bytes, expected at most "
             f"{_MOST_ARCHIVE_BYTES}, and {_MOST_MEMBER_BYTES} a file. Unpack it first"
         )
-    return [Item(path, i.filename) for i in sorted(infos, key=lambda i: i.filename)]
+    names = sorted(i.filename for i in infos)
+    return [Item(path, name, archives) for name in names]

@@ -22,8 +22,8 @@ from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
 from deepstd.io.dicom.images import Image, pixels, text
-from deepstd.io.dicom.items import expand
-from deepstd.io.dicom.series import Series, choose, find, only_refusal
+from deepstd.io.dicom.items import expanded
+from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader, Volume
 
@@ -69,7 +69,11 @@ def read(
         MissingExtraError: pydicom or a decoder is not installed.
     """
     where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    found = find(expand(paths))
+    with expanded(paths) as items:
+        return _one_of(find(items), series, metadata, where)
+
+
+def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) -> Volume:
     refusal = only_refusal(found)
     if refusal is not None:
         raise refusal

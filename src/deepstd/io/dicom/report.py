@@ -16,7 +16,7 @@ import numpy as np
 from deepstd.errors import DeepSTDError
 from deepstd.io.dicom.grid import arrange
 from deepstd.io.dicom.images import text
-from deepstd.io.dicom.items import expand
+from deepstd.io.dicom.items import expanded
 from deepstd.io.dicom.series import Series, find, reasons_of
 
 
@@ -33,7 +33,8 @@ def survey(paths: Sequence[Path]) -> dict[str, Any]:
         InputError: a path does not exist, or an archive is damaged.
         MissingExtraError: pydicom is not installed.
     """
-    found = find(expand(paths))
+    with expanded(paths) as items:
+        found = find(items)
     return {
         "series": [_entry(series) for series in found.series],
         "refused": reasons_of(found),
