@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import deepstd
-from deepstd import io
-from deepstd.errors import BundleError, InputError
+from deepstd import io, registration
+from deepstd.errors import (
+    BundleError,
+    DeepSTDError,
+    GeometryError,
+    InputError,
+    OutputExistsError,
+    UnsupportedFormatError,
+)
 from deepstd.registration import Outputs, register
+from deepstd.shape.pair import PairReport
+from deepstd.shape.transform import Grid, PairTransform
 from deepstd.volume import SourceHeader, Volume
 
 nib = pytest.importorskip("nibabel")
@@ -111,3 +121,167 @@ def test_a_bundle_without_template_and_a_scan_with_moments_are_refused(tmp_path:
     with pytest.raises(InputError, match="3 moments"):
         register(tmp_path / "scan.npy", tmp_path / "cine.npy", tmp_path / "out.npy")
     assert not (tmp_path / "out.npy").exists()
+
+
+@pytest.fixture
+def not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration that must not be begun."""
+    monkeypatch.setattr(registration, "register_pair", lambda *_, **__: pytest.fail("registered"))
+
+
+@pytest.fixture
+def folder(scans: tuple[Path, Path]) -> Path:
+    """Where the scans are, with labels that cannot be used, and a file that is there already."""
+    folder = scans[0].parent
+    for name, labels in (
+        ("other-shape", np.zeros((5, 6, 7), np.uint8)),
+        ("many", np.zeros((26, 22, 18), np.int32)),
+    ):
+        np.save(folder / f"{name}.npy", labels)
+    (folder / "there.nii.gz").write_bytes(b"precious")
+    return folder
+
+
+@pytest.mark.usefixtures("not_registered")
+@pytest.mark.parametrize(
+    ("wanted", "error", "words"),
+    [
+        ({"output": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
+        ({"inverse": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
+        ({"field": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
+        ({"output": "out.jpg"}, UnsupportedFormatError, r"out\.jpg: the suffix names no"),
+        ({"inverse": "back.xyz"}, UnsupportedFormatError, r"back\.xyz: the suffix names no"),
+        ({"inverse_field": "field.npy"}, UnsupportedFormatError, r"field\.npy: a displacement"),
+        (
+            {"output": "out.png"},
+            UnsupportedFormatError,
+            r"out\.png: a scan of 3 axes and type int16",
+        ),
+        ({"output": "slices/"}, UnsupportedFormatError, "slices/: a scan of type int16"),
+        ({"output": "out.dcm"}, UnsupportedFormatError, r"out\.dcm: a scan from npy"),
+        ({"output": "no/out.nii"}, InputError, r"no/out\.nii: the folder .* does not exist"),
+        ({"inverse": "out.nii.gz"}, InputError, r"out\.nii\.gz: is given for two outputs"),
+        ({"inverse_field": "out.nii.gz"}, InputError, r"out\.nii\.gz: is given for two"),
+        ({"output": "moving.nii.gz"}, InputError, r"moving\.nii\.gz: is an input"),
+        ({"inverse": "fixed.nii.gz"}, InputError, r"fixed\.nii\.gz: is an input"),
+        (
+            {"labels": "typo.nii.gz", "warped_labels": "w.nii"},
+            InputError,
+            r"typo\.nii\.gz: no such",
+        ),
+        (
+            {"labels": "other-shape.npy", "warped_labels": "w.nii"},
+            InputError,
+            r"other-shape\.npy: labels of shape \(5, 6, 7\), expected \(26, 22, 18\)",
+        ),
+        (
+            {"fixed_labels": "moving-labels.nii.gz", "inverse_labels": "w.nii"},
+            InputError,
+            r"moving-labels\.nii\.gz: labels of shape \(26, 22, 18\), expected \(24, 24, 20\)",
+        ),
+        (
+            {"labels": "many.npy", "warped_labels": "w.tif"},
+            UnsupportedFormatError,
+            r"w\.tif: a scan of type int32",
+        ),
+    ],
+)
+def test_what_cannot_succeed_is_not_begun(
+    folder: Path, wanted: dict[str, str], error: type[DeepSTDError], words: str
+) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    paths = {kind: f"{folder}/{name}" for kind, name in wanted.items()}
+    output = paths.pop("output", f"{folder}/out.nii.gz")
+    with pytest.raises(error, match=f"^{folder}/{words}"):
+        register(folder / "moving.nii.gz", folder / "fixed.nii.gz", output, Outputs(**paths))
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.usefixtures("not_registered")
+def test_an_input_is_no_output_even_where_files_may_be_replaced(folder: Path) -> None:
+    (folder / "link.nii.gz").symlink_to(folder / "moving.nii.gz")
+    others = Outputs(inverse=folder / "link.nii.gz")
+    with pytest.raises(InputError, match=r"link\.nii\.gz: is an input"):
+        register(
+            folder / "moving.nii.gz",
+            folder / "fixed.nii.gz",
+            folder / "out.nii.gz",
+            others,
+            overwrite=True,
+        )
+
+
+@pytest.mark.usefixtures("not_registered")
+def test_fields_of_images_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.eye(12, dtype=np.uint8))
+    for others in (Outputs(field=tmp_path / "f.nii"), Outputs(inverse_field=tmp_path / "f.nii")):
+        with pytest.raises(GeometryError, match=r"f\.nii: only fields of 3-D scans"):
+            register(tmp_path / "a.npy", tmp_path / "b.npy", tmp_path / "out.npy", others)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "b.npy"}
+
+
+def test_nothing_is_written_where_the_registration_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise GeometryError("the scans cannot be laid on each other")
+
+    monkeypatch.setattr(registration, "register_pair", fail)
+    before = sorted(path.name for path in folder.iterdir())
+    others = Outputs(inverse=folder / "back.npy", field=folder / "field.nii")
+    with pytest.raises(GeometryError, match=r"moving\.nii\.gz: the scans cannot be laid"):
+        register(folder / "moving.nii.gz", folder / "fixed.nii.gz", folder / "out.nii", others)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.fixture
+def laid_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration that lays centre on centre, at once."""
+
+    def lay(
+        moving: np.ndarray, moving_affine: Any, fixed: np.ndarray, fixed_affine: Any, **_: object
+    ) -> tuple[PairTransform, PairReport]:
+        grids = Grid(fixed.shape, fixed_affine), Grid(moving.shape, moving_affine)
+        to_moving = np.diag([*grids[0].reach, 1.0])
+        to_moving[:-1, -1] = grids[1].centre
+        report = PairReport(0.0, 0.0, 0.0, 0.0, 0.0, None, 0, 0.0)
+        return PairTransform(*grids, to_moving, None), report
+
+    monkeypatch.setattr(registration, "register_pair", lay)
+
+
+@pytest.mark.usefixtures("laid_on")
+@pytest.mark.parametrize("name", ["w.nii.gz", "w.npy", "w.nrrd", "w.mhd"])
+@pytest.mark.parametrize(("kind", "stored"), [("?", np.uint8), ("f2", np.float32)])
+def test_labels_of_any_type_go_on_a_grid_in_the_world(
+    folder: Path, name: str, kind: str, stored: type
+) -> None:
+    """But for .npy, no format has booleans and half precision: they become what holds them."""
+    if name in ("w.nrrd", "w.mhd"):
+        pytest.importorskip("SimpleITK")
+    labels = np.zeros((26, 22, 18), kind)
+    labels[8:18, 8:14, 6:12] = 1
+    np.save(folder / "labels.npy", labels)
+    others = Outputs(labels=folder / "labels.npy", warped_labels=folder / name)
+    register(folder / "moving.nii.gz", folder / "fixed.nii.gz", folder / "out.nii.gz", others)
+    warped = io.read(folder / name)
+    assert warped.voxels.dtype == (kind if name == "w.npy" else stored)
+    assert warped.shape == (24, 24, 20)
+    np.testing.assert_array_equal(np.unique(warped.voxels), [0, 1])
+    assert (warped.affine is None) == (name == "w.npy")
+    if warped.affine is not None:
+        grid = np.array(io.read(folder / "fixed.nii.gz").affine)
+        np.testing.assert_allclose(warped.affine, grid, atol=1e-4)
+
+
+@pytest.mark.usefixtures("laid_on")
+def test_existing_outputs_are_replaced_when_that_is_allowed(folder: Path) -> None:
+    others = Outputs(field=folder / "there.nii.gz")
+    moving, fixed = folder / "moving.nii.gz", folder / "fixed.nii.gz"
+    register(moving, fixed, folder / "out.nii.gz", others, overwrite=True)
+    first = (folder / "there.nii.gz").read_bytes()
+    assert first != b"precious"
+    register(moving, fixed, folder / "out.nii.gz", others, overwrite=True)
+    assert (folder / "there.nii.gz").read_bytes() == first
+    assert not [path for path in folder.iterdir() if path.name.startswith(".deepstd")]

@@ -1,13 +1,18 @@
 """Two scans, or a scan and a bundle, brought to one grid: what `deepstd.register` does.
 
-moving, fixed ─ read ─ padding out ─ register_pair ─▶ PairTransform ─ warp ─▶ scans, labels
-                                                           └ displacement ─▶ NIfTI fields
+outputs ─ taken, checked against what will be written ─┐
+moving, fixed, labels ─ read ─ padding out ─ register_pair ─▶ PairTransform ─ warp ─▶ scans, labels
+                                                                 └ displacement ─▶ NIfTI fields
+
+Whatever can be known to fail does so before the registration, and outputs appear when all are
+written.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +26,11 @@ from deepstd.errors import BundleError, BundleNotFoundError, InputError, named
 from deepstd.shape.pair import PairReport, register_pair
 from deepstd.shape.siren import Trunk
 from deepstd.shape.transform import PairTransform
-from deepstd.volume import SourceHeader, Volume
+from deepstd.volume import Volume
 
 PathLike = str | os.PathLike[str]
+_IMAGES = ("inverse", "warped_labels", "inverse_labels")
+_FIELDS = ("field", "inverse_field")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class Outputs:
     field: PathLike | None = None
     inverse_field: PathLike | None = None
 
+    def of(self, kinds: Iterable[str]) -> dict[str, PathLike]:
+        """Those of some kinds that are wanted, by name."""
+        return {kind: path for kind in kinds if (path := getattr(self, kind)) is not None}
+
     def check(self) -> None:
         """Raise an InputError where labels come without an output, or the reverse."""
         for given, wanted, what in (
@@ -94,45 +105,99 @@ def register(
         progress: called with a sentence at each step.
 
     Raises:
-        InputError: a scan cannot be read, or has several moments, or nothing to see.
+        InputError: a scan cannot be read, or has several moments, or nothing to see; labels are not
+            on its grid; an output is an input or another output, or cannot hold such an image.
         GeometryError: the scans cannot be laid on each other.
         BundleError: the bundle has no template.
         OutputExistsError: a file is there and ``overwrite`` is false.
     """
     others = others or Outputs()
     others.check()
-    progress("reading the scans")
-    fixed, start, name = _fixed(to)
-    scan = _one_frame(io.real_world(io.read(moving, progress=progress)), moving)
-    for path, volume in ((others.field, fixed), (others.inverse_field, scan)):
-        if path is not None:
-            io.check_displacement(volume.voxels.ndim, path)
-    progress("registering")
-    seen, fill = _without_padding(scan.voxels)
-    target, target_fill = _without_padding(fixed.voxels)
-    with named(io.shown(io.location(moving))):
-        transform, report = register_pair(seen, scan.affine, target, fixed.affine, start=start)
-    del seen, target
-    progress("writing")
-    written = {"output": output}
-    _write(transform.warp(scan.voxels, fill=fill), fixed, output, overwrite)
-    if others.inverse is not None:
-        image = transform.warp_back(fixed.voxels, fill=target_fill)
-        _write(image, scan, others.inverse, overwrite)
-        written["inverse"] = others.inverse
-    _write_labels(transform, scan, fixed, others, overwrite, written)
-    for kind, path, grid_map in (
-        ("field", others.field, lambda: transform.forward),
-        ("inverse_field", others.inverse_field, lambda: transform.backward),
-    ):
-        if path is not None:
-            grid = grid_map().source
-            displacement = grid_map().displacement()
-            io.write_displacement(displacement, grid.affine, path, overwrite=overwrite)
-            written[kind] = path
-    places = {kind: io.shown(io.location(path)) for kind, path in written.items()}
-    moved = io.shown(io.location(moving))
-    return RegisterReport(**asdict(report), moving=moved, fixed=name, outputs=places)
+    images = {"output": output, **others.of(_IMAGES)}
+    fields = others.of(_FIELDS)
+    inputs = (moving, to, *others.of(("labels", "fixed_labels")).values())
+    _check_apart(inputs, [*images.values(), *fields.values()])
+    with ExitStack() as places:
+        put = {
+            kind: places.enter_context(io.writer(path, overwrite=overwrite))
+            for kind, path in images.items()
+        }
+        put_field = {
+            kind: places.enter_context(io.displacement_writer(path, overwrite=overwrite))
+            for kind, path in fields.items()
+        }
+        progress("reading the scans")
+        fixed, start, name = _fixed(to)
+        scan = _one_frame(io.real_world(io.read(moving, progress=progress)), moving)
+        seen, fill = _without_padding(scan.voxels)
+        target, target_fill = _without_padding(fixed.voxels)
+        warps = [
+            _Warp("output", scan.voxels, fixed, fill=fill),
+            _Warp("inverse", fixed.voxels, scan, fill=target_fill, back=True),
+            *_labels("warped_labels", others.labels, scan, fixed, progress),
+            *_labels("inverse_labels", others.fixed_labels, fixed, scan, progress, back=True),
+        ]
+        warps = [warp for warp in warps if warp.kind in images]
+        for warp in warps:
+            warp.check(images[warp.kind])
+        for kind, path in fields.items():
+            io.check_displacement((fixed if kind == "field" else scan).voxels.ndim, path)
+        progress("registering")
+        moved = io.shown(io.location(moving))
+        with named(moved):
+            transform, report = register_pair(seen, scan.affine, target, fixed.affine, start=start)
+        del seen, target
+        progress("writing")
+        for warp in warps:
+            put[warp.kind](warp.apply(transform))
+        for kind in fields:
+            grid_map = transform.forward if kind == "field" else transform.backward
+            put_field[kind](grid_map.displacement(), grid_map.source.affine)
+    written = {kind: io.shown(io.location(path)) for kind, path in {**images, **fields}.items()}
+    return RegisterReport(**asdict(report), moving=moved, fixed=name, outputs=written)
+
+
+@dataclass(frozen=True, eq=False)
+class _Warp:
+    """An image to bring to another grid.
+
+    Attributes:
+        kind: which output it becomes.
+        values: the image.
+        grid: a scan on the grid that it is brought to.
+        fill: value of what lies outside.
+        back: whether it lies on the fixed grid, not on the moving one.
+        nearest: whether values are kept, as those of labels are.
+    """
+
+    kind: str
+    values: np.ndarray
+    grid: Volume
+    fill: float = 0.0
+    back: bool = False
+    nearest: bool = False
+
+    def check(self, path: PathLike) -> None:
+        """Raise as writing the result would."""
+        io.check_output(path, self.grid.voxels.ndim, self.values.dtype, self.grid.affine)
+
+    def apply(self, transform: PairTransform) -> Volume:
+        pull = transform.warp_back if self.back else transform.warp
+        return Volume(pull(self.values, nearest=self.nearest, fill=self.fill), self.grid.affine)
+
+
+def _check_apart(inputs: Iterable[PathLike], outputs: Iterable[PathLike]) -> None:
+    """InputError where an output is an input, or the same as another output."""
+    read = [io.location(path) for path in inputs]
+    places: list[str] = []
+    for place in map(io.location, outputs):
+        # What is not there is no input; `to` may be the name of a bundle, which is no place.
+        there = io.is_url(place) or os.path.exists(place)
+        if there and any(io.is_same(place, other) for other in read):
+            raise InputError(f"{io.shown(place)}: is an input. Choose another output")
+        if any(io.is_same(place, other) for other in places):
+            raise InputError(f"{io.shown(place)}: is given for two outputs. Choose another for one")
+        places.append(place)
 
 
 def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
@@ -177,30 +242,22 @@ def _without_padding(voxels: np.ndarray) -> tuple[np.ndarray, float]:
     return values, float(outside) if np.isfinite(outside) else float(np.nanmin(values))
 
 
-def _write_labels(
-    transform: PairTransform,
+def _labels(
+    kind: str,
+    path: PathLike | None,
     scan: Volume,
-    fixed: Volume,
-    others: Outputs,
-    overwrite: bool,
-    written: dict[str, PathLike],
-) -> None:
-    for kind, source, target, grid, pull in (
-        ("warped_labels", others.labels, others.warped_labels, fixed, transform.warp),
-        ("inverse_labels", others.fixed_labels, others.inverse_labels, scan, transform.warp_back),
-    ):
-        if source is None or target is None:
-            continue
-        labels = io.read(source)
-        with named(io.shown(io.location(source))):
-            warped = pull(labels.voxels, nearest=True)
-        _write(warped, grid, target, overwrite)
-        written[kind] = target
-
-
-def _write(voxels: np.ndarray, grid: Volume, path: PathLike, overwrite: bool) -> None:
-    """Write an image with the geometry of a scan."""
-    volume = Volume(voxels, grid.affine, SourceHeader("npy"))
-    io.write(
-        volume if grid.affine is None else io.with_own_header(volume), path, overwrite=overwrite
-    )
+    grid: Volume,
+    progress: Callable[[str], None],
+    *,
+    back: bool = False,
+) -> list[_Warp]:
+    """Labels of a scan, to be brought to another grid; none where there is no path."""
+    if path is None:
+        return []
+    values = io.read(path, progress=progress).voxels
+    if values.shape != scan.shape:
+        raise InputError(
+            f"{io.shown(io.location(path))}: labels of shape {values.shape}, expected "
+            f"{scan.shape}, that of their scan"
+        )
+    return [_Warp(kind, values, grid, back=back, nearest=True)]

@@ -86,6 +86,36 @@ def test_existing_files_are_kept(tmp_path: Path, volume: Volume) -> None:
     np.testing.assert_array_equal(np.load(path), volume.voxels)
 
 
+def test_a_place_is_taken_before_there_is_a_scan(tmp_path: Path, volume: Volume) -> None:
+    for name in ("a.nii.gz", "a.npy", "a.png"):
+        with io.writer(tmp_path / name) as put:
+            assert not (tmp_path / name).exists()
+            put(volume)
+        np.testing.assert_array_equal(io.read(tmp_path / name).voxels, volume.voxels)
+        with pytest.raises(OutputExistsError, match=name), io.writer(tmp_path / name):
+            pytest.fail("taken")
+    with pytest.raises(UnsupportedFormatError, match=r"a\.jpg"), io.writer(tmp_path / "a.jpg"):
+        pytest.fail("taken")
+
+
+def test_what_a_format_cannot_hold_is_told_without_a_file(tmp_path: Path) -> None:
+    singular = np.diag([1.0, 0.0, 1.0, 1.0])
+    for name, axes, dtype, affine, words in (
+        ("a.png", 3, "u1", None, "3 axes and type uint8"),
+        ("a.tif", 3, "f4", None, "type float32 cannot be images"),
+        ("slices/", 2, "u1", None, "2 axes cannot be a folder"),
+        ("a.jpg", 3, "u1", None, "names no format"),
+        ("a.nrrd", 3, "u1", singular, "singular"),
+    ):
+        if name == "a.nrrd":
+            pytest.importorskip("SimpleITK")
+        with pytest.raises(InputError, match=f"^{tmp_path}/{name}: .*{words}"):
+            io.check_output(f"{tmp_path}/{name}", axes, np.dtype(dtype), affine)
+    for name in ("a.nii.gz", "a.npy", "a.tif", "slices/"):
+        io.check_output(f"{tmp_path}/{name}", 3, np.dtype("u1"), np.eye(4))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), MemoryError])
 def test_a_failed_write_leaves_nothing(
     tmp_path: Path, volume: Volume, error: BaseException, monkeypatch: pytest.MonkeyPatch

@@ -7,18 +7,20 @@ file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
 from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
-from deepstd.io.displacement import check_displacement, write_displacement
+from deepstd.io.displacement import check_displacement, displacement_writer
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     affine_of,
     check_header,
+    check_output,
     declared,
     holds_series,
     read,
     subsampled,
     with_own_header,
     write,
+    writer,
 )
 from deepstd.io.remote import incoming, placed
 from deepstd.io.rescale import real_world
@@ -34,8 +36,10 @@ __all__ = [
     "basename",
     "check_displacement",
     "check_header",
+    "check_output",
     "declared",
     "discover",
+    "displacement_writer",
     "holds_series",
     "incoming",
     "is_same",
@@ -50,5 +54,5 @@ __all__ = [
     "survey",
     "with_own_header",
     "write",
-    "write_displacement",
+    "writer",
 ]

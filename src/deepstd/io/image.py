@@ -75,8 +75,8 @@ def write(volume: Volume, path: Path) -> None:
     voxels = volume.voxels
     if voxels.ndim != 2 or voxels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise UnsupportedFormatError(
-            f"a scan of shape {volume.shape} and type {voxels.dtype} cannot be an image: expected "
-            "2 axes of uint8 or uint16. Write it as .nii.gz or .npy"
+            f"a scan of {voxels.ndim} axes and type {voxels.dtype} cannot be an image: expected 2 "
+            "axes of uint8 or uint16. Write it as .nii.gz or .npy"
         )
     kind = "png" if path.suffix.lower() == ".png" else "tiff"
     native = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))

@@ -11,24 +11,26 @@ wrong; the file is named here, and whatever a decoding library raises becomes an
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
 from deepstd.io import array, dicom, itk, nifti, nifti_grid, stack
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.metadata import Metadata
-from deepstd.io.places import is_url, location, shown
+from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
+from deepstd.volume import Volume
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from deepstd.volume import Derivation, SourceHeader, Volume
+    from deepstd.volume import Derivation, SourceHeader
 
 PathLike = str | os.PathLike[str]
 
@@ -118,24 +120,74 @@ def write(
         InputError: the header does not fit the voxels, or the folder cannot be written.
         MissingExtraError: an optional dependency is needed to write it.
     """
+    source = volume.source.format
+    with writer(path, source, overwrite=overwrite, derivation=derivation) as put:
+        put(volume)
+
+
+@contextmanager
+def writer(
+    path: PathLike,
+    source: str = "npy",
+    *,
+    overwrite: bool = False,
+    derivation: Derivation | None = None,
+) -> Iterator[Callable[[Volume], None]]:
+    """Take the place that a scan will have, before there is one: for work that takes its time.
+
+    Yields what writes the scan; it has to be called, and its file appears when the block ends well.
+
+    Args:
+        path, overwrite, derivation: see `write`.
+        source: format that the scan came from.
+
+    Raises:
+        As `write`: at once, as far as path and source tell, otherwise when the scan is written.
+    """
     place = location(path)
     name = shown(place)
-    if _is_folder(place, volume):
-        from_dicom = volume.source.format == dicom.NAME
+    if _is_folder(place, source):
+        from_dicom = source == dicom.NAME
         ours = dicom.is_written if from_dicom else stack.is_written
-        with atomic_folder(place, overwrite=overwrite, ours=ours) as folder, _writing(name):
+        with atomic_folder(place, overwrite=overwrite, ours=ours) as folder:
             if from_dicom:
-                dicom.write_series(volume, folder, derivation)
+                yield _named(name, lambda scan: dicom.write_series(scan, folder, derivation))
             else:
-                stack.write_folder(volume, folder)
+                yield _named(name, lambda scan: stack.write_folder(scan, folder))
         return
     with _writing(name):
-        writer = _writer_of(Path(name), derivation)
+        write_file = _writer_of(Path(name), derivation)
     if name.lower().endswith(".mhd"):
-        _write_pair(volume, place, overwrite)
+        with _pair(place, overwrite) as (header, data, data_name):
+            yield _named(name, lambda scan: itk.write_pair(scan, header, data, data_name))
         return
-    with placed(place, overwrite=overwrite) as temporary, _writing(name):
-        writer(volume, temporary)
+    with placed(place, overwrite=overwrite) as temporary:
+        yield _named(name, lambda scan: write_file(scan, temporary))
+
+
+def check_output(path: PathLike, axes: int, dtype: np.dtype, affine: np.ndarray | None) -> None:
+    """Raise as `write` would of a scan that came from no file, before there is one.
+
+    Args:
+        path: where it would be written; what is there does not matter.
+        axes: of the scan.
+        dtype: of its voxels.
+        affine: see `Volume`.
+
+    Raises:
+        UnsupportedFormatError: the suffix is unknown, or the format cannot hold such a scan.
+        GeometryError: the format cannot hold such an affine.
+        MissingExtraError: an optional dependency is needed to write it.
+    """
+    place = location(path)
+    name = shown(place)
+    voxel = Volume(np.zeros((1,) * axes, dtype), affine)
+    # By writing one voxel elsewhere, so that whatever a format refuses is refused here as well.
+    with tempfile.TemporaryDirectory(prefix="deepstd-") as folder, _writing(name):
+        if _is_folder(place, voxel.source.format):
+            stack.write_folder(voxel, Path(folder))
+        else:
+            _writer_of(Path(name), None)(voxel, Path(folder, basename(place)))
 
 
 def holds_series(path: PathLike) -> bool:
@@ -219,12 +271,12 @@ def with_own_header(volume: Volume) -> Volume:
     return volume
 
 
-def _is_folder(place: str, volume: Volume) -> bool:
+def _is_folder(place: str, source: str) -> bool:
     if is_url(place):
         return False
     if place.endswith(("/", os.sep)) or os.path.isdir(place):
         return True
-    return volume.source.format in (dicom.NAME, *stack.NAMES) and not Path(place).suffix
+    return source in (dicom.NAME, *stack.NAMES) and not Path(place).suffix
 
 
 def _holds_dicom(path: Path) -> bool:
@@ -244,17 +296,27 @@ def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, P
     return format_of_suffix(path).write
 
 
-def _write_pair(volume: Volume, place: str, overwrite: bool) -> None:
-    """A .mhd file and its voxels beside it."""
+@contextmanager
+def _pair(place: str, overwrite: bool) -> Iterator[tuple[Path, Path, str]]:
+    """A .mhd file and its voxels beside it: both files, and what the header calls the second."""
     if is_url(place):
         raise UnsupportedFormatError(f"{shown(place)}: two files. Write one, with .mha")
     voxels = Path(place).with_suffix(".zraw")
     with (
         atomic_path(place, overwrite=overwrite) as header,
         atomic_path(voxels, overwrite=overwrite) as data,
-        _writing(place),
     ):
-        itk.write_pair(volume, header, data, voxels.name)
+        yield header, data, voxels.name
+
+
+def _named(name: str, write_scan: Callable[[Volume], None]) -> Callable[[Volume], None]:
+    """What writes a scan, so that it names the file in errors."""
+
+    def put(volume: Volume) -> None:
+        with _writing(name):
+            write_scan(volume)
+
+    return put
 
 
 def _writing(name: str) -> AbstractContextManager[None]:

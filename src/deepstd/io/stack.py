@@ -125,7 +125,7 @@ def write_folder(volume: Volume, folder: Path) -> None:
     """
     if volume.voxels.ndim != 3:
         raise UnsupportedFormatError(
-            f"a scan of shape {volume.shape} cannot be a folder of images: expected 3 axes. Write "
+            f"a scan of {volume.voxels.ndim} axes cannot be a folder of images: expected 3. Write "
             "it as .nii.gz"
         )
     _check_type(volume)
