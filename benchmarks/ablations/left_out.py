@@ -36,20 +36,21 @@ REFERENCE = "reference: effort fast"
 
 @dataclass(frozen=True)
 class Row:
-    """One file."""
+    """One file; ``model`` is the study's bundle, by name and version."""
 
     study: str
     variant: str
     scan: str
+    model: str
     bpv: float
     nbytes: int
     psnr: float
     seconds: float
 
     @property
-    def key(self) -> tuple[str, str, str, float]:
+    def key(self) -> tuple[str, str, str, str, float]:
         """What is measured once."""
-        return self.study, self.variant, self.scan, self.bpv
+        return self.study, self.variant, self.scan, self.model, self.bpv
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,16 @@ def of_bundle(name: str, folder: str) -> dict[str, Variant]:
 
 
 def measure(study: str, variants: dict[str, Variant], count: int, data: Path) -> None:
-    """Measure what is missing."""
+    """Measure what is missing with the bundle of the day."""
     rows = {row.key: row for row in load()}
+    model = model_of(Codec.load(STUDIES[study].bundle, device="cpu"))
     for name, variant in variants.items():
         codec = Codec.load(variant.bundle or STUDIES[study].bundle, device="cpu")
         if variant.needs_template and codec.shape_model is None:
             continue
         variant.change(codec)
         for scan in STUDIES[study].scans[:count]:
-            missing = [t for t in RATES if (study, name, scan, t.bpv or 0.0) not in rows]
+            missing = [t for t in RATES if (study, name, scan, model, t.bpv or 0.0) not in rows]
             if not missing:
                 continue
             volume = Scan.read(data, scan).volume
@@ -136,7 +138,7 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
                 seconds = round(time.process_time() - began, 2)
                 restored = back(codec.decompress(made.data).voxels)
                 level = psnr(volume.voxels, restored, peak=peak)
-                row = Row(study, name, scan, bpv, len(made.data), round(level, 4), seconds)
+                row = Row(study, name, scan, model, bpv, len(made.data), round(level, 4), seconds)
                 rows[row.key] = row
                 print(row, flush=True)
         lines = ",\n".join(json.dumps(asdict(row)) for row in rows.values())
@@ -176,14 +178,19 @@ def load() -> list[Row]:
     return [Row(**values) for values in known]
 
 
-def table(rows: Sequence[Row], study: str) -> list[str]:
-    """Lines of a study's table."""
-    own = [row for row in rows if row.study == study]
+def model_of(codec: Codec) -> str:
+    """Name and version of a codec's bundle."""
+    return f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
+
+
+def table(rows: Sequence[Row], study: str, model: str) -> list[str]:
+    """Lines of the table of a study and a bundle."""
+    own = [row for row in rows if (row.study, row.model) == (study, model)]
     reference = _curves(own, REFERENCE)
     rates = [f"{target.bpv} bpv" for target in RATES]
     lines = [
-        f"The first {len(reference)} scans. Mean PSNR in dB, then what each variant gains on "
-        "the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
+        f"With `{model}`, the first {len(reference)} scans. Mean PSNR in dB, then what each variant "
+        "gains on the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
         "compress.\n",
         f"| variant | {' | '.join(rates)} | BD-rate | CPU time |",
         "| --- |" + " --- |" * (len(rates) + 2),

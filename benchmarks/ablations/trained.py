@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.ablations import parts
+from benchmarks.ablations.left_out import model_of
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, split
 from deepstd import io
@@ -121,7 +122,7 @@ def measure(study: str, minutes: float, only: Sequence[str], data: Path) -> None
         ValueError: others were trained for another time.
     """
     codec = Codec.load(STUDIES[study].bundle, device="cpu")
-    model = f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
+    model = model_of(codec)
     kept = [curve for curve in load() if (curve.study, curve.model) == (study, model)]
     times = {curve.minutes for curve in kept} - {0.0}
     if times - {minutes}:
@@ -235,6 +236,7 @@ def table(curves: Sequence[Curve], study: str, model: str) -> list[str]:
     reference = {curve.scan: curve for curve in own if curve.variant == UNCHANGED}
     own = [curve for curve in own if curve.scan in reference]
     lines = [
+        f"Begun with `{model}`:\n",
         "| variant | CPU minutes | steps of training | bytes at equal PSNR |",
         "| --- | --- | --- | --- |",
     ]

@@ -10,7 +10,9 @@ import pytest
 from benchmarks.ablations import left_out, page, trained
 
 ROWS = [
-    left_out.Row("hippocampus", name, f"scan{n}", bpv, int(8000 * bpv), 30 + 10 * bpv + gain, 2.0)
+    left_out.Row(
+        "hippocampus", name, f"scan{n}", "some 1", bpv, int(8000 * bpv), 30 + 10 * bpv + gain, 2.0
+    )
     for name, gain in ((left_out.REFERENCE, 0.0), ("other", 0.5))
     for n in range(2)
     for bpv in (0.5, 0.25, 0.125, 0.0625)
@@ -24,7 +26,7 @@ def test_the_page_is_that_of_the_kept_rows() -> None:
 
 def test_gains_are_over_scans_that_have_all_rates() -> None:
     broken = [replace(ROWS[-1], scan="scan9", psnr=0.0)]
-    lines = left_out.table([*ROWS, *broken], "hippocampus")
+    lines = left_out.table([*ROWS, *broken], "hippocampus", "some 1")
     (line,) = [line for line in lines if line.startswith("| other")]
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[2:6] == ["+0.50"] * 4
@@ -48,5 +50,7 @@ def test_a_variant_with_a_tenth_fewer_bits_says_so(name: str) -> None:
         for variant, share in ((trained.UNCHANGED, 1.0), (name, 0.9))
         for n in range(3)
     ]
-    (line,) = [x for x in trained.table(curves, "hippocampus", "some 1") if x.startswith(f"| {name}")]
+    (line,) = [
+        x for x in trained.table(curves, "hippocampus", "some 1") if x.startswith(f"| {name}")
+    ]
     assert line.endswith("| 4 | 9 | -10.0 % |")
