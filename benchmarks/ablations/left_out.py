@@ -189,9 +189,9 @@ def table(rows: Sequence[Row], study: str, model: str) -> list[str]:
     reference = _curves(own, REFERENCE)
     rates = [f"{target.bpv} bpv" for target in RATES]
     lines = [
-        f"With `{model}`, the first {len(reference)} scans. Mean PSNR in dB, then what each variant "
-        "gains on the reference, its BD-rate against it (below 0: fewer bytes), and CPU time to "
-        "compress.\n",
+        f"With `{model}`, the first {len(reference)} scans. Mean PSNR in dB, then what each "
+        "variant gains on the reference, its BD-rate against it (below 0: fewer bytes), and CPU "
+        "time to compress.\n",
         f"| variant | {' | '.join(rates)} | BD-rate | CPU time |",
         "| --- |" + " --- |" * (len(rates) + 2),
     ]
