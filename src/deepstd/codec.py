@@ -365,7 +365,7 @@ def mismatch(container: Beginning) -> BundleMismatchError:
     wanted = container.head.bundle
     return BundleMismatchError(
         f"{container.name} was written with the bundle {wanted.name} {wanted.version} "
-        f"({wanted.digest.hex()}), which is not the one at hand. Get it with "
-        f"`pip install 'deepstd'` of the release that wrote the file, or give its folder with "
-        f"-m FOLDER; `deepstd model show {wanted.name}` shows the installed one."
+        f"({wanted.digest.hex()}), which is not the one at hand. Get its folder "
+        f"from where the file was written and give it with -m FOLDER; `deepstd model show "
+        f"{wanted.name}` shows the installed one."
     )

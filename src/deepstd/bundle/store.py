@@ -4,7 +4,8 @@
         · shape.safetensors · template.nii.gz · README.md
 
 A bundle is identified by the SHA-256 of its ``bundle.json``, which holds the hashes of the rest.
-Bundles come with the package, or lie in the user's data folder, or are given by their path.
+Bundles come with the package, or lie in the user's data folder, or are given by their path. A user
+names one by its folder; a file by its hash, so that the folder may be called anything.
 """
 
 from __future__ import annotations
@@ -58,8 +59,7 @@ class Bundle:
     @property
     def reference(self) -> BundleRef:
         """How a .dstd file names this bundle."""
-        prefix = self.digest[:BUNDLE_DIGEST_BYTES]
-        return BundleRef(self.manifest.name, self.manifest.version, prefix)
+        return _reference(self.manifest, self.digest)
 
     @property
     def card(self) -> str:
@@ -108,11 +108,7 @@ def load(folder: Path) -> Bundle:
     Raises:
         BundleError: a file is missing, damaged or not understood; the message names it.
     """
-    raw = _read(folder / _MANIFEST)
-    try:
-        manifest = Manifest.model_validate_json(raw)
-    except ValidationError as error:
-        raise BundleError(f"{folder / _MANIFEST}: not a bundle's description: {error}") from error
+    manifest, identity = _described(folder)
     contents = {}
     for name, digest in manifest.files.items():
         contents[name] = _read(folder / name)
@@ -126,7 +122,36 @@ def load(folder: Path) -> Bundle:
     shape = None
     if manifest.shape is not None:
         shape = {**_arrays(contents, _SHAPE, folder), "template": _template(contents, folder)}
-    return Bundle(manifest, folder, hashlib.sha256(raw).digest(), textures, shape)
+    return Bundle(manifest, folder, identity, textures, shape)
+
+
+def load_exact(wanted: BundleRef) -> Bundle:
+    """Read the installed bundle that a file names, whatever its folder is called.
+
+    Of other bundles no more than the description is read, and one that is damaged is passed over,
+    as is a damaged copy of the bundle itself beside a whole one.
+
+    Raises:
+        BundleNotFoundError: no installed bundle has that hash.
+        BundleError: the one that has it is damaged; the message names the file.
+    """
+    others: list[BundleRef] = []
+    unreadable: list[Path] = []
+    damaged: BundleError | None = None
+    for folder in available():
+        try:
+            reference = _reference(*_described(folder))
+        except BundleError:
+            unreadable.append(folder)
+            continue
+        if reference != wanted:
+            others.append(reference)
+            continue
+        try:
+            return load(folder)
+        except BundleError as error:
+            damaged = damaged or error
+    raise damaged or _not_installed(wanted, others, unreadable)
 
 
 def save(
@@ -163,6 +188,39 @@ def save(
         (folder / name).write_bytes(data)
     (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return load(folder)
+
+
+def _described(folder: Path) -> tuple[Manifest, bytes]:
+    """The description of a bundle and its SHA-256; BundleError where it is none."""
+    raw = _read(folder / _MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise BundleError(f"{folder / _MANIFEST}: not a bundle's description: {error}") from error
+    return manifest, hashlib.sha256(raw).digest()
+
+
+def _reference(manifest: Manifest, digest: bytes) -> BundleRef:
+    return BundleRef(manifest.name, manifest.version, digest[:BUNDLE_DIGEST_BYTES])
+
+
+def _not_installed(
+    wanted: BundleRef, others: list[BundleRef], unreadable: list[Path]
+) -> BundleNotFoundError:
+    """The error for a file's bundle: what is there instead, and where it belongs."""
+    namesakes = [_in_words(other) for other in others if other.name == wanted.name]
+    known = namesakes or sorted({other.name for other in others})
+    damaged = f" Damaged: {', '.join(map(str, unreadable))}." if unreadable else ""
+    looked = folders()
+    return BundleNotFoundError(
+        f"its bundle {_in_words(wanted)} is not installed. There is: {', '.join(known) or 'none'}."
+        f"{damaged} Looked in {', '.join(map(str, looked))}. Copy its folder into {looked[-1]}, "
+        "under any name, from where the file was written, or give it with -m FOLDER."
+    )
+
+
+def _in_words(reference: BundleRef) -> str:
+    return f"{reference.name} {reference.version} ({reference.digest.hex()})"
 
 
 def _texture_file(part: str) -> str:
