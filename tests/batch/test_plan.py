@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from deepstd.batch.plan import Plan, Request, figures_of, make_plan
 from deepstd.batch.shard import Shard
 from deepstd.container import parse
 from deepstd.errors import InputError
-from deepstd.io import discover
+from deepstd.io import Metadata, discover
 from deepstd.rate import Target
 
 REQUEST = Request(Target(ratio=16.0), "auto")
@@ -55,7 +56,7 @@ class TestPlan:
         output.mkdir()
         np.save(source / "a.npy", phantom((18, 16, 12)))
         np.save(source / "b" / "c.npy", phantom((18, 16, 12), seed=1))
-        api.compress(source / "a.npy", output / "a.dstd", ratio=16)
+        api.compress(source / "a.npy", output / "a.dstd", ratio=16, effort="fast")
         return source, output
 
     def plan(self, place: tuple[Path, Path], request: Request = REQUEST, **options: Any) -> Plan:
@@ -86,7 +87,7 @@ class TestPlan:
         case = self.plan(place).cases[0]
         assert (case.name, case.attempts, case.replaces) == ("a", 3, True)
 
-    @pytest.mark.parametrize("how", ["gone", "cut"])
+    @pytest.mark.parametrize("how", ["gone", "cut", "empty"])
     def test_an_output_that_was_lost_is_made_again(
         self, place: tuple[Path, Path], how: str
     ) -> None:
@@ -94,9 +95,46 @@ class TestPlan:
         target = place[1] / "a.dstd"
         data = target.read_bytes()
         target.unlink()
-        if how == "cut":
-            target.write_bytes(data[:-1])
-        assert [case.name for case in self.plan(place).cases] == ["a", "b/c"]
+        if how != "gone":
+            target.write_bytes(data[:-1] if how == "cut" else b"")
+        plan = self.plan(place)
+        assert [(case.name, case.replaces) for case in plan.cases] == [
+            ("a", how != "gone"),  # another file may appear in its place until it is done
+            ("b/c", False),
+        ]
+        assert plan.refused == []
+
+    @pytest.mark.parametrize("how", ["smaller", "larger", "no scan"])
+    @pytest.mark.parametrize("changed", [False, True])
+    def test_an_output_that_somebody_replaced_is_left_alone(
+        self, place: tuple[Path, Path], how: str, changed: bool
+    ) -> None:
+        self.record(place)
+        target = place[1] / "a.dstd"
+        target.write_bytes(b"precious")
+        if how != "no scan":
+            ratio = 24 if how == "smaller" else 12
+            api.compress(place[0] / "a.npy", target, ratio=ratio, effort="fast", overwrite=True)
+        if changed:
+            os.utime(place[0] / "a.npy", ns=(1, 1))
+        plan = self.plan(place)
+        assert [case.name for case in plan.refused] == ["a"]
+        assert [case.name for case in plan.cases] == ["b/c"]
+        assert plan.finished == plan.recovered == []
+        plan = self.plan(place, overwrite=True)
+        assert [(case.name, case.replaces) for case in plan.cases] == [("a", True), ("b/c", True)]
+
+    def test_killed_between_output_and_ledger_of_a_changed_source(
+        self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
+    ) -> None:
+        self.record(place)
+        np.save(place[0] / "a.npy", phantom((18, 16, 14)))
+        api.compress(
+            place[0] / "a.npy", place[1] / "a.dstd", ratio=16, effort="fast", overwrite=True
+        )
+        plan = self.plan(place)
+        assert [case.name for case, _ in plan.recovered] == ["a"]
+        assert [case.name for case in plan.cases] == ["b/c"]
 
     def test_killed_between_output_and_ledger(self, place: tuple[Path, Path]) -> None:
         with Ledger(place[1] / "ledger.jsonl"):
@@ -108,7 +146,11 @@ class TestPlan:
 
     @pytest.mark.parametrize(
         "other",
-        [Request(Target(ratio=17.0), "auto"), Request(Target(ratio=16.0), "generic 1 00")],
+        [
+            Request(Target(ratio=17.0), "auto"),
+            Request(Target(ratio=15.0), "auto"),
+            Request(Target(ratio=16.0), "generic 1 00"),
+        ],
     )
     def test_a_file_that_another_request_gave_is_not_taken_over(
         self, place: tuple[Path, Path], other: Request
@@ -117,12 +159,25 @@ class TestPlan:
             pass
         assert [case.name for case in self.plan(place, other).refused] == ["a"]
 
+    def test_a_file_with_other_metadata_is_not_taken_over(
+        self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
+    ) -> None:
+        with Ledger(place[1] / "ledger.jsonl"):
+            pass
+        image = nibabel.Nifti1Image(phantom((18, 16, 12)), np.eye(4))
+        image.header["descrip"] = b"Jane Doe"
+        nibabel.save(image, place[0] / "n.nii")
+        api.compress(place[0] / "n.nii", place[1] / "n.dstd", ratio=16, effort="fast")
+        assert "n" in [case.name for case, _ in self.plan(place).recovered]
+        dropped = Request(Target(ratio=16.0), "auto", metadata=Metadata.NONE)
+        assert [case.name for case in self.plan(place, dropped).refused] == ["n"]
+
     def test_a_file_of_another_scan_is_not_taken_over(
         self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
     ) -> None:
         with Ledger(place[1] / "ledger.jsonl"):
             pass
-        np.save(place[0] / "a.npy", phantom((18, 16, 13)))
+        np.save(place[0] / "a.npy", phantom((16, 18, 12)))
         assert [case.name for case in self.plan(place).refused] == ["a"]
         (place[1] / "a.dstd").write_bytes(b"precious")
         assert [case.name for case in self.plan(place).refused] == ["a"]
@@ -145,6 +200,33 @@ class TestPlan:
         assert len(self.plan(place, other, overwrite=True).cases) == 2
         shutil.move(place[1] / "a.dstd", place[1] / "moved.dstd")
         assert len(self.plan(place, other).cases) == 2
+
+    @pytest.mark.parametrize("other", [{"effort": "best"}, {"metadata": Metadata.NONE}])
+    def test_other_settings_are_another_request(
+        self, place: tuple[Path, Path], other: dict[str, Any]
+    ) -> None:
+        self.record(place)
+        asked = Request(Target(ratio=16.0), "auto", **other)
+        ((key, value),) = other.items()
+        with pytest.raises(InputError, match=rf"now .*{key} {value}"):
+            self.plan(place, asked)
+        assert len(self.plan(place, asked, overwrite=True).cases) == 2
+
+    def test_a_ledger_of_an_earlier_release_tells_the_usual_settings(
+        self, place: tuple[Path, Path]
+    ) -> None:
+        self.record(place, request={"ratio": 16.0, "model": "auto"})
+        assert [row["name"] for row in self.plan(place).finished] == ["a"]
+        with pytest.raises(InputError, match=r"effort normal.*now .*effort best"):
+            self.plan(place, Request(Target(ratio=16.0), "auto", effort="best"))
+
+    @pytest.mark.parametrize("request_told", [None, "ratio 16", {}])
+    def test_a_ledger_that_does_not_tell_what_was_asked(
+        self, place: tuple[Path, Path], request_told: object
+    ) -> None:
+        self.record(place, request=request_told)
+        with pytest.raises(InputError, match="another request"):
+            self.plan(place)
 
     def test_planning_changes_nothing(self, place: tuple[Path, Path]) -> None:
         before = {path: path.stat().st_mtime_ns for path in place[1].rglob("*")}

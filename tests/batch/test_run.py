@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,18 @@ import nibabel
 import numpy as np
 import pytest
 
-from deepstd import io
+from deepstd import api, io
 from deepstd.batch import run as batches
 from deepstd.batch.ledger import Ledger
-from deepstd.batch.plan import Case
+from deepstd.batch.plan import Case, Request
+from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.batch.work import Compressor, Outcome
 from deepstd.codec import Codec
+from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError, InputError
+from deepstd.io import Metadata
 from deepstd.rate import Target
 
 
@@ -40,6 +44,7 @@ def job(
     np.save(source / "a.npy", phantom((18, 16, 12)))
     np.save(source / "b.npy", phantom((18, 17, 12), "uint8"))
     image = nibabel.Nifti1Image(phantom((18, 16, 14)), np.eye(4))
+    image.header["descrip"] = b"Jane Doe"
     nibabel.save(image, source / "sub" / "c.nii.gz")
     (source / "sub" / "broken.nii.gz").write_bytes(b"not a scan")
     return Job(source, tmp_path / "out", Target(ratio=16), str(tiny_bundle))
@@ -156,13 +161,13 @@ def test_a_file_of_another_origin_stays(job: Job, in_process: list[str]) -> None
 
 
 def test_a_file_that_appears_meanwhile_stays(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = io.read_scan
+    read = io.read
 
-    def interfere(scan: io.ScanSource) -> Any:
+    def interfere(*arguments: Any, **options: Any) -> Any:
         (job.output / "a.dstd").write_bytes(b"precious")
-        return read(scan)
+        return read(*arguments, **options)
 
-    monkeypatch.setattr("deepstd.io.read_scan", interfere)
+    monkeypatch.setattr("deepstd.io.read", interfere)
     assert "a.npy" in batches.run(job, quiet).failures
     assert (job.output / "a.dstd").read_bytes() == b"precious"
 
@@ -176,6 +181,102 @@ def test_a_changed_scan_is_done_again(job: Job, in_process: list[str]) -> None:
     batches.run(job, quiet)
     assert in_process == ["a", "sub/broken"]
     assert (job.output / "a.dstd").read_bytes() != before
+
+
+def test_a_scan_that_was_compressed_by_hand_stays(job: Job, in_process: list[str]) -> None:
+    batches.run(job, quiet)
+    target = job.output / "a.dstd"
+    api.compress(
+        job.source / "a.npy", target, ratio=8, model=job.model, effort="fast", overwrite=True
+    )
+    by_hand = target.read_bytes()
+    in_process.clear()
+    for _ in range(2):
+        summary = batches.run(job, quiet)
+        assert target.read_bytes() == by_hand
+        assert "did not write it" in summary.failures["a.npy"]
+        assert (summary.done, summary.exit_code) == (2, 3)
+    assert batches.forecast(job).refused == ["a.npy"]
+    assert in_process == ["sub/broken"] * 2
+    assert batches.run(replace(job, overwrite=True), quiet).done == 3
+    assert target.read_bytes() != by_hand
+
+
+def text_of(data: bytes) -> bytes:
+    """The free text of a NIfTI scan that a file keeps."""
+    return parse(data, "c").source_header().raw[148:228].rstrip(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [(Metadata.DEIDENTIFIED, b"Jane Doe"), (Metadata.ALL, b"Jane Doe"), (Metadata.NONE, b"")],
+)
+def test_metadata(job: Job, metadata: Metadata, text: bytes) -> None:
+    job = replace(job, source=job.source / "sub", metadata=metadata, effort="fast")
+    batches.run(job, quiet)
+    assert text_of((job.output / "c.dstd").read_bytes()) == text
+    assert {row["request"]["metadata"] for row in rows(job)} == {str(metadata)}
+
+
+@pytest.mark.parametrize("metadata", list(Metadata))
+def test_as_much_metadata_is_read_as_is_asked_for(
+    job: Job, monkeypatch: pytest.MonkeyPatch, metadata: Metadata
+) -> None:
+    asked = []
+
+    def noted(*arguments: Any, metadata: Metadata, **options: Any) -> Any:
+        asked.append(metadata)
+        raise InputError("not now")
+
+    monkeypatch.setattr("deepstd.io.read", noted)
+    assert batches.run(replace(job, metadata=metadata), quiet).exit_code == 1
+    assert asked == [metadata] * 4
+
+
+def test_effort(job: Job, tmp_path: Path) -> None:
+    made = {}
+    for effort in ("fast", "normal"):
+        asked = replace(job, output=tmp_path / effort, effort=effort)
+        batches.run(asked, quiet)
+        made[effort] = (asked.output / "a.dstd").read_bytes()
+        assert {row["request"]["effort"] for row in rows(asked)} == {effort}
+        alone = tmp_path / f"{effort}.dstd"
+        api.compress(job.source / "a.npy", alone, ratio=16, model=job.model, effort=effort)
+        assert made[effort] == alone.read_bytes()
+    assert made["fast"] != made["normal"]
+
+
+@pytest.mark.parametrize("other", [{"effort": "fast"}, {"metadata": Metadata.NONE}])
+def test_other_settings_replace_nothing_unless_allowed(
+    job: Job, in_process: list[str], other: dict[str, Any]
+) -> None:
+    batches.run(job, quiet)
+    asked = replace(job, **other)
+    before = {name: (job.output / name).read_bytes() for name in files(job)}
+    with pytest.raises(InputError, match="another request"):
+        batches.run(asked, quiet)
+    assert {name: (job.output / name).read_bytes() for name in files(job)} == before
+    asked = replace(asked, overwrite=True)
+    in_process.clear()
+    assert batches.run(asked, quiet).before == 0
+    assert in_process == ["a", "b", "sub/broken", "sub/c"]
+    assert batches.run(asked, quiet).before == 3
+
+
+def test_settings_reach_a_node_that_does_not_see_the_scan(job: Job) -> None:
+    (scan,) = (scan for scan in io.discover(job.source).scans if scan.name == "sub/c")
+    case = Case(scan, job.source, "state")
+    contents = [path.read_bytes() for path in scan.files]
+    request = Request(job.target, "auto", "fast", Metadata.NONE)
+    worker = Compressor(request, job.model, "cpu")
+    remote = RemoteWorker(pickle.loads(pickle.dumps(worker)))
+    assert remote.start() is None
+    sent = remote.run(case, contents)
+    assert sent is not None
+    assert sent.data is not None
+    assert text_of(sent.data) == b""
+    alone = api.best_encoding(case.read(Metadata.NONE), job.target, job.model, "cpu", effort="fast")
+    assert sent.data == alone[1].data
 
 
 def test_overwriting_is_resumed_too(job: Job, in_process: list[str]) -> None:

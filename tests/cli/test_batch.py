@@ -13,12 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
 import deepstd
 from deepstd import api
+from deepstd.batch import run as batches
+from deepstd.batch.report import Summary
+from deepstd.batch.run import Job
 from deepstd.cli.app import main
+from deepstd.io import Metadata
 
 
 @pytest.fixture
@@ -160,12 +165,69 @@ def test_what_stops_it_at_once(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--ratio", "16", "--bpv", "1"], ["--ratio", "16", "--shard", "3/2"]],
+    [
+        [],
+        ["--ratio", "16", "--bpv", "1"],
+        ["--ratio", "16", "--shard", "3/2"],
+        ["--ratio", "16", "--effort", "huge"],
+        ["--ratio", "16", "--keep-metadata", "--drop-metadata"],
+    ],
 )
 def test_wrong_usage(scans: Path, output: Path, arguments: list[str]) -> None:
     assert run("batch", scans, output, *arguments) == 2
     assert run("batch", scans, output, "--ratio", "16", "-j", "0") == 2
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "effort", "metadata"),
+    [
+        ([], "normal", Metadata.DEIDENTIFIED),
+        (["--effort", "best", "--keep-metadata"], "best", Metadata.ALL),
+        (["--effort", "fast", "--drop-metadata"], "fast", Metadata.NONE),
+    ],
+)
+def test_effort_and_metadata(
+    scans: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    effort: str,
+    metadata: Metadata,
+) -> None:
+    jobs: list[Job] = []
+
+    def noted(job: Job, progress: object) -> Summary:
+        jobs.append(job)
+        return Summary(1, 1, 0, {}, [], True, 1.0, "ledger.jsonl")
+
+    monkeypatch.setattr(batches, "run", noted)
+    assert run("batch", scans, output, "--ratio", 16, *arguments) == 0
+    assert [(job.effort, job.metadata) for job in jobs] == [(effort, metadata)]
+    told = "holds all metadata, the patients' identities included" in capsys.readouterr().err
+    assert told == (metadata is Metadata.ALL)
+
+
+@pytest.mark.slow
+def test_what_is_dropped_is_in_no_file(
+    scans: Path, output: Path, tiny_bundle: Path, phantom: Callable[..., np.ndarray]
+) -> None:
+    folder = scans.with_name("named")
+    folder.mkdir()
+    image = nibabel.Nifti1Image(phantom((18, 16, 12)), np.eye(4))
+    image.header["descrip"] = b"Jane Doe"
+    nibabel.save(image, folder / "named.nii")
+    arguments = (folder, output, "--ratio", 16, "-m", tiny_bundle, "--effort", "fast")
+    assert run("batch", *arguments, "--drop-metadata") == 0
+    api.decompress(output / "named.dstd", output / "back.nii", model=str(tiny_bundle))
+    assert b"Jane Doe" not in (output / "back.nii").read_bytes()
+    assert run("batch", *arguments) == 1
+    assert run("batch", *arguments, "--overwrite") == 0
+    api.decompress(
+        output / "named.dstd", output / "back.nii", model=str(tiny_bundle), overwrite=True
+    )
+    assert b"Jane Doe" in (output / "back.nii").read_bytes()
 
 
 @pytest.mark.slow

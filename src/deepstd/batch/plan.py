@@ -1,9 +1,9 @@
 """What a run has to do, given what earlier runs did.
 
 scans ─ shard ─▶ ours ─┬─ the ledger says so, source and output as then ─▶ finished
-                       ├─ output without a line, killed before it ─ parse, compare ─▶ recovered
+                       ├─ output that no line tells of, killed before it ─ compare ─▶ recovered
                        ├─ output of another origin ─▶ refused
-                       └─ all others ─▶ to compress
+                       └─ all others: none, cut off, or the scan was changed ─▶ to compress
 
 Planning reads and changes nothing.
 """
@@ -20,14 +20,19 @@ from typing import Any
 from deepstd import io
 from deepstd.batch.ledger import Past, Row
 from deepstd.container import Container
-from deepstd.errors import DeepSTDError, InputError
+from deepstd.effort import NORMAL
+from deepstd.errors import DeepSTDError, InputError, TruncatedError
 from deepstd.inspection import quality_of, read_container
+from deepstd.io import Metadata
 from deepstd.rate import Target
+from deepstd.volume import Volume
 
 IN_THE_WAY = (
     "there is a file already where the output belongs, and this command did not write it. "
     "Move it away, or allow to overwrite it"
 )
+# Less of the allowed bytes than files fill, even the smallest.
+_LEAST_FILL = 0.97
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,38 @@ class Request:
     Attributes:
         target: the size.
         model: bundle as the ledger names it: "auto", or name, version and hash.
+        effort: "fast", "normal" or "best".
+        metadata: which information beside voxels and geometry is stored.
     """
 
     target: Target
     model: str
+    effort: str = NORMAL
+    metadata: Metadata = Metadata.DEIDENTIFIED
 
     @property
     def described(self) -> dict[str, Any]:
         """Plain values, equal where the same is asked."""
         target = self.target
         size = {"ratio": target.ratio, "bpv": target.bpv, "max_bytes": target.max_bytes}
-        return {**{k: v for k, v in size.items() if v is not None}, "model": self.model}
+        return {
+            **{k: v for k, v in size.items() if v is not None},
+            "model": self.model,
+            "effort": self.effort,
+            "metadata": str(self.metadata),
+        }
+
+    @staticmethod
+    def told(row: Row) -> dict[str, Any] | None:
+        """What a ledger's line says was asked; None where it does not say it.
+
+        Lines of earlier releases leave out what could not be chosen then.
+        """
+        asked = row.get("request")
+        if not isinstance(asked, dict):
+            return None
+        first = {"effort": NORMAL, "metadata": str(Metadata.DEIDENTIFIED)}
+        return {**asked, **{key: first[key] for key in first if key not in asked}}
 
 
 @dataclass(frozen=True)
@@ -78,6 +104,10 @@ class Case:
         """The file below the folder that was searched, or the name where there are several."""
         files = self.scan.files
         return files[0].relative_to(self.root).as_posix() if len(files) == 1 else self.name
+
+    def read(self, metadata: Metadata) -> Volume:
+        """The scan with so much of its metadata; raises as `deepstd.io.read`."""
+        return io.read(self.scan.files, series=self.scan.series, metadata=metadata)
 
     def facts(self) -> Row:
         """The part of a ledger's line that is known before the work."""
@@ -145,24 +175,25 @@ def make_plan(
         known = (past or {}).get(scan.name, Past(None, 0, False))
         case = Case(scan, root, _state(scan), known.attempts)
         target = output_of(output, scan.name)
-        done = known.done
+        done = known.done if os.path.lexists(target) else None
         if done is not None:
-            same = done.get("request") == request.described
-            if not same and not overwrite and target.exists():
+            told = Request.told(done)
+            if told != request.described and not overwrite:
                 raise InputError(
                     f"{output}: holds scans that were compressed with another request "
-                    f"({_in_words(done.get('request'))}; now {_in_words(request.described)}). "
+                    f"({_in_words(told)}; now {_in_words(request.described)}). "
                     "Choose another folder, or allow to overwrite them"
                 )
-            if (
-                same
-                and done.get("source_state") == case.state
-                and _has_size(target, done.get("file_bytes"))
-            ):
+            nbytes = done.get("file_bytes")
+            as_written = _has_size(target, nbytes)
+            same = told == request.described and done.get("source_state") == case.state
+            if as_written and same:
                 plan.finished.append(done)
-            else:
+                continue
+            if as_written or _is_cut_off(target, nbytes):
                 plan.cases.append(replace(case, replaces=True))
-        elif overwrite or not os.path.lexists(target):
+                continue
+        if overwrite or not os.path.lexists(target):
             plan.cases.append(replace(case, replaces=overwrite))
         elif past is None or known.refused or (found := _recovered(case, target, request)) is None:
             plan.refused.append(case)
@@ -192,18 +223,20 @@ def _recovered(case: Case, target: Path, request: Request) -> Row | None:
     """Figures of an output that is what the case would give; None where it is something else."""
     try:
         container = read_container(target)
-        declared = io.declared(case.scan.files[0]) if len(case.scan.files) == 1 else None
-        if declared is None:
-            voxels = io.read_scan(case.scan).voxels
-            declared = voxels.shape, voxels.dtype
+        head = container.head
+        allowed = request.target.bytes_for(head.voxel_count, head.stored_bytes)
+        made_by = model_of(head.bundle.name, head.bundle.version, head.bundle.digest)
+        if not _LEAST_FILL * allowed <= container.nbytes <= allowed:
+            return None
+        if request.model not in ("auto", made_by):
+            return None
+        # What else a header says must be what is asked for: it may tell who the patient is.
+        volume = io.with_own_header(case.read(request.metadata))
+        kept = container.source_header()
     except DeepSTDError:
         return None
-    head = container.head
-    allowed = request.target.bytes_for(head.voxel_count, head.stored_bytes)
-    if (head.shape, head.dtype) != declared or container.nbytes > allowed:
-        return None
-    made_by = model_of(head.bundle.name, head.bundle.version, head.bundle.digest)
-    return figures_of(container) if request.model in ("auto", made_by) else None
+    scanned = volume.shape, volume.voxels.dtype, volume.source
+    return figures_of(container) if scanned == (head.shape, head.dtype, kept) else None
 
 
 def model_of(name: str, version: str, digest: bytes) -> str:
@@ -230,7 +263,20 @@ def _has_size(path: Path, nbytes: object) -> bool:
         return False
 
 
-def _in_words(request: object) -> str:
-    if not isinstance(request, dict):
+def _is_cut_off(path: Path, nbytes: object) -> bool:
+    """Whether a file is the first part of an output, whose end was lost with the power, say."""
+    try:
+        if not isinstance(nbytes, int) or path.stat().st_size > nbytes:
+            return False
+        read_container(path)
+    except TruncatedError:
+        return True
+    except (DeepSTDError, OSError):
+        return False
+    return False
+
+
+def _in_words(request: Mapping[str, Any] | None) -> str:
+    if request is None:
         return "unknown"
     return ", ".join(f"{str(key).replace('_', '-')} {value}" for key, value in request.items())

@@ -25,8 +25,9 @@ from deepstd.batch.ledger import Ledger
 from deepstd.batch.shard import Shard
 from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
+from deepstd.effort import NORMAL
 from deepstd.errors import InputError
-from deepstd.io import Discovered, discover
+from deepstd.io import Discovered, Metadata, discover
 from deepstd.rate import Target
 
 
@@ -39,6 +40,8 @@ class Job:
         output: folder for the compressed scans and the ledger.
         target: size of each.
         model: bundle by name or folder, or "auto".
+        effort: "fast", "normal" or "best".
+        metadata: which information beside voxels and geometry is stored.
         device: "auto", "cpu", "cuda" or "cuda:N".
         processes: how many at once; None for one here, or one per CPU or GPU of a Ray cluster.
         shard: the part of the scans to do.
@@ -50,6 +53,8 @@ class Job:
     output: Path
     target: Target
     model: str = AUTO
+    effort: str = NORMAL
+    metadata: Metadata = Metadata.DEIDENTIFIED
     device: str = "auto"
     processes: int | None = None
     shard: Shard = field(default_factory=Shard)
@@ -86,7 +91,7 @@ def run(job: Job, progress: Progress) -> report.Summary:
         working.mkdir(exist_ok=True)
         book = Book(job.output, ledger, request, todo, working, progress)
         book.note_planned()
-        worker = Compressor(job.target, model, job.device)
+        worker = Compressor(request, model, job.device)
         finished = True
         try:
             with closing(_executed(job, worker, todo.cases, progress)) as outcomes:
@@ -139,7 +144,7 @@ def _begin(job: Job) -> tuple[Discovered, plan.Request, str]:
     found = discover(job.source)
     if not found.scans and not found.unreadable:
         raise InputError(f"{job.source}: there is no scan in this folder")
-    return found, plan.Request(job.target, described), model
+    return found, plan.Request(job.target, described, job.effort, job.metadata), model
 
 
 def _unreadable(found: Discovered, job: Job) -> dict[str, str]:

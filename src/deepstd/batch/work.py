@@ -11,11 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deepstd import io
-from deepstd.batch.plan import Case, figures_of
+from deepstd.batch.plan import Case, Request, figures_of
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
-from deepstd.rate import Target
 
 if TYPE_CHECKING:
     from deepstd.codec import Codec
@@ -56,13 +54,13 @@ class Compressor:
     """The worker that compresses.
 
     Args:
-        target: size of each file.
-        model: bundle, by name or absolute folder, or "auto".
+        request: what is asked of each scan.
+        model: its bundle as processes find it: by name or absolute folder, or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
-    def __init__(self, target: Target, model: str, device: str) -> None:
-        self._target, self._model, self._device = target, model, device
+    def __init__(self, request: Request, model: str, device: str) -> None:
+        self._request, self._model, self._device = request, model, device
         self._load: Callable[..., Codec] | None = None
 
     def start(self, threads: int) -> str | None:
@@ -88,11 +86,16 @@ class Compressor:
 
         if self._load is None:
             raise ValueError("the worker was not started")
-        began = time.monotonic()
+        asked, began = self._request, time.monotonic()
         try:
-            volume = io.read_scan(case.scan)
+            volume = case.read(asked.metadata)
             _, best, _ = best_encoding(
-                volume, self._target, self._model, self._device, load=self._load
+                volume,
+                asked.target,
+                self._model,
+                self._device,
+                effort=asked.effort,
+                load=self._load,
             )
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
             told = case.without_root(in_words(error))

@@ -12,6 +12,7 @@ import typer
 
 from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
+from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def batch(
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
     model: options.Model = "auto",
+    effort: options.Effort = NORMAL,
     device: options.Device = "auto",
     processes: Annotated[
         int | None,
@@ -71,13 +73,15 @@ def batch(
             "ray://HOST:PORT or HOST:PORT.",
         ),
     ] = None,
+    keep_metadata: options.KeepMetadata = False,
+    drop_metadata: options.DropMetadata = False,
     as_json: options.Json = False,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace outputs of another size or bundle, and files that are in the way. What "
-            "is done as asked stays in any case.",
+            help="Replace outputs of another size, bundle, effort or metadata, and files that are "
+            "in the way. What is done as asked stays in any case.",
         ),
     ] = False,
 ) -> None:
@@ -89,14 +93,29 @@ def batch(
     failed ones once more. Exit code 3 when some failed, 1 when all did.
     """
     options.check_rate(ratio, bpv, max_bytes)
+    kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"looking for scans in {source}", bar=not dry_run) as progress:
         from deepstd.batch import run as batches
         from deepstd.batch.report import Forecast, Summary
+        from deepstd.io import Metadata
         from deepstd.rate import Target
 
-        target = Target(ratio, bpv, max_bytes)
-        job = batches.Job(source, output, target, model, device, processes, shard, overwrite, ray)
+        job = batches.Job(
+            source,
+            output,
+            Target(ratio, bpv, max_bytes),
+            model=model,
+            effort=effort,
+            metadata=Metadata(kept),
+            device=device,
+            processes=processes,
+            shard=shard,
+            overwrite=overwrite,
+            ray=ray,
+        )
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
+    if keep_metadata and not dry_run:
+        console.note(f"note: {output} holds all metadata, the patients' identities included")
     if as_json:
         console.result_json(done.to_dict())
     else:

@@ -46,23 +46,8 @@ def compress(
     effort: options.Effort = NORMAL,
     series: options.Series = None,
     device: options.Device = "auto",
-    keep_metadata: Annotated[
-        bool,
-        typer.Option(
-            "--keep-metadata",
-            help="Store all that the source says, the patient's identity included: whole DICOM "
-            "data sets (default: without what PS3.15's basic profile removes), key-value pairs of "
-            "NRRD and MetaImage.",
-        ),
-    ] = False,
-    drop_metadata: Annotated[
-        bool,
-        typer.Option(
-            "--drop-metadata",
-            help="Store nothing but geometry, type and value scale: no DICOM data sets, no text "
-            "and extensions of NIfTI.",
-        ),
-    ] = False,
+    keep_metadata: options.KeepMetadata = False,
+    drop_metadata: options.DropMetadata = False,
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -72,14 +57,12 @@ def compress(
     states the error of the scan that it gives back.
     """
     options.check_rate(ratio, bpv, max_bytes)
-    if keep_metadata and drop_metadata:
-        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
+    kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
 
         output = default_output(sources) if output is None else output
         tell = console.note if output == io.STREAM else console.result
-        kept = "all" if keep_metadata else "none" if drop_metadata else "deidentified"
         report = api.compress(
             sources[0] if len(sources) == 1 else sources,
             output,

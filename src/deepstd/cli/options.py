@@ -83,6 +83,13 @@ def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) ->
         )
 
 
+def metadata(*, keep: bool, drop: bool) -> str:
+    """Name of the `Metadata` that two flags ask for; wrong usage where both are given."""
+    if keep and drop:
+        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
+    return "all" if keep else "none" if drop else "deidentified"
+
+
 Ratio = Annotated[
     float | None,
     typer.Option(
@@ -145,6 +152,23 @@ Series = Annotated[
     typer.Option(
         metavar="ID",
         help="Which DICOM series, where the source holds several; `deepstd info` lists them.",
+    ),
+]
+KeepMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--keep-metadata",
+        help="Store all that the source says, the patient's identity included: whole DICOM "
+        "data sets (default: without what PS3.15's basic profile removes), key-value pairs of "
+        "NRRD and MetaImage.",
+    ),
+]
+DropMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--drop-metadata",
+        help="Store nothing but geometry, type and value scale: no DICOM data sets, no text "
+        "and extensions of NIfTI.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
