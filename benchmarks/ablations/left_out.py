@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch import nn
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
 from deepstd.codec import Codec
+from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
 from deepstd.rate import Target
@@ -222,12 +224,16 @@ def _line(
         level = float(np.mean([curves[s][bpv].psnr for s in scans]))
         gain = level - float(np.mean([reference[s][bpv].psnr for s in scans]))
         cells.append(f"{level:.2f}" if name == REFERENCE else f"{gain:+.2f}")
-    rates = [bd_rate(*_points(reference[scan]), *_points(curves[scan])) for scan in scans]
+    rates = []
+    for scan in scans:
+        with suppress(InputError):  # no PSNR that both curves have
+            rates.append(bd_rate(*_points(reference[scan]), *_points(curves[scan])))
     times = [
         sum(r.seconds for c in some.values() for r in c.values())
         for some in (curves, {s: reference[s] for s in scans})
     ]
-    cells += [f"{float(np.mean(rates)):+.1f} %", f"{times[0] / times[1]:.1f} ×"]
+    more = f"{float(np.mean(rates)):+.1f} %" if len(rates) == len(scans) else "–"
+    cells += [more, f"{times[0] / times[1]:.1f} ×"]
     return f"| {name} | {' | '.join(cells)} |"
 
 

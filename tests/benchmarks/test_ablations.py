@@ -34,6 +34,13 @@ def test_gains_are_over_scans_that_have_all_rates() -> None:
     assert cells[7] == "1.0 ×"
 
 
+def test_curves_that_share_no_quality_have_no_bd_rate() -> None:
+    far = [replace(row, variant="far", psnr=row.psnr - 20) for row in ROWS[:8]]
+    lines = left_out.table([*ROWS, *far], "hippocampus", "some 1")
+    (line,) = [line for line in lines if line.startswith("| far")]
+    assert line == "| far | -20.00 | -20.00 | -20.00 | -20.00 | – | 1.0 × |"
+
+
 @pytest.mark.parametrize("name", ["another", "trained for the 3rd step alone"])
 def test_a_variant_with_a_tenth_fewer_bits_says_so(name: str) -> None:
     bits = [0.06, 0.12, 0.25, 0.5]
