@@ -80,7 +80,7 @@ def is_whole(path: Path) -> bool:
 def test_killed_twice_and_resumed(
     scans: Path, output: Path, tiny_bundle: Path, only_tiny: Path
 ) -> None:
-    arguments = (scans, output, "--ratio", 32, "-m", tiny_bundle, "-j", 2)
+    arguments = (scans, output, "--ratio", 32, "-m", tiny_bundle, "-j", 2, "--effort", "fast")
     for count in (2, 5):
         process = started(*arguments)
         wait_for_rows(output, count, process)
