@@ -93,8 +93,8 @@ def test_a_file_too_small_for_a_field_goes_without(data_dir: Path) -> None:
     with pytest.raises(RateError, match=r"\d+ are needed") as refused:
         codec.compress(volume, max_bytes=60, shape="on", effort="fast")
     needed = int(re.findall(r"(\d+) are needed", str(refused.value))[0])
-    made = codec.encode(volume, Target(max_bytes=needed - 2), effort="fast")
-    assert len(made.data) <= needed - 2
+    made = codec.encode(volume, Target(max_bytes=needed - 20), effort="fast")
+    assert len(made.data) <= needed - 20
     assert made.shape_bytes == 0
     assert made.quality.psnr > 15
     with pytest.raises(RateError, match="are needed"):
