@@ -60,6 +60,8 @@ def test_scans_of_one_name_in_many_folders_are_told_apart(tmp_path: Path) -> Non
         folder.mkdir(parents=True)
         np.save(folder / "T1.npy", blob(n, (6, 7, 8)))
     np.save(tmp_path / "scans" / "phantom.npy", blob(9, (6, 7, 8)))
+    with pytest.raises(InputError, match="no scan to train on"):
+        prepare([tmp_path / "scans"], tmp_path / "a", patient="(nobody)?")
     told = prepare([tmp_path / "scans"], tmp_path / "a", patient=r"(sub-\d)/")
     cache = read_cache(tmp_path / "a")
     assert len({scan.key for scan in cache}) == 8

@@ -136,11 +136,13 @@ def _patient_of(scan: io.ScanSource, expression: re.Pattern[str] | None) -> str:
     place = PurePosixPath(scan.name)
     if expression is not None:
         match = expression.search(scan.name)
-        if match is None:
-            raise InputError(f"{scan.name}: the patient expression matches nothing in this name")
-        return match.group(1) if match.re.groups else match.group(0)
+        who = match and match.group(min(match.re.groups, 1))
+        if not who:
+            raise InputError(f"{scan.name}: the patient expression finds nothing in this name")
+        return who
     if len(scan.files) > 1:
-        return str(place.parent)
+        # A source that is itself the folder of a series goes by its own name.
+        return scan.files[0].parent.name if place.parent == PurePosixPath() else str(place.parent)
     return str(place.with_name(_stem(place) or place.name))
 
 
