@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ def main() -> None:
     for scan in study.scans:
         volume = Scan.read(given.data, scan).volume
         codec = Codec.load(study.bundle, device="cpu")
+        bundle = f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
         # Whatever the size, the field is the same.
         codec.shape_of_scan = _remembered(codec.shape_of_scan)
         for ratio in RATIOS:
@@ -50,7 +52,8 @@ def main() -> None:
                 nbytes = len(codec.compress(volume, ratio=ratio, effort="fast"))
             except RateError:
                 nbytes = None
-            rows.append({"scan": scan, "ratio": ratio, "allowed": allowed, "nbytes": nbytes})
+            row = {"scan": scan, "ratio": ratio, "allowed": allowed, "nbytes": nbytes}
+            rows.append({**row, "bundle": bundle})
         lines = ",\n".join(map(json.dumps, rows))
         _OUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     print(summary(rows))
@@ -81,11 +84,13 @@ def summary(rows: list[dict]) -> str:
     """Shares over all scans and ratios."""
     sized = [row for row in rows if row["nbytes"] is not None]
     used = [row["nbytes"] / row["allowed"] for row in sized]
+    counts = Counter(row["bundle"] for row in rows)
+    bundles = ", ".join(f"{count} with {bundle}" for bundle, count in sorted(counts.items()))
     inside = sum(LOWEST_FILL <= part <= 1.0 for part in used)
     return (
         f"{len(rows)} requests: {len(rows) - len(sized)} refused, as the size cannot be reached; "
         f"{inside} of the other {len(sized)} files fill {LOWEST_FILL} to 1.000 of the bytes "
-        f"allowed, the least {min(used, default=float('nan')):.4f}."
+        f"allowed, the least {min(used, default=float('nan')):.4f} ({bundles})."
     )
 
 

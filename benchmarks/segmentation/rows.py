@@ -83,10 +83,12 @@ def segmentation_section() -> str:
 def _tables(study: str, rows: Sequence[SegmentationRow]) -> list[str]:
     scans = unique(row.scan for row in rows)
     labels = ", ".join(next(row.overlaps for row in rows if row.overlaps))
-    known = STUDIES[study]
+    models = ", ".join(
+        f"`{model.partition(' (')[0]}`" for model in unique(r.model for r in rows if r.model)
+    )
     return [
-        f"### {known.title}: {labels}\n",
-        f"{len(scans)} scans, DeepSTD with `{known.bundle}`, HD95 in {_UNITS[study]}. Against what "
+        f"### {STUDIES[study].title}: {labels}\n",
+        f"{len(scans)} scans, DeepSTD with {models}, HD95 in {_UNITS[study]}. Against what "
         "the network finds on the original, Dice / HD95:\n",
         _table(rows, "dice", "hd95"),
         "Against the truth that people drew:\n",
