@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, add_data_option
+from deepstd.assembly import FrameShape
 from deepstd.codec import Codec
-from deepstd.encoding import FrameShape
 from deepstd.errors import RateError
 from deepstd.rate import LOWEST_FILL
 

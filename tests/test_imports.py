@@ -24,7 +24,7 @@ LAYERS = (
     ("api", "registration"),
     ("codec",),
     ("encoding", "inspection"),
-    ("slicing",),
+    ("assembly", "slicing"),
     ("rate", "frames"),
     ("shape", "texture"),
     ("bundle",),

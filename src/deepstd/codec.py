@@ -18,6 +18,7 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd import io, specials
+from deepstd.assembly import FrameShape
 from deepstd.bundle import Bundle
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
@@ -28,7 +29,7 @@ from deepstd.container import (
 )
 from deepstd.devices import Workers
 from deepstd.effort import NORMAL, effort_named
-from deepstd.encoding import Compressed, Encoding, FrameShape, Progress
+from deepstd.encoding import Compressed, Encoding, Progress
 from deepstd.errors import (
     BundleError,
     BundleMismatchError,

@@ -17,26 +17,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from deepstd import io, specials
+from deepstd.assembly import NO_QUALITY, Assembly, FrameShape
 from deepstd.bundle import Bundle
-from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
-    REGISTRATION_BYTES,
-    Container,
-    FrameChunks,
-    Head,
-    Registration,
-    pack_source_header,
-    parse,
-    write_container,
-)
+from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
-from deepstd.frames import are_nonnegative, flat_axis, frames_of
+from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
-from deepstd.shape.conditioning import Conditioning
-from deepstd.shape.register import ShapeReport, on_average
+from deepstd.shape.register import ShapeReport
 from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
@@ -50,9 +40,6 @@ from deepstd.volume import Volume
 _FINEST_INTEGER_STEP = 0.125
 _GUESS_VOXELS = 1 << 20
 _SMALLEST_SHARE = 1e-3
-# Of a file, that may go to telling how registration went.
-_REGISTRATION_SHARE = 0.005
-_NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _CLEAR_LEAD = 0.4
 # How much finer the step usually is after refinement, for what a rough search left of the bytes.
 _REFINED_STEPS = 96
@@ -60,15 +47,6 @@ _ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
 _FIRST_STEP_CODE = 2 * STEPS_PER_OCTAVE
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class FrameShape:
-    """The shape part of one frame: conditioning as a decoder gets it, its bytes, its report."""
-
-    conditioning: Conditioning | None
-    payload: bytes | None
-    report: ShapeReport | None
 
 
 class Coder(Protocol):
@@ -145,9 +123,7 @@ class Encoding:
         self._effort, self._progress = effort, progress
         self._affine = io.affine_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
-        self._nonnegative = are_nonnegative((v for v, _ in self._parts), volume.voxels.dtype)
-        self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
-        self._payloads = [None if s is None else s.to_bytes() for _, s in self._parts]
+        self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
         self._start = Start(_FIRST_STEP_CODE)
 
     def best(self, *, shape: str) -> Candidate:
@@ -255,7 +231,7 @@ class Encoding:
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
         code = min(max(code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, other.point.rate_weight) for e in encoders]
-        nbytes = self._size(shapes, encoded)
+        nbytes = self._assembly.size(shapes, encoded)
         return Candidate(Point(code, other.point.rate_weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod
@@ -273,7 +249,7 @@ class Encoding:
 
         def size_of(encoded: list[Encoded]) -> int:
             nonlocal best
-            nbytes = self._size(shapes, encoded)
+            nbytes = self._assembly.size(shapes, encoded)
             self._progress(f"{nbytes} of {self._allowed} bytes")
             if best[0] < nbytes <= self._allowed:
                 best = nbytes, encoded
@@ -298,7 +274,7 @@ class Encoding:
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
-            describe=self._describe,
+            describe=self._assembly.describe,
             fit=fit if tiled else None,
         )
         for encoder in encoders:
@@ -310,50 +286,17 @@ class Encoding:
         self._progress("decoding to measure the error")
         latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         latents = latents[:LATENTS_DIGEST_BYTES]
-        data = self._file(result.shapes, result.texture, _NO_QUALITY, latents)
+        data = self._assembly.file(result.shapes, result.texture, NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._file(result.shapes, result.texture, quality, latents),
+            self._assembly.file(result.shapes, result.texture, quality, latents),
             quality,
             rmse(self._volume.voxels, restored.voxels) ** 2,
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),
         )
-
-    def _size(self, shapes: list[FrameShape], encoded: list[Encoded]) -> int:
-        """Bytes of the whole file."""
-        return len(self._file(shapes, encoded, _NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
-
-    def _file(
-        self,
-        shapes: list[FrameShape],
-        encoded: list[Encoded],
-        quality: Quality,
-        latents: bytes,
-    ) -> bytes:
-        volume = self._volume
-        head = Head(
-            volume.source.format,
-            volume.voxels.dtype,
-            volume.shape,
-            self._codec.bundle.reference,
-            quality,
-            self._registration(shapes),
-            self._nonnegative,
-        )
-        frames = [
-            FrameChunks(t.payload, s.payload, t.tiles, p)
-            for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
-        ]
-        return write_container(head, self._header, frames, latents)
-
-    def _registration(self, shapes: list[FrameShape]) -> Registration | None:
-        """What the file tells of its fields, where there is room for it."""
-        reports = [shape.report for shape in shapes if shape.report is not None]
-        room = self._allowed >= REGISTRATION_BYTES / _REGISTRATION_SHARE
-        return on_average(reports) if reports and room else None
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
         if self._affine is None:
@@ -389,12 +332,3 @@ class Encoding:
         span = max(e.scaling.range for e in encoders)
         code = math.ceil(math.log2(span / _FINEST_INTEGER_STEP) * STEPS_PER_OCTAVE)
         return min(max(code, STEP_CODE_MIN + 1), finest)
-
-    def _describe(self, nbytes: int) -> str:
-        volume = self._volume
-        ratio = math.floor(100 * volume.nbytes / nbytes) / 100
-        bpv = 8 * nbytes / volume.voxels.size
-        return (
-            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
-            f"--bpv {math.ceil(1e4 * bpv) / 1e4})"
-        )

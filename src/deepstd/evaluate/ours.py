@@ -19,9 +19,10 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd.api import best_encoding
+from deepstd.assembly import FrameShape
 from deepstd.codec import Codec
 from deepstd.container import Container, parse
-from deepstd.encoding import Compressed, FrameShape
+from deepstd.encoding import Compressed
 from deepstd.rate import Target
 from deepstd.volume import Volume
 

@@ -1,0 +1,111 @@
+"""The file of an encoding, put together as often as the search for a size asks.
+
+volume, bundle ─▶ head, original header, specials ┬▶ .dstd file, its size
+             shapes, textures, quality of an encoding ┘
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepstd.container import (
+    LATENTS_DIGEST_BYTES,
+    REGISTRATION_BYTES,
+    BundleRef,
+    FrameChunks,
+    Head,
+    Registration,
+    pack_source_header,
+    write_container,
+)
+from deepstd.frames import are_nonnegative
+from deepstd.quality import Quality
+from deepstd.shape.conditioning import Conditioning
+from deepstd.shape.register import ShapeReport, on_average
+from deepstd.specials import Specials
+from deepstd.texture.transforms import Encoded
+from deepstd.volume import Volume
+
+NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
+# Of a file, that may go to telling how registration went.
+_REGISTRATION_SHARE = 0.005
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """The shape part of one frame: conditioning as a decoder gets it, its bytes, its report."""
+
+    conditioning: Conditioning | None
+    payload: bytes | None
+    report: ShapeReport | None
+
+
+class Assembly:
+    """Makes the files of one scan.
+
+    Args:
+        volume: the scan.
+        bundle: that its files are decoded with.
+        parts: of each frame, finite values and what was special among them.
+        allowed: bytes of a file.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        bundle: BundleRef,
+        parts: Sequence[tuple[np.ndarray, Specials | None]],
+        allowed: int,
+    ) -> None:
+        self._volume, self._bundle, self._allowed = volume, bundle, allowed
+        self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
+        self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
+        self._payloads = [None if s is None else s.to_bytes() for _, s in parts]
+
+    def file(
+        self,
+        shapes: Sequence[FrameShape],
+        encoded: Sequence[Encoded],
+        quality: Quality,
+        latents: bytes,
+    ) -> bytes:
+        """A whole file; ``latents`` is the hash of what its decoder must get."""
+        volume = self._volume
+        head = Head(
+            volume.source.format,
+            volume.voxels.dtype,
+            volume.shape,
+            self._bundle,
+            quality,
+            self._registration(shapes),
+            self._nonnegative,
+        )
+        frames = [
+            FrameChunks(t.payload, s.payload, t.tiles, p)
+            for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
+        ]
+        return write_container(head, self._header, frames, latents)
+
+    def size(self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded]) -> int:
+        """Bytes of a file; its figures of quality take as many whatever they are."""
+        return len(self.file(shapes, encoded, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+
+    def describe(self, nbytes: int) -> str:
+        """A size in the words of the options that ask for it."""
+        volume = self._volume
+        ratio = math.floor(100 * volume.nbytes / nbytes) / 100
+        bpv = 8 * nbytes / volume.voxels.size
+        return (
+            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
+            f"--bpv {math.ceil(1e4 * bpv) / 1e4})"
+        )
+
+    def _registration(self, shapes: Sequence[FrameShape]) -> Registration | None:
+        """What the file tells of its fields, where there is room for it."""
+        reports = [shape.report for shape in shapes if shape.report is not None]
+        room = self._allowed >= REGISTRATION_BYTES / _REGISTRATION_SHARE
+        return on_average(reports) if reports and room else None
