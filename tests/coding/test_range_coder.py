@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -67,6 +69,22 @@ def test_short_streams_are_cut_to_the_byte() -> None:
         coder.encode(np.ones(count, int), np.full(count, 20, dtype=np.uint8), TABLES)
         lengths.add(len(coder.finish()) % 4)
     assert lengths == {0, 1, 2, 3}
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_no_stream_a_byte_shorter_would_do(count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scales = random.integers(0, 30, count).astype(np.uint8)
+    symbols = np.rint(random.normal(0, np.exp2((scales - 20.0) / 4))).astype(int)
+    coder = RangeEncoder()
+    coder.encode(symbols, scales, TABLES)
+    data = coder.finish()
+    assert np.array_equal(RangeDecoder(data).decode(scales, TABLES), symbols)
+    for last in range(256) if len(data) > 1 else ():
+        shorter = data[:-2] + bytes([last])
+        with contextlib.suppress(DamagedError):
+            assert not np.array_equal(RangeDecoder(shorter).decode(scales, TABLES), symbols)
 
 
 def test_tables_fitted_to_counts_code_them_in_fewer_bits() -> None:

@@ -22,9 +22,12 @@ from deepstd.errors import DamagedError
 _WORD = 4
 _TRIM_LIMIT = 8192
 _ESCAPE_BITS = 40
+# Words that a decoder holds beyond those that its symbols so far are certain from, and one more.
+_READ_AHEAD = 3
 # The extension module has no type stubs.
 _stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
 _Groups = list[tuple[int, np.ndarray]]
+_Place = tuple[int, tuple[int, int]]
 
 
 @lru_cache(maxsize=1024)
@@ -52,7 +55,8 @@ class RangeEncoder:
 
     def __init__(self) -> None:
         self._coder = _stream.queue.RangeEncoder()
-        self._log: list[tuple[np.ndarray, object]] = []
+        # Entries, their model, and where the coder stood before them.
+        self._log: list[tuple[np.ndarray, object, _Place]] = []
 
     def encode(self, symbols: np.ndarray, scale_index: np.ndarray, tables: ScaleTables) -> None:
         """Code integer symbols, each with the table of its scale index; any equal shapes."""
@@ -76,9 +80,10 @@ class RangeEncoder:
 
     def _put(self, entries: np.ndarray, model: object) -> None:
         entries = entries.astype(np.int32)
+        place = self._coder.pos()
         self._coder.encode(entries, model)
-        if self._coder.num_words() * _WORD <= _TRIM_LIMIT:
-            self._log.append((entries, model))
+        if place[0] * _WORD <= _TRIM_LIMIT:
+            self._log.append((entries, model, place))
 
     def _put_escape(self, value: int, radius: int) -> None:
         """Sign, then the excess magnitude as an Elias gamma code."""
@@ -99,24 +104,33 @@ class RangeEncoder:
 
     def _trim(self, data: bytes) -> bytes:
         """Drop tail bytes that a decoder reading zeros in their place does not need."""
+        whole = _to_words(data)
         best, low, high = data, max(0, len(data) - 2 * _WORD), len(data)
         while low < high:  # the more bytes are kept, the nearer the stream comes to its whole
             keep = (low + high) // 2
             prefix = data[:keep]
             raised = (int.from_bytes(prefix, "big") + 1).to_bytes(keep + 1, "big")[1:]
-            found = next((c for c in (prefix, raised) if self._decodes(c)), None)
+            found = next((c for c in (prefix, raised) if self._decodes(c, whole)), None)
             if found is None:
                 low = keep + 1
             else:
                 best, high = found, keep
         return best.rstrip(b"\0")
 
-    def _decodes(self, data: bytes) -> bool:
-        decoder = _stream.queue.RangeDecoder(_to_words(data))
+    def _decodes(self, data: bytes, whole: np.ndarray) -> bool:
+        """Whether the entries come back; those read before the first word changed surely do."""
+        words = _to_words(data)
+        both = min(len(words), len(whole))
+        changed = np.flatnonzero(words[:both] != whole[:both])
+        same = int(changed[0]) if len(changed) else both
+        begin = sum(place[0] + _READ_AHEAD <= same for _, _, place in self._log) - 1
+        decoder = _stream.queue.RangeDecoder(words)
+        if begin > 0:
+            decoder.seek(*self._log[begin][2])
         try:
             return all(
                 np.array_equal(decoder.decode(model, entries.size), entries)
-                for entries, model in self._log
+                for entries, model, _ in self._log[max(begin, 0) :]
             )
         except AssertionError:
             return False
