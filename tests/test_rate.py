@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import RateError
-from deepstd.rate import LOWEST_FILL, Point, Start, Target, estimate, search
+from deepstd.rate import (
+    LOWEST_FILL,
+    Point,
+    Start,
+    Target,
+    estimate,
+    first_start,
+    search,
+    start_near,
+)
 
 
 def model_size(code: int, zone: float, scale: float, slope: float, fixed: int) -> int:
@@ -56,7 +65,10 @@ def test_an_estimate_on_a_part_saves_encodings_of_the_whole(scale: float, slope:
     calls: list[int] = []
     wanted = int(0.1 * model_size(5000, 0.1, scale, slope, 0))
     start = estimate(
-        lambda code: model_size(code, 0.1, 0.1 * scale, slope, 0), wanted, start=2048, octave=1024
+        lambda code: model_size(code, 0.1, 0.1 * scale, slope, 0),
+        wanted,
+        start=Start(4000),
+        octave=1024,
     )
     assert abs(start.step_code - 5000) < 64
     assert start.slope == pytest.approx(slope, abs=0.05)
@@ -72,6 +84,33 @@ def test_an_estimate_on_a_part_saves_encodings_of_the_whole(scale: float, slope:
         describe=str,
     )
     assert len(calls) <= 3
+
+
+@given(st.floats(0.6, 1.2), st.integers(1000, 10**8), st.floats(0.002, 0.2))
+def test_significant_coefficients_tell_where_to_begin(
+    slope: float, voxels: int, share: float
+) -> None:
+    def significant(code: int) -> float:
+        return min(share * voxels * 2 ** (slope * (code - 3000) / 1024), voxels)
+
+    bits = 3.3 * (share / 0.03) ** 0.13  # as the module says
+    wanted = max(int(share * voxels * bits / 8), 1)
+    start = first_start(significant, voxels, wanted, lowest=-4096, highest=16384, octave=1024)
+    assert share * voxels < 100 or abs(start.step_code - 3000) < 128
+    assert 0.3 <= start.slope <= 1.5
+
+
+def test_a_scan_without_significant_coefficients_has_a_start_in_range() -> None:
+    start = first_start(lambda _: 0.0, 1000, 500, lowest=-4096, highest=16384, octave=1024)
+    assert -4096 <= start.step_code <= 16384
+
+
+def test_an_encoding_like_the_wanted_one_tells_where_to_begin() -> None:
+    near = start_near(Point(3000, 0.08, 1000), 2000, slope=0.5, rate_weight=0.08, octave=1024)
+    assert near == Start(3000 + 2 * 1024, 0.5)
+    # The weight that it had, larger than usual, has made it smaller.
+    weighed = start_near(Point(3000, 0.1, 1000), 1000, slope=1, rate_weight=0.08, octave=1024)
+    assert weighed.step_code < 3000
 
 
 def test_a_scan_that_needs_less_is_not_padded() -> None:

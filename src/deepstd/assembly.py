@@ -66,6 +66,11 @@ class Assembly:
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in parts]
 
+    @property
+    def fixed_bytes(self) -> int:
+        """About how many bytes of a file do not depend on the encoding."""
+        return len(self._header) + sum(len(payload or b"") for payload in self._payloads)
+
     def file(
         self,
         shapes: Sequence[FrameShape],

@@ -25,7 +25,7 @@ from deepstd.effort import Effort
 from deepstd.errors import RateError
 from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
-from deepstd.rate import LOWEST_FILL, Point, Start, estimate, search
+from deepstd.rate import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
 from deepstd.shape.register import ShapeReport
 from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
@@ -41,11 +41,12 @@ _FINEST_INTEGER_STEP = 0.125
 _GUESS_VOXELS = 1 << 20
 _SMALLEST_SHARE = 1e-3
 _CLEAR_LEAD = 0.4
-# How much finer the step usually is after refinement, for what a rough search left of the bytes.
-_REFINED_STEPS = 96
+# How much of the bytes refinement usually takes at the same step.
+_REFINED_BYTES = 1.006
 _ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
-_FIRST_STEP_CODE = 2 * STEPS_PER_OCTAVE
+# Where encoders cannot tell before they encode.
+_FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 Progress = Callable[[str], None]
 
 
@@ -124,7 +125,8 @@ class Encoding:
         self._affine = io.affine_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
-        self._start = Start(_FIRST_STEP_CODE)
+        self._weight = codec.bundle.manifest.rate_weight
+        self._start: Start | None = None
 
     def best(self, *, shape: str) -> Candidate:
         """Search the quantiser for the requested size, with or without deformation fields.
@@ -141,7 +143,7 @@ class Encoding:
         for encoder in found.encoders:
             self._progress("refining what the quantiser aims at")
             encoder.refine(code, weight, rounds)
-        self._start = Start(code + _REFINED_STEPS)
+        self._start = self._start_near(found.point, LOWEST_FILL, _REFINED_BYTES)
         try:
             return self._search(found.shapes, found.encoders, LOWEST_FILL)
         except RateError:  # at the coarsest step a refined encoding may take some bytes more
@@ -165,8 +167,10 @@ class Encoding:
         plain = self._with_step_of(kept, shapes, encoders)
         if self._lead(kept, plain) > _CLEAR_LEAD:
             return kept
-        self._start = Start(plain.point.step_code)
-        other = self._search(shapes, encoders, fill)
+        other = plain
+        if not fill * self._allowed <= plain.point.nbytes <= self._allowed:
+            self._start = self._start_near(plain.point, fill)
+            other = self._search(shapes, encoders, fill)
         return kept if self._lead(kept, other) >= 0 else other
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[Encoder]]:
@@ -215,8 +219,9 @@ class Encoding:
             return []
         self._progress("trying whether the scan is better coded slice by slice")
         per_voxel = self._allowed / sum(values.size for values, _ in self._parts)
-        weight = self._codec.bundle.manifest.rate_weight
-        trial = try_slices(middle, networks, tried, per_voxel, self._start, weight)
+        trial = try_slices(
+            middle, networks, tried, per_voxel, self._beginning(encoders), self._weight
+        )
         self._start = trial.start
         if trial.way is None:
             return []
@@ -265,12 +270,13 @@ class Encoding:
 
         # Frames are of one size, so all of them have tiles or slices, or none has.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
+        self._start = self._guess(encoders)
         point = search(
             size,
             self._allowed,
             fill=fill,
-            start=self._guess(encoders),
-            rate_weight=self._codec.bundle.manifest.rate_weight,
+            start=self._start,
+            rate_weight=self._weight,
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
@@ -307,22 +313,46 @@ class Encoding:
 
     def _guess(self, encoders: list[Encoder]) -> Start:
         """Where to begin: for a large scan, with the step that suits a part of it."""
+        start = self._beginning(encoders)
         voxels = sum(math.prod(e.shape) for e in encoders)
         wavelet = [e for e in encoders if isinstance(e, Divisible)]
         if voxels <= 4 * _GUESS_VOXELS or not wavelet or encoders[0].conditioned:
-            return self._start
+            return start
         part = wavelet[len(wavelet) // 2].middle_slices(_GUESS_VOXELS)
         self._progress("estimating the step on a part of the scan")
-        weight = self._codec.bundle.manifest.rate_weight
 
         def size(step_code: int) -> int:
             code = min(max(step_code, STEP_CODE_MIN), part.finest)
             whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
-            encoded = part.encode(code, weight)
+            encoded = part.encode(code, self._weight)
             return math.ceil(encoded.typical_nbytes / max(share, _SMALLEST_SHARE))
 
-        return estimate(size, self._allowed, start=self._start.step_code, octave=STEPS_PER_OCTAVE)
+        return estimate(size, self._allowed, start=start, octave=STEPS_PER_OCTAVE)
+
+    def _beginning(self, encoders: list[Encoder]) -> Start:
+        """Where to begin: where a trial or search before ended, or where encoders expect it."""
+        wavelet = [e for e in encoders if isinstance(e, Divisible)]
+        if self._start is not None or not wavelet:
+            return self._start or _FIRST_START
+        return first_start(
+            lambda code: sum(encoder.significant(code) for encoder in wavelet),
+            sum(math.prod(encoder.shape) for encoder in wavelet),
+            max(self._allowed - self._assembly.fixed_bytes, 1),
+            lowest=STEP_CODE_MIN,
+            highest=self._finest(encoders),
+            octave=STEPS_PER_OCTAVE,
+        )
+
+    def _start_near(self, point: Point, fill: float, share: float = 1.0) -> Start:
+        """Where to begin, after a search, for what takes about a share of an encoding's bytes."""
+        return start_near(
+            replace(point, nbytes=round(share * point.nbytes)),
+            self._allowed * (1 + fill) / 2,
+            slope=(self._start or _FIRST_START).slope,
+            rate_weight=self._weight,
+            octave=STEPS_PER_OCTAVE,
+        )
 
     def _finest(self, encoders: list[Encoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""

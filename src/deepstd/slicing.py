@@ -107,7 +107,7 @@ def try_slices(
     found = estimate(
         lambda code: first.encode(within(code), rate_weight).nbytes,
         max(1, math.floor(bytes_per_voxel * math.prod(first.shape))),
-        start=start.step_code,
+        start=start,
         octave=STEPS_PER_OCTAVE,
     )
     code = within(found.step_code)
