@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.standing.measure import Asked, logger, measure
 from benchmarks.standing.page import PAGE, StudyResults, page, study_section
 from benchmarks.standing.studies import STUDIES, add_data_option
+from deepstd import baselines
 from deepstd.evaluate.cases import OUR_CODEC
 from deepstd.evaluate.rows import OURS
 
@@ -47,6 +48,9 @@ def _asked(arguments: Sequence[str] | None = None) -> Asked:
     if unknown:
         parser.error(f"no study {', '.join(unknown)}: expected some of {', '.join(STUDIES)}")
     codecs, again = (frozenset(filter(None, t.split(","))) for t in (got.codecs, got.again))
+    known = {OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS}
+    if unknown := (codecs | again) - known:
+        parser.error(f"no codec {', '.join(unknown)}: expected some of {', '.join(sorted(known))}")
     return Asked(got.data, tuple(got.studies or STUDIES), codecs, again, got.bundle, got.limit)
 
 
