@@ -97,7 +97,8 @@ def test_effort_pays_on_real_scans(data_dir: Path) -> None:
         pytest.skip(f"needs {path.name} in {data_dir}")
     fast, normal, best = errors_by_effort(Codec.load("hippocampus-t1"), read(path), 0.5)
     assert normal < 0.985 * fast
-    assert best < 1.005 * normal
+    # What more rounds gain may be less than what files of 0.997 and 1.000 of the size differ by.
+    assert best < 1.01 * normal
 
 
 def test_large_scans_are_refined_at_best_effort_only() -> None:
