@@ -23,7 +23,7 @@ from deepstd.texture.transforms import Encoder
 _THICK = 3
 # Thickness, and the octaves of slices of at least that: the thicker, the fewer.
 _OCTAVES = ((5, 1), (3, 2), (0, 3))
-_TRIAL_VOXELS = 1 << 20
+_TRIAL_VOXELS = 1 << 19
 _FEWEST_SLICES = 8
 # Octaves of squared error: a tenth of a dB, because slices take twice as long.
 _LEAD = 0.03
@@ -119,9 +119,12 @@ def try_slices(
 
     best: Way | None = None
     lead = _LEAD
+    part, as_volume = first, cost(first)
     for axis in dict.fromkeys(way.axis for way in tried):
-        part = first if axis == tried[0].axis else part_along(axis)
-        as_volume = cost(part)
+        # A small scan is its own part along every axis.
+        if axis != tried[0].axis and first.shape != whole.shape:
+            part = part_along(axis)
+            as_volume = cost(part)
         for way in tried:
             if way.axis == axis:
                 gain = as_volume - cost(SlicedEncoder.of(part, networks, axis, way.octaves))
