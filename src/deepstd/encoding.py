@@ -236,6 +236,8 @@ class Encoding:
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
         code = min(max(code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, other.point.rate_weight) for e in encoders]
+        for encoder in encoders:
+            encoder.settle()
         nbytes = self._assembly.size(shapes, encoded)
         return Candidate(Point(code, other.point.rate_weight, nbytes), shapes, encoders, encoded)
 
