@@ -22,7 +22,7 @@ from deepstd.errors import DamagedError
 _WORD = 4
 _TRIM_LIMIT = 8192
 _ESCAPE_BITS = 40
-# Words that a decoder holds beyond those that its symbols so far are certain from, and one more.
+# A decoder at a place has read two words further; and one to spare.
 _READ_AHEAD = 3
 # The extension module has no type stubs.
 _stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
