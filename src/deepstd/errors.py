@@ -78,7 +78,7 @@ class NotDstdError(ContainerError):
 
 
 class UnsupportedVersionError(ContainerError):
-    """The file was written in a format version this release does not know."""
+    """The file was written in a format version that this release does not read."""
 
 
 class TruncatedError(ContainerError):

@@ -21,7 +21,7 @@ from deepstd.container import (
     read_beginning,
     write_container,
 )
-from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk, encode_varint
+from deepstd.container.format import PREAMBLE, VERSION, ChunkType, encode_chunk, encode_varint
 from deepstd.errors import (
     ContainerError,
     DamagedError,
@@ -210,10 +210,14 @@ def test_an_unknown_chunk_that_matters_asks_for_an_upgrade() -> None:
         parse(data, "f")
 
 
-def test_a_newer_version_asks_for_an_upgrade() -> None:
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(VERSION + 1, "Upgrade DeepSTD"), (1, "older than the first release")]
+)
+def test_another_version_says_what_reads_it(version: int, remedy: str) -> None:
     data = bytearray(sample())
-    data[7] = 2
-    with pytest.raises(UnsupportedVersionError, match="version 2, this release reads version 1"):
+    data[7] = version
+    message = f"^f has format version {version}, this release reads version {VERSION}. .*{remedy}"
+    with pytest.raises(UnsupportedVersionError, match=message):
         parse(bytes(data), "f")
 
 

@@ -11,7 +11,7 @@ from textures import smooth
 
 from deepstd.texture.head import OCTAVES_MAX
 from deepstd.texture.motion import halfway
-from deepstd.texture.neighbours import hint_between, unneeded, waves
+from deepstd.texture.neighbours import hint_after, hint_between, unneeded, waves
 
 
 @given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
@@ -21,18 +21,29 @@ def test_every_slice_has_one_turn_after_those_it_needs(count: int, octaves: int)
         for turn in wave:
             assert turn.index not in known
             assert turn.price > 0
-            if turn.distance:
-                assert known.issuperset(turn.sides)
+            assert known.issuperset(turn.sides)
         known |= {turn.index for turn in wave}
     assert known == set(range(count))
-    alone = len(waves(count, octaves)[0])
-    assert alone <= count // 2**octaves + octaves + 1
+    turns = [turn for wave in waves(count, octaves) for turn in wave]
+    assert sum(not turn.sides for turn in turns) == (1 if octaves else count)
+    keys = sum(not turn.between for turn in turns)
+    assert keys <= count // 2**octaves + octaves + 1
+
+
+@given(st.integers(1, 300), st.integers(1, OCTAVES_MAX))
+def test_slices_wait_for_no_more_than_they_look_at(count: int, octaves: int) -> None:
+    """So that devices have work while the key slices are coded one after the other."""
+    before: set[int] = set()
+    for number, wave in enumerate(waves(count, octaves)):
+        if number:
+            assert all(before.intersection(turn.sides) for turn in wave)
+        before = {turn.index for turn in wave}
 
 
 @given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
 def test_what_nobody_needs(count: int, octaves: int) -> None:
     turns = waves(count, octaves)
-    needed = {side for wave in turns for turn in wave if turn.distance for side in turn.sides}
+    needed = {side for wave in turns for turn in wave for side in turn.sides}
     assert set(unneeded(turns)) == set(range(count)) - needed
     if octaves == 0:
         assert unneeded(turns) == list(range(count))
@@ -78,3 +89,15 @@ def test_two_alike_tell_what_lies_between() -> None:
     hint = hint_between(image, image, 4)
     assert torch.equal(hint.units, image)
     assert not hint.places[:, 1].any()
+
+
+def test_one_slice_tells_the_next_that_it_looks_alike() -> None:
+    image = whole(smooth((33, 20)))
+    places = set()
+    for distance in (1, 2, 4, 8):
+        hint = hint_after(image, distance)
+        assert torch.equal(hint.units, image)
+        assert hint.places.abs().max() <= 64
+        places.add(hint.places[0, 0, 0, 0].item())
+    assert len(places) == 4
+    assert not places & {hint_between(image, image, d).places[0, 0, 0, 0].item() for d in (1, 2, 4)}

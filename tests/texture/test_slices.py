@@ -21,6 +21,7 @@ from deepstd.texture import neighbours
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.head import TextureHead
+from deepstd.texture.neighbours import Turn
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks, check_slices, decode_slices
@@ -113,7 +114,7 @@ def test_how_many_slices_are_coded_at_once_changes_nothing(
 
 
 def test_groups_hold_all_turns_and_each_worker_has_one() -> None:
-    turns = [turn for wave in neighbours.waves(33, 3) for turn in wave if turn.distance == 1]
+    turns = [Turn(index, 1, between=True) for index in range(1, 33, 2)]
     for devices, most in ((1, 4), (3, 4), (40, 1)):
         groups = neighbours.groups_of(
             turns, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
@@ -121,6 +122,11 @@ def test_groups_hold_all_turns_and_each_worker_has_one() -> None:
         assert [turn for group in groups for turn in group] == turns
         assert max(map(len, groups)) == most
         assert len(groups) >= min(devices, len(turns))
+
+
+def test_groups_look_alike_at_others() -> None:
+    turns = [Turn(8, 4), Turn(16, 4), Turn(4, 4, between=True), Turn(2, 2, between=True)]
+    assert neighbours.groups_of(turns, 1, CPU) == [turns[:2], turns[2:3], turns[3:]]
 
 
 def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:

@@ -1,4 +1,4 @@
-"""Training crops: equal shapes, bounded sizes, and variations that keep what a scan is."""
+"""Training crops: equal shapes, bounded sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstd.texture.scaling import Scaling
-from deepstd.train.data import Example, random_crops, slices_of, varied_crops
+from deepstd.train.data import Example, random_crops, slices_of
+from deepstd.train.variation import varied_crops
 
 
 def _examples(shape: tuple[int, ...], coarse: tuple[int, ...]) -> list[Example]:
@@ -32,23 +33,6 @@ def test_crops_of_a_batch_agree_and_are_bounded(shape: tuple[int, ...], seed: in
         assert min(crops[0].coarse) == 0
 
 
-def test_variations_mirror_turn_and_shrink() -> None:
-    """Along a ramp, a mirrored crop falls, and a shrunk one climbs twice as fast."""
-    slopes, coarse, turned = set(), set(), 0
-    examples = _examples((161, 160, 10), (0, 0, 4))
-    for seed in range(60):
-        crop = varied_crops(examples, 20, np.random.default_rng(seed))[0]
-        for axis in (0, 1):
-            change = crop.values.diff(dim=2 + axis).mean().item() * 160
-            if abs(change) > 1e-3:
-                slopes.add(round(change))
-                turned += axis
-        coarse.add(crop.coarse)
-    assert slopes == {1, -1, 2, -2}
-    assert 10 < turned < 50
-    assert {(0, 0, 4), (0, 0, 2)} <= coarse
-
-
 def test_slices_of_thick_ones_are_images() -> None:
     volume = torch.arange(6 * 5 * 4).float().reshape(1, 1, 6, 5, 4)
     images = slices_of(Example(volume, (0, 2, 5), Scaling(0, 0), None))
@@ -62,13 +46,3 @@ def test_slices_of_other_volumes_lie_along_all_axes_and_are_thicker() -> None:
     assert [image.shape for image in images] == [(7, 10)] * 9 + [(9, 10)] * 3 + [(9, 7)] * 2
     assert torch.allclose(images[9].values, volume[:, :, :, :2].mean(3))
     assert torch.allclose(images[-1].values, volume[..., 4:8].mean(4))
-
-
-def test_shrinking_averages_neighbours() -> None:
-    board = torch.from_numpy(np.indices((128, 128)).sum(0) % 2).float()[None, None]
-    examples = [Example(board, (0, 0), Scaling(0, 0), None)]
-    seen = {
-        round(float(varied_crops(examples, 32, np.random.default_rng(seed))[0].values.std()), 1)
-        for seed in range(30)
-    }
-    assert seen == {0.5, 0.0}

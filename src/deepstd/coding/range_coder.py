@@ -16,6 +16,7 @@ from typing import Any
 import constriction
 import numpy as np
 
+from deepstd.coding.adaptation import LARGEST_OFFSET, OFFSET_FREQUENCIES
 from deepstd.coding.tables import ScaleTables, split_index, support_radius
 from deepstd.errors import DamagedError
 
@@ -39,6 +40,12 @@ def _categorical(tables: ScaleTables, base: int) -> Any:
 @lru_cache(maxsize=64)
 def _uniform(size: int) -> Any:
     return _stream.model.Uniform(size)
+
+
+@lru_cache(maxsize=1)
+def _offsets() -> Any:
+    frequencies = OFFSET_FREQUENCIES.astype(np.float64)
+    return _stream.model.Categorical(frequencies / frequencies.sum(), perfect=False)
 
 
 def _groups(scale_index: np.ndarray) -> _Groups:
@@ -77,6 +84,10 @@ class RangeEncoder:
     def encode_bits(self, value: int, bits: int) -> None:
         """Code an unsigned integer of at most 16 bits as it is."""
         self._put(np.array([value]), _uniform(1 << bits))
+
+    def encode_offset(self, offset: int) -> None:
+        """Code the offset of a band's scale indices; see `adaptation`."""
+        self._put(np.array([offset + LARGEST_OFFSET]), _offsets())
 
     def _put(self, entries: np.ndarray, model: object) -> None:
         entries = entries.astype(np.int32)
@@ -164,6 +175,10 @@ class RangeDecoder:
     def decode_bits(self, bits: int) -> int:
         """An unsigned integer coded by `RangeEncoder.encode_bits`."""
         return int(self._get(_uniform(1 << bits), 1)[0])
+
+    def decode_offset(self) -> int:
+        """An offset coded by `RangeEncoder.encode_offset`."""
+        return int(self._get(_offsets(), 1)[0]) - LARGEST_OFFSET
 
     def _get(self, model: object, count: int) -> np.ndarray:
         try:

@@ -282,9 +282,11 @@ def _check_preamble(start: bytes, name: str) -> None:
     if len(start) < len(PREAMBLE) and PREAMBLE.startswith(start):
         raise truncated(name, f"it has {len(start)} bytes")
     if start.startswith(SIGNATURE):
+        remedy = "Upgrade DeepSTD (`pip install -U deepstd`)."
+        if start[-1] < VERSION:
+            remedy = "It is older than the first release. Restore it with what wrote it."
         raise UnsupportedVersionError(
-            f"{name} has format version {start[-1]}, this release reads version {VERSION}. "
-            "Upgrade DeepSTD (`pip install -U deepstd`)."
+            f"{name} has format version {start[-1]}, this release reads version {VERSION}. {remedy}"
         )
     if start[1:4] == SIGNATURE[1:4]:
         raise DamagedError(

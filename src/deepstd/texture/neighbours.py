@@ -1,6 +1,6 @@
 """In which order slices are coded between each other, and what their neighbours tell of them.
 
-    every 8th slice ─▶ those half way ─▶ those half way between all of them ─▶ the rest
+    first slice, alone ─▶ every 8th, by the one before ─▶ those half way ─▶ … ─▶ the rest
     decoded slices on both sides ─ motion ─▶ Hint: what to expect, and how sure it is
 
 This is the hierarchy of bidirectional frames of video codecs. The slices of one wave depend on
@@ -23,9 +23,11 @@ from deepstd.texture.motion import halfway
 # Pixels of slices that are coded at once.
 TOGETHER = 1 << 17
 _OCTAVE = 32
-_NEAREST = -32
-# By distance, 0 being that of slices coded alone.
-_PRICES = {0: 0.6, 4: 0.75, 2: 1.0, 1: 1.4}
+_NEAREST_BETWEEN, _NEAREST_AFTER = -32, -16
+_UNKNOWN, _LARGEST_PLACE = -64, 64
+# Of key slices, and of others by their distance.
+_KEY_PRICE = 0.6
+_PRICES = {4: 0.75, 2: 1.0, 1: 1.4}
 
 
 @dataclass(frozen=True)
@@ -34,50 +36,64 @@ class Turn:
 
     Attributes:
         index: its number.
-        distance: to the slices on both sides that are known by then; 0 where it is coded alone.
+        distance: to the slices it looks at, a power of two; 0 where it is coded alone.
+        between: whether those are two, one on each side, and not only the one before.
     """
 
     index: int
-    distance: int
+    distance: int = 0
+    between: bool = False
 
     @property
     def price(self) -> float:
         """By how much a bit is dearer than elsewhere: what others rely on is coded better."""
-        return _PRICES[self.distance]
+        return _PRICES[self.distance] if self.between else _KEY_PRICE
 
     @property
-    def sides(self) -> tuple[int, int]:
-        """The slices on both sides."""
-        return self.index - self.distance, self.index + self.distance
+    def sides(self) -> tuple[int, ...]:
+        """The slices it looks at."""
+        if not self.distance:
+            return ()
+        sides = (self.index - self.distance, self.index + self.distance)
+        return sides if self.between else sides[:1]
 
 
 def waves(count: int, octaves: int) -> list[list[Turn]]:
-    """Slices in coding order, those of one wave together.
+    """Slices in coding order, those of one wave together: all that look at earlier waves alone.
 
     Args:
         count: how many there are.
-        octaves: every ``2**octaves``-th is coded alone, and as many of the last as it takes for
-            every other one to lie half way between two others; 0 for all of them.
+        octaves: every ``2**octaves``-th is a key slice, and as many of the last as it takes for
+            every other one to lie half way between two others; 0 for all of them, coded alone.
     """
-    alone = [0]
-    while alone[-1] < count - 1:
-        left = count - 1 - alone[-1]
-        alone.append(alone[-1] + 2 ** min(octaves, left.bit_length() - 1))
-    found = [[Turn(index, 0) for index in alone]]
+    if not octaves:
+        return [[Turn(index) for index in range(count)]]
+    keys = [0]
+    while keys[-1] < count - 1:
+        left = count - 1 - keys[-1]
+        keys.append(keys[-1] + 2 ** min(octaves, left.bit_length() - 1))
+    turns = [Turn(0), *(Turn(after, after - before) for before, after in pairwise(keys))]
     for octave in reversed(range(octaves)):
         distance = 2**octave
-        gaps = [(a, b) for a, b in pairwise(alone) if b - a > distance]
-        wave = [
-            Turn(index, distance) for a, b in gaps for index in range(a + distance, b, 2 * distance)
+        turns += [
+            Turn(index, distance, between=True)
+            for before, after in pairwise(keys)
+            for index in range(before + distance, after, 2 * distance)
         ]
-        found += [wave] if wave else []
+    wave_of: dict[int, int] = {}
+    found: list[list[Turn]] = []
+    for turn in turns:
+        wave = max((wave_of[side] + 1 for side in turn.sides), default=0)
+        wave_of[turn.index] = wave
+        found += [[]] if wave == len(found) else []
+        found[wave].append(turn)
     return found
 
 
 def unneeded(turns: Sequence[Sequence[Turn]]) -> list[int]:
     """Slices that no other one looks at."""
     all_turns = [turn for wave in turns for turn in wave]
-    needed = {side for turn in all_turns if turn.distance for side in turn.sides}
+    needed = {side for turn in all_turns for side in turn.sides}
     return sorted(turn.index for turn in all_turns if turn.index not in needed)
 
 
@@ -90,39 +106,56 @@ def hint_between(before: torch.Tensor, after: torch.Tensor, distance: int) -> Hi
     """
     expected, difference = halfway(before, after)
     places = expected.new_empty((len(expected), 2, *expected.shape[2:]))
-    places[:, 0] = _NEAREST + _OCTAVE * (distance.bit_length() - 1)
+    places[:, 0] = _NEAREST_BETWEEN + _OCTAVE * (distance.bit_length() - 1)
     # Between −64 and 63, as are the places of a template.
     places[:, 1:] = torch.floor(signed_log(difference) * 0.5)
     return Hint(expected, places)
 
 
+def hint_after(before: torch.Tensor, distance: int) -> Hint:
+    """What one decoded slice tells of one that follows, as `hint_between` of two."""
+    places = before.new_full((len(before), 2, *before.shape[2:]), _UNKNOWN)
+    place = _NEAREST_AFTER + _OCTAVE * (distance.bit_length() - 1)
+    places[:, 0] = min(place, _LARGEST_PLACE)
+    return Hint(before, places)
+
+
 def groups_of(turns: Sequence[Turn], image: int, workers: Workers) -> list[list[Turn]]:
-    """Turns at one distance, in groups to code at once: small images are faster together.
+    """Turns that look alike at others, in groups to code at once: small images are faster together.
 
     Args:
         turns: of one wave.
         image: pixels of a slice.
         workers: each of which shall have work.
     """
-    share = -(-len(turns) // len(workers.devices))
-    size = max(1, min(TOGETHER // max(image, 1), share))
-    return [list(turns[start : start + size]) for start in range(0, len(turns), size)]
+    alike: dict[tuple[int, bool], list[Turn]] = {}
+    for turn in turns:
+        alike.setdefault((turn.distance, turn.between), []).append(turn)
+    groups = []
+    for some in alike.values():
+        share = -(-len(some) // len(workers.devices))
+        size = max(1, min(TOGETHER // max(image, 1), share))
+        groups += [some[start : start + size] for start in range(0, len(some), size)]
+    return groups
 
 
 def hint_of_group(
     group: Sequence[Turn], lows: Mapping[int, torch.Tensor], device: torch.device
 ) -> Hint | None:
-    """The hint of slices at one distance, (B, …); None for those coded alone.
+    """The hint of slices that look alike at others, (B, …); None for those coded alone.
 
     Args:
         group: the slices.
         lows: what is decoded, by number, (1, 1, h, w) in units.
         device: where to compute.
     """
-    distance = group[0].distance
-    if not distance:
+    first = group[0]
+    known = [
+        torch.cat([lows[turn.sides[side]].to(device) for turn in group])
+        for side in range(len(first.sides))
+    ]
+    if not known:
         return None
-    before, after = (
-        torch.cat([lows[turn.sides[side]].to(device) for turn in group]) for side in (0, 1)
-    )
-    return hint_between(before, after, distance)
+    if first.between:
+        return hint_between(known[0], known[1], first.distance)
+    return hint_after(known[0], first.distance)

@@ -276,18 +276,15 @@ class SlicedEncoder:
         self, work: Callable[[list[Turn]], list[EncodedSlice]], turns: Sequence[Turn]
     ) -> Iterator[tuple[list[Turn], list[EncodedSlice]]]:
         """Work on turns in groups that one network on one device may code at once."""
-        alike: dict[tuple[int, torch.device], list[Turn]] = {}
+        on_device: dict[torch.device, list[Turn]] = {}
         for turn in turns:
-            device = self._encoders[turn.index].workers.first
-            alike.setdefault((turn.distance, device), []).append(turn)
+            on_device.setdefault(self._encoders[turn.index].workers.first, []).append(turn)
         image = math.prod(self._encoders[0].shape)
-        groups = [g for some in alike.values() for g in groups_of(some, image, self._workers)]
+        groups = [g for some in on_device.values() for g in groups_of(some, image, self._workers)]
         results = self._workers.map(lambda _, group: work(group), groups)
         return zip(groups, results, strict=True)
 
     def _hint(self, group: list[Turn], coded: Mapping[int, EncodedSlice]) -> Hint | None:
         device = self._encoders[group[0].index].workers.first
-        lows = {
-            side: coded[side].texture.low for turn in group if turn.distance for side in turn.sides
-        }
+        lows = {side: coded[side].texture.low for turn in group for side in turn.sides}
         return hint_of_group(group, lows, device)

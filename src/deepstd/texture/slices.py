@@ -40,7 +40,7 @@ class SliceNetworks:
 
     Attributes:
         images: for those that are coded alone.
-        between: for those half way between two others, if there is one.
+        between: for those that look at others, if there is one.
     """
 
     images: TextureNetwork
@@ -53,7 +53,7 @@ class SliceNetworks:
 
     def of(self, turn: Turn) -> TextureNetwork:
         """The network for a slice."""
-        if turn.distance == 0:
+        if not turn.sides:
             return self.images
         if self.between is None:
             raise ValueError("there is no network for slices between others")

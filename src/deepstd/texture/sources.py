@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
 from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
 from deepstd.coding.tables import ScaleTables
 from deepstd.texture.context import Prediction
@@ -118,22 +119,40 @@ class EncoderSource(_Stream):
     ) -> torch.Tensor:
         """Symbols of a pass, chosen and coded; zero elsewhere."""
         places = coded.flatten().nonzero()[:, 0]
-        scale = prediction.scale.flatten()[places]
+        expected = prediction.scale.flatten()[places]
         target = self._target.flatten()[places].to(mean.dtype)
         residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
         aim = residual
         if self._correction is not None:
             aim = residual + self._correction.flatten()[places]
-        chosen = quantize(aim, scale, self._savings, self._rate_weight)
+        chosen = quantize(aim, expected, self._savings, self._rate_weight)
+        scale = expected.cpu().numpy().astype(np.uint8)
+        counts = _symbols_of_bands(coded)
+        offsets = best_offsets(_whole(chosen), scale, counts, self._tables)
+        if offsets.any():
+            scale = shifted(scale, offsets.repeat(counts))
+            known = torch.from_numpy(scale).to(expected)
+            chosen = quantize(aim, known, self._savings, self._rate_weight)
+        for offset in offsets[counts >= FEWEST_SYMBOLS]:
+            self.stream.encode_offset(int(offset))
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
             self._error.masked_scatter_(coded.to(device), (chosen - residual).to(device, dtype))
-        flat = chosen.cpu().numpy().astype(np.int64)
-        self.stream.encode(flat, scale.cpu().numpy().astype(np.uint8), self._tables)
+        flat = _whole(chosen)
+        self.stream.encode(flat, scale, self._tables)
         self._note(flat)
         symbols = mean.new_zeros(mean.numel())
         symbols[places] = chosen
         return symbols.reshape(mean.shape)
+
+
+def _whole(symbols: torch.Tensor) -> np.ndarray:
+    return symbols.cpu().numpy().astype(np.int64)
+
+
+def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
+    """How many symbols each band of one scan has in a pass."""
+    return coded[0].flatten(1).sum(1).cpu().numpy()
 
 
 def _part(levels: Sequence[torch.Tensor], level: int, region: Region) -> torch.Tensor | None:
@@ -161,7 +180,12 @@ class DecoderSource(_Stream):
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
         """Symbols of a pass, decoded; zero elsewhere."""
-        scale = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        counts = _symbols_of_bands(coded)
+        offsets = [
+            self._stream.decode_offset() if count >= FEWEST_SYMBOLS else 0 for count in counts
+        ]
+        expected = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        scale = shifted(expected, np.repeat(offsets, counts))
         flat = self._stream.decode(scale, self._tables)
         self._note(flat)
         values = torch.from_numpy(flat.astype(np.float64)).to(mean)

@@ -1,4 +1,4 @@
-"""Training batches for the network that codes slices between two decoded ones.
+"""Training batches for the network that codes slices between two decoded ones, or after one.
 
     volume ─ axis, thickness, shrinking ─ slices at k − d, k, k + d, cut alike ─▶ units
     slices at k − d, k + d ─ quantised, or coded between slices farther off ─▶ Hint
@@ -17,15 +17,17 @@ import torch
 
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.lifting import Plan, decompose, grid_shapes, merge, split_plan
-from deepstd.texture.neighbours import hint_between
+from deepstd.texture.neighbours import hint_after, hint_between
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate
 from deepstd.train.coding import Batch, code_units
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, draw, shrink_factor
+from deepstd.train.data import Example, draw
+from deepstd.train.variation import shrink_factor
 
 _DISTANCES, _SHARES = (1, 2, 4), (0.5, 0.3, 0.2)
 _CHAINED_SHARE = 0.4
+_AFTER_DISTANCES, _AFTER_SHARE = (1, 2, 4, 8), 0.25
 _THICKNESSES = (1, 2, 3, 5)
 _OTHER_AXIS_SHARE = 0.4
 _SLICES_OF_A_CHAIN = 5
@@ -56,11 +58,15 @@ def draw_batch(
     """
     volume = draw(examples, 1, random)[0]
     view = _View.draw(volume, largest, random)
-    distance = int(random.choice(_DISTANCES, p=_SHARES))
-    while 2 * distance + 1 > view.count and distance > 1:
+    between = random.random() >= _AFTER_SHARE
+    if between:
+        distance = int(random.choice(_DISTANCES, p=_SHARES))
+    else:
+        distance = int(random.choice(_AFTER_DISTANCES))
+    while (2 if between else 1) * distance + 1 > view.count and distance > 1:
         distance //= 2
-    chained = random.random() < _CHAINED_SHARE and 4 * distance + 1 <= view.count
-    far = 3 * distance if chained else distance
+    chained = between and random.random() < _CHAINED_SHARE and 4 * distance + 1 <= view.count
+    far = 3 * distance if chained else distance if between else 0
     codes = [
         round(float(random.uniform(*config.rates)) * STEPS_PER_OCTAVE) if code is None else code
         for _ in range(config.batch)
@@ -77,6 +83,9 @@ def draw_batch(
     rates = [log_rate(code) for code in codes]
     dead = float(random.uniform(*_DEAD_ZONES))
 
+    if not between:
+        hint = hint_after(_quantised(at(-distance), plan, dead), distance)
+        return Batch(at(0), hint.units, hint.places, rates), view.coarse
     before, after = _quantised(torch.cat([at(-distance), at(far)]), plan, dead).chunk(2)
     if chained:
         hint = hint_between(before, after, 2 * distance)

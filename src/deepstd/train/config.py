@@ -46,7 +46,8 @@ class TrainConfig:
         rate_weight: squared steps that a bit is worth in the quantiser.
         learning_rate: at the start of the cosine schedule.
         shape_share: part of the time given to template and shape.
-        varied: whether to mirror, turn and shrink crops at random; not with a template.
+        varied: whether to mirror, turn and shrink crops at random; with a template, which is for
+            images only, whether to magnify them (see `variation`).
         seed: of all random numbers.
     """
 
@@ -116,6 +117,8 @@ class TrainConfig:
                 f"{source}: widths_between goes with 3 among ndims and without a template"
             )
         config = TrainConfig(**converted)
+        if config.varied and config.template and 3 in config.ndims:
+            raise InputError(f"{source}: varied with a template is for images, not for volumes")
         left_over = set(config.kept) - set(map(str, config.parts))
         if left_over:
             raise InputError(f"{source}: kept = {config.kept!r} names no network of the run")

@@ -1,13 +1,11 @@
 """From cached scans to batches of training crops.
 
-CachedScan ─ register, warp template ─▶ Example ─ random crops, vary ─▶ batch of equal shapes
+CachedScan ─ register, warp template ─▶ Example ─ random crops ─▶ batch of equal shapes
                                           └ slices ─▶ Examples
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +17,6 @@ from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.scaling import Scaling
 from deepstd.train.cache import CachedScan
 
-_FACTORS = (1, 1, 2, 4)
-_SHRUNK_AXIS_SHARE = 3 / 4
-_SHRUNK_TO = 48
-_OCTAVE = 2
 _THICKNESSES = (1, 2, 4)
 
 
@@ -110,35 +104,13 @@ def random_crops(
 
     Scans thinner than a crop give their depth to the other axes, up to the same number of voxels.
     """
-    return _crops(examples, largest ** len(examples[0].shape), random)
+    return crops_within(examples, largest ** len(examples[0].shape), random)
 
 
-def varied_crops(
-    examples: list[Example], largest: int, random: np.random.Generator
+def crops_within(
+    examples: list[Example], budget: int, random: np.random.Generator
 ) -> list[Example]:
-    """`random_crops` of scans without a template, mirrored, turned and shrunk at random.
-
-    Half of the batches are of crops two or four times as large along some axes, their voxels
-    averaged: as a scanner with larger voxels would have made them, with less noise and finer
-    structure.
-    """
-    ndim = len(examples[0].shape)
-    factor = _FACTORS[int(random.integers(len(_FACTORS)))]
-    room = [a for a in range(ndim) if min(e.shape[a] for e in examples) >= _SHRUNK_TO * factor]
-    shrunk = room if ndim == 2 else [a for a in room if random.random() < _SHRUNK_AXIS_SHARE]
-    factors = tuple(factor if a in shrunk else 1 for a in range(ndim))
-    crops = _crops(examples, largest**ndim * math.prod(factors), random)
-    turned = random.random() < 0.5
-    return [_varied(crop, factors, turned, random) for crop in crops]
-
-
-def shrink_factor(lengths: Sequence[int], random: np.random.Generator) -> int:
-    """By how much an image of these lengths is to be shrunk; 1 where too little would be left."""
-    factor = _FACTORS[int(random.integers(len(_FACTORS)))]
-    return factor if min(lengths) >= _SHRUNK_TO * factor else 1
-
-
-def _crops(examples: list[Example], budget: int, random: np.random.Generator) -> list[Example]:
+    """Crops of equal shape and at most ``budget`` voxels."""
     shape = np.min([e.shape for e in examples], axis=0).tolist()
     while np.prod(shape) > budget:
         longest = int(np.argmax(shape))
@@ -153,23 +125,3 @@ def _crop(example: Example, sizes: list[int], random: np.random.Generator) -> Ex
     if conditioning is not None:
         conditioning = Conditioning(*(t[window].contiguous() for t in conditioning))
     return replace(example, values=example.values[window].contiguous(), conditioning=conditioning)
-
-
-def _varied(
-    example: Example, factors: tuple[int, ...], turned: bool, random: np.random.Generator
-) -> Example:
-    """Shrunk along some axes, the first two axes swapped or not, and mirrored at random."""
-    ndim = len(example.shape)
-    values = example.values
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            values = values.unfold(2 + axis, factor, factor).mean(-1)
-    sizes = [
-        c + _OCTAVE * round(math.log2(f)) for c, f in zip(example.coarse, factors, strict=True)
-    ]
-    if turned:
-        values = values.transpose(2, 3)
-        sizes[:2] = sizes[1], sizes[0]
-    coarse = tuple(size - min(sizes) for size in sizes)
-    mirrored = [d + 2 for d in range(ndim) if random.random() < 0.5]
-    return replace(example, values=values.flip(mirrored).contiguous(), coarse=coarse)

@@ -25,8 +25,9 @@ from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.train.between import draw_batch
 from deepstd.train.coding import Coded, Seen, code_batch, code_units
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, draw, random_crops, varied_crops
+from deepstd.train.data import Example, draw, random_crops
 from deepstd.train.distributed import ALONE, Group
+from deepstd.train.variation import magnified_crops, varied_crops
 
 _WARM_UP = 30
 _BIAS_RATE = 4.0
@@ -142,7 +143,9 @@ def _coded(
         return code_units(
             network, batch, sizes, config.rate_weight, generator, last_level=level, seen=seen
         )
-    crops_of = varied_crops if varied and config.varied and not config.template else random_crops
+    crops_of = random_crops
+    if varied and config.varied:
+        crops_of = magnified_crops if config.template else varied_crops
     crops = crops_of(draw(examples, config.batch, random), largest, random)
     codes = _step_codes(crops, config, random)
     return code_batch(
