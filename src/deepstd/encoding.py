@@ -45,6 +45,8 @@ _CLEAR_LEAD = 0.4
 _REFINED_BYTES = 1.006
 _ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
+# Of volumes: bits a voxel below which a bit is dearer, by how much an octave, for how many octaves.
+_USUAL_BITS, _DEARER_AN_OCTAVE, _DEARER_OCTAVES = 0.5, 0.15, 3
 # Where encoders cannot tell before they encode.
 _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 Progress = Callable[[str], None]
@@ -143,7 +145,7 @@ class Encoding:
         for encoder in found.encoders:
             self._progress("refining what the quantiser aims at")
             encoder.refine(code, weight, rounds)
-        self._start = self._start_near(found.point, LOWEST_FILL, _REFINED_BYTES)
+        self._start = self._start_near(found, LOWEST_FILL, _REFINED_BYTES)
         try:
             return self._search(found.shapes, found.encoders, LOWEST_FILL)
         except RateError:  # at the coarsest step a refined encoding may take some bytes more
@@ -169,7 +171,7 @@ class Encoding:
             return kept
         other = plain
         if not fill * self._allowed <= plain.point.nbytes <= self._allowed:
-            self._start = self._start_near(plain.point, fill)
+            self._start = self._start_near(plain, fill)
             other = self._search(shapes, encoders, fill)
         return kept if self._lead(kept, other) >= 0 else other
 
@@ -278,7 +280,7 @@ class Encoding:
             self._allowed,
             fill=fill,
             start=self._start,
-            rate_weight=self._weight,
+            rate_weight=self._weight_for(encoders),
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
@@ -327,7 +329,7 @@ class Encoding:
             code = min(max(step_code, STEP_CODE_MIN), part.finest)
             whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
-            encoded = part.encode(code, self._weight)
+            encoded = part.encode(code, self._weight_for(encoders))
             return math.ceil(encoded.typical_nbytes / max(share, _SMALLEST_SHARE))
 
         return estimate(size, self._allowed, start=start, octave=STEPS_PER_OCTAVE)
@@ -346,15 +348,22 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
         )
 
-    def _start_near(self, point: Point, fill: float, share: float = 1.0) -> Start:
+    def _start_near(self, found: Candidate, fill: float, share: float = 1.0) -> Start:
         """Where to begin, after a search, for what takes about a share of an encoding's bytes."""
         return start_near(
-            replace(point, nbytes=round(share * point.nbytes)),
+            replace(found.point, nbytes=round(share * found.point.nbytes)),
             self._allowed * (1 + fill) / 2,
             slope=(self._start or _FIRST_START).slope,
-            rate_weight=self._weight,
+            rate_weight=self._weight_for(found.encoders),
             octave=STEPS_PER_OCTAVE,
         )
+
+    def _weight_for(self, encoders: list[Encoder]) -> float:
+        """Usual rate weight: in volumes of few bits more is gained by zeros than in images."""
+        if not isinstance(encoders[0], TextureEncoder) or len(encoders[0].shape) < 3:
+            return self._weight
+        octaves = math.log2(_USUAL_BITS * self._volume.voxels.size / (8 * self._allowed))
+        return self._weight * (1 + _DEARER_AN_OCTAVE * min(max(octaves, 0), _DEARER_OCTAVES))
 
     def _finest(self, encoders: list[Encoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""
