@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from torch import nn
@@ -21,6 +22,8 @@ from torch import nn
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
 from deepstd.codec import Codec
+from deepstd.coding.tables import ScaleTables
+from deepstd.encoding import Compressed
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
@@ -34,6 +37,7 @@ from deepstd.volume import Volume
 
 _OUT = FOLDER / "ablations.json"
 REFERENCE = "reference: effort fast"
+_BEST_OFFSETS = "deepstd.texture.sources.best_offsets"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Variant:
         on_template: whether what is coded is the scan on the template's grid, as in the paper, and
             the decoder warps it back.
         needs_template: whether it is of no use with bundles without a template.
+        offsets: whether subbands tell how far off the scales are that the network expects.
     """
 
     change: Callable[[Codec], None] = lambda codec: None
@@ -73,6 +78,18 @@ class Variant:
     bundle: str | None = None
     on_template: bool = False
     needs_template: bool = False
+    offsets: bool = True
+
+    def encode(self, codec: Codec, volume: Volume, target: Target) -> Compressed:
+        """A volume encoded so."""
+        with nullcontext() if self.offsets else patch(_BEST_OFFSETS, _no_offsets):
+            return codec.encode(volume, target, **{"effort": "fast", **self.options})
+
+
+def _no_offsets(
+    symbols: np.ndarray, scale_index: np.ndarray, counts: np.ndarray, tables: ScaleTables
+) -> np.ndarray:
+    return np.zeros(len(counts), dtype=np.int64)
 
 
 def _without_filter(codec: Codec) -> None:
@@ -100,6 +117,7 @@ VARIANTS = {
     "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
+    "no offsets of scales": Variant(offsets=False),
     "on the template's grid": Variant(on_template=True, needs_template=True),
 }
 
@@ -136,7 +154,7 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
                 bpv = target.bpv or 0.0
                 size = Target(max_bytes=target.bytes_for(volume.voxels.size, volume.nbytes))
                 began = time.process_time()
-                made = codec.encode(coded, size, **{"effort": "fast", **variant.options})
+                made = variant.encode(codec, coded, size)
                 seconds = round(time.process_time() - began, 2)
                 restored = back(codec.decompress(made.data).voxels)
                 level = psnr(volume.voxels, restored, peak=peak)
