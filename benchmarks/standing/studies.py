@@ -111,7 +111,7 @@ STUDIES = {
         "chest-xray",
         _FULL_XRAYS,
         _FULL_XRAYS[:1],
-        remark="Four of eight; the bundle learned from images of 512 × 512, some of them magnified.",
+        remark="Four of eight; the bundle learned from images of 512 × 512, some magnified.",
     ),
     "brain-mr": Study(
         "Brain MR",
