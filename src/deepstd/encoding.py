@@ -330,7 +330,7 @@ class Encoding:
             whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
             encoded = part.encode(code, self._weight_for(encoders))
-            return math.ceil(encoded.typical_nbytes / max(share, _SMALLEST_SHARE))
+            return math.ceil(encoded.nbytes / max(share, _SMALLEST_SHARE))
 
         return estimate(size, self._allowed, start=start, octave=STEPS_PER_OCTAVE)
 

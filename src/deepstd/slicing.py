@@ -118,7 +118,7 @@ def try_slices(
     def cost(encoder: Encoder) -> float:
         encoded = encoder.encode(min(code, encoder.finest), rate_weight)
         error = encoder.squared_error(encoded, min(code, encoder.finest))
-        return exchange(error, encoded.typical_nbytes)
+        return exchange(error, encoded.nbytes)
 
     def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:
         return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))

@@ -68,11 +68,6 @@ class EncodedTexture:
         """Bytes of all payloads, chunk framing not counted."""
         return len(self.payload) + sum(map(len, self.tiles))
 
-    @property
-    def typical_nbytes(self) -> float:
-        """Bytes that such a part of a larger scan takes: the same."""
-        return self.nbytes
-
     @cached_property
     def latents(self) -> bytes:
         """Hash of all symbols."""

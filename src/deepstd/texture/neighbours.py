@@ -25,6 +25,8 @@ TOGETHER = 1 << 17
 _OCTAVE = 32
 _NEAREST_BETWEEN, _NEAREST_AFTER = -32, -16
 _UNKNOWN, _LARGEST_PLACE = -64, 64
+# Fewer are for thick slices: on brain MR one that follows another was worse by it than alone.
+_LIKE_OCTAVES = 3
 # Of key slices, and of others by their distance.
 _KEY_PRICE = 0.6
 _PRICES = {4: 0.75, 2: 1.0, 1: 1.4}
@@ -65,6 +67,7 @@ def waves(count: int, octaves: int) -> list[list[Turn]]:
         count: how many there are.
         octaves: every ``2**octaves``-th is a key slice, and as many of the last as it takes for
             every other one to lie half way between two others; 0 for all of them, coded alone.
+            Key slices look at the one before from 3 octaves on; below, they are coded alone.
     """
     if not octaves:
         return [[Turn(index) for index in range(count)]]
@@ -72,7 +75,7 @@ def waves(count: int, octaves: int) -> list[list[Turn]]:
     while keys[-1] < count - 1:
         left = count - 1 - keys[-1]
         keys.append(keys[-1] + 2 ** min(octaves, left.bit_length() - 1))
-    turns = [Turn(0), *(Turn(after, after - before) for before, after in pairwise(keys))]
+    turns = [Turn(0), *(_key(before, after, octaves) for before, after in pairwise(keys))]
     for octave in reversed(range(octaves)):
         distance = 2**octave
         turns += [
@@ -88,6 +91,10 @@ def waves(count: int, octaves: int) -> list[list[Turn]]:
         found += [[]] if wave == len(found) else []
         found[wave].append(turn)
     return found
+
+
+def _key(before: int, index: int, octaves: int) -> Turn:
+    return Turn(index, index - before) if octaves >= _LIKE_OCTAVES else Turn(index)
 
 
 def unneeded(turns: Sequence[Sequence[Turn]]) -> list[int]:

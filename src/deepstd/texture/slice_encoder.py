@@ -87,17 +87,6 @@ class EncodedSlices:
         """Bytes of the payload."""
         return len(self.payload)
 
-    @property
-    def typical_nbytes(self) -> float:
-        """Bytes that as many slices from inside a longer scan would take.
-
-        Slices coded alone are fewer there than in a part that begins and ends with one.
-        """
-        if not self.head.octaves or len(self.slices) < 2:
-            return self.nbytes
-        rest = self.nbytes - len(_framed(self.slices[0]))
-        return rest * len(self.slices) / (len(self.slices) - 1)
-
     @cached_property
     def latents(self) -> bytes:
         """Hash of the hashes of the slices."""
