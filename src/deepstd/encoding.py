@@ -47,6 +47,7 @@ _ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
 # Of volumes: bits a voxel below which a bit is dearer, by how much an octave, for how many octaves.
 _USUAL_BITS, _DEARER_AN_OCTAVE, _DEARER_OCTAVES = 0.5, 0.15, 3
+_DEAREST = 1 + _DEARER_AN_OCTAVE * _DEARER_OCTAVES
 # Where encoders cannot tell before they encode.
 _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 Progress = Callable[[str], None]
@@ -275,18 +276,28 @@ class Encoding:
         # Frames are of one size, so all of them have tiles or slices, or none has.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
         self._start = self._guess(encoders)
-        point = search(
-            size,
-            self._allowed,
-            fill=fill,
-            start=self._start,
-            rate_weight=self._weight_for(encoders),
-            lowest=STEP_CODE_MIN,
-            highest=self._finest(encoders),
-            octave=STEPS_PER_OCTAVE,
-            describe=self._assembly.describe,
-            fit=fit if tiled else None,
-        )
+
+        def found(rate_weight: float) -> Point:
+            return search(
+                size,
+                self._allowed,
+                fill=fill,
+                start=self._start or _FIRST_START,
+                rate_weight=rate_weight,
+                lowest=STEP_CODE_MIN,
+                highest=self._finest(encoders),
+                octave=STEPS_PER_OCTAVE,
+                describe=self._assembly.describe,
+                fit=fit if tiled else None,
+            )
+
+        usual = self._weight_for(encoders)
+        try:
+            point = found(usual)
+        except RateError:  # a dearer bit takes some bytes less at the coarsest step
+            if usual >= (dearest := self._weight * _DEAREST):
+                raise
+            point = found(dearest)
         for encoder in encoders:
             encoder.settle()
         return Candidate(point, shapes, encoders, best[1])

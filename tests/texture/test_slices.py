@@ -237,20 +237,23 @@ def test_slices_are_images_where_that_pays() -> None:
 
 
 def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of slices that are alike in the middle of a scan and nowhere else."""
-    codec = Codec.load("generic", device="cpu")
-    parts = [stack((64, 60, count), alike) for count, alike in ((14, 0.0), (8, 1.0), (14, 0.0))]
-    values = np.concatenate(parts, 2)
+    codec, values = Codec.load("generic", device="cpu"), stack((64, 60, 36), 0.5)
     volume, networks = codec.network_for(values.shape)[0], codec.networks_of_slices(values.shape)
     assert networks is not None
     whole = TextureEncoder(lifting(volume), values, (1.0, 1.0, 6.0))
-    monkeypatch.setattr("deepstd.slicing._TRIAL_VOXELS", 64 * 60 * 8)
-    found = []
+    tried: list[int] = []
+    middle = whole.middle_slices
+    monkeypatch.setattr(
+        whole,
+        "middle_slices",
+        lambda voxels, **given: tried.append(voxels) or middle(voxels, **given),
+    )
+    part = 64 * 60 * 8
+    monkeypatch.setattr("deepstd.slicing._TRIAL_VOXELS", part)
     for doubt in (0.0, 9.0):
         monkeypatch.setattr("deepstd.slicing._DOUBT", doubt)
-        trial = try_slices(whole, networks.alone, [Way(2, 0)], 0.1, Start(2048), 0.08)
-        found.append(trial.way)
-    assert found == [None, Way(2, 0)]
+        try_slices(whole, networks.alone, [Way(2, 0)], 0.1, Start(2048), 0.08)
+    assert tried == [part, part, 4 * part]
 
 
 def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:
