@@ -45,9 +45,6 @@ _CLEAR_LEAD = 0.4
 _REFINED_BYTES = 1.006
 _ROUGH_FILL = 0.94
 _DECIBELS_AN_OCTAVE = 3.5
-# Of volumes: bits a voxel below which a bit is dearer, by how much an octave, for how many octaves.
-_USUAL_BITS, _DEARER_AN_OCTAVE, _DEARER_OCTAVES = 0.5, 0.15, 3
-_DEAREST = 1 + _DEARER_AN_OCTAVE * _DEARER_OCTAVES
 # Where encoders cannot tell before they encode.
 _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 Progress = Callable[[str], None]
@@ -146,7 +143,7 @@ class Encoding:
         for encoder in found.encoders:
             self._progress("refining what the quantiser aims at")
             encoder.refine(code, weight, rounds)
-        self._start = self._start_near(found, LOWEST_FILL, _REFINED_BYTES)
+        self._start = self._start_near(found.point, LOWEST_FILL, _REFINED_BYTES)
         try:
             return self._search(found.shapes, found.encoders, LOWEST_FILL)
         except RateError:  # at the coarsest step a refined encoding may take some bytes more
@@ -172,7 +169,7 @@ class Encoding:
             return kept
         other = plain
         if not fill * self._allowed <= plain.point.nbytes <= self._allowed:
-            self._start = self._start_near(plain, fill)
+            self._start = self._start_near(plain.point, fill)
             other = self._search(shapes, encoders, fill)
         return kept if self._lead(kept, other) >= 0 else other
 
@@ -276,28 +273,18 @@ class Encoding:
         # Frames are of one size, so all of them have tiles or slices, or none has.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
         self._start = self._guess(encoders)
-
-        def found(rate_weight: float) -> Point:
-            return search(
-                size,
-                self._allowed,
-                fill=fill,
-                start=self._start or _FIRST_START,
-                rate_weight=rate_weight,
-                lowest=STEP_CODE_MIN,
-                highest=self._finest(encoders),
-                octave=STEPS_PER_OCTAVE,
-                describe=self._assembly.describe,
-                fit=fit if tiled else None,
-            )
-
-        usual = self._weight_for(encoders)
-        try:
-            point = found(usual)
-        except RateError:  # a dearer bit takes some bytes less at the coarsest step
-            if usual >= (dearest := self._weight * _DEAREST):
-                raise
-            point = found(dearest)
+        point = search(
+            size,
+            self._allowed,
+            fill=fill,
+            start=self._start,
+            rate_weight=self._weight,
+            lowest=STEP_CODE_MIN,
+            highest=self._finest(encoders),
+            octave=STEPS_PER_OCTAVE,
+            describe=self._assembly.describe,
+            fit=fit if tiled else None,
+        )
         for encoder in encoders:
             encoder.settle()
         return Candidate(point, shapes, encoders, best[1])
@@ -340,7 +327,7 @@ class Encoding:
             code = min(max(step_code, STEP_CODE_MIN), part.finest)
             whole = sum(encoder.significant(code) for encoder in wavelet)
             share = part.significant(code) / whole if whole else 1.0
-            encoded = part.encode(code, self._weight_for(encoders))
+            encoded = part.encode(code, self._weight)
             return math.ceil(encoded.nbytes / max(share, _SMALLEST_SHARE))
 
         return estimate(size, self._allowed, start=start, octave=STEPS_PER_OCTAVE)
@@ -359,22 +346,15 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
         )
 
-    def _start_near(self, found: Candidate, fill: float, share: float = 1.0) -> Start:
+    def _start_near(self, point: Point, fill: float, share: float = 1.0) -> Start:
         """Where to begin, after a search, for what takes about a share of an encoding's bytes."""
         return start_near(
-            replace(found.point, nbytes=round(share * found.point.nbytes)),
+            replace(point, nbytes=round(share * point.nbytes)),
             self._allowed * (1 + fill) / 2,
             slope=(self._start or _FIRST_START).slope,
-            rate_weight=self._weight_for(found.encoders),
+            rate_weight=self._weight,
             octave=STEPS_PER_OCTAVE,
         )
-
-    def _weight_for(self, encoders: list[Encoder]) -> float:
-        """Usual rate weight: in volumes of few bits more is gained by zeros than in images."""
-        if not isinstance(encoders[0], TextureEncoder) or len(encoders[0].shape) < 3:
-            return self._weight
-        octaves = math.log2(_USUAL_BITS * self._volume.voxels.size / (8 * self._allowed))
-        return self._weight * (1 + _DEARER_AN_OCTAVE * min(max(octaves, 0), _DEARER_OCTAVES))
 
     def _finest(self, encoders: list[Encoder]) -> int:
         """Step code beyond which nothing is gained: stored integers are then exact."""

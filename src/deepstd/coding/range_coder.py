@@ -33,8 +33,7 @@ _Place = tuple[int, tuple[int, int]]
 
 @lru_cache(maxsize=1024)
 def _categorical(tables: ScaleTables, base: int) -> Any:
-    frequencies = tables.frequencies[base].astype(np.float64)
-    return _stream.model.Categorical(frequencies / frequencies.sum(), perfect=False)
+    return _model_of(tables.frequencies[base])
 
 
 @lru_cache(maxsize=64)
@@ -44,8 +43,11 @@ def _uniform(size: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _offsets() -> Any:
-    frequencies = OFFSET_FREQUENCIES.astype(np.float64)
-    return _stream.model.Categorical(frequencies / frequencies.sum(), perfect=False)
+    return _model_of(OFFSET_FREQUENCIES)
+
+
+def _model_of(frequencies: np.ndarray) -> Any:
+    return _stream.model.Categorical(frequencies / np.float64(frequencies.sum()), perfect=False)
 
 
 def _groups(scale_index: np.ndarray) -> _Groups:

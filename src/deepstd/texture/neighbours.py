@@ -1,6 +1,6 @@
 """In which order slices are coded between each other, and what their neighbours tell of them.
 
-    first slice, alone ─▶ every 8th, by the one before ─▶ those half way ─▶ … ─▶ the rest
+    key slices, every 2nd, 4th or 8th: alone, or after the one before ─▶ those half way ─▶ the rest
     decoded slices on both sides ─ motion ─▶ Hint: what to expect, and how sure it is
 
 This is the hierarchy of bidirectional frames of video codecs. The slices of one wave depend on
@@ -25,8 +25,8 @@ TOGETHER = 1 << 17
 _OCTAVE = 32
 _NEAREST_BETWEEN, _NEAREST_AFTER = -32, -16
 _UNKNOWN, _LARGEST_PLACE = -64, 64
-# Fewer are for thick slices: on brain MR one that follows another was worse by it than alone.
-_LIKE_OCTAVES = 3
+# So many octaves are for thin slices only, and key slices of thick ones tell little of each other.
+_CHAINED_OCTAVES = 3
 # Of key slices, and of others by their distance.
 _KEY_PRICE = 0.6
 _PRICES = {4: 0.75, 2: 1.0, 1: 1.4}
@@ -94,7 +94,7 @@ def waves(count: int, octaves: int) -> list[list[Turn]]:
 
 
 def _key(before: int, index: int, octaves: int) -> Turn:
-    return Turn(index, index - before) if octaves >= _LIKE_OCTAVES else Turn(index)
+    return Turn(index, index - before) if octaves >= _CHAINED_OCTAVES else Turn(index)
 
 
 def unneeded(turns: Sequence[Sequence[Turn]]) -> list[int]:

@@ -126,19 +126,19 @@ class EncoderSource(_Stream):
         if self._correction is not None:
             aim = residual + self._correction.flatten()[places]
         chosen = quantize(aim, expected, self._savings, self._rate_weight)
-        scale = expected.cpu().numpy().astype(np.uint8)
+        scale, flat = expected.cpu().numpy().astype(np.uint8), _whole(chosen)
         counts = _symbols_of_bands(coded)
-        offsets = best_offsets(_whole(chosen), scale, counts, self._tables)
+        offsets = best_offsets(flat, scale, counts, self._tables)
         if offsets.any():
             scale = shifted(scale, offsets.repeat(counts))
             known = torch.from_numpy(scale).to(expected)
             chosen = quantize(aim, known, self._savings, self._rate_weight)
+            flat = _whole(chosen)
         for offset in offsets[counts >= FEWEST_SYMBOLS]:
             self.stream.encode_offset(int(offset))
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
             self._error.masked_scatter_(coded.to(device), (chosen - residual).to(device, dtype))
-        flat = _whole(chosen)
         self.stream.encode(flat, scale, self._tables)
         self._note(flat)
         symbols = mean.new_zeros(mean.numel())
