@@ -91,7 +91,7 @@ def test_tables_fitted_to_counts_code_them_in_fewer_bits() -> None:
     random = np.random.default_rng(0)
     symbols = 3 * random.integers(-1, 2, size=20_000)
     scales = np.full(symbols.size, 24, dtype=np.uint8)
-    fitted = tables_from_counts(symbol_counts(symbols, scales))
+    fitted = tables_from_counts(symbol_counts(symbols, scales, np.zeros_like(scales)))
     sizes = []
     for tables in (TABLES, fitted):
         coder = RangeEncoder()

@@ -75,7 +75,7 @@ def _typical_magnitudes() -> np.ndarray:
 def _bits_of_classes(tables: ScaleTables, index: int) -> np.ndarray:
     """Bits of symbols of each class, both signs averaged, at a scale index."""
     base, low_bits = split_index(index)
-    frequencies, radius = tables.frequencies[base], support_radius(base)
+    frequencies, radius = tables.of(base), support_radius(base)
     of_entry = 20.0 - np.log2(frequencies)
     magnitudes = _typical_magnitudes()
     total = np.zeros(_CLASSES)

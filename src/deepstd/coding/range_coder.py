@@ -2,10 +2,10 @@
 
     encode(symbols, scale_index, tables) … finish() ─▶ bytes ─▶ decode(scale_index, tables) …
 
-Symbols that share a scale are coded together as identically distributed ones, which both sides
-know beforehand because the scales are predicted before the symbols are read. The probabilities
-handed to `constriction` are dyadic fractions of at most 20 bits, so its conversion to 24-bit
-fixed point is exact in float64 and every machine codes with the same integers.
+Symbols that share a scale and a quantiser are coded together as identically distributed ones, which
+both sides know beforehand because the scales are predicted before the symbols are read. The
+probabilities handed to `constriction` are dyadic fractions of at most 20 bits, so its conversion to
+24-bit fixed point is exact in float64 and every machine codes with the same integers.
 """
 
 from __future__ import annotations
@@ -17,23 +17,35 @@ import constriction
 import numpy as np
 
 from deepstd.coding.adaptation import LARGEST_OFFSET, OFFSET_FREQUENCIES
-from deepstd.coding.tables import ScaleTables, split_index, support_radius
+from deepstd.coding.tables import (
+    PLAIN,
+    QUANTIZERS,
+    SCALE_COUNT,
+    ScaleTables,
+    split_index,
+    support_radius,
+)
 from deepstd.errors import DamagedError
 
 _WORD = 4
 _TRIM_LIMIT = 8192
 _ESCAPE_BITS = 40
+_KINDS = SCALE_COUNT * QUANTIZERS
+_LOW_BITS = np.array([split_index(index)[1] for index in range(SCALE_COUNT)])
+_RADIUS = np.array([support_radius(split_index(index)[0]) for index in range(SCALE_COUNT)])
 # A decoder at a place has read two words further; and one to spare.
 _READ_AHEAD = 3
 # The extension module has no type stubs.
 _stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
-_Groups = list[tuple[int, np.ndarray]]
 _Place = tuple[int, tuple[int, int]]
 
 
 @lru_cache(maxsize=1024)
-def _categorical(tables: ScaleTables, base: int) -> Any:
-    return _model_of(tables.frequencies[base])
+def _coding_of(tables: ScaleTables, kind: int) -> tuple[Any, int, int]:
+    """Model of the high parts, their radius and the number of low bits of a kind of symbol."""
+    index, quantizer = divmod(kind, QUANTIZERS)
+    base, low_bits = split_index(index)
+    return _model_of(tables.of(base, quantizer)), support_radius(base), low_bits
 
 
 @lru_cache(maxsize=64)
@@ -50,13 +62,19 @@ def _model_of(frequencies: np.ndarray) -> Any:
     return _stream.model.Categorical(frequencies / np.float64(frequencies.sum()), perfect=False)
 
 
-def _groups(scale_index: np.ndarray) -> _Groups:
-    """Positions of the symbols of each scale, in ascending order of scale and position."""
-    flat = scale_index.reshape(-1).astype(np.uint8)
-    order = np.argsort(flat, kind="stable")
-    counts = np.bincount(flat, minlength=256)
-    ends = np.cumsum(counts)
-    return [(int(i), order[ends[i] - counts[i] : ends[i]]) for i in np.flatnonzero(counts)]
+def _kinds(scale_index: np.ndarray, quantizer: int | np.ndarray) -> np.ndarray:
+    """Symbols of one kind are identically distributed; (n,) int64."""
+    return scale_index.reshape(-1).astype(np.int64) * QUANTIZERS + quantizer
+
+
+def _runs(kinds: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """Positions in ascending order of kind, and kind, begin and end of each run of one kind."""
+    order = kinds.argsort(kind="stable")
+    ascending = kinds[order]
+    changes = (ascending[1:] != ascending[:-1]).nonzero()[0] + 1
+    begins = [0, *changes.tolist()] if kinds.size else []
+    ends = [*begins[1:], kinds.size]
+    return order, list(zip(ascending[begins].tolist(), begins, ends, strict=False))
 
 
 class RangeEncoder:
@@ -67,32 +85,50 @@ class RangeEncoder:
         # Entries, their model, and where the coder stood before them.
         self._log: list[tuple[np.ndarray, object, _Place]] = []
 
-    def encode(self, symbols: np.ndarray, scale_index: np.ndarray, tables: ScaleTables) -> None:
-        """Code integer symbols, each with the table of its scale index; any equal shapes."""
-        flat = symbols.reshape(-1).astype(np.int64)
-        for index, positions in _groups(scale_index):
-            base, low_bits = split_index(index)
-            radius = support_radius(base)
-            values = flat[positions]
-            high = values >> low_bits
-            escaped = np.abs(high) > radius
-            self._put(np.where(escaped, 0, high + radius + 1), _categorical(tables, base))
+    def encode(
+        self,
+        symbols: np.ndarray,
+        scale_index: np.ndarray,
+        tables: ScaleTables,
+        quantizer: int | np.ndarray = PLAIN,
+        lanes: int = 0,
+    ) -> None:
+        """Code integer symbols, each with the table of its scale index and quantiser.
+
+        Args:
+            symbols, scale_index: of any equal shapes.
+            tables: frequencies.
+            quantizer: of all symbols or of each.
+            lanes: so many symbols after each other are coded together; 0: all.
+        """
+        kinds = _kinds(scale_index, quantizer)
+        step = np.arange(kinds.size) // lanes * _KINDS if lanes else 0
+        order, runs = _runs(kinds + step)
+        flat = symbols.reshape(-1).astype(np.int64)[order]
+        indices = scale_index.reshape(-1)[order]
+        high, radius = flat >> _LOW_BITS[indices], _RADIUS[indices]
+        escaped = np.abs(high) > radius
+        any_escaped = bool(escaped.any())
+        entries = np.where(escaped, 0, high + radius + 1).astype(np.int32)
+        for kind, begin, end in runs:
+            model, largest, low_bits = _coding_of(tables, kind % _KINDS)
+            self._put(entries[begin:end], model)
             if low_bits:
-                self._put(values & ((1 << low_bits) - 1), _uniform(1 << low_bits))
-            if escaped.any():
-                for value in high[escaped]:
-                    self._put_escape(int(value), radius)
+                low = flat[begin:end] & ((1 << low_bits) - 1)
+                self._put(low.astype(np.int32), _uniform(1 << low_bits))
+            if any_escaped:
+                for value in high[begin:end][escaped[begin:end]]:
+                    self._put_escape(int(value), largest)
 
     def encode_bits(self, value: int, bits: int) -> None:
         """Code an unsigned integer of at most 16 bits as it is."""
-        self._put(np.array([value]), _uniform(1 << bits))
+        self._put(np.array([value], dtype=np.int32), _uniform(1 << bits))
 
     def encode_offset(self, offset: int) -> None:
         """Code the offset of a band's scale indices; see `adaptation`."""
-        self._put(np.array([offset + LARGEST_OFFSET]), _offsets())
+        self._put(np.array([offset + LARGEST_OFFSET], dtype=np.int32), _offsets())
 
     def _put(self, entries: np.ndarray, model: object) -> None:
-        entries = entries.astype(np.int32)
         place = self._coder.pos()
         self._coder.encode(entries, model)
         if place[0] * _WORD <= _TRIM_LIMIT:
@@ -160,18 +196,27 @@ class RangeDecoder:
     def __init__(self, data: bytes) -> None:
         self._coder = _stream.queue.RangeDecoder(_to_words(data))
 
-    def decode(self, scale_index: np.ndarray, tables: ScaleTables) -> np.ndarray:
-        """Symbols (int64) in the shape of ``scale_index``; DamagedError if they make no sense."""
+    def decode(
+        self, scale_index: np.ndarray, tables: ScaleTables, quantizer: int | np.ndarray = PLAIN
+    ) -> np.ndarray:
+        """Symbols (int64) in the shape of ``scale_index``; DamagedError if they make no sense.
+
+        Args:
+            scale_index: of each.
+            tables: frequencies.
+            quantizer: of all symbols or of each, as they were coded with.
+        """
+        order, runs = _runs(_kinds(scale_index, quantizer))
         flat = np.empty(scale_index.size, dtype=np.int64)
-        for index, positions in _groups(scale_index):
-            base, low_bits = split_index(index)
-            radius = support_radius(base)
-            entries = self._get(_categorical(tables, base), positions.size).astype(np.int64)
-            low = self._get(_uniform(1 << low_bits), positions.size) if low_bits else 0
+        for kind, begin, end in runs:
+            model, radius, low_bits = _coding_of(tables, kind)
+            entries = self._get(model, end - begin).astype(np.int64)
+            low = self._get(_uniform(1 << low_bits), end - begin) if low_bits else 0
             high = entries - radius - 1
-            for place in np.flatnonzero(entries == 0):
-                high[place] = self._get_escape(radius)
-            flat[positions] = (high << low_bits) + low
+            if not entries.all():
+                for place in np.flatnonzero(entries == 0):
+                    high[place] = self._get_escape(radius)
+            flat[order[begin:end]] = (high << low_bits) + low
         return flat.reshape(scale_index.shape)
 
     def decode_bits(self, bits: int) -> int:

@@ -1,10 +1,11 @@
-"""Frozen integer frequency tables, one per scale.
+"""Frozen integer frequency tables, one per scale and quantiser.
 
     scale index ─▶ (base table, low bits) ─▶ frequencies of [escape, −R … R], sum 2**20
 
-Scale index n stands for a logistic distribution of scale 2**((n − 20) / 4) symbols. Beyond
+Scale index n stands for a logistic distribution of scale 2**((n − 20) / 4) steps. Beyond
 ``LAST_BASE`` a symbol is split: its high part is coded with a base table and its low bits are
-coded as they are, so no table grows with the scale.
+coded as they are, so no table grows with the scale. Symbols are those of one of three quantisers:
+the plain one, whose points are a step apart, or one of the two of a trellis (`trellis`).
 
 The frequencies are made once, when a bundle is trained, and stored in it: computing them again
 on another machine could round differently.
@@ -20,9 +21,14 @@ from deepstd.errors import BundleError
 
 SCALE_COUNT = 64
 LAST_BASE = 35
+PLAIN, EVEN, ODD = range(3)
+QUANTIZERS = 3
+SPACING = 0.625
+"""Of the points of EVEN and ODD together, in steps."""
+TOTAL = 1 << 20
+_BASES = LAST_BASE + 1
 _OCTAVE = 4
 _UNIT_INDEX = 20
-_TOTAL = 1 << 20
 _PRIOR_WEIGHT = 200.0
 
 
@@ -47,24 +53,27 @@ def support_radius(base: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class ScaleTables:
-    """Integer frequencies for every base table; compared and hashed by identity.
+    """Integer frequencies for every quantiser and base table; compared and hashed by identity.
 
     Attributes:
-        frequencies: one int64 array per base table: escape first, then symbols −R … R; each
-            entry at least 1 and every table summing to 2**20.
+        frequencies: one int64 array per base table, those of PLAIN, then of EVEN and of ODD: escape
+            first, then symbols −R … R; each entry at least 1 and every table summing to 2**20.
     """
 
     frequencies: tuple[np.ndarray, ...]
 
     def __post_init__(self) -> None:
-        if len(self.frequencies) != LAST_BASE + 1:
+        if len(self.frequencies) != len(_SIZES):
             raise BundleError(
-                f"expected {LAST_BASE + 1} frequency tables, found {len(self.frequencies)}"
+                f"expected {len(_SIZES)} frequency tables, found {len(self.frequencies)}"
             )
-        for base, table in enumerate(self.frequencies):
-            expected = 2 * support_radius(base) + 2
-            if table.shape != (expected,) or table.min() < 1 or int(table.sum()) != _TOTAL:
-                raise BundleError(f"frequency table {base} is not a table of {expected} entries")
+        for number, (table, size) in enumerate(zip(self.frequencies, _SIZES, strict=True)):
+            if table.shape != (size,) or table.min() < 1 or int(table.sum()) != TOTAL:
+                raise BundleError(f"frequency table {number} is not a table of {size} entries")
+
+    def of(self, base: int, quantizer: int = PLAIN) -> np.ndarray:
+        """Frequencies of a base table."""
+        return self.frequencies[quantizer * _BASES + base]
 
     def to_array(self) -> np.ndarray:
         """All tables in one int32 array, as stored in a bundle."""
@@ -73,61 +82,77 @@ class ScaleTables:
     @staticmethod
     def from_array(flat: np.ndarray) -> ScaleTables:
         """Inverse of `to_array`; raises BundleError when the sizes do not fit."""
-        sizes = [2 * support_radius(base) + 2 for base in range(LAST_BASE + 1)]
-        if flat.ndim != 1 or flat.size != sum(sizes):
-            raise BundleError(f"expected {sum(sizes)} frequencies, found {flat.size}")
-        parts = np.split(flat.astype(np.int64), np.cumsum(sizes)[:-1])
+        if flat.ndim != 1 or flat.size != sum(_SIZES):
+            raise BundleError(f"expected {sum(_SIZES)} frequencies, found {flat.size}")
+        parts = np.split(flat.astype(np.int64), np.cumsum(_SIZES)[:-1])
         return ScaleTables(tuple(parts))
+
+
+_SIZES = tuple(2 * support_radius(base) + 2 for _ in range(QUANTIZERS) for base in range(_BASES))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _logistic_probabilities(base: int) -> np.ndarray:
+def _logistic_probabilities(quantizer: int, base: int) -> np.ndarray:
+    """Of a logistic distribution whose values go to the nearest point."""
     radius, scale = support_radius(base), scale_of_index(base)
-    edges = (np.arange(-radius, radius + 2) - 0.5) / scale
+    symbols = np.arange(-radius - 1, radius + 2)
+    points = symbols.astype(np.float64)
+    if quantizer == EVEN:
+        points = 2 * SPACING * symbols
+    elif quantizer == ODD:
+        points = SPACING * (2 * symbols - np.sign(symbols))
+    edges = (points[1:] + points[:-1]) / (2 * scale)
     inside = np.diff(_sigmoid(edges))
     return np.concatenate([[max(1.0 - inside.sum(), 0.0)], inside])
 
 
 def _to_frequencies(probabilities: np.ndarray) -> np.ndarray:
-    room = _TOTAL - probabilities.size
+    room = TOTAL - probabilities.size
     table = np.floor(probabilities / probabilities.sum() * room).astype(np.int64) + 1
-    table[int(np.argmax(table))] += _TOTAL - int(table.sum())
+    table[int(np.argmax(table))] += TOTAL - int(table.sum())
     return table
 
 
 def parametric_tables() -> ScaleTables:
     """Tables of ideal logistic distributions, for use before any counts are known."""
-    return ScaleTables(
-        tuple(_to_frequencies(_logistic_probabilities(b)) for b in range(LAST_BASE + 1))
-    )
+    return tables_from_counts([np.zeros(size) for size in _SIZES])
 
 
 def tables_from_counts(counts: list[np.ndarray]) -> ScaleTables:
     """Tables fitted to observed symbols, with the logistic shape as a prior.
 
     Args:
-        counts: for every base table, how often [escape, −R … R] occurred. Counts are made
-            symmetric: the sign of a residual is not predictable.
+        counts: of `symbol_counts`. They are made symmetric: the sign of a residual is not
+            predictable.
     """
     tables = []
-    for base, count in enumerate(counts):
-        prior = _logistic_probabilities(base)
+    for number, count in enumerate(counts):
+        prior = _logistic_probabilities(*divmod(number, _BASES))
         inside = 0.5 * (count[1:] + count[:0:-1])
         observed = np.concatenate([count[:1], inside])
         tables.append(_to_frequencies(observed + _PRIOR_WEIGHT * prior))
     return ScaleTables(tuple(tables))
 
 
-def symbol_counts(symbols: np.ndarray, scale_index: np.ndarray) -> list[np.ndarray]:
-    """How often each base table codes each of its entries; the input of `tables_from_counts`."""
-    counts = [np.zeros(2 * support_radius(b) + 2) for b in range(LAST_BASE + 1)]
-    for index in np.unique(scale_index):
-        base, low_bits = split_index(int(index))
+def symbol_counts(
+    symbols: np.ndarray, scale_index: np.ndarray, quantizer: np.ndarray
+) -> list[np.ndarray]:
+    """How often each table codes each of its entries; the input of `tables_from_counts`.
+
+    Args:
+        symbols, scale_index, quantizer: (n,); the last PLAIN, EVEN or ODD.
+    """
+    counts = [np.zeros(size) for size in _SIZES]
+    kind = quantizer.astype(np.int64) * SCALE_COUNT + scale_index
+    for entry in np.unique(kind):
+        of, index = divmod(int(entry), SCALE_COUNT)
+        base, low_bits = split_index(index)
         radius = support_radius(base)
-        high = symbols[scale_index == index].astype(np.int64) >> low_bits
+        high = symbols[kind == entry].astype(np.int64) >> low_bits
         entries = np.where(np.abs(high) > radius, 0, high + radius + 1)
-        counts[base] += np.bincount(entries, minlength=counts[base].size)
+        number = of * _BASES + base
+        counts[number] += np.bincount(entries, minlength=_SIZES[number])
     return counts

@@ -15,7 +15,7 @@ from enum import IntEnum
 from deepstd.errors import ContainerError, DamagedError, TruncatedError
 
 SIGNATURE = b"\xd5STD\r\n\n"
-VERSION = 2
+VERSION = 3
 PREAMBLE = SIGNATURE + bytes([VERSION])
 CRC_BYTES = 4
 MAX_VARINT_BYTES = 10
@@ -26,7 +26,7 @@ RETRIEVE_AGAIN = "Copy or download the file again, then check it with `deepstd v
 
 
 class ChunkType(IntEnum):
-    """Chunk types of format version 2, each an ASCII capital.
+    """Chunk types of format version 3, each an ASCII capital.
 
     A type with bit 5 set (a small letter) may be skipped by a reader that does not know it.
     """

@@ -29,7 +29,7 @@ from deepstd.texture.levels import Level, code_levels
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.quantizer import symbol_savings
+from deepstd.texture.quantizer import coarse_weight, symbol_savings
 from deepstd.texture.refinement import LEVELS, corrected, exchange, restoration_gradient
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
@@ -153,7 +153,8 @@ class TextureEncoder:
     ) -> EncodedTexture:
         self._open = None
         if not self.divided:
-            return encode_together([self], step_code, [rate_weight], hint, [errors])[0]
+            weight = coarse_weight(rate_weight)
+            return encode_together([self], step_code, [weight], hint, [errors], rate_weight)[0]
         opened: list[Level] = []
 
         def finest(level: Level) -> torch.Tensor:
@@ -228,7 +229,9 @@ class TextureEncoder:
         rate_weight: float,
         device: torch.device,
         errors: Sequence[torch.Tensor],
+        last_weight: float | None = None,
     ) -> EncoderSource:
+        last_pass = self._network.context.config.passes - 1
         return EncoderSource(
             self._network.tables,
             self._last_low,
@@ -238,6 +241,7 @@ class TextureEncoder:
             self._savings[device],
             self._corrections,
             errors,
+            None if last_weight is None else (last_pass, last_weight),
         )
 
     def significant(self, step_code: int) -> float:
@@ -302,6 +306,7 @@ def encode_together(
     rate_weights: Sequence[float],
     hint: Hint | None,
     errors: Sequence[Sequence[torch.Tensor]] = (),
+    last_weight: float | None = None,
 ) -> list[EncodedTexture]:
     """Encodings of scans of one shape with one network, faster than one by one if they are small.
 
@@ -311,10 +316,14 @@ def encode_together(
         rate_weights: of each.
         hint: of all of them, (B, …), or None.
         errors: of each, as `sources.EncoderSource` has them.
+        last_weight: rate weight of the last pass, where nothing depends on the symbols; None for
+            the same as of the others.
     """
     first = encoders[0]
     sources = [
-        encoder._source(step_code, weight, first._device, errors[number] if errors else ())
+        encoder._source(
+            step_code, weight, first._device, errors[number] if errors else (), last_weight
+        )
         for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
     ]
     low = code_levels(

@@ -57,12 +57,12 @@ class SymbolSource(Protocol):
         """Called before the passes of each tile; ``region`` is its place on the level's grid."""
         ...
 
-    def symbols(
+    def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Whole-number symbols (B, bands, *tile) where ``coded`` is true, zero elsewhere.
+        """What the symbols where ``coded`` is true add to the mean, zero elsewhere.
 
-        ``mean`` is the predicted value in units; a symbol s stands for the value mean + 64 s.
+        Whole numbers of units, (B, bands, *tile), as ``mean``, the predicted value.
         """
         ...
 
@@ -216,8 +216,8 @@ def code_passes(
         if prediction.gate is not None and template_high is not None:
             mean = mean + round_through(prediction.gate.to(dtype) * template_high, 1 / 16)
         coded = (order == index) & mask
-        symbols = source.symbols(mean, prediction, coded)
-        value = torch.where(coded, mean.detach() + UNITS_PER_STEP * symbols, value)
+        residuals = source.residuals(mean, prediction, coded)
+        value = torch.where(coded, mean.detach() + residuals, value)
         if index + 1 < passes:
             known = signed_log(value).to(hidden.dtype)
     return value

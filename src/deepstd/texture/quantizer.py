@@ -1,4 +1,4 @@
-"""The quantiser: nearest symbol, or the one below it where that is the better bargain.
+"""The plain quantiser: nearest symbol, or the one below it where that is the better bargain.
 
     residual, scale index ─ bits that one less saves ─ distortion + weight · bits ─▶ symbol
 
@@ -14,6 +14,15 @@ import torch
 from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support_radius
 
 _LARGEST = 24
+_COARSE_WEIGHT = 0.08
+
+
+def coarse_weight(rate_weight: float) -> float:
+    """The weight of symbols that others depend on, where the last pass alone has a fine one.
+
+    One such symbol changed changes what is expected of all after it, and the size jumps.
+    """
+    return round(rate_weight / _COARSE_WEIGHT) * _COARSE_WEIGHT
 
 
 def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:
@@ -27,7 +36,7 @@ def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Ten
         base, low_bits = split_index(index)
         if low_bits:
             continue
-        frequencies = tables.frequencies[base]
+        frequencies = tables.of(base)
         radius = support_radius(base)
         entries = [radius + 1 + m if m <= radius else 0 for m in range(_LARGEST + 1)]
         savings[index, 1:-1] = np.diff(-np.log2(frequencies[entries]))

@@ -18,7 +18,8 @@ import torch
 
 from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
 from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
-from deepstd.coding.tables import ScaleTables
+from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
+from deepstd.coding.trellis import arranged, following, quantizer_of, search, values_of
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import SymbolSource
@@ -70,6 +71,8 @@ class EncoderSource(_Stream):
         corrections: what to add to the coefficients of the finest levels, in steps; see
             `refinement`.
         errors: like the corrections; gets what the decoded coefficients err by, in steps.
+        last: number of the last pass of the finest level, and the rate weight there, where that
+            is not the same.
 
     Attributes:
         stream: gets the symbols.
@@ -85,8 +88,10 @@ class EncoderSource(_Stream):
         savings: torch.Tensor,
         corrections: Sequence[torch.Tensor] = (),
         errors: Sequence[torch.Tensor] = (),
+        last: tuple[int, float] | None = None,
     ) -> None:
         super().__init__(tables)
+        self._last, self._place = last, (0, 0)
         self._corrections, self._errors = corrections, errors
         self._correction: torch.Tensor | None = None
         self._error: torch.Tensor | None = None
@@ -107,6 +112,7 @@ class EncoderSource(_Stream):
 
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
+        self._place = level, 0
         device = self._savings.device
         self._target = self._highs[level][(..., *region)].to(device)
         self._correction = _part(self._corrections, level, region)
@@ -114,10 +120,10 @@ class EncoderSource(_Stream):
             self._correction = self._correction.to(device)
         self._error = _part(self._errors, level, region)
 
-    def symbols(
+    def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Symbols of a pass, chosen and coded; zero elsewhere."""
+        """What the symbols of a pass add to the mean, chosen and coded; zero elsewhere."""
         places = coded.flatten().nonzero()[:, 0]
         expected = prediction.scale.flatten()[places]
         target = self._target.flatten()[places].to(mean.dtype)
@@ -125,29 +131,59 @@ class EncoderSource(_Stream):
         aim = residual
         if self._correction is not None:
             aim = residual + self._correction.flatten()[places]
-        chosen = quantize(aim, expected, self._savings, self._rate_weight)
-        scale, flat = expected.cpu().numpy().astype(np.uint8), _whole(chosen)
+        scale = expected.cpu().numpy().astype(np.uint8)
         counts = _symbols_of_bands(coded)
-        offsets = best_offsets(flat, scale, counts, self._tables)
+        rate_weight = self._weight_of_pass()
+        trial = quantize(aim, expected, self._savings, rate_weight)
+        offsets = best_offsets(_whole(trial), scale, counts, self._tables)
+        for offset in offsets[counts >= FEWEST_SYMBOLS]:
+            self.stream.encode_offset(int(offset))
         if offsets.any():
             scale = shifted(scale, offsets.repeat(counts))
             known = torch.from_numpy(scale).to(expected)
-            chosen = quantize(aim, known, self._savings, self._rate_weight)
-            flat = _whole(chosen)
-        for offset in offsets[counts >= FEWEST_SYMBOLS]:
-            self.stream.encode_offset(int(offset))
+            trial = quantize(aim, known, self._savings, rate_weight)
+        symbols, quantizer = self._walked(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
+        units = torch.from_numpy(units_of(symbols, quantizer)).to(mean)
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
-            self._error.masked_scatter_(coded.to(device), (chosen - residual).to(device, dtype))
-        self.stream.encode(flat, scale, self._tables)
-        self._note(flat)
-        symbols = mean.new_zeros(mean.numel())
-        symbols[places] = chosen
-        return symbols.reshape(mean.shape)
+            error = units * (1 / UNITS_PER_STEP) - residual
+            self._error.masked_scatter_(coded.to(device), error.to(device, dtype))
+        residuals = mean.new_zeros(mean.numel())
+        residuals[places] = units
+        return residuals.reshape(mean.shape)
+
+    def _weight_of_pass(self) -> float:
+        """Rate weight of the pass that begins."""
+        level, number = self._place
+        self._place = level, number + 1
+        if self._last is None or self._last[0] != number or level:
+            return self._rate_weight
+        return self._last[1]
+
+    def _walked(
+        self, plain: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols and quantisers of a pass, coded: the plain quantiser's where it is used."""
+        order = arranged(scale)
+        symbols, quantizer = plain.copy(), np.full(plain.size, PLAIN, dtype=np.uint8)
+        self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
+        if order.walked.size:
+            at, expected = order.walked, scale[order.walked]
+            found = search(aim[at], expected, order.lanes, self._tables, rate_weight)
+            symbols[at], quantizer[at] = found
+            self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
+        self._note(symbols)
+        return symbols, quantizer
 
 
 def _whole(symbols: torch.Tensor) -> np.ndarray:
     return symbols.cpu().numpy().astype(np.int64)
+
+
+def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
+    """What symbols stand for, in units (float64 whole numbers)."""
+    walked = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
+    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), walked)
 
 
 def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
@@ -176,20 +212,32 @@ class DecoderSource(_Stream):
     def begin_tile(self, level: int, region: Region) -> None:
         """All tiles that this source is asked for are in its one stream."""
 
-    def symbols(
+    def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Symbols of a pass, decoded; zero elsewhere."""
+        """What the symbols of a pass add to the mean; zero elsewhere."""
         counts = _symbols_of_bands(coded)
         offsets = [
             self._stream.decode_offset() if count >= FEWEST_SYMBOLS else 0 for count in counts
         ]
         expected = prediction.scale[coded].cpu().numpy().astype(np.uint8)
-        scale = shifted(expected, np.repeat(offsets, counts))
-        flat = self._stream.decode(scale, self._tables)
-        self._note(flat)
-        values = torch.from_numpy(flat.astype(np.float64)).to(mean)
-        return torch.zeros_like(mean).masked_scatter(coded, values)
+        units = torch.from_numpy(self._read(shifted(expected, np.repeat(offsets, counts))))
+        return torch.zeros_like(mean).masked_scatter(coded, units.to(mean))
+
+    def _read(self, scale: np.ndarray) -> np.ndarray:
+        """Units (float64) that a pass says."""
+        order = arranged(scale)
+        symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
+        symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
+        state = np.zeros(order.lanes, dtype=np.int64)
+        for begin in range(0, order.walked.size, order.lanes):
+            at = order.walked[begin : begin + order.lanes]
+            state = state[: at.size]
+            quantizer[at] = quantizer_of(state)
+            symbols[at] = self._stream.decode(scale[at], self._tables, quantizer[at])
+            state = following(state, symbols[at])
+        self._note(symbols)
+        return units_of(symbols, quantizer)
 
 
 class Together:
@@ -210,14 +258,14 @@ class Together:
         for source in self._sources:
             source.begin_tile(level, region)
 
-    def symbols(
+    def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Symbols of a pass, scan by scan."""
+        """Residuals of a pass, scan by scan."""
         parts = []
         for number, source in enumerate(self._sources):
             row = slice(number, number + 1)
             gate = None if prediction.gate is None else prediction.gate[row]
             own = Prediction(prediction.mean[row], prediction.scale[row], gate)
-            parts.append(source.symbols(mean[row], own, coded))
+            parts.append(source.residuals(mean[row], own, coded))
         return torch.cat(parts)

@@ -78,7 +78,7 @@ def code_batch(
         generator: of the noise that stands for rounding where a gradient is wanted.
         last_level: levels of the wavelet finer than this are left out, and the post-filter; at
             least one level is coded, if there is any.
-        seen: gets symbols and scale indices.
+        seen: gets residuals, in steps, and scale indices.
     """
     units = torch.cat(
         [

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from deepstd.coding.tables import symbol_counts, tables_from_counts
 from deepstd.texture.integer import fixed_shifts
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import BETWEEN, Network, Part
@@ -27,6 +26,7 @@ from deepstd.train.coding import Coded, Seen, code_batch, code_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops
 from deepstd.train.distributed import ALONE, Group
+from deepstd.train.frequencies import fitted_tables
 from deepstd.train.variation import magnified_crops, varied_crops
 
 _WARM_UP = 30
@@ -240,10 +240,10 @@ def freeze_tables(
     device = next(network.parameters()).device
     random = np.random.default_rng(config.seed)
     generator = torch.Generator(device=device).manual_seed(config.seed)
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    seen: Seen = []
     for _ in range(batches):
         with torch.no_grad():
             _coded(state, network, examples, config, random, generator, varied=False, seen=seen)
-    symbols = torch.cat([s for s, _ in seen]).cpu().numpy().astype(np.int64)
-    scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.int64)
-    network.tables = tables_from_counts(symbol_counts(symbols, scales))
+    residual = torch.cat([r for r, _ in seen]).float().cpu().numpy()
+    scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.uint8)
+    network.tables = fitted_tables(residual, scales, network.tables, config.rate_weight)

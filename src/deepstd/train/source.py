@@ -82,10 +82,10 @@ class TrainingSource:
         """Select the subbands of a tile."""
         self._target = self._highs[level][(..., *region)]
 
-    def symbols(
+    def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Hard symbols of the coded positions, zero elsewhere; kept for `bits_and_distortion`."""
+        """What hard symbols add to the mean, zero elsewhere; kept for `bits_and_distortion`."""
         places = coded.flatten().nonzero()[:, 0]
 
         def chosen(x: torch.Tensor) -> torch.Tensor:
@@ -98,12 +98,16 @@ class TrainingSource:
         )
         self._coded.append((residual, symbols, scale_index))
         if self.seen is not None:
-            self.seen.append((symbols.detach().flatten(), scale_index.detach().flatten()))
+            self.seen.append((residual.detach().flatten(), scale_index.detach().flatten()))
         if self._target.requires_grad:
             # As if nothing were rounded, for the network that made the target.
             aim = chosen(self._target) / UNITS_PER_STEP
             symbols = symbols + (aim - aim.detach())
-        placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, symbols)
+        placed = (
+            torch.zeros_like(self._target)
+            .flatten(1)
+            .index_copy_(1, places, UNITS_PER_STEP * symbols)
+        )
         return placed.reshape(self._target.shape)
 
     def bits_and_distortion(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,7 +27,7 @@ from deepstd.texture.encoder import finest_step_code
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead
 from deepstd.texture.inputs import network_dtype_of, replicas
-from deepstd.texture.quantizer import symbol_savings
+from deepstd.texture.quantizer import coarse_weight, symbol_savings
 from deepstd.texture.refinement import DAMPING, exchange
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, log_rate
 from deepstd.texture.sources import EncoderSource
@@ -135,10 +135,11 @@ class AutoencoderEncoder:
             latents,
             [latents, hyper],
             UNITS_PER_STEP,
-            rate_weight,
+            coarse_weight(rate_weight),
             self._savings,
             corrections,
             errors,
+            (network.config.passes - 1, rate_weight),
         )
         units = code_latents(
             network.latents,

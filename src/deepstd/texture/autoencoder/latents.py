@@ -37,8 +37,9 @@ from deepstd.texture.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, clamp, r
 from deepstd.texture.levels import SymbolSource, code_passes
 
 _HYPER_SCALE = 24.0
-_HYPER_MAX = 127
+# A unit is 1/64 of a step; whole numbers remain of all that symbols stand for.
 _HYPER_UNIT = 8
+_HYPER_LIMIT = 127 * _HYPER_UNIT
 _CHEQUERED = 2
 
 
@@ -65,7 +66,7 @@ class LatentModel(nn.Module):
         ndim, width = config.ndim, 2 * config.hyper_width
         self.config = config
         self.hyper_scale = nn.Parameter(torch.full((config.hyper_width,), _HYPER_SCALE))
-        self.first = ExactConv(ndim, config.hyper_width, width, 3, _HYPER_UNIT * _HYPER_MAX)
+        self.first = ExactConv(ndim, config.hyper_width, width, 3, _HYPER_LIMIT)
         self.second = ExactConv(ndim, width, width, 3, HIDDEN_MAX)
         self.slices = LevelContext(config, config.context_width)
 
@@ -76,9 +77,9 @@ class LatentModel(nn.Module):
         scale = index.reshape(1, -1, *[1] * len(grid)).expand(shape)
         return Prediction(like.new_zeros(shape), scale, None)
 
-    def hyper_features(self, symbols: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
+    def hyper_features(self, units: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
         """Features on the latents' grid, (B, 2 hyper_width, *grid), −127 … 127."""
-        x = clamp(symbols, -_HYPER_MAX, _HYPER_MAX) * _HYPER_UNIT
+        x = clamp(units * (_HYPER_UNIT / UNITS_PER_STEP), -_HYPER_LIMIT, _HYPER_LIMIT)
         x = clamp(self.second(relu(self.first(x))), -FEATURE_MAX, FEATURE_MAX)
         return upsample(x, range(len(grid)), [slice(0, n) for n in grid])
 
@@ -113,7 +114,7 @@ def code_latents(
     source.begin_tile(1, tuple(slice(0, n) for n in half))
     prediction = model.hyper_prediction(half, like)
     everywhere = torch.ones((1, config.hyper_width, *half), dtype=torch.bool, device=device)
-    hyper = source.symbols(prediction.mean, prediction, everywhere)
+    hyper = source.residuals(prediction.mean, prediction, everywhere)
     features = [model.hyper_features(hyper.to(network_dtype), grid)]
     if template is not None and places is not None:
         features += [signed_log(template).to(network_dtype), places.to(network_dtype)]

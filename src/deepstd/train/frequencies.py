@@ -1,0 +1,49 @@
+"""Frequency tables of what an encoder would choose.
+
+residuals, scale indices of training crops ─ quantisers ─▶ symbols ─ counts ─▶ tables ─┐
+                                                 ▲ prices of symbols ──────────────────┘
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from deepstd.coding.tables import PLAIN, ScaleTables, symbol_counts, tables_from_counts
+from deepstd.coding.trellis import FIRST_INDEX, arranged, search
+from deepstd.texture.quantizer import quantize, symbol_savings
+
+_ROUNDS = 4
+_MOST_WALKED = 1 << 20
+
+
+def fitted_tables(
+    residual: np.ndarray, scale_index: np.ndarray, tables: ScaleTables, rate_weight: float
+) -> ScaleTables:
+    """Tables of the symbols that quantisers choose, which in turn depend on the tables.
+
+    Args:
+        residual: in steps, (n,) float32.
+        scale_index: of each, uint8.
+        tables: to begin with.
+        rate_weight: squared steps that a bit is worth.
+    """
+    walked = np.flatnonzero(scale_index >= FIRST_INDEX)
+    if walked.size > _MOST_WALKED:
+        walked = np.random.default_rng(0).choice(walked, _MOST_WALKED, replace=False)
+    order = arranged(scale_index[walked])
+    walked = walked[order.walked]
+    at, scale = torch.from_numpy(residual), torch.from_numpy(scale_index.astype(np.float32))
+    for _ in range(_ROUNDS):
+        plain = quantize(at, scale, symbol_savings(tables, "cpu"), rate_weight).numpy()
+        symbols, quantizer = search(
+            residual[walked], scale_index[walked], order.lanes, tables, rate_weight
+        )
+        tables = tables_from_counts(
+            symbol_counts(
+                np.concatenate([plain, symbols]),
+                np.concatenate([scale_index, scale_index[walked]]),
+                np.concatenate([np.full(plain.size, PLAIN), quantizer]),
+            )
+        )
+    return tables
