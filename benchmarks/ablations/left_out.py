@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from deepstd.volume import Volume
 
 _OUT = FOLDER / "ablations.json"
 REFERENCE = "reference: effort fast"
-_BEST_OFFSETS = "deepstd.texture.sources.best_offsets"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Variant:
         on_template: whether what is coded is the scan on the template's grid, as in the paper, and
             the decoder warps it back.
         needs_template: whether it is of no use with bundles without a template.
-        offsets: whether subbands tell how far off the scales are that the network expects.
+        replaced: what stands in place of functions and constants, by their full names.
     """
 
     change: Callable[[Codec], None] = lambda codec: None
@@ -78,11 +77,13 @@ class Variant:
     bundle: str | None = None
     on_template: bool = False
     needs_template: bool = False
-    offsets: bool = True
+    replaced: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, codec: Codec, volume: Volume, target: Target) -> Compressed:
         """A volume encoded so."""
-        with nullcontext() if self.offsets else patch(_BEST_OFFSETS, _no_offsets):
+        with ExitStack() as stack:
+            for name, other in self.replaced.items():
+                stack.enter_context(patch(name, other))
             return codec.encode(volume, target, **{"effort": "fast", **self.options})
 
 
@@ -117,7 +118,8 @@ VARIANTS = {
     "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
-    "no offsets of scales": Variant(offsets=False),
+    "no trellis": Variant(replaced={"deepstd.coding.trellis.FEWEST_SYMBOLS": 1 << 62}),
+    "no offsets of scales": Variant(replaced={"deepstd.texture.sources.best_offsets": _no_offsets}),
     "on the template's grid": Variant(on_template=True, needs_template=True),
 }
 
