@@ -119,9 +119,7 @@ class TextureEncoder:
     def refine(
         self, step_code: int, rate_weight: float, rounds: int, hint: Hint | None = None
     ) -> None:
-        """Find what to aim at so that encodings of about this step err less for their bytes.
-
-        Later encodings at any step make use of it. See `refinement`.
+        """Find what to aim at so that later encodings err less for their bytes: `refinement`.
 
         Args:
             step_code, rate_weight, hint: as for `encode`.
@@ -268,10 +266,7 @@ class TextureEncoder:
     def middle_slices(
         self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
     ) -> TextureEncoder:
-        """An encoder of about so many voxels from the middle of an axis; not with a template.
-
-        Whole slices, because the margins of a scan hold less than its centre.
-        """
+        """An encoder of about so many voxels from the middle of an axis; not with a template."""
         return TextureEncoder(
             self._network,
             middle_slices(self.values, voxels, axis, fewest),
@@ -316,8 +311,7 @@ def encode_together(
         rate_weights: of each.
         hint: of all of them, (B, …), or None.
         errors: of each, as `sources.EncoderSource` has them.
-        last_weight: rate weight of the last pass, where nothing depends on the symbols; None for
-            the same as of the others.
+        last_weight: rate weight of the last pass, if another than of those before.
     """
     first = encoders[0]
     sources = [
