@@ -266,12 +266,17 @@ class Encoding:
             latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
             return size_of(latest[:])
 
+        def last(step_code: int, weight: float) -> int:
+            latest[:] = [e.encode(step_code, self._weight, last_weight=weight) for e in whole]
+            return size_of(latest[:])
+
         def fit(point: Point) -> Point:
             bounds = fill * self._allowed, self._allowed
             return replace(point, nbytes=size_of(fit_tiles(tiled, latest, point.nbytes, *bounds)))
 
         # Frames are of one size, so all of them have tiles or slices, or none has.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
+        whole: list[Any] = [] if tiled else encoders
         self._start = self._guess(encoders)
         point = search(
             size,
@@ -284,6 +289,7 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
             describe=self._assembly.describe,
             fit=fit if tiled else None,
+            last=last if whole else None,
         )
         for encoder in encoders:
             encoder.settle()

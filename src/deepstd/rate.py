@@ -5,15 +5,16 @@
 
 The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
 logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
-quantiser, which moves single symbols and needs no place in the file. Sizes are those of finished
-files, never estimates.
+quantiser, which moves single symbols and needs no place in the file: in the last pass first,
+because a symbol that others depend on changes what is expected of them, and the size jumps. Sizes
+are those of finished files, never estimates.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 from deepstd.errors import RateError
@@ -178,6 +179,7 @@ def search(
     octave: int,
     describe: Callable[[int], str],
     fit: Callable[[Point], Point] | None = None,
+    last: Callable[[int, float], int] | None = None,
 ) -> Point:
     """Find the quantiser whose file fills the allowed bytes.
 
@@ -192,6 +194,8 @@ def search(
         describe: says in words what a number of bytes means as a request.
         fit: brings the latest encoding nearer to the allowed size by changing a part of it;
             None where that cannot be done.
+        last: bytes for a step code, with another rate weight for symbols that no others depend on;
+            None where ``fit`` does that.
 
     Returns:
         The largest encoding found within the allowed bytes. It is smaller than the window only
@@ -224,7 +228,7 @@ def search(
                 )
         narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
         if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
-            adjusted = _adjust(sizes, point) if fit is None else sizes.take(fit(point))
+            adjusted = _adjusted(sizes, point, last) if fit is None else sizes.take(fit(point))
             if sizes.good(adjusted):
                 return adjusted
         if narrow:
@@ -241,8 +245,22 @@ def _refined(sizes: _Sizes, point: Point) -> Point:
     if exact is sizes.best:
         return exact
     if exact.nbytes > point.nbytes:
-        _adjust(sizes, point)
+        _adjust(sizes, point, lambda weight: sizes.at(point.step_code, weight))
     return sizes.best or point
+
+
+def _adjusted(sizes: _Sizes, point: Point, last: Callable[[int, float], int] | None) -> Point:
+    """Meet the last bytes with the weight of symbols that no others depend on, or else of all."""
+    if last is not None:
+
+        def again(weight: float) -> Point:
+            sizes.left -= 1
+            return sizes.take(replace(point, nbytes=last(point.step_code, weight)))
+
+        adjusted = _adjust(sizes, point, again)
+        if sizes.good(adjusted):
+            return adjusted
+    return _adjust(sizes, point, lambda weight: sizes.at(point.step_code, weight))
 
 
 class _Sizes:
@@ -282,32 +300,36 @@ def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octa
     return known.step_code + (jump or (1 if low is not None else -1))
 
 
-def _adjust(sizes: _Sizes, point: Point) -> Point:
-    """Meet the last bytes with the rate weight; the last encoding tried."""
+def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Point:
+    """Meet the last bytes with the rate weight of encodings like this; the last one tried."""
+    weight = point.rate_weight
     # Weights that gave too large and too small a file, with the logarithms of their sizes.
     large: tuple[float, float] | None = None
     small: tuple[float, float] | None = None
     before: tuple[float, float] | None = None
     slope = _WEIGHT_SLOPE
     for _ in range(_WEIGHT_TRIES):
-        here = point.rate_weight, math.log2(point.nbytes)
+        here = weight, math.log2(point.nbytes)
         if here[1] > sizes.goal:
             large = here
         else:
             small = here
         if large is not None and small is not None:
             share = min(max((large[1] - sizes.goal) / (large[1] - small[1]), 0.1), 0.9)
-            weight = large[0] + share * (small[0] - large[0])
+            other = large[0] + share * (small[0] - large[0])
         else:
             if before is not None:
                 found = (here[1] - before[1]) / (here[0] - before[0])
+                if found == 0.0:
+                    break
                 slope = min(max(found, _WEIGHT_SLOPES[0]), _WEIGHT_SLOPES[1])
-            weight = here[0] + (sizes.goal - here[1]) / slope
+            other = here[0] + (sizes.goal - here[1]) / slope
             before = here
-        weight = min(max(weight, 0.0), _MOST_WEIGHT)
-        if weight == point.rate_weight or not sizes.left:
+        other = min(max(other, 0.0), _MOST_WEIGHT)
+        if other == weight or not sizes.left:
             break
-        point = sizes.at(point.step_code, weight)
+        weight = other
+        point = again(weight)
         if sizes.good(point):
             break
     return point

@@ -129,7 +129,6 @@ def test_groups_look_alike_at_others() -> None:
     assert neighbours.groups_of(turns, 1, CPU) == [turns[:2], turns[2:3], turns[3:]]
 
 
-@pytest.mark.xfail(reason="an image alone has a fine weight in the last pass only, a slice in all")
 def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:
     x = smooth((33, 20, 5))
     encoder = SlicedEncoder(networks, x, 2, (0, 0, 4))
@@ -224,7 +223,6 @@ def stack(shape: tuple[int, int, int], alike: float) -> np.ndarray:
     return np.rint(alike * first + (1 - alike) * others + 2 * noise + 1000)
 
 
-@pytest.mark.xfail(reason="with the trellis this procedural scan is a volume: not understood yet")
 def test_slices_are_images_where_that_pays() -> None:
     codec = Codec.load("generic", device="cpu")
     for alike, expected in ((0.0, True), (1.0, False)):
@@ -234,7 +232,7 @@ def test_slices_are_images_where_that_pays() -> None:
         networks = codec.networks_of_slices(values.shape)
         assert networks is not None
         images = SliceNetworks(networks.images)
-        trial = try_slices(whole, images, [Way(2, 0)], 0.1, Start(2048), 0.08)
+        trial = try_slices(whole, images, [Way(2, 0)], 0.05, Start(2048), 0.08)
         assert trial.way == (Way(2, 0) if expected else None)
 
 
@@ -258,7 +256,6 @@ def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.Monk
     assert tried == [part, part, 4 * part]
 
 
-@pytest.mark.xfail(reason="187 of 190 bytes are used: below the window")
 def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepstd.encoding.try_slices", lambda *given: Trial(Way(2, 0), Start(2048)))
     codec = Codec.load("generic", device="cpu")
@@ -293,7 +290,6 @@ def test_efforts_decide_whether_slices_may_lie_between_others() -> None:
     assert EFFORTS["best"].between_for(512 * 512 * 275)
 
 
-@pytest.mark.xfail(reason="with the trellis this procedural scan is a volume: not understood yet")
 @pytest.mark.parametrize("frames", [(), (2,)])
 def test_a_scan_of_thick_slices_comes_back(frames: tuple[int, ...]) -> None:
     codec = Codec.load("generic", device="cpu")
@@ -301,8 +297,8 @@ def test_a_scan_of_thick_slices_comes_back(frames: tuple[int, ...]) -> None:
     if frames:
         voxels = np.stack([voxels, voxels[::-1]], -1)
     volume = Volume(voxels, np.diag([1.0, 1.0, 6.0, 1.0]))
-    data = codec.compress(volume, bpv=0.8, effort="fast")
-    assert 0.997 * 0.8 <= 8 * len(data) / voxels.size <= 0.8
+    data = codec.compress(volume, bpv=0.4, effort="fast")
+    assert 0.997 * 0.4 <= 8 * len(data) / voxels.size <= 0.4
     container = parse(data, "x")
     head = TextureHead.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
     assert head.sliced == 2

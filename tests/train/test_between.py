@@ -14,7 +14,7 @@ from textures import lifting, smooth
 
 from deepstd.codec import Codec
 from deepstd.errors import InputError
-from deepstd.texture.encoder import TextureEncoder
+from deepstd.texture.encoder import TextureEncoder, encode_together
 from deepstd.texture.inputs import Hint
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.networks import BETWEEN
@@ -73,7 +73,8 @@ def test_a_thinned_network_that_is_as_wide_codes_as_before(
     values = phantom((44, 37)).astype(np.float64)
     nothing = Hint(torch.zeros(1, 1, 44, 37).double(), torch.zeros(1, 2, 44, 37))
     alone, hinted = (TextureEncoder(network, values, None) for network in (images, between))
-    assert hinted.encode(2500, 0.08, nothing).payload == alone.encode(2500, 0.08).payload
+    (coded,) = encode_together([hinted], 2500, [0.08], nothing)
+    assert coded.payload == alone.encode(2500, 0.08).payload
     with pytest.raises(InputError, match="no level may be wider"):
         thinned(images, TextureConfig(2, (sizes.widths[0] + 1,), True, 8, 1))
 

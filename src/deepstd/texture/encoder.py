@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.errors import InputError
 from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.encoded import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.features import UNITS_PER_STEP
@@ -29,19 +28,17 @@ from deepstd.texture.levels import Level, code_levels
 from deepstd.texture.lifting import decompose, split_plan
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
-from deepstd.texture.quantizer import coarse_weight, symbol_savings
+from deepstd.texture.quantizer import symbol_savings
 from deepstd.texture.refinement import LEVELS, corrected, exchange, restoration_gradient
 from deepstd.texture.scaling import (
-    STEP_CODE_MAX,
-    STEP_CODE_MIN,
     STEPS_PER_OCTAVE,
     Scaling,
+    finest_step_code,
     log_rate,
 )
 from deepstd.texture.sources import EncoderSource, Together
 from deepstd.texture.tiling import Region
 
-_MOST_OCTAVES = 31
 _FEWEST_SLICES = 16
 # In steps: the quantiser rounds a little less than this to zero.
 _SIGNIFICANT = 0.6
@@ -111,21 +108,21 @@ class TextureEncoder:
         return tile_count(self.plan, self.shape) > 0
 
     def encode(
-        self, step_code: int, rate_weight: float, hint: Hint | None = None
+        self, step_code: int, rate_weight: float, *, last_weight: float | None = None
     ) -> EncodedTexture:
-        """Code at one step; ``hint`` instead of that of the template, if there is one."""
-        return self._encode(step_code, rate_weight, (), hint or self._hint(step_code))
+        """Code at one step; without tiles, the last pass with the last weight if there is one."""
+        return self._encode(step_code, rate_weight, (), self._hint(step_code), last_weight)
 
-    def refine(
-        self, step_code: int, rate_weight: float, rounds: int, hint: Hint | None = None
-    ) -> None:
-        """Find what to aim at so that later encodings err less for their bytes: `refinement`.
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+        """Find what to aim at so that encodings of about this step err less for their bytes.
+
+        Later encodings at any step make use of it. See `refinement`.
 
         Args:
-            step_code, rate_weight, hint: as for `encode`.
+            step_code, rate_weight: as for `encode`.
             rounds: each takes about two encodings.
         """
-        refine_together([self], step_code, rate_weight, rounds, hint or self._hint(step_code))
+        refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
 
     def _cost(
         self, encoded: EncodedTexture, step_code: int, template: torch.Tensor | None
@@ -148,11 +145,12 @@ class TextureEncoder:
         rate_weight: float,
         errors: Sequence[torch.Tensor],
         hint: Hint | None,
+        last_weight: float | None = None,
     ) -> EncodedTexture:
         self._open = None
         if not self.divided:
-            weight = coarse_weight(rate_weight)
-            return encode_together([self], step_code, [weight], hint, [errors], rate_weight)[0]
+            weights = [rate_weight]
+            return encode_together([self], step_code, weights, hint, [errors], last_weight)[0]
         opened: list[Level] = []
 
         def finest(level: Level) -> torch.Tensor:
@@ -266,7 +264,10 @@ class TextureEncoder:
     def middle_slices(
         self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
     ) -> TextureEncoder:
-        """An encoder of about so many voxels from the middle of an axis; not with a template."""
+        """An encoder of about so many voxels from the middle of an axis; not with a template.
+
+        Whole slices, because the margins of a scan hold less than its centre.
+        """
         return TextureEncoder(
             self._network,
             middle_slices(self.values, voxels, axis, fewest),
@@ -279,7 +280,10 @@ class TextureEncoder:
     def squared_error(
         self, encoded: EncodedTexture, step_code: int, hint: Hint | None = None
     ) -> float:
-        """Mean squared error in grey values after the post-filter; ``hint`` as for `encode`."""
+        """Mean squared error in grey values after the post-filter.
+
+        ``hint`` takes the place of that of the template: a slice's neighbours.
+        """
         hint = hint or self._hint(step_code)
         restored = restore(
             {device: network.postfilter for device, network in self._replicas.items()},
@@ -376,25 +380,3 @@ def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np
     count = min(length, max(fewest, voxels * length // values.size))
     start = (length - count) // 2
     return np.take(values, range(start, start + count), axis)
-
-
-def finest_step_code(normalised: np.ndarray, growth: float) -> int:
-    """Largest step code at which all coefficients can be coded.
-
-    Args:
-        normalised: values in units of the scaling's range.
-        growth: octaves by which the largest coefficient may exceed the largest value; a wavelet's
-            low subband grows by a half octave an axis and level.
-
-    Raises:
-        InputError: the values span more than can be coded.
-    """
-    # Beyond so many octaves a step of the transform would not be exact in float64.
-    largest = max(float(normalised.max()), -float(normalised.min()), 2.0**-_MOST_OCTAVES)
-    octaves = _MOST_OCTAVES - growth - math.log2(largest) if math.isfinite(largest) else -math.inf
-    if octaves * STEPS_PER_OCTAVE <= STEP_CODE_MIN:
-        raise InputError(
-            "the values span too much: some lie more than a million times as far out as nearly all "
-            "others. Clip them, or replace them by NaN"
-        )
-    return min(STEP_CODE_MAX, math.floor(octaves * STEPS_PER_OCTAVE))

@@ -14,15 +14,6 @@ import torch
 from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support_radius
 
 _LARGEST = 24
-_COARSE_WEIGHT = 0.08
-
-
-def coarse_weight(rate_weight: float) -> float:
-    """The weight of symbols that others depend on, where the last pass alone has a fine one.
-
-    One such symbol changed changes what is expected of all after it, and the size jumps.
-    """
-    return round(rate_weight / _COARSE_WEIGHT) * _COARSE_WEIGHT
 
 
 def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:

@@ -27,6 +27,7 @@ TEMPLATE_ONE = 1024
 _RANGE_STEPS = 16
 _OFFSET_STEPS = 64
 _POWER_BITS = 20
+_MOST_OCTAVES = 31
 _SAMPLES = 1 << 22
 _FLOAT32_RANGE = (2.0**-90, 2.0**90)
 RANGE_CODE_MAX = 16 * 1019
@@ -123,3 +124,25 @@ def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
     return torch.floor(
         template.to(torch.float64) * factor * 2.0 ** (octaves - _POWER_BITS) / TEMPLATE_ONE
     )
+
+
+def finest_step_code(normalised: np.ndarray, growth: float) -> int:
+    """Largest step code at which all coefficients can be coded.
+
+    Args:
+        normalised: values in units of the scaling's range.
+        growth: octaves by which the largest coefficient may exceed the largest value; a wavelet's
+            low subband grows by a half octave an axis and level.
+
+    Raises:
+        InputError: the values span more than can be coded.
+    """
+    # Beyond so many octaves a step of the transform would not be exact in float64.
+    largest = max(float(normalised.max()), -float(normalised.min()), 2.0**-_MOST_OCTAVES)
+    octaves = _MOST_OCTAVES - growth - math.log2(largest) if math.isfinite(largest) else -math.inf
+    if octaves * STEPS_PER_OCTAVE <= STEP_CODE_MIN:
+        raise InputError(
+            "the values span too much: some lie more than a million times as far out as nearly all "
+            "others. Clip them, or replace them by NaN"
+        )
+    return min(STEP_CODE_MAX, math.floor(octaves * STEPS_PER_OCTAVE))

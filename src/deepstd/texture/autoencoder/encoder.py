@@ -23,13 +23,12 @@ from deepstd.texture.autoencoder.parts import (
 )
 from deepstd.texture.autoencoder.transform import padded
 from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.encoder import finest_step_code
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.head import TextureHead
 from deepstd.texture.inputs import network_dtype_of, replicas
-from deepstd.texture.quantizer import coarse_weight, symbol_savings
+from deepstd.texture.quantizer import symbol_savings
 from deepstd.texture.refinement import DAMPING, exchange
-from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, log_rate
+from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.sources import EncoderSource
 
 
@@ -77,9 +76,11 @@ class AutoencoderEncoder:
         """Whether there is a template."""
         return self._template is not None
 
-    def encode(self, step_code: int, rate_weight: float) -> EncodedTexture:
-        """Code at one step."""
-        return self._encode(step_code, rate_weight, ())[0]
+    def encode(
+        self, step_code: int, rate_weight: float, *, last_weight: float | None = None
+    ) -> EncodedTexture:
+        """Code at one step, the last pass with a weight of its own if that is given."""
+        return self._encode(step_code, rate_weight, (), last_weight)[0]
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
         """Find what to aim at so that encodings of about this step err less for their bytes.
@@ -122,7 +123,11 @@ class AutoencoderEncoder:
         return padded(values * 2.0 ** (step_code / STEPS_PER_OCTAVE), self._network.config.stride)
 
     def _encode(
-        self, step_code: int, rate_weight: float, errors: tuple[torch.Tensor, ...]
+        self,
+        step_code: int,
+        rate_weight: float,
+        errors: tuple[torch.Tensor, ...],
+        last_weight: float | None = None,
     ) -> tuple[EncodedTexture, torch.Tensor]:
         network, device = self._network, self._workers.first
         around = self._around(step_code)
@@ -135,11 +140,11 @@ class AutoencoderEncoder:
             latents,
             [latents, hyper],
             UNITS_PER_STEP,
-            coarse_weight(rate_weight),
+            rate_weight,
             self._savings,
             corrections,
             errors,
-            (network.config.passes - 1, rate_weight),
+            None if last_weight is None else (network.config.passes - 1, last_weight),
         )
         units = code_latents(
             network.latents,
