@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,3 +134,49 @@ def test_targets_are_bytes_of_the_whole_file() -> None:
     assert Target(ratio=64).bytes_for(1000, 2000) == 31
     assert Target(bpv=0.25).bytes_for(1000, 2000) == 31
     assert Target(max_bytes=77).bytes_for(1000, 2000) == 77
+
+
+def test_last_bytes_are_met_where_no_symbol_depends_on_others() -> None:
+    """Sizes that jump with the weight of all symbols, as a trellis makes them."""
+    calls: list[float] = []
+
+    def size(code: int, weight: float) -> int:
+        jump = 1 + 0.05 * math.sin(1e5 * (weight + code))
+        return round(jump * model_size(code, 0.08, 10.0, 0.7, 100))
+
+    def last(code: int, weight: float) -> int:
+        calls.append(weight)
+        return round(size(code, 0.08) * (1 - 0.3 * (weight - 0.08)))
+
+    for allowed in range(5000, 6000, 50):
+        point = search(
+            size,
+            allowed,
+            fill=LOWEST_FILL,
+            start=Start(2048),
+            rate_weight=0.08,
+            lowest=-4096,
+            highest=16384,
+            octave=1024,
+            describe=str,
+            last=last,
+        )
+        assert LOWEST_FILL * allowed <= point.nbytes <= allowed
+        assert point.rate_weight == 0.08
+    assert calls
+
+
+def test_all_symbols_meet_the_last_bytes_where_no_others_are_left() -> None:
+    point = search(
+        lambda code, weight: model_size(code, weight, 10.0, 0.7, 100),
+        5000,
+        fill=LOWEST_FILL,
+        start=Start(2048),
+        rate_weight=0.08,
+        lowest=-4096,
+        highest=16384,
+        octave=1024,
+        describe=str,
+        last=lambda code, weight: model_size(code, 0.08, 10.0, 0.7, 100),
+    )
+    assert LOWEST_FILL * 5000 <= point.nbytes <= 5000

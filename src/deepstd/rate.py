@@ -232,6 +232,10 @@ def search(
             if sizes.good(adjusted):
                 return adjusted
         if narrow:
+            other = high if point is low else low
+            if fit is None and other is not None:
+                # Of neighbouring steps the one may reach what the other cannot.
+                _adjusted(sizes, other, last)
             break
         code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
     if sizes.best is None:

@@ -156,3 +156,18 @@ def symbol_counts(
         number = of * _BASES + base
         counts[number] += np.bincount(entries, minlength=_SIZES[number])
     return counts
+
+
+def magnitude_bits(tables: ScaleTables, quantizer: int, largest: int) -> np.ndarray:
+    """Bits of magnitudes 0 … ``largest``, signs included, at every scale index: (64, largest + 1).
+
+    Zero at scales that split symbols, where neighbouring symbols cost the same.
+    """
+    bits = np.zeros((SCALE_COUNT, largest + 1))
+    for index in range(SCALE_COUNT):
+        base, low_bits = split_index(index)
+        if not low_bits:
+            radius = support_radius(base)
+            entries = [radius + 1 + m if m <= radius else 0 for m in range(largest + 1)]
+            bits[index] = -np.log2(tables.of(base, quantizer)[entries] / TOTAL)
+    return bits

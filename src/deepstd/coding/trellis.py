@@ -24,10 +24,8 @@ from deepstd.coding.tables import (
     ODD,
     SCALE_COUNT,
     SPACING,
-    TOTAL,
     ScaleTables,
-    split_index,
-    support_radius,
+    magnitude_bits,
 )
 
 FIRST_INDEX = 8
@@ -186,17 +184,6 @@ def _candidates(
 
 @lru_cache(maxsize=16)
 def _bits(tables: ScaleTables) -> np.ndarray:
-    """Bits of magnitudes 0 … 24 with quantisers EVEN and ODD, (2, 64, 25) float32.
-
-    Zero at scales that split symbols, where neighbouring symbols cost the same.
-    """
-    bits = np.zeros((2, SCALE_COUNT, _LARGEST + 1), dtype=np.float32)
-    for index in range(SCALE_COUNT):
-        base, low_bits = split_index(index)
-        if low_bits:
-            continue
-        radius = support_radius(base)
-        entries = [radius + 1 + m if m <= radius else 0 for m in range(_LARGEST + 1)]
-        for row, quantizer in enumerate((EVEN, ODD)):
-            bits[row, index] = -np.log2(tables.of(base, quantizer)[entries] / TOTAL)
-    return bits
+    """Bits of magnitudes 0 … 24 with quantisers EVEN and ODD, (2, 64, 25) float32."""
+    both = [magnitude_bits(tables, quantizer, _LARGEST) for quantizer in (EVEN, ODD)]
+    return np.stack(both).astype(np.float32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support_radius
+from deepstd.coding.tables import PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 
 _LARGEST = 24
 
@@ -23,14 +23,7 @@ def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Ten
     split symbols, where neighbouring symbols cost the same.
     """
     savings = np.zeros((SCALE_COUNT, _LARGEST + 2), dtype=np.float32)
-    for index in range(SCALE_COUNT):
-        base, low_bits = split_index(index)
-        if low_bits:
-            continue
-        frequencies = tables.of(base)
-        radius = support_radius(base)
-        entries = [radius + 1 + m if m <= radius else 0 for m in range(_LARGEST + 1)]
-        savings[index, 1:-1] = np.diff(-np.log2(frequencies[entries]))
+    savings[:, 1:-1] = np.diff(magnitude_bits(tables, PLAIN, _LARGEST))
     return torch.from_numpy(savings).to(device)
 
 

@@ -103,11 +103,8 @@ class TrainingSource:
             # As if nothing were rounded, for the network that made the target.
             aim = chosen(self._target) / UNITS_PER_STEP
             symbols = symbols + (aim - aim.detach())
-        placed = (
-            torch.zeros_like(self._target)
-            .flatten(1)
-            .index_copy_(1, places, UNITS_PER_STEP * symbols)
-        )
+        units = UNITS_PER_STEP * symbols
+        placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, units)
         return placed.reshape(self._target.shape)
 
     def bits_and_distortion(self) -> tuple[torch.Tensor, torch.Tensor]:
