@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,16 @@ class Variant:
     replaced: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, codec: Codec, volume: Volume, target: Target) -> Compressed:
-        """A volume encoded so."""
+        """A volume encoded so, to be decoded in the same `context`."""
+        return codec.encode(volume, target, **{"effort": "fast", **self.options})
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """In which codecs do what is measured."""
         with ExitStack() as stack:
             for name, other in self.replaced.items():
                 stack.enter_context(patch(name, other))
-            return codec.encode(volume, target, **{"effort": "fast", **self.options})
+            yield
 
 
 def _no_offsets(
@@ -156,9 +161,10 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
                 bpv = target.bpv or 0.0
                 size = Target(max_bytes=target.bytes_for(volume.voxels.size, volume.nbytes))
                 began = time.process_time()
-                made = variant.encode(codec, coded, size)
-                seconds = round(time.process_time() - began, 2)
-                restored = back(codec.decompress(made.data).voxels)
+                with variant.context():
+                    made = variant.encode(codec, coded, size)
+                    seconds = round(time.process_time() - began, 2)
+                    restored = back(codec.decompress(made.data).voxels)
                 level = psnr(volume.voxels, restored, peak=peak)
                 row = Row(study, name, scan, model, bpv, len(made.data), round(level, 4), seconds)
                 rows[row.key] = row

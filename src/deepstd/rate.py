@@ -26,6 +26,8 @@ _NEAR = 0.03
 _WEIGHT_SLOPE = -1.5
 _WEIGHT_SLOPES = (-6.0, -0.5)
 _WEIGHT_TRIES = 8
+# Weights nearer to each other than this say nothing new: the size jumps between them.
+_CLOSE = 0.0003
 _MOST_WEIGHT = 0.45
 _MOST_BYTES = 1 << 62
 _FIRST_SLOPE = 1.0
@@ -319,14 +321,15 @@ def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Poi
         else:
             small = here
         if large is not None and small is not None:
+            if abs(small[0] - large[0]) < _CLOSE:
+                break
             share = min(max((large[1] - sizes.goal) / (large[1] - small[1]), 0.1), 0.9)
             other = large[0] + share * (small[0] - large[0])
         else:
             if before is not None:
                 found = (here[1] - before[1]) / (here[0] - before[0])
-                if found == 0.0:
-                    break
-                slope = min(max(found, _WEIGHT_SLOPES[0]), _WEIGHT_SLOPES[1])
+                steady = min(max(found, _WEIGHT_SLOPES[0]), _WEIGHT_SLOPES[1])
+                slope = steady if found else slope / 4
             other = here[0] + (sizes.goal - here[1]) / slope
             before = here
         other = min(max(other, 0.0), _MOST_WEIGHT)
