@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -30,16 +31,28 @@ def find(allowed: int, scale: float, slope: float, fixed: int, calls: list[int])
         calls.append(code)
         return model_size(code, zone, scale, slope, fixed)
 
+    return searched(size, allowed)
+
+
+def searched(
+    size: Callable[[int, float], int],
+    allowed: int,
+    *,
+    start: Start = Start(2048),
+    weight: float = 0.1,
+    last: Callable[[int, float], int] | None = None,
+) -> Point:
     return search(
         size,
         allowed,
         fill=LOWEST_FILL,
-        start=Start(2048),
-        rate_weight=0.1,
+        start=start,
+        rate_weight=weight,
         lowest=-4096,
         highest=16384,
         octave=1024,
         describe=str,
+        last=last,
     )
 
 
@@ -74,16 +87,10 @@ def test_an_estimate_on_a_part_saves_encodings_of_the_whole(scale: float, slope:
     )
     assert abs(start.step_code - 5000) < 64
     assert start.slope == pytest.approx(slope, abs=0.05)
-    search(
+    searched(
         lambda code, zone: calls.append(code) or model_size(code, zone, scale, slope, 0),
         10 * wanted,
-        fill=LOWEST_FILL,
         start=start,
-        rate_weight=0.1,
-        lowest=-4096,
-        highest=16384,
-        octave=1024,
-        describe=str,
     )
     assert len(calls) <= 3
 
@@ -149,34 +156,17 @@ def test_last_bytes_are_met_where_no_symbol_depends_on_others() -> None:
         return round(size(code, 0.08) * (1 - 0.3 * (weight - 0.08)))
 
     for allowed in range(5000, 6000, 50):
-        point = search(
-            size,
-            allowed,
-            fill=LOWEST_FILL,
-            start=Start(2048),
-            rate_weight=0.08,
-            lowest=-4096,
-            highest=16384,
-            octave=1024,
-            describe=str,
-            last=last,
-        )
+        point = searched(size, allowed, weight=0.08, last=last)
         assert LOWEST_FILL * allowed <= point.nbytes <= allowed
         assert point.rate_weight == 0.08
     assert calls
 
 
 def test_all_symbols_meet_the_last_bytes_where_no_others_are_left() -> None:
-    point = search(
+    point = searched(
         lambda code, weight: model_size(code, weight, 10.0, 0.7, 100),
         5000,
-        fill=LOWEST_FILL,
-        start=Start(2048),
-        rate_weight=0.08,
-        lowest=-4096,
-        highest=16384,
-        octave=1024,
-        describe=str,
+        weight=0.08,
         last=lambda code, weight: model_size(code, 0.08, 10.0, 0.7, 100),
     )
     assert LOWEST_FILL * 5000 <= point.nbytes <= 5000
