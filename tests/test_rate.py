@@ -22,6 +22,9 @@ from deepstd.rate import (
 )
 
 
+_USUAL_START = Start(2048)
+
+
 def model_size(code: int, zone: float, scale: float, slope: float, fixed: int) -> int:
     return fixed + int(scale * 2 ** (slope * code / 1024) * (1.1 - zone))
 
@@ -38,7 +41,7 @@ def searched(
     size: Callable[[int, float], int],
     allowed: int,
     *,
-    start: Start = Start(2048),
+    start: Start = _USUAL_START,
     weight: float = 0.1,
     last: Callable[[int, float], int] | None = None,
 ) -> Point:
