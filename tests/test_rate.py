@@ -21,7 +21,6 @@ from deepstd.rate import (
     start_near,
 )
 
-
 _USUAL_START = Start(2048)
 
 
