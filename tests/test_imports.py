@@ -30,7 +30,7 @@ LAYERS = (
     ("bundle",),
     ("coding", "container"),
     ("geometry", "io", "specials", "quality"),
-    ("volume", "devices", "effort"),
+    ("volume", "devices", "effort", "memory"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

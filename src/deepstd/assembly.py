@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,10 +25,11 @@ from deepstd.container import (
 )
 from deepstd.frames import are_nonnegative
 from deepstd.quality import Quality
+from deepstd.rate import Point
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
 from deepstd.specials import Specials
-from deepstd.texture.transforms import Encoded
+from deepstd.texture.transforms import Encoded, Encoder
 from deepstd.volume import Volume
 
 NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
@@ -42,6 +44,26 @@ class FrameShape:
     conditioning: Conditioning | None
     payload: bytes | None
     report: ShapeReport | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to encode a scan: quantiser and payloads. Its error is that before the filter."""
+
+    point: Point
+    shapes: list[FrameShape]
+    encoders: list[Encoder]
+    texture: list[Encoded]
+    wiener: bytes | None = None
+
+    @cached_property
+    def error(self) -> float:
+        """Mean squared error of the restored values, in grey values."""
+        errors = [
+            encoder.squared_error(texture, self.point.step_code)
+            for encoder, texture in zip(self.encoders, self.texture, strict=True)
+        ]
+        return float(np.mean(errors))
 
 
 class Assembly:
@@ -75,10 +97,18 @@ class Assembly:
         self,
         shapes: Sequence[FrameShape],
         encoded: Sequence[Encoded],
+        wiener: bytes | None,
         quality: Quality,
         latents: bytes,
     ) -> bytes:
-        """A whole file; ``latents`` is the hash of what its decoder must get."""
+        """A whole file.
+
+        Args:
+            shapes, encoded: of every frame.
+            wiener: the filter that they go through in the end, or None.
+            quality: of the decoded scan.
+            latents: hash of what a decoder must get.
+        """
         volume = self._volume
         head = Head(
             volume.source.format,
@@ -93,11 +123,13 @@ class Assembly:
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
-        return write_container(head, self._header, frames, latents)
+        return write_container(head, self._header, frames, latents, wiener)
 
-    def size(self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded]) -> int:
+    def size(
+        self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded], wiener: bytes | None
+    ) -> int:
         """Bytes of a file; its figures of quality take as many whatever they are."""
-        return len(self.file(shapes, encoded, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+        return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
 
     def describe(self, nbytes: int) -> str:
         """A size in the words of the options that ask for it."""

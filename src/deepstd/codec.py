@@ -11,7 +11,7 @@ container ─ shape, texture (levels wanted) ─▶ values ─ special values in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.networks import BETWEEN, Network, Part, network_of, part_named
 from deepstd.texture.slices import SliceNetworks
+from deepstd.texture.wiener import WienerFilter
 from deepstd.volume import Volume
 
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -192,7 +193,7 @@ class Codec:
         if head.bundle != own:
             raise mismatch(container)
         with named(container.name):
-            volume, latents = self._decode(container, 0)
+            volume, latents = self._decode(container, 0, container.wiener)
             if latents[:LATENTS_DIGEST_BYTES] != container.latents_digest:
                 raise DamagedError(
                     f"{container.name}: the decoded symbols are not those that were encoded. The "
@@ -223,7 +224,9 @@ class Codec:
         with named(beginning.name):
             return self._decode(beginning, level)[0]
 
-    def _decode(self, container: Beginning, level: int) -> tuple[Volume, bytes]:
+    def _decode(
+        self, container: Beginning, level: int, wiener: bytes | None = None
+    ) -> tuple[Volume, bytes]:
         """A scan, or a preview of it, and the hash of the symbols decoded."""
         head = container.head
         source = container.source_header()
@@ -233,6 +236,7 @@ class Codec:
             raise DamagedError(f"the header of the original scan is damaged: {error}") from error
         frame_shape = head.shape[:3]
         factors = self._check_frames(container, level)
+        filtered = self._filter_of(wiener, frame_shape, container.name)
         kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
         voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
         latents = hashlib.sha256()
@@ -244,7 +248,7 @@ class Codec:
             part = self._shape_of_file(chunks, frame_shape, affine)
             texture = self._decode_texture(chunks, frame_shape, part, container.name, level)
             latents.update(texture.latents)
-            steps = texture.steps.reshape(kept)
+            steps = filtered(texture.steps).reshape(kept)
             scale = texture.step, texture.offset
             frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
             voxels[(..., number) if len(head.shape) == 4 else ...] = frame
@@ -268,6 +272,16 @@ class Codec:
         if len(found) != 1:
             raise DamagedError("its frames have different voxel proportions")
         return found.pop()
+
+    def _filter_of(
+        self, wiener: bytes | None, shape: tuple[int, ...], name: str
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """What becomes of the restored values of a frame in the end."""
+        if wiener is None:
+            return lambda steps: steps
+        network, seen = self.network_for(shape)
+        found = WienerFilter.unpack(wiener, len(seen), network.tables, name)
+        return lambda steps: found.apply(steps, self.workers)
 
     def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
         """The network for a frame and the shape it sees (one-slice frames become images)."""

@@ -11,13 +11,12 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from deepstd import io, specials
-from deepstd.assembly import NO_QUALITY, Assembly, FrameShape
+from deepstd.assembly import NO_QUALITY, Assembly, Candidate, FrameShape
 from deepstd.bundle import Bundle
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
@@ -35,6 +34,7 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
+from deepstd.texture.wiener_fit import MOST_BYTES, best_filter, restored_frame
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -44,6 +44,8 @@ _CLEAR_LEAD = 0.4
 # How much of the bytes refinement usually takes at the same step.
 _REFINED_BYTES = 1.006
 _ROUGH_FILL = 0.94
+# Bytes of a file in which there is always room for a filter.
+_ROOMY = 1 << 17
 _DECIBELS_AN_OCTAVE = 3.5
 # Where encoders cannot tell before they encode.
 _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
@@ -95,25 +97,6 @@ class Compressed:
     texture_bytes: int
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One way to encode a scan: quantiser and payloads."""
-
-    point: Point
-    shapes: list[FrameShape]
-    encoders: list[Encoder]
-    texture: list[Encoded]
-
-    @cached_property
-    def error(self) -> float:
-        """Mean squared error of the restored values, in grey values."""
-        errors = [
-            encoder.squared_error(texture, self.point.step_code)
-            for encoder, texture in zip(self.encoders, self.texture, strict=True)
-        ]
-        return float(np.mean(errors))
-
-
 class Encoding:
     """Compression of one scan to one size."""
 
@@ -125,8 +108,10 @@ class Encoding:
         self._affine = io.affine_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
+        self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
         self._start: Start | None = None
+        self._wiener: bytes | None = None
 
     def best(self, *, shape: str) -> Candidate:
         """Search the quantiser for the requested size, with or without deformation fields.
@@ -134,20 +119,42 @@ class Encoding:
         Args:
             shape: "on" for fields, "off" for none, "auto" for the better of both.
         """
-        # Before a refinement a rough search is enough.
         rounds = self._effort.rounds_for(self._volume.voxels.size)
-        found = self._shaped(shape, _ROUGH_FILL if rounds else LOWEST_FILL)
-        if not rounds:
-            return found
+        # A network that knows what it codes by a template has filtered enough.
+        filtered = not self._network.config.template
+        if not rounds and not filtered:
+            return self._shaped(shape, LOWEST_FILL)
+        if not rounds and self._allowed >= _ROOMY:
+            self._wiener = bytes(MOST_BYTES)
+            found = self._shaped(shape, LOWEST_FILL + MOST_BYTES / self._allowed)
+            return replace(found, wiener=self._filter_for(found))
+        # Before a refinement, and a filter whose bytes count, a rough search is enough.
+        found = self._shaped(shape, _ROUGH_FILL)
         code, weight = found.point.step_code, found.point.rate_weight
-        for encoder in found.encoders:
+        for encoder in found.encoders if rounds else ():
             self._progress("refining what the quantiser aims at")
             encoder.refine(code, weight, rounds)
-        self._start = self._start_near(found.point, LOWEST_FILL, _REFINED_BYTES)
+        more = _REFINED_BYTES if rounds else 1.0
+        self._start = self._start_near(found.point, LOWEST_FILL, more * found.point.nbytes)
+        if filtered:
+            near, start = found, self._start.step_code
+            if rounds:
+                near = self._encoded(start, self._weight, found.shapes, found.encoders)
+            self._wiener = self._filter_for(near)
+            nbytes = near.point.nbytes + len(self._wiener or b"")
+            self._start = self._start_near(near.point, LOWEST_FILL, nbytes)
         try:
             return self._search(found.shapes, found.encoders, LOWEST_FILL)
         except RateError:  # at the coarsest step a refined encoding may take some bytes more
             return found
+
+    def _filter_for(self, encoded: Candidate) -> bytes | None:
+        """The filter that suits an encoding, where one is worth its bytes."""
+        self._progress("fitting a filter to the error")
+        code = encoded.point.step_code
+        coded = zip(encoded.encoders, encoded.texture, strict=True)
+        frames = [restored_frame(encoder, texture, code) for encoder, texture in coded]
+        return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
     def _shaped(self, shape: str, fill: float) -> Candidate:
         """The search without refinement.
@@ -169,7 +176,7 @@ class Encoding:
             return kept
         other = plain
         if not fill * self._allowed <= plain.point.nbytes <= self._allowed:
-            self._start = self._start_near(plain.point, fill)
+            self._start = self._start_near(plain.point, fill, plain.point.nbytes)
             other = self._search(shapes, encoders, fill)
         return kept if self._lead(kept, other) >= 0 else other
 
@@ -234,12 +241,18 @@ class Encoding:
         """An encoding by other encoders, with the same step in grey values."""
         wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
-        code = min(max(code, STEP_CODE_MIN), min(e.finest for e in encoders))
-        encoded = [e.encode(code, other.point.rate_weight) for e in encoders]
+        return self._encoded(code, other.point.rate_weight, shapes, encoders)
+
+    def _encoded(
+        self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
+    ) -> Candidate:
+        """An encoding at one step, or the nearest that there is."""
+        code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
+        encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
             encoder.settle()
-        nbytes = self._assembly.size(shapes, encoded)
-        return Candidate(Point(code, other.point.rate_weight, nbytes), shapes, encoders, encoded)
+        nbytes = self._assembly.size(shapes, encoded, None)
+        return Candidate(Point(code, weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod
     def _lead(one: Candidate, other: Candidate) -> float:
@@ -256,7 +269,7 @@ class Encoding:
 
         def size_of(encoded: list[Encoded]) -> int:
             nonlocal best
-            nbytes = self._assembly.size(shapes, encoded)
+            nbytes = self._assembly.size(shapes, encoded, self._wiener)
             self._progress(f"{nbytes} of {self._allowed} bytes")
             if best[0] < nbytes <= self._allowed:
                 best = nbytes, encoded
@@ -293,18 +306,19 @@ class Encoding:
         )
         for encoder in encoders:
             encoder.settle()
-        return Candidate(point, shapes, encoders, best[1])
+        return Candidate(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: Candidate) -> Compressed:
         """Decode the file, measure it, and write the figures into its head."""
         self._progress("decoding to measure the error")
         latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         latents = latents[:LATENTS_DIGEST_BYTES]
-        data = self._assembly.file(result.shapes, result.texture, NO_QUALITY, latents)
+        parts = result.shapes, result.texture, result.wiener
+        data = self._assembly.file(*parts, NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._assembly.file(result.shapes, result.texture, quality, latents),
+            self._assembly.file(*parts, quality, latents),
             quality,
             rmse(self._volume.voxels, restored.voxels) ** 2,
             tuple(s.report for s in result.shapes),
@@ -352,10 +366,10 @@ class Encoding:
             octave=STEPS_PER_OCTAVE,
         )
 
-    def _start_near(self, point: Point, fill: float, share: float = 1.0) -> Start:
-        """Where to begin, after a search, for what takes about a share of an encoding's bytes."""
+    def _start_near(self, point: Point, fill: float, nbytes: float) -> Start:
+        """Where to begin, after another encoding, for what takes so many bytes at its point."""
         return start_near(
-            replace(point, nbytes=round(share * point.nbytes)),
+            replace(point, nbytes=round(nbytes)),
             self._allowed * (1 + fill) / 2,
             slope=(self._start or _FIRST_START).slope,
             rate_weight=self._weight,

@@ -68,7 +68,7 @@ def cine() -> bytes:
         FrameChunks(b"second"),
         FrameChunks(b"", None, (b"t",), b"inf"),
     ]
-    return write_container(CINE, b"", parts, DIGEST)
+    return write_container(CINE, b"", parts, DIGEST, b"filter")
 
 
 def chunk(letter: str, payload: bytes = b"") -> bytes:
@@ -87,6 +87,8 @@ def test_parts_come_back(parts: list[FrameChunks], header: bytes, digest: bytes)
     assert container.packed_source_header == header
     assert list(container.frames) == parts
     assert container.latents_digest == digest
+    assert container.wiener is None
+    assert parse(write_container(CINE, header, parts, digest, b"w"), "f").wiener == b"w"
     assert container.nbytes == len(data)
 
 
@@ -99,7 +101,7 @@ def test_the_source_header_comes_back() -> None:
 def test_sections_cover_the_file() -> None:
     container = parse(cine(), "f")
     names = [section.name for section in container.sections]
-    expected = "preamble HEAD SPCL SHAP TEXT TILE TILE TILE TEXT SPCL TEXT TILE HASH"
+    expected = "preamble HEAD SPCL SHAP TEXT TILE TILE TILE TEXT SPCL TEXT TILE WIEN HASH"
     assert " ".join(names) == expected
     end = 0
     for section in container.sections:
@@ -312,4 +314,4 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
 
 
 def test_a_chunk_of_the_format_is_known() -> None:
-    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTV"
+    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVW"

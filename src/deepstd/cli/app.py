@@ -33,6 +33,7 @@ from deepstd.cli import (
     train,
 )
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
+from deepstd.memory import keep_freed_memory
 
 INTERRUPTED = 130
 _DEBUG = "DEEPSTD_DEBUG"
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with suppress(ValueError):  # not the main thread: nobody sends signals there
         for ending in _ENDINGS:
             signal.signal(ending, _interrupt)
+    keep_freed_memory()
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="deepstd")
     except SystemExit as exit_:

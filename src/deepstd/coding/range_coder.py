@@ -69,7 +69,8 @@ def _kinds(scale_index: np.ndarray, quantizer: int | np.ndarray) -> np.ndarray:
 
 def _runs(kinds: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Positions in ascending order of kind, and kind, begin and end of each run of one kind."""
-    order = kinds.argsort(kind="stable")
+    # Of short integers the stable sort is a radix sort.
+    order = kinds.astype(np.min_scalar_type(kinds.max(initial=0))).argsort(kind="stable")
     ascending = kinds[order]
     changes = (ascending[1:] != ascending[:-1]).nonzero()[0] + 1
     begins = [0, *changes.tolist()] if kinds.size else []

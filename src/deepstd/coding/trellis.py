@@ -61,12 +61,13 @@ class Arrangement(NamedTuple):
 
 def arranged(scale_index: np.ndarray) -> Arrangement:
     """The arrangement of a pass whose symbols have these scale indices, (n,) uint8."""
-    order = np.argsort(scale_index, kind="stable")
-    first = int(np.searchsorted(scale_index[order], FIRST_INDEX))
-    if len(order) - first < FEWEST_SYMBOLS:
-        first = len(order)
-    lanes = max(1, -(-(len(order) - first) // _LONGEST_LANE))
-    return Arrangement(np.sort(order[:first]), order[first:], lanes)
+    large = scale_index >= FIRST_INDEX
+    if np.count_nonzero(large) < FEWEST_SYMBOLS:
+        large[:] = False
+    walked = np.flatnonzero(large)
+    walked = walked[np.argsort(scale_index[walked], kind="stable")]
+    lanes = max(1, -(-len(walked) // _LONGEST_LANE))
+    return Arrangement(np.flatnonzero(~large), walked, lanes)
 
 
 def values_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ class ChunkType(IntEnum):
     SHAP = ord("S")
     TEXT = ord("T")
     TILE = ord("L")
+    WIEN = ord("W")
     HASH = ord("E")
 
 

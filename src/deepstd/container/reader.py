@@ -33,9 +33,9 @@ from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks
 from deepstd.errors import DamagedError, NotDstdError, TruncatedError, UnsupportedVersionError
 from deepstd.volume import SourceHeader
 
-_H, _O, _V, _S, _T, _L, _E = (
+_H, _O, _V, _S, _T, _L, _W, _E = (
     ChunkType.HEAD, ChunkType.SRCH, ChunkType.SPCL, ChunkType.SHAP, ChunkType.TEXT,
-    ChunkType.TILE, ChunkType.HASH,
+    ChunkType.TILE, ChunkType.WIEN, ChunkType.HASH,
 )  # fmt: skip
 _TYPES = {int(chunk_type): chunk_type for chunk_type in ChunkType}
 _PIECE = 1 << 22
@@ -45,8 +45,9 @@ _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
     _O: (_V, _S, _T),
     _V: (_S, _T),
     _S: (_T,),
-    _T: (_V, _S, _T, _L, _E),
-    _L: (_V, _S, _T, _L, _E),
+    _T: (_V, _S, _T, _L, _W, _E),
+    _L: (_V, _S, _T, _L, _W, _E),
+    _W: (_E,),
 }
 
 
@@ -95,10 +96,12 @@ class Container(Beginning):
     """A parsed .dstd file.
 
     Attributes:
+        wiener: payload of the WIEN chunk; None where there is none.
         latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
         sections: every part of the file, in order and without gaps.
     """
 
+    wiener: bytes | None
     latents_digest: bytes
     sections: tuple[Section, ...]
 
@@ -127,7 +130,10 @@ def parse(data: bytes | memoryview, name: str) -> Container:
         raise damaged(name, f"expected {LATENTS_DIGEST_BYTES} bytes of digest, got {len(digest)}")
     preamble = Section("preamble", 0, len(PREAMBLE))
     sections = (preamble, *(chunk.section for chunk in chunks))
-    return Container(name, len(data), head, _packed_source_header(known), frames, digest, sections)
+    last_type, last = known[-2]
+    wiener = last if last_type is ChunkType.WIEN else None
+    source_header = _packed_source_header(known)
+    return Container(name, len(data), head, source_header, frames, wiener, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -159,7 +165,7 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         chunk = _next_chunk(_FileCursor(data, name, "its framing"), data, name, nbytes)
         nbytes += len(data)
         _check_order(chunk.type, last, name)
-        if chunk.type is ChunkType.HASH:
+        if chunk.type in (ChunkType.WIEN, ChunkType.HASH):
             raise damaged(name, f"it ends after {frames} frames")
         if chunk.type is ChunkType.HEAD:
             head = Head.unpack(chunk.payload, name)

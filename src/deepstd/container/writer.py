@@ -1,6 +1,6 @@
 """From parts to the bytes of a .dstd file.
 
-    preamble · HEAD · [SRCH] · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · HASH
+    preamble · HEAD · [SRCH] · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · [WIEN] · HASH
 
 Payloads are opaque here; docs/format.md says what they hold.
 """
@@ -34,7 +34,11 @@ class FrameChunks:
 
 
 def write_container(
-    head: Head, source_header: bytes, frames: Sequence[FrameChunks], latents_digest: bytes
+    head: Head,
+    source_header: bytes,
+    frames: Sequence[FrameChunks],
+    latents_digest: bytes,
+    wiener: bytes | None = None,
 ) -> bytes:
     """A whole .dstd file.
 
@@ -43,6 +47,7 @@ def write_container(
         source_header: result of `pack_source_header`; empty where there is no header to keep.
         frames: one for each frame of ``head.shape``.
         latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
+        wiener: the filter that all frames go through in the end; None for none.
     """
     if len(frames) != head.frame_count:
         raise ValueError(f"expected {head.frame_count} frames, got {len(frames)}")
@@ -60,5 +65,7 @@ def write_container(
             parts.append(encode_chunk(ChunkType.SHAP, frame.shape))
         parts.append(encode_chunk(ChunkType.TEXT, frame.texture))
         parts.extend(encode_chunk(ChunkType.TILE, tile) for tile in frame.tiles)
+    if wiener is not None:
+        parts.append(encode_chunk(ChunkType.WIEN, wiener))
     parts.append(encode_chunk(ChunkType.HASH, latents_digest))
     return b"".join(parts)

@@ -277,26 +277,26 @@ class TextureEncoder:
             workers=self.workers,
         )
 
-    def squared_error(
+    def restored(
         self, encoded: EncodedTexture, step_code: int, hint: Hint | None = None
-    ) -> float:
-        """Mean squared error in grey values after the post-filter.
+    ) -> np.ndarray:
+        """Values in steps after the post-filter, (*shape) float32.
 
         ``hint`` takes the place of that of the template: a slice's neighbours.
         """
         hint = hint or self._hint(step_code)
-        restored = restore(
+        return restore(
             {device: network.postfilter for device, network in self._replicas.items()},
             encoded.low,
             None if hint is None else hint.units,
             condition_of(self._network, step_code, self.plan),
             self.workers,
         )
-        step, total = self.scaling.step(step_code), 0.0
-        for row, truth in zip(restored, self.values, strict=True):
-            error = row * np.float64(step) + self.scaling.offset - truth
-            total += float(np.square(error).sum())
-        return total / restored.size
+
+    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
+        """Mean squared error in grey values after the post-filter."""
+        restored = self.restored(encoded, step_code)
+        return self.scaling.squared_error(restored, step_code, self.values)
 
 
 def encode_together(

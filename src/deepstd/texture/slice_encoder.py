@@ -110,6 +110,7 @@ class SlicedEncoder:
         workers: share the slices; the networks are on the first of them.
 
     Attributes:
+        values: as given.
         finest: largest step code at which all coefficients can be coded.
 
     Raises:
@@ -130,7 +131,7 @@ class SlicedEncoder:
         scaling: Scaling | None = None,
         workers: Workers = CPU,
     ) -> None:
-        self._networks, self._values, self._axis = networks, values, axis
+        self._networks, self.values, self._axis = networks, values, axis
         self._workers, self._octaves = workers, octaves
         self.shape, self.coarse = tuple(values.shape), coarse
         self.scaling = scaling or Scaling.fit(values)
@@ -206,7 +207,7 @@ class SlicedEncoder:
         fewest = 2**self._octaves + 1
         return SlicedEncoder(
             self._networks,
-            middle_slices(self._values, voxels, self._axis, max(_FEWEST_SLICES, fewest)),
+            middle_slices(self.values, voxels, self._axis, max(_FEWEST_SLICES, fewest)),
             self._axis,
             self.coarse,
             self._octaves,
@@ -214,16 +215,21 @@ class SlicedEncoder:
             workers=self._workers,
         )
 
-    def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
-        """Mean squared error in grey values after the post-filter."""
-
+    def restored(self, encoded: EncodedSlices, step_code: int) -> np.ndarray:
+        """Values in steps after the post-filter, (*shape) float32."""
         slices = dict(enumerate(encoded.slices))
 
-        def work(_: torch.device, number: int) -> float:
+        def work(_: torch.device, number: int) -> np.ndarray:
             hint = self._hint([self._turns[number]], slices)
-            return self._encoders[number].squared_error(slices[number].texture, step_code, hint)
+            return self._encoders[number].restored(slices[number].texture, step_code, hint)
 
-        return float(np.mean(list(self._workers.map(work, range(len(self._encoders))))))
+        found = list(self._workers.map(work, range(len(self._encoders))))
+        return np.stack(found, self._axis)
+
+    def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
+        """Mean squared error in grey values after the post-filter."""
+        restored = self.restored(encoded, step_code)
+        return self.scaling.squared_error(restored, step_code, self.values)
 
     def _head(self, step_code: int) -> TextureHead:
         return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)

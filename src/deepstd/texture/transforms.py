@@ -36,6 +36,7 @@ Divisible = TextureEncoder | SlicedEncoder
 class Encoder(Protocol):
     """Encodes one frame at any step; `TextureEncoder` says what each of these is."""
 
+    values: np.ndarray
     shape: tuple[int, ...]
     coarse: tuple[int, ...]
     scaling: Scaling
@@ -56,6 +57,10 @@ class Encoder(Protocol):
 
     def settle(self) -> None:
         """Let go of what is kept of the latest encoding."""
+        ...
+
+    def restored(self, encoded: Any, step_code: int) -> np.ndarray:
+        """Values in steps, before the Wiener filter."""
         ...
 
     def squared_error(self, encoded: Any, step_code: int) -> float:

@@ -43,6 +43,7 @@ class AutoencoderEncoder:
         workers: where to compute; the network is on the first of them.
 
     Attributes:
+        values: as given.
         finest: largest step code at which all latents can be coded.
 
     Raises:
@@ -66,7 +67,7 @@ class AutoencoderEncoder:
         self.shape = tuple(values.shape)
         self.coarse: tuple[int, ...] = (0,) * values.ndim
         self.scaling = Scaling.fit(values, None if template is None else template.cpu().numpy())
-        self._values = values
+        self.values = values
         self._normalised = self.scaling.normalise(values)
         growth = math.log2(network.config.bands) / 2
         self.finest = finest_step_code(self._normalised, growth)
@@ -107,13 +108,16 @@ class AutoencoderEncoder:
     def settle(self) -> None:
         """Nothing is kept between encodings."""
 
-    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
-        """Mean squared error in grey values."""
+    def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:
+        """Values in steps, (*shape) float32."""
         latents = in_steps(encoded.low)
         steps = synthesise(self._networks, latents, self._around(step_code), self._workers)
-        restored = steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
-        error = restored * np.float64(self.scaling.step(step_code)) + self.scaling.offset
-        return float(np.square(error - self._values).mean())
+        return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
+
+    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
+        """Mean squared error in grey values."""
+        restored = self.restored(encoded, step_code)
+        return self.scaling.squared_error(restored, step_code, self.values)
 
     def _around(self, step_code: int) -> Surroundings:
         return surroundings(self._network.config, self._template, self._places, step_code)
