@@ -111,7 +111,7 @@ def damaged_payloads() -> Iterator[bytes]:
     yield from (packed[:length] for length in range(5))
     yield b"\xff" + packed[1:]  # no such limit
     yield packed[:3] + b"\x40" + packed[4:]  # no such scale
-    far = WienerFilter(3, Knots(1, 0, 0), np.full((1, 16), 5000))
+    far = WienerFilter(3, Knots(1, 0, 0), np.full((1, len(half_neighbourhood(3))), 5000))
     yield far.pack(TABLES)
 
 

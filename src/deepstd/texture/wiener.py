@@ -38,8 +38,8 @@ _TILE_2D, _TILE_3D = 256, 48
 
 
 def half_neighbourhood(ndim: int) -> list[tuple[int, ...]]:
-    """One of every two opposite neighbours: all next to a voxel, and two steps along each axis."""
-    near = [offset for offset in product((-1, 0, 1), repeat=ndim) if offset > (0,) * ndim]
+    """One of every two opposite neighbours: across faces and edges, and two steps away."""
+    near = [o for o in product((-1, 0, 1), repeat=ndim) if o > (0,) * ndim and np.dot(o, o) <= 2]
     return near + [tuple(REACH * (a == axis) for a in range(ndim)) for axis in range(ndim)]
 
 
