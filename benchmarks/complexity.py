@@ -24,11 +24,14 @@ from deepstd.shape.model import ShapeModel
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.lifting import split_plan
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.wiener import half_neighbourhood
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}
 # Four lifting steps and two scalings for every pair of samples, along every axis of every level.
 _LIFTING = 3
+# Coefficients of a neighbour in a Wiener filter, at most.
+_KNOTS = 8
 # 2ⁿ − 1 linear interpolations.
 _WARP = {2: 3, 3: 7}
 
@@ -98,6 +101,9 @@ def main() -> None:
         codec = Codec.load(name, device="cpu")
         for part, network in codec.networks.items():
             parts = {**counted(network), **shape_stage(codec.bundle)}
+            if codec.shape_model is None:
+                pairs = len(half_neighbourhood(network.config.ndim))
+                parts["Wiener filter"] = float(pairs * _KNOTS)
             title = part if isinstance(part, str) else f"{part}-D"
             for layer, number in [*parts.items(), ("sum", sum(parts.values()))]:
                 print(f"| {name} | {title} | {layer} | {number / 1000:.3f} |")

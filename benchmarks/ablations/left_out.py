@@ -122,6 +122,7 @@ VARIANTS = {
     "effort best": Variant(options={"effort": "best"}),
     "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
+    "no Wiener filter": Variant(replaced={"deepstd.encoding.best_filter": lambda *_: None}),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
     "no trellis": Variant(replaced={"deepstd.coding.trellis.FEWEST_SYMBOLS": 1 << 62}),
     "no offsets of scales": Variant(replaced={"deepstd.texture.sources.best_offsets": _no_offsets}),
