@@ -74,6 +74,9 @@ class Assembly:
         bundle: that its files are decoded with.
         parts: of each frame, finite values and what was special among them.
         allowed: bytes of a file.
+
+    Attributes:
+        nonnegative: whether a decoder makes values below 0 to 0; see `frames.are_nonnegative`.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class Assembly:
         allowed: int,
     ) -> None:
         self._volume, self._bundle, self._allowed = volume, bundle, allowed
-        self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
+        self.nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._payloads = [None if s is None else s.to_bytes() for _, s in parts]
 
@@ -117,7 +120,7 @@ class Assembly:
             self._bundle,
             quality,
             self._registration(shapes),
-            self._nonnegative,
+            self.nonnegative,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)

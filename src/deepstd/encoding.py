@@ -22,7 +22,7 @@ from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
-from deepstd.frames import flat_axis, frames_of
+from deepstd.frames import flat_axis, frames_of, limits
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
 from deepstd.shape.register import ShapeReport
@@ -34,7 +34,7 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
-from deepstd.texture.wiener_fit import MOST_BYTES, best_filter, restored_frame
+from deepstd.texture.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -152,8 +152,20 @@ class Encoding:
         """The filter that suits an encoding, where one is worth its bytes."""
         self._progress("fitting a filter to the error")
         code = encoded.point.step_code
-        coded = zip(encoded.encoders, encoded.texture, strict=True)
-        frames = [restored_frame(encoder, texture, code) for encoder, texture in coded]
+        bounds = limits(self._volume.voxels.dtype, nonnegative=self._assembly.nonnegative)
+        frames = [
+            RestoredFrame(
+                encoder.restored(texture, code),
+                encoder.values,
+                encoder.scaling.step(code),
+                encoder.scaling.offset,
+                bounds,
+                None if removed is None else removed.mask.reshape(encoder.shape),
+            )
+            for encoder, texture, (_, removed) in zip(
+                encoded.encoders, encoded.texture, self._parts, strict=True
+            )
+        ]
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
     def _shaped(self, shape: str, fill: float) -> Candidate:

@@ -58,8 +58,7 @@ def stored(
         nonnegative: whether values below 0 become 0.
     """
     frame = np.empty(steps.shape, dtype=dtype)
-    low, high = _limits(dtype)
-    low = max(low, 0.0) if nonnegative else low
+    low, high = limits(dtype, nonnegative=nonnegative)
     for row, target in zip(steps, frame, strict=True):
         values = row * np.float64(step) + offset
         if dtype.kind == "b":
@@ -68,6 +67,12 @@ def stored(
             values = np.rint(values) if dtype.kind in "iu" else values
             target[...] = np.clip(values, low, high)
     return frame if specials is None else specials.restore(frame)
+
+
+def limits(dtype: np.dtype, *, nonnegative: bool = False) -> tuple[float, float]:
+    """Smallest and largest float64 that a decoder writes into a type."""
+    low, high = _limits(dtype)
+    return max(low, 0.0) if nonnegative else low, high
 
 
 def _limits(dtype: np.dtype) -> tuple[float, float]:

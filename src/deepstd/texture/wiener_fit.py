@@ -16,7 +16,6 @@ import torch
 from deepstd.coding.tables import ScaleTables
 from deepstd.texture.postfilter import Tile
 from deepstd.texture.refinement import exchange
-from deepstd.texture.transforms import Encoded, Encoder
 from deepstd.texture.wiener import (
     COEFFICIENT_UNIT,
     FLOOR,
@@ -30,7 +29,8 @@ from deepstd.texture.wiener import (
 )
 
 MOST_BYTES = 128
-_MOST_VOXELS = 1 << 19
+# Of tiles that are looked at, and of the voxels among them that are taken at random.
+_MOST_SEEN, _MOST_VOXELS = 1 << 23, 1 << 19
 _KNOTS = (1, 3, 8)
 _LIMITS = (1, 3, 5)
 # Shares of the voxels that the activities of the outer knots leave on their other side.
@@ -42,19 +42,22 @@ _FRAMING = 6
 
 
 class RestoredFrame(NamedTuple):
-    """A frame, true and restored: grey values are ``offset + step · steps``."""
+    """A frame, true and restored: grey values are ``offset + step · steps``.
+
+    Attributes:
+        steps: restored, (*shape) float32.
+        values: true grey values, (*shape).
+        step, offset: of the grey values.
+        bounds: smallest and largest grey value that a decoder writes.
+        ignored: bool, (*shape): voxels that a decoder knows otherwise; None for none.
+    """
 
     steps: np.ndarray
     values: np.ndarray
     step: float
     offset: float
-
-
-def restored_frame(encoder: Encoder, encoded: Encoded, step_code: int) -> RestoredFrame:
-    """What an encoding at a step is restored to."""
-    scaling = encoder.scaling
-    steps = encoder.restored(encoded, step_code)
-    return RestoredFrame(steps, encoder.values, scaling.step(step_code), scaling.offset)
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    ignored: np.ndarray | None = None
 
 
 def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTables) -> bytes | None:
@@ -66,52 +69,94 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
         tables: that its coefficients are coded with.
     """
     samples = _samples(frames)
-    error = torch.cat([sample.error for sample in samples])
-    best, lead = None, exchange(float(error.square().mean()), nbytes)
+    restored, true, low, high, counted = map(
+        torch.cat, zip(*(sample.voxels for sample in samples), strict=True)
+    )
+
+    def error(change: torch.Tensor | float) -> float:
+        written = (restored + change).clamp(low, high)
+        return float(((written - true) * counted).square().mean())
+
+    # What is cut off at a bound anyway teaches nothing.
+    taught = counted * (restored.clamp(low, high) != true)
+    best, lead = None, exchange(error(0.0), nbytes)
     for limit in _LIMITS:
-        found = torch.cat([differences(s.values, s.tile, limit) for s in samples], 1)
+        found = [differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
+        found = torch.cat(found, 1)
         active = activity(found)
         for count in _KNOTS:
-            fitted = _fitted(limit, found, active, error, count)
+            fitted = _fitted(limit, found, active, (true - restored) * taught, taught, count)
             packed = fitted.pack(tables)
-            left = error - fitted.change(found, active)
-            cost = exchange(float(left.square().mean()), nbytes + len(packed) + _FRAMING)
+            change = fitted.change(found, active)
+            cost = exchange(error(change), nbytes + len(packed) + _FRAMING)
             if cost < lead and len(packed) <= MOST_BYTES:
                 best, lead = packed, cost
     return best
 
 
 class _Sample(NamedTuple):
-    """A tile: its window of restored values, and true less restored values (n,), in steps."""
+    """A tile in steps.
 
-    values: torch.Tensor
+    Attributes:
+        window: restored values of the tile and around it.
+        tile: the tile.
+        taken: numbers of the voxels that are taken, ascending.
+        voxels: restored and true values, smallest and largest that is written, and 1 for those that
+            count, else 0; (n,) each.
+    """
+
+    window: torch.Tensor
     tile: Tile
-    error: torch.Tensor
+    taken: torch.Tensor
+    voxels: tuple[torch.Tensor, ...]
 
 
 def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
-    """Some tiles of all frames."""
+    """Some voxels of some tiles of all frames: as evenly as they may be, for tiles differ."""
     chosen = [(frame, tile) for frame in frames for tile in tiles_of(frame.steps.shape)]
     voxels = sum(frame.steps.size for frame in frames)
-    chosen = chosen[:: max(1, math.ceil(voxels / _MOST_VOXELS))]
+    chosen = chosen[:: math.ceil(voxels / _MOST_SEEN)]
+    share = min(1.0, _MOST_VOXELS / min(voxels, _MOST_SEEN))
+    random = np.random.default_rng(0)
     samples = []
     for frame, tile in chosen:
-        true = (frame.values[tile.outer].astype(np.float64) - frame.offset) / frame.step
-        error = (true - frame.steps[tile.outer]).astype(np.float32)
+        restored = frame.steps[tile.outer]
+        low, high = (np.full(restored.shape, bound) for bound in frame.bounds)
+        grey = np.stack([frame.values[tile.outer], low, high]).astype(np.float64)
+        true, low, high = ((grey - frame.offset) / frame.step).astype(np.float32)
+        counted = np.ones_like(restored)
+        if frame.ignored is not None:
+            counted[frame.ignored[tile.outer]] = 0
+        taken = np.flatnonzero(random.random(restored.size) < share)
+        every = (restored, true, low, high, counted)
+        flat = tuple(torch.from_numpy(v.reshape(-1)[taken]) for v in every)
         window = torch.from_numpy(frame.steps[tile.window])
-        samples.append(_Sample(window, tile, torch.from_numpy(error).flatten()))
+        samples.append(_Sample(window, tile, torch.from_numpy(taken), flat))
     return samples
 
 
 def _fitted(
-    limit: int, found: torch.Tensor, active: torch.Tensor, error: torch.Tensor, count: int
+    limit: int,
+    found: torch.Tensor,
+    active: torch.Tensor,
+    error: torch.Tensor,
+    taught: torch.Tensor,
+    count: int,
 ) -> WienerFilter:
-    """The filter of so many knots that errs least; see `wiener.differences`."""
+    """The filter of so many knots that errs least; see `wiener.differences`.
+
+    Args:
+        limit: code of the limit.
+        found, active: differences (neighbours, n) and activities (n,).
+        error: true less restored values (n,), 0 where nothing is learned from.
+        taught: 1 where something is, else 0; (n,).
+        count: of knots.
+    """
     knots = _knots(active, count)
     size = count * len(found)
     gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * error.numel() + 1e-9)
     aim = torch.zeros(size, dtype=torch.float64)
-    parts = (tensor.split(_PART, -1) for tensor in (found, active, error))
+    parts = (tensor.split(_PART, -1) for tensor in (found * taught, active, error))
     for part, lively, wrong in zip(*parts, strict=True):
         terms = (knots.hats(lively)[:, None] * part).flatten(0, 1).double()
         gram.addmm_(terms, terms.T)
