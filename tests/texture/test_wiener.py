@@ -16,7 +16,7 @@ from deepstd.coding.tables import parametric_tables
 from deepstd.container import parse, write_container
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DamagedError
-from deepstd.texture import wiener
+from deepstd.texture import wiener, wiener_fit
 from deepstd.texture.wiener import Knots, WienerFilter, half_neighbourhood
 from deepstd.texture.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
 from deepstd.volume import Volume
@@ -145,6 +145,38 @@ class TestFit:
         assert best_filter([RestoredFrame(true, true, 1.0, 0.0)], 5000, TABLES) is None
         unlike = true + noise(true.shape, 1) * np.float32(0.01)
         assert best_filter([RestoredFrame(unlike, true, 1.0, 0.0)], 500, TABLES) is None
+
+    def test_voxels_that_a_decoder_knows_do_not_count(self) -> None:
+        true = smooth((40, 40, 12)).astype(np.float32) / 40
+        noisy = true + noise(true.shape)
+        ignored = np.zeros(true.shape, dtype=bool)
+        ignored[20:] = True
+        wrong = np.where(ignored, -100 * true, true)
+        fits = [
+            best_filter([RestoredFrame(noisy, of, 1.0, 0.0, ignored=ignored)], 5000, TABLES)
+            for of in (true, wrong)
+        ]
+        assert fits[0] is not None
+        assert fits[0] == fits[1]
+
+    def test_what_is_cut_off_at_a_bound_does_not_count(self) -> None:
+        true = np.zeros((60, 60))
+        below = -np.abs(noise(true.shape))
+        frame = RestoredFrame(below, true, 1.0, 0.0)
+        assert best_filter([frame], 5000, TABLES) is not None
+        assert best_filter([frame._replace(bounds=(0.0, 255.0))], 5000, TABLES) is None
+
+    def test_a_part_of_a_large_scan_stands_for_all_of_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(wiener_fit, "_MOST_VOXELS", 1 << 12)
+        true = np.zeros((96, 96, 60), dtype=np.float32)
+        true[48:, 48:] = smooth((48, 48, 60)) / 40  # all else is air
+        noisy = true + noise(true.shape) * (true != 0)
+        packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES)
+        assert packed is not None
+        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
+        assert np.square(result - true).mean() < 0.4 * np.square(noisy - true).mean()
 
     def test_the_smaller_the_file_the_fewer_bytes(self) -> None:
         true = smooth((60, 50)).astype(np.float32) / 40
