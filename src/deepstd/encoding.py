@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -34,7 +35,7 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
-from deepstd.texture.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
+from deepstd.texture.wiener_fit import FRAMING, MOST_BYTES, RestoredFrame, best_filter
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -126,7 +127,7 @@ class Encoding:
             return self._shaped(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             self._wiener = bytes(MOST_BYTES)
-            found = self._shaped(shape, LOWEST_FILL + MOST_BYTES / self._allowed)
+            found = self._shaped(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
             return replace(found, wiener=self._filter_for(found))
         # Before a refinement, and a filter whose bytes count, a rough search is enough.
         found = self._shaped(shape, _ROUGH_FILL)
@@ -143,21 +144,22 @@ class Encoding:
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
             self._start = self._start_near(near.point, LOWEST_FILL, nbytes)
-        try:
-            return self._search(found.shapes, found.encoders, LOWEST_FILL)
-        except RateError:  # at the coarsest step a refined encoding may take some bytes more
-            return found
+        # At the coarsest step there may be no room for a filter, or what refinement adds.
+        for wiener in dict.fromkeys((self._wiener, None)):
+            self._wiener = wiener
+            with suppress(RateError):
+                return self._search(found.shapes, found.encoders, LOWEST_FILL)
+        return found
 
     def _filter_for(self, encoded: Candidate) -> bytes | None:
         """The filter that suits an encoding, where one is worth its bytes."""
         self._progress("fitting a filter to the error")
-        code = encoded.point.step_code
         bounds = limits(self._volume.voxels.dtype, nonnegative=self._assembly.nonnegative)
         frames = [
             RestoredFrame(
-                encoder.restored(texture, code),
+                encoder.restored(texture, encoded.point.step_code),
                 encoder.values,
-                encoder.scaling.step(code),
+                encoder.scaling.step(encoded.point.step_code),
                 encoder.scaling.offset,
                 bounds,
                 None if removed is None else removed.mask.reshape(encoder.shape),

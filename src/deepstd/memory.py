@@ -18,5 +18,6 @@ def keep_freed_memory() -> None:
     """Keep what this process frees; for commands, which end soon. Nothing happens but on glibc."""
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
+        # Where the first is refused, the second would make the threshold the smallest.
+        if mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT):
+            mallopt(_TRIM_THRESHOLD, _MOST_KEPT)

@@ -160,11 +160,37 @@ class TestFit:
         assert fits[0] == fits[1]
 
     def test_what_is_cut_off_at_a_bound_does_not_count(self) -> None:
-        true = np.zeros((60, 60))
-        below = -np.abs(noise(true.shape))
-        frame = RestoredFrame(below, true, 1.0, 0.0)
+        true = smooth((80, 60)).astype(np.float32) / 40
+        restored = true + noise(true.shape)
+        true[:40] = 0
+        restored[:40] = -np.abs(restored[:40])
+        frame = RestoredFrame(restored, true, 1.0, 0.0, bounds=(0.0, 255.0))
+        ignored = np.zeros(true.shape, dtype=bool)
+        ignored[:40] = True
         assert best_filter([frame], 5000, TABLES) is not None
-        assert best_filter([frame._replace(bounds=(0.0, 255.0))], 5000, TABLES) is None
+        same = best_filter([frame._replace(ignored=ignored)], 5000, TABLES)
+        assert best_filter([frame], 5000, TABLES) == same
+        assert best_filter([frame._replace(bounds=(-9.0, 255.0))], 5000, TABLES) != same
+
+    def test_types_that_hold_more_than_float32_are_no_trouble(self) -> None:
+        true = smooth((40, 40)) / 40
+        frame = RestoredFrame((true + noise(true.shape)).astype(np.float32), true, 1e-3, 0.0)
+        bounds = (-np.finfo(np.float64).max, np.finfo(np.float64).max)
+        scaled = frame._replace(values=true * 1e-3)
+        assert best_filter([scaled._replace(bounds=bounds)], 5000, TABLES) == best_filter(
+            [scaled], 5000, TABLES
+        )
+
+    def test_tiles_are_taken_from_everywhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wiener, "_TILE_3D", 8)
+        monkeypatch.setattr(wiener_fit, "_MOST_SEEN", 32**3 // 4)
+        true = smooth((32, 32, 32)).astype(np.float32) / 40
+        true[..., :8] = 0  # a border of air, one tile wide
+        noisy = true + noise(true.shape) * (true != 0)
+        packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES)
+        assert packed is not None
+        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
+        assert np.square(result - true).mean() < 0.4 * np.square(noisy - true).mean()
 
     def test_a_part_of_a_large_scan_stands_for_all_of_it(
         self, monkeypatch: pytest.MonkeyPatch
@@ -204,3 +230,12 @@ def test_files_are_better_for_it(effort: str) -> None:
         float(np.square(codec.decompress(each).voxels - x).mean()) for each in (data, without)
     ]
     assert errors[0] < 0.98 * errors[1]
+
+
+@pytest.mark.parametrize("size", [77, 89, 101, 105])
+def test_no_bytes_are_lost_where_there_is_no_room_for_a_filter(size: int) -> None:
+    x = np.sin(np.indices((48, 48)).sum(0) / 5) * 40
+    x += np.random.default_rng(0).normal(0, 2, x.shape)
+    codec = Codec.load("generic", device="cpu")
+    data = codec.compress(Volume(x.round().astype(np.int16)), max_bytes=size, effort="fast")
+    assert size - 1 <= len(data) <= size

@@ -29,6 +29,8 @@ from deepstd.texture.wiener import (
 )
 
 MOST_BYTES = 128
+# Of its chunk in a file.
+FRAMING = 7
 # Of tiles that are looked at, and of the voxels among them that are taken at random.
 _MOST_SEEN, _MOST_VOXELS = 1 << 23, 1 << 19
 _KNOTS = (1, 3, 8)
@@ -37,8 +39,6 @@ _LIMITS = (1, 3, 5)
 _OUTER = (0.05, 0.95)
 _RIDGE = 1e-4
 _PART = 1 << 16
-# Of a chunk of a file.
-_FRAMING = 6
 
 
 class RestoredFrame(NamedTuple):
@@ -77,7 +77,7 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
         written = (restored + change).clamp(low, high)
         return float(((written - true) * counted).square().mean())
 
-    # What is cut off at a bound anyway teaches nothing.
+    # What is exact teaches nothing, above all where it is cut off at a bound.
     taught = counted * (restored.clamp(low, high) != true)
     best, lead = None, exchange(error(0.0), nbytes)
     for limit in _LIMITS:
@@ -88,7 +88,7 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
             fitted = _fitted(limit, found, active, (true - restored) * taught, taught, count)
             packed = fitted.pack(tables)
             change = fitted.change(found, active)
-            cost = exchange(error(change), nbytes + len(packed) + _FRAMING)
+            cost = exchange(error(change), nbytes + len(packed) + FRAMING)
             if cost < lead and len(packed) <= MOST_BYTES:
                 best, lead = packed, cost
     return best
@@ -115,20 +115,24 @@ def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
     """Some voxels of some tiles of all frames: as evenly as they may be, for tiles differ."""
     chosen = [(frame, tile) for frame in frames for tile in tiles_of(frame.steps.shape)]
     voxels = sum(frame.steps.size for frame in frames)
-    chosen = chosen[:: math.ceil(voxels / _MOST_SEEN)]
-    share = min(1.0, _MOST_VOXELS / min(voxels, _MOST_SEEN))
     random = np.random.default_rng(0)
+    if voxels > _MOST_SEEN:
+        seen = math.ceil(len(chosen) * _MOST_SEEN / voxels)
+        chosen = [chosen[n] for n in np.sort(random.permutation(len(chosen))[:seen])]
+    share = min(1.0, _MOST_VOXELS / min(voxels, _MOST_SEEN))
     samples = []
     for frame, tile in chosen:
         restored = frame.steps[tile.outer]
-        low, high = (np.full(restored.shape, bound) for bound in frame.bounds)
-        grey = np.stack([frame.values[tile.outer], low, high]).astype(np.float64)
-        true, low, high = ((grey - frame.offset) / frame.step).astype(np.float32)
+        true = (frame.values[tile.outer].astype(np.float64) - frame.offset) / frame.step
+        # Of floats, what a decoder may write goes beyond what float32 holds.
+        with np.errstate(over="ignore"):
+            bounds = ((np.array(frame.bounds) - frame.offset) / frame.step).astype(np.float32)
+        low, high = (np.full_like(restored, bound) for bound in bounds)
         counted = np.ones_like(restored)
         if frame.ignored is not None:
             counted[frame.ignored[tile.outer]] = 0
         taken = np.flatnonzero(random.random(restored.size) < share)
-        every = (restored, true, low, high, counted)
+        every = (restored, true.astype(np.float32), low, high, counted)
         flat = tuple(torch.from_numpy(v.reshape(-1)[taken]) for v in every)
         window = torch.from_numpy(frame.steps[tile.window])
         samples.append(_Sample(window, tile, torch.from_numpy(taken), flat))
