@@ -395,4 +395,4 @@ def test_inspect_says_what_is_in_a_file(scan: Path, tmp_path: Path) -> None:
     assert found["file_bytes"] == report.file_bytes == sum(s["bytes"] for s in found["sections"])
     assert found["bundle"]["name"] == "tiny"
     assert found["quality"]["mae"] == pytest.approx(report.mae, rel=1e-4)
-    assert [s["name"] for s in found["sections"]][-2:] == ["TEXT", "HASH"]
+    assert [s["name"] for s in found["sections"]][-3:] == ["TEXT", "WIEN", "HASH"]
