@@ -20,7 +20,7 @@ from numbers import Real
 from deepstd.errors import RateError
 
 LOWEST_FILL = 0.997
-_MOST_ENCODINGS = 40
+_MOST_ENCODINGS = 100
 _NEAR = 0.03
 # Octaves by which a file grows with the weight, typically; it differs from scan to scan.
 _WEIGHT_SLOPE = -1.5
@@ -236,13 +236,32 @@ def search(
         if narrow:
             other = high if point is low else low
             if fit is None and other is not None:
-                # Of neighbouring steps the one may reach what the other cannot.
-                _adjusted(sizes, other, last)
+                _around(sizes, point, other, (lowest, highest), last)
             break
         code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
     if sizes.best is None:
         raise RateError(f"no file of at most {allowed} bytes was found; ask for a little more")
     return sizes.best
+
+
+def _around(
+    sizes: _Sizes,
+    tried: Point,
+    other: Point,
+    codes: tuple[int, int],
+    last: Callable[[int, float], int] | None,
+) -> None:
+    """Neighbouring steps, and theirs: one may reach what others cannot, as small files jump."""
+    if sizes.good(_adjusted(sizes, other, last)):
+        return
+    low, high = sorted((tried.step_code, other.step_code))
+    for distance in range(1, _MOST_ENCODINGS):
+        for code in (low - distance, high + distance):
+            if not codes[0] <= code <= codes[1] or not sizes.left:
+                continue
+            point = sizes.at(code, tried.rate_weight)
+            if sizes.good(point) or sizes.good(_adjusted(sizes, point, last)):
+                return
 
 
 def _refined(sizes: _Sizes, point: Point) -> Point:
