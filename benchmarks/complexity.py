@@ -60,7 +60,7 @@ def counted(network: TextureNetwork) -> dict[str, float]:
         places = torch.zeros((1, ndim, *shape), dtype=torch.int16)
     values = np.random.default_rng(0).normal(size=shape)
     encoder = TextureEncoder(network, values, None, template, places)
-    encoder.squared_error(encoder.encode(2048, 0.08), 2048)
+    encoder.restored(encoder.encode(2048, 0.08), 2048)
     voxels = math.prod(shape)
     parts = {_title(name, network): count / voxels for name, count in totals.items()}
     plan = split_plan(shape, (0,) * ndim)

@@ -127,6 +127,15 @@ def test_an_encoding_like_the_wanted_one_tells_where_to_begin() -> None:
     assert weighed.step_code < 3000
 
 
+def test_where_neighbouring_steps_miss_the_window_others_are_tried() -> None:
+    def size(code: int, weight: float) -> int:
+        # Steps alternate between too small and too large, whatever the weight; one fits.
+        return 225 if code == 2053 else 220 + 10 * (code > 2050)
+
+    found = searched(size, 225, start=Start(2050), last=size)
+    assert (found.step_code, found.nbytes) == (2053, 225)
+
+
 def test_a_scan_that_needs_less_is_not_padded() -> None:
     assert find(10**9, 10.0, 0.5, 100, []) == Point(16384, 0.0, model_size(16384, 0, 10, 0.5, 100))
 

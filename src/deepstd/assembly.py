@@ -23,13 +23,14 @@ from deepstd.container import (
     pack_source_header,
     write_container,
 )
-from deepstd.frames import are_nonnegative
+from deepstd.frames import are_nonnegative, limits
 from deepstd.quality import Quality
 from deepstd.rate import Point
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
 from deepstd.specials import Specials
-from deepstd.texture.transforms import Encoded, Encoder
+from deepstd.texture.transforms import Encoded, Encoder, squared_error
+from deepstd.texture.wiener_fit import RestoredFrame
 from deepstd.volume import Volume
 
 NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
@@ -60,7 +61,7 @@ class Candidate:
     def error(self) -> float:
         """Mean squared error of the restored values, in grey values."""
         errors = [
-            encoder.squared_error(texture, self.point.step_code)
+            squared_error(encoder, texture, self.point.step_code)
             for encoder, texture in zip(self.encoders, self.texture, strict=True)
         ]
         return float(np.mean(errors))
@@ -74,9 +75,6 @@ class Assembly:
         bundle: that its files are decoded with.
         parts: of each frame, finite values and what was special among them.
         allowed: bytes of a file.
-
-    Attributes:
-        nonnegative: whether a decoder makes values below 0 to 0; see `frames.are_nonnegative`.
     """
 
     def __init__(
@@ -87,9 +85,10 @@ class Assembly:
         allowed: int,
     ) -> None:
         self._volume, self._bundle, self._allowed = volume, bundle, allowed
-        self.nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
+        self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
-        self._payloads = [None if s is None else s.to_bytes() for _, s in parts]
+        self._specials = [specials for _, specials in parts]
+        self._payloads = [None if s is None else s.to_bytes() for s in self._specials]
 
     @property
     def fixed_bytes(self) -> int:
@@ -120,7 +119,7 @@ class Assembly:
             self._bundle,
             quality,
             self._registration(shapes),
-            self.nonnegative,
+            self._nonnegative,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)
@@ -133,6 +132,23 @@ class Assembly:
     ) -> int:
         """Bytes of a file; its figures of quality take as many whatever they are."""
         return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+
+    def restored(self, encoding: Candidate) -> list[RestoredFrame]:
+        """Frames as a decoder restores them before the filter, beside the true ones."""
+        code = encoding.point.step_code
+        bounds = limits(self._volume.voxels.dtype, nonnegative=self._nonnegative)
+        frames = zip(encoding.encoders, encoding.texture, self._specials, strict=True)
+        return [
+            RestoredFrame(
+                encoder.restored(texture, code),
+                encoder.values,
+                encoder.scaling.step(code),
+                encoder.scaling.offset,
+                bounds,
+                None if specials is None else specials.mask.reshape(encoder.shape),
+            )
+            for encoder, texture, specials in frames
+        ]
 
     def describe(self, nbytes: int) -> str:
         """A size in the words of the options that ask for it."""

@@ -23,7 +23,7 @@ from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
-from deepstd.frames import flat_axis, frames_of, limits
+from deepstd.frames import flat_axis, frames_of
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
 from deepstd.shape.register import ShapeReport
@@ -35,7 +35,7 @@ from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.transforms import Divisible, Encoded, Encoder, encoder_for
-from deepstd.texture.wiener_fit import FRAMING, MOST_BYTES, RestoredFrame, best_filter
+from deepstd.texture.wiener_fit import FRAMING, MOST_BYTES, best_filter
 from deepstd.volume import Volume
 
 _FINEST_INTEGER_STEP = 0.125
@@ -126,21 +126,15 @@ class Encoding:
         if not rounds and not filtered:
             return self._shaped(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
-            self._wiener = bytes(MOST_BYTES)
-            found = self._shaped(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
-            return replace(found, wiener=self._filter_for(found))
+            return self._with_room(shape)
         # Before a refinement, and a filter whose bytes count, a rough search is enough.
-        found = self._shaped(shape, _ROUGH_FILL)
-        code, weight = found.point.step_code, found.point.rate_weight
-        for encoder in found.encoders if rounds else ():
-            self._progress("refining what the quantiser aims at")
-            encoder.refine(code, weight, rounds)
-        more = _REFINED_BYTES if rounds else 1.0
-        self._start = self._start_near(found.point, LOWEST_FILL, more * found.point.nbytes)
+        found = near = self._shaped(shape, _ROUGH_FILL)
+        if rounds:
+            start = self._refine(found, rounds)
+            if filtered:
+                near = self._encoded(start.step_code, self._weight, found.shapes, found.encoders)
+            self._start = start
         if filtered:
-            near, start = found, self._start.step_code
-            if rounds:
-                near = self._encoded(start, self._weight, found.shapes, found.encoders)
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
             self._start = self._start_near(near.point, LOWEST_FILL, nbytes)
@@ -151,23 +145,27 @@ class Encoding:
                 return self._search(found.shapes, found.encoders, LOWEST_FILL)
         return found
 
+    def _with_room(self, shape: str) -> Candidate:
+        """One search alone, which leaves room for the filter that suits its result."""
+        self._wiener = bytes(MOST_BYTES)
+        with suppress(RateError):
+            found = self._shaped(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
+            return replace(found, wiener=self._filter_for(found))
+        self._wiener = None
+        return self._shaped(shape, LOWEST_FILL)
+
+    def _refine(self, found: Candidate, rounds: int) -> Start:
+        """Refine what the encoders aim at, and where a search begins after that."""
+        point = found.point
+        for encoder in found.encoders:
+            self._progress("refining what the quantiser aims at")
+            encoder.refine(point.step_code, point.rate_weight, rounds)
+        return self._start_near(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
+
     def _filter_for(self, encoded: Candidate) -> bytes | None:
         """The filter that suits an encoding, where one is worth its bytes."""
         self._progress("fitting a filter to the error")
-        bounds = limits(self._volume.voxels.dtype, nonnegative=self._assembly.nonnegative)
-        frames = [
-            RestoredFrame(
-                encoder.restored(texture, encoded.point.step_code),
-                encoder.values,
-                encoder.scaling.step(encoded.point.step_code),
-                encoder.scaling.offset,
-                bounds,
-                None if removed is None else removed.mask.reshape(encoder.shape),
-            )
-            for encoder, texture, (_, removed) in zip(
-                encoded.encoders, encoded.texture, self._parts, strict=True
-            )
-        ]
+        frames = self._assembly.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
     def _shaped(self, shape: str, fill: float) -> Candidate:
@@ -265,7 +263,7 @@ class Encoding:
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
             encoder.settle()
-        nbytes = self._assembly.size(shapes, encoded, None)
+        nbytes = self._assembly.size(shapes, encoded, self._wiener)
         return Candidate(Point(code, weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod

@@ -17,7 +17,7 @@ from deepstd.texture.refinement import exchange
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks, can_be_sliced
-from deepstd.texture.transforms import Encoder
+from deepstd.texture.transforms import Encoder, squared_error
 
 # In half octaves: slices at least 2.8 times as thick as their pixels may be better images.
 _THICK = 3
@@ -117,7 +117,7 @@ def try_slices(
 
     def cost(encoder: Encoder) -> float:
         encoded = encoder.encode(min(code, encoder.finest), rate_weight)
-        error = encoder.squared_error(encoded, min(code, encoder.finest))
+        error = squared_error(encoder, encoded, min(code, encoder.finest))
         return exchange(error, encoded.nbytes)
 
     def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:

@@ -32,6 +32,7 @@ from deepstd.texture.decoder import DecodedTexture
 from deepstd.texture.head import TextureHead
 from deepstd.texture.networks import config_of, description_of
 from deepstd.texture.scaling import Scaling
+from deepstd.texture.transforms import squared_error
 from deepstd.train.coding import code_batch
 from deepstd.train.data import Example
 
@@ -92,7 +93,7 @@ def test_decoder_gets_the_encoders_values(shape: tuple[int, ...]) -> None:
     decoded = decoded_by(net, encoded.payload, shape)
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
-        encoder.squared_error(encoded, 4096), rel=1e-3, abs=1e-6
+        squared_error(encoder, encoded, 4096), rel=1e-3, abs=1e-6
     )
 
 
@@ -183,7 +184,7 @@ def test_refinement_lowers_the_error_at_equal_bytes() -> None:
 
     def cost() -> float:
         encoded = encoder.encode(3500, 0.1)
-        return np.log2(encoder.squared_error(encoded, 3500)) + 0.8 * np.log2(encoded.nbytes)
+        return np.log2(squared_error(encoder, encoded, 3500)) + 0.8 * np.log2(encoded.nbytes)
 
     before = cost()
     encoder.refine(3500, 0.1, 4)

@@ -15,6 +15,7 @@ from deepstd.texture.decoder import decode_texture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.scaling import Scaling, template_units
+from deepstd.texture.transforms import squared_error
 
 
 def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:
@@ -39,7 +40,7 @@ def test_decoder_gets_the_encoders_values(
     decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, name="x")
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
-        encoder.squared_error(encoded, 4096), rel=1e-3, abs=1e-6
+        squared_error(encoder, encoded, 4096), rel=1e-3, abs=1e-6
     )
 
 
@@ -99,7 +100,7 @@ def test_a_finer_step_costs_more_and_errs_less() -> None:
     points = []
     for code in (1000, 3000, 6000):
         encoded = encoder.encode(code, 0.1)
-        points.append((encoded.nbytes, encoder.squared_error(encoded, code)))
+        points.append((encoded.nbytes, squared_error(encoder, encoded, code)))
     assert points[0][0] < points[1][0] < points[2][0]
     assert points[0][1] > points[1][1] > points[2][1]
 

@@ -15,6 +15,7 @@ from deepstd.texture.encoded import EncodedTexture
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
 from deepstd.texture.network import TextureNetwork
+from deepstd.texture.transforms import squared_error
 
 SHAPE = (200, 190, 6)
 STEP = 3000
@@ -61,7 +62,7 @@ def test_a_size_near_by_is_met_and_decodes(
     assert decoded.latents == fitted.latents
     assert decoded.latents != first.latents
     error = np.square(decoded.steps * decoded.step + decoded.offset - values).mean()
-    assert error == pytest.approx(encoder.squared_error(fitted, STEP), rel=1e-3)
+    assert error == pytest.approx(squared_error(encoder, fitted, STEP), rel=1e-3)
 
 
 def test_what_fits_is_left_alone(network: TextureNetwork, values: np.ndarray) -> None:

@@ -25,6 +25,7 @@ from deepstd.texture.neighbours import Turn
 from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.slice_encoder import SlicedEncoder
 from deepstd.texture.slices import SliceNetworks, check_slices, decode_slices
+from deepstd.texture.transforms import squared_error
 from deepstd.volume import Volume
 
 
@@ -82,7 +83,7 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     decoded = decode_slices(networks, encoded.payload, shape, name="x")
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
-        encoder.squared_error(encoded, 4096), rel=1e-3
+        squared_error(encoder, encoded, 4096), rel=1e-3
     )
     two = Workers.named("cpu,cpu")
     again = SlicedEncoder(networks, x, axis, coarse, octaves, workers=two).encode(4096, 0.1)

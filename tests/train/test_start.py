@@ -15,6 +15,7 @@ from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.network import TextureConfig
 from deepstd.texture.networks import Network, untrained
+from deepstd.texture.transforms import squared_error
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig
@@ -43,7 +44,7 @@ def test_a_grown_network_codes_as_the_one_it_grew_from(
         network.eval().requires_grad_(False)
         encoder = TextureEncoder(network, values, None)
         texture = encoder.encode(2500, 0.08)
-        encoded.append((texture.payload, encoder.squared_error(texture, 2500)))
+        encoded.append((texture.payload, squared_error(encoder, texture, 2500)))
     assert encoded[0][0] == encoded[1][0]
     assert encoded[0][1] == pytest.approx(encoded[1][1], rel=1e-5)
 

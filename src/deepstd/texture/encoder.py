@@ -293,11 +293,6 @@ class TextureEncoder:
             self.workers,
         )
 
-    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
-        """Mean squared error in grey values after the post-filter."""
-        restored = self.restored(encoded, step_code)
-        return self.scaling.squared_error(restored, step_code, self.values)
-
 
 def encode_together(
     encoders: Sequence[TextureEncoder],

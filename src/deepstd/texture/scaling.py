@@ -84,13 +84,6 @@ class Scaling:
         span = 2.0 ** (range_code / _RANGE_STEPS)
         return Scaling(int(range_code), round(offset / span * _OFFSET_STEPS))
 
-    def squared_error(self, steps: np.ndarray, step_code: int, values: np.ndarray) -> float:
-        """Mean squared error in grey values of values restored in steps, (*shape)."""
-        step, total = self.step(step_code), 0.0
-        for row, truth in zip(steps, values, strict=True):
-            total += float(np.square(row * np.float64(step) + self.offset - truth).sum())
-        return total / steps.size
-
     def normalise(self, values: np.ndarray) -> np.ndarray:
         """(values − offset) / range in float32, computed in the type of the values or float64."""
         wide = values.dtype == np.float64 or not _FLOAT32_RANGE[0] < self.range < _FLOAT32_RANGE[1]

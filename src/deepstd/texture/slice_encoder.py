@@ -226,11 +226,6 @@ class SlicedEncoder:
         found = list(self._workers.map(work, range(len(self._encoders))))
         return np.stack(found, self._axis)
 
-    def squared_error(self, encoded: EncodedSlices, step_code: int) -> float:
-        """Mean squared error in grey values after the post-filter."""
-        restored = self.restored(encoded, step_code)
-        return self.scaling.squared_error(restored, step_code, self.values)
-
     def _head(self, step_code: int) -> TextureHead:
         return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)
 

@@ -63,9 +63,14 @@ class Encoder(Protocol):
         """Values in steps, before the Wiener filter."""
         ...
 
-    def squared_error(self, encoded: Any, step_code: int) -> float:
-        """Mean squared error in grey values."""
-        ...
+
+def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:
+    """Mean squared error in grey values of an encoding at a step, before the Wiener filter."""
+    step, offset = np.float64(encoder.scaling.step(step_code)), encoder.scaling.offset
+    restored, total = encoder.restored(encoded, step_code), 0.0
+    for row, truth in zip(restored, encoder.values, strict=True):
+        total += float(np.square(row * step + offset - truth).sum())
+    return total / restored.size
 
 
 def encoder_for(

@@ -122,10 +122,10 @@ class WienerFilter:
             raise cursor.error("a coefficient is out of range")
         return WienerFilter(limit, knots, coefficients)
 
-    def change(self, found: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-        """What to add to values, in steps (n,); see `differences` and `activity`."""
-        weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(found)
-        return (weights @ found).mul_(self.knots.hats(active)).sum(0)
+    def change(self, differences: torch.Tensor, activities: torch.Tensor) -> torch.Tensor:
+        """What to add to values, in steps (n,); see `neighbour_differences` and `activity`."""
+        weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(differences)
+        return (weights @ differences).mul_(self.knots.hats(activities)).sum(0)
 
     def apply(self, steps: np.ndarray, workers: Workers) -> np.ndarray:
         """Values in steps after the filter, (*shape) float32; tile by tile.
@@ -139,8 +139,8 @@ class WienerFilter:
 
         def filter_tile(device: torch.device, tile: Tile) -> None:
             values = whole[tile.window].to(device)
-            found = differences(values, tile, self.limit)
-            change = self.change(found, activity(found))
+            differences = neighbour_differences(values, tile, self.limit)
+            change = self.change(differences, activity(differences))
             centre = values[tile.inner]
             filtered[tile.outer] = (centre + change.reshape(centre.shape)).cpu().numpy()
 
@@ -153,7 +153,7 @@ def tiles_of(shape: Sequence[int]) -> Iterator[Tile]:
     return tiles(shape, REACH, _TILE_3D if len(shape) == 3 else _TILE_2D)
 
 
-def differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:
+def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:
     """What two opposite neighbours differ from each voxel of a tile, together, each limited.
 
     Args:
@@ -174,15 +174,15 @@ def differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:
         return (padded[tuple(place)] - centre).clamp_(-largest, largest)
 
     offsets = half_neighbourhood(values.ndim)
-    found = values.new_empty((len(offsets), *centre.shape))
-    for row, offset in zip(found, offsets, strict=True):
+    differences = values.new_empty((len(offsets), *centre.shape))
+    for row, offset in zip(differences, offsets, strict=True):
         torch.add(difference(offset), difference([-o for o in offset]), out=row)
-    return found.flatten(1)
+    return differences.flatten(1)
 
 
-def activity(found: torch.Tensor) -> torch.Tensor:
+def activity(differences: torch.Tensor) -> torch.Tensor:
     """Root of the mean square of differences, in steps: (neighbours, voxels) to (voxels,)."""
-    return found.square().mean(0).sqrt_()
+    return differences.square().mean(0).sqrt_()
 
 
 def _best_scale(symbols: np.ndarray, tables: ScaleTables) -> int:

@@ -24,7 +24,7 @@ from deepstd.texture.wiener import (
     Knots,
     WienerFilter,
     activity,
-    differences,
+    neighbour_differences,
     tiles_of,
 )
 
@@ -78,16 +78,17 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
         return float(((written - true) * counted).square().mean())
 
     # What is exact teaches nothing, above all where it is cut off at a bound.
-    taught = counted * (restored.clamp(low, high) != true)
+    used = counted * (restored.clamp(low, high) != true)
+    wrong = (true - restored) * used
     best, lead = None, exchange(error(0.0), nbytes)
     for limit in _LIMITS:
-        found = [differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
-        found = torch.cat(found, 1)
-        active = activity(found)
+        parts = [neighbour_differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
+        differences = torch.cat(parts, 1)
+        activities = activity(differences)
         for count in _KNOTS:
-            fitted = _fitted(limit, found, active, (true - restored) * taught, taught, count)
+            fitted = _fitted(limit, differences * used, activities, wrong, count)
             packed = fitted.pack(tables)
-            change = fitted.change(found, active)
+            change = fitted.change(differences, activities)
             cost = exchange(error(change), nbytes + len(packed) + FRAMING)
             if cost < lead and len(packed) <= MOST_BYTES:
                 best, lead = packed, cost
@@ -141,38 +142,37 @@ def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
 
 def _fitted(
     limit: int,
-    found: torch.Tensor,
-    active: torch.Tensor,
-    error: torch.Tensor,
-    taught: torch.Tensor,
+    differences: torch.Tensor,
+    activities: torch.Tensor,
+    wrong: torch.Tensor,
     count: int,
 ) -> WienerFilter:
-    """The filter of so many knots that errs least; see `wiener.differences`.
+    """The filter of so many knots that errs least; see `wiener.neighbour_differences`.
 
     Args:
         limit: code of the limit.
-        found, active: differences (neighbours, n) and activities (n,).
-        error: true less restored values (n,), 0 where nothing is learned from.
-        taught: 1 where something is, else 0; (n,).
+        differences: (neighbours, n), 0 at voxels that are not learned from.
+        activities: (n,).
+        wrong: true less restored values (n,), 0 likewise.
         count: of knots.
     """
-    knots = _knots(active, count)
-    size = count * len(found)
-    gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * error.numel() + 1e-9)
+    knots = _knots(activities, count)
+    size = count * len(differences)
+    gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * wrong.numel() + 1e-9)
     aim = torch.zeros(size, dtype=torch.float64)
-    parts = (tensor.split(_PART, -1) for tensor in (found * taught, active, error))
-    for part, lively, wrong in zip(*parts, strict=True):
-        terms = (knots.hats(lively)[:, None] * part).flatten(0, 1).double()
+    parts = (tensor.split(_PART, -1) for tensor in (differences, activities, wrong))
+    for some, lively, error in zip(*parts, strict=True):
+        terms = (knots.hats(lively)[:, None] * some).flatten(0, 1).double()
         gram.addmm_(terms, terms.T)
-        aim.addmv_(terms, wrong.double())
+        aim.addmv_(terms, error.double())
     solved = torch.linalg.solve(gram, aim) / COEFFICIENT_UNIT
     whole = torch.round(solved).clamp_(-LARGEST, LARGEST).reshape(count, -1)
     return WienerFilter(limit, knots, whole.numpy().astype(np.int64))
 
 
-def _knots(active: torch.Tensor, count: int) -> Knots:
+def _knots(activities: torch.Tensor, count: int) -> Knots:
     """Knots from the calmest places to the liveliest."""
-    ordered = active.sort().values
+    ordered = activities.sort().values
     outer = [float(ordered[int(share * (len(ordered) - 1))]) for share in _OUTER]
     first, last = (round(KNOT_CODES * math.log2(value + FLOOR)) for value in outer)
     return Knots(count, first, min(last - first, 255))

@@ -114,11 +114,6 @@ class AutoencoderEncoder:
         steps = synthesise(self._networks, latents, self._around(step_code), self._workers)
         return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
 
-    def squared_error(self, encoded: EncodedTexture, step_code: int) -> float:
-        """Mean squared error in grey values."""
-        restored = self.restored(encoded, step_code)
-        return self.scaling.squared_error(restored, step_code, self.values)
-
     def _around(self, step_code: int) -> Surroundings:
         return surroundings(self._network.config, self._template, self._places, step_code)
 
