@@ -129,11 +129,11 @@ def test_an_encoding_like_the_wanted_one_tells_where_to_begin() -> None:
 
 def test_where_neighbouring_steps_miss_the_window_others_are_tried() -> None:
     def size(code: int, weight: float) -> int:
-        # Steps alternate between too small and too large, whatever the weight; one fits.
-        return 225 if code == 2053 else 220 + 10 * (code > 2050)
+        # The nearest two are too small and too large, whatever the weight; one further off fits.
+        return 225 if code == 2047 else 220 + 10 * (code > 2050)
 
     found = searched(size, 225, start=Start(2050), last=size)
-    assert (found.step_code, found.nbytes) == (2053, 225)
+    assert (found.step_code, found.nbytes) == (2047, 225)
 
 
 def test_a_scan_that_needs_less_is_not_padded() -> None:
