@@ -80,6 +80,8 @@ RULES = {
     "brain-ms": Rule(("brain-ms/*.nii.gz",), _before_underscore, 3, 3, most_files_first=True),
     "chest-ct-slices": Rule(("chest-ct-slices/*.dcm",), _dicom_patient, 6, 5),
     "chest-ct-full": Rule(("chest-ct-full",), _stem, 0),
+    "sarcoma-ct": Rule(("sarcoma-ct/STS_*",), _stem, 5, 3),
+    "headneck-ct": Rule(("headneck-ct/images/*.nii.gz",), _stem, 25, 12),
     "samples": Rule(("samples/*.n*",), _stem),
     "cardiac-cine": Rule(("cardiac-cine/images/*.nii.gz",), _before_underscore),
 }
