@@ -18,6 +18,7 @@ from tests.golden.scans import (
     as_itk,
     as_nifti,
     as_png,
+    as_scaled_nifti,
     body,
     disc,
     grey,
@@ -142,6 +143,14 @@ CASES = [
     Case(
         "volume-nifti2", "float32 volume, NIfTI-2 header", PLAIN,
         as_nifti(grey((12, 13, 11), "f4", 2), OBLIQUE, two=True), 2.0,
+    ),
+    Case(
+        "volume-nifti-big", "big-endian NIfTI-1, slope, comment, mirrored axes", PLAIN,
+        as_scaled_nifti(grey((14, 13, 11), "i2", 24, low=-300, high=700)), 3.0,
+    ),
+    Case(
+        "volume-nonnegative", "signed type without a negative value, much of it 0", PLAIN,
+        as_array(np.maximum(grey((24, 22, 16), "i2", 25, low=-100, high=300), 0)), 0.6,
     ),
     Case(
         "volume-nrrd", "volume, NRRD header with a free key", PLAIN,

@@ -75,6 +75,25 @@ def as_nifti(voxels: np.ndarray, affine: np.ndarray, *, two: bool = False) -> Ca
     return made
 
 
+def as_scaled_nifti(voxels: np.ndarray) -> Callable[..., Volume]:
+    """What a big-endian NIfTI-1 file with a slope and a comment, its axes mirrored, is read as."""
+
+    def made(folder: Path) -> Volume:
+        affine = np.diag([-0.9, -0.8, 2.0, 1.0])
+        affine[:3, 3] = 60.5, 44.25, -30.0
+        header = nibabel.Nifti1Header(endianness=">")
+        header.set_data_dtype(voxels.dtype.newbyteorder(">"))
+        image = nibabel.Nifti1Image(voxels, affine, header)
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"procedural"))
+        image.header.set_slope_inter(0.5, -20.0)
+        image.set_qform(affine, 1)
+        image.set_sform(affine, 1)
+        nibabel.save(image, folder / "scan.nii.gz")
+        return read(folder / "scan.nii.gz")
+
+    return made
+
+
 def as_itk(voxels: np.ndarray, suffix: str) -> Callable[..., Volume]:
     """What SimpleITK's file of these voxels, with a free key, is read as."""
 
