@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.nifti1 import Nifti1Extension
 
 from deepstd.io import Metadata, read
 from deepstd.volume import Volume
@@ -84,7 +85,7 @@ def as_scaled_nifti(voxels: np.ndarray) -> Callable[..., Volume]:
         header = nibabel.Nifti1Header(endianness=">")
         header.set_data_dtype(voxels.dtype.newbyteorder(">"))
         image = nibabel.Nifti1Image(voxels, affine, header)
-        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"procedural"))
+        image.header.extensions.append(Nifti1Extension("comment", b"procedural"))
         image.header.set_slope_inter(0.5, -20.0)
         image.set_qform(affine, 1)
         image.set_sform(affine, 1)
