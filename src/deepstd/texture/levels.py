@@ -41,6 +41,7 @@ from deepstd.texture.lifting import (
     merge_in_slabs,
     subband_mask,
 )
+from deepstd.texture.native_context import NativeContext, native_context
 from deepstd.texture.tiling import Region, Window, tile_regions
 
 _MEAN_UNITS = UNITS_PER_STEP // 16
@@ -151,16 +152,17 @@ class Level:
         """
         model = model or self.model
         device = model.first.weight.device
+        predictor = native_context(model) or model
         window = Window.around(region, self.grid, HALO)
         features = self._features(window.outer).to(device)
-        hidden = model.hidden(features, self.condition.to(device), window.borders)
+        hidden = predictor.hidden(features, self.condition.to(device), window.borders)
         hidden = hidden[(..., *window.kept)]
         template_high = None
         if self.pyramid is not None:
             template_high = self.pyramid.highs[self.number][(..., *region)].to(device)
         order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
         mask = self.mask[(..., *region)].to(device)
-        return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
+        return code_passes(predictor, hidden, template_high, mask, order, source, self.dtype)
 
     def _features(self, region: Region) -> torch.Tensor:
         """What the model sees of a region, (B, features, *region)."""
@@ -187,7 +189,7 @@ class Level:
 
 
 def code_passes(
-    model: LevelContext,
+    model: LevelContext | NativeContext,
     hidden: torch.Tensor,
     template_high: torch.Tensor | None,
     mask: torch.Tensor,

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
-from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.backend import new_decoder, new_encoder, search_trellis
 from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
-from deepstd.coding.trellis import arranged, following, quantizer_of, search, values_of
+from deepstd.coding.trellis import arranged, values_of
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import SymbolSource
@@ -98,7 +98,7 @@ class EncoderSource(_Stream):
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
         self._savings = savings
-        self.stream = RangeEncoder()
+        self.stream = new_encoder()
         self._target = last_low
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
@@ -169,7 +169,7 @@ class EncoderSource(_Stream):
         self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
         if order.walked.size:
             at, expected = order.walked, scale[order.walked]
-            found = search(aim[at], expected, order.lanes, self._tables, rate_weight)
+            found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
             symbols[at], quantizer[at] = found
             self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
         self._note(symbols)
@@ -200,7 +200,7 @@ class DecoderSource(_Stream):
 
     def __init__(self, tables: ScaleTables, stream: bytes) -> None:
         super().__init__(tables)
-        self._stream = RangeDecoder(stream)
+        self._stream = new_decoder(stream)
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subband in units."""
@@ -229,13 +229,11 @@ class DecoderSource(_Stream):
         order = arranged(scale)
         symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
         symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
-        state = np.zeros(order.lanes, dtype=np.int64)
-        for begin in range(0, order.walked.size, order.lanes):
-            at = order.walked[begin : begin + order.lanes]
-            state = state[: at.size]
-            quantizer[at] = quantizer_of(state)
-            symbols[at] = self._stream.decode(scale[at], self._tables, quantizer[at])
-            state = following(state, symbols[at])
+        if order.walked.size:
+            at = order.walked
+            symbols[at], quantizer[at] = self._stream.decode_lanes(
+                scale[at], order.lanes, self._tables
+            )
         self._note(symbols)
         return units_of(symbols, quantizer)
 
