@@ -126,6 +126,36 @@ class NativeEncoder:
             raise ValueError("a symbol has more than 40 bits")
         _check(result)
 
+    def encode_pass(
+        self,
+        aims: np.ndarray,
+        scale_index: np.ndarray,
+        plain: np.ndarray,
+        tables: ScaleTables,
+        rate_weight: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Choose the symbols of a pass by the trellis where it is used, and encode the pass.
+
+        Args:
+            aims: (n,) float64, what to quantise, in steps.
+            scale_index: (n,) uint8.
+            plain: (n,) int64, the plain quantiser's symbols.
+            tables: frequencies.
+            rate_weight: squared steps that a bit is worth.
+
+        Returns:
+            symbols (int64), and the units that they stand for (float64), (n,).
+        """
+        symbols, units = plain.copy(), np.empty(plain.size)
+        bits, (packed, _) = trellis_bits(tables), _packed(tables)
+        result = self._library.encoder_pass(
+            *(self._coder, ctypes.byref(packed), address(aims), address(scale_index), aims.size),
+            *(address(bits), np.float32(rate_weight / SPACING**2)),
+            *map(address, (_BEFORE, _TAKEN, symbols, units)),
+        )
+        _check(result)
+        return symbols, units
+
     def encode_bits(self, value: int, bits: int) -> None:
         """Encode an unsigned integer of at most 16 bits as it is."""
         width = 1 << (_PRECISION - bits)
@@ -205,6 +235,32 @@ class NativeDecoder:
             )
         )
         return symbols, quantizers
+
+    def decode_pass(
+        self, scale_index: np.ndarray, counts: np.ndarray, tables: ScaleTables
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Decode the offsets and symbols of a pass.
+
+        Args:
+            scale_index: (n,) uint8, band after band, without offsets; changed in place.
+            counts: (bands,) int64, symbols of each band.
+            tables: frequencies.
+
+        Returns:
+            symbols (int64), and the units that they stand for (float64), (n,).
+
+        Raises:
+            DamagedError: the stream decodes to no symbols.
+        """
+        symbols, units = np.empty(scale_index.size, np.int64), np.empty(scale_index.size)
+        packed, _ = _packed(tables)
+        result = self._library.decoder_pass(
+            *(self._coder, ctypes.byref(packed), address(_OFFSET_CUMULATIVE), address(_NEXT)),
+            *(address(scale_index), address(counts), counts.size),
+            *map(address, (symbols, units)),
+        )
+        _check(result)
+        return symbols, units
 
     def decode_bits(self, bits: int) -> int:
         """Return an unsigned integer coded by `NativeEncoder.encode_bits`."""

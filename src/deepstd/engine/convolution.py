@@ -13,6 +13,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def convolve(
 def _shared(run: Callable[[int, int], None], rows: int, threads: int) -> None:
     """Run equal shares of the rows, each in a thread; the last share in this one."""
     edges = np.linspace(0, rows, max(1, min(threads, rows)) + 1).astype(int).tolist()
-    spans = list(zip(edges[:-1], edges[1:], strict=True))
+    spans = list(pairwise(edges))
     if len(spans) < 2:
         run(0, rows)
         return

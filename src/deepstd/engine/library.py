@@ -21,6 +21,7 @@ _INTERFACE = 1
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
+_LONG = ctypes.c_int64
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "engine_instructions": (_INT, ()),
     "encoder_new": (_POINTER, ()),
@@ -36,7 +37,25 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_POINTER, _POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER),
     ),
     "decoder_get": (_INT, (_POINTER, _POINTER, _INT)),
-    "convolve": (None, (_POINTER, _POINTER, ctypes.c_int64, ctypes.c_int64, _INT)),
+    "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
+    "pass_expect": (ctypes.c_int64, (_POINTER, _POINTER, _LONG, _INT, _LONG, *(_POINTER,) * 6)),
+    "pass_quantize": (
+        None,
+        (
+            *(_POINTER, ctypes.c_double, _POINTER, _POINTER, _POINTER, _POINTER, _LONG),
+            *(_POINTER, ctypes.c_float, _POINTER, _POINTER, _POINTER),
+        ),
+    ),
+    "pass_requantize": (
+        None,
+        (_POINTER, _POINTER, _LONG, _POINTER, ctypes.c_float, _POINTER),
+    ),
+    "pass_apply": (None, (*(_POINTER,) * 3, _LONG, _LONG, *(_POINTER,) * 4)),
+    "decoder_pass": (_INT, (*(_POINTER,) * 6, _INT, _POINTER, _POINTER)),
+    "encoder_pass": (
+        _INT,
+        (*(_POINTER,) * 4, _LONG, _POINTER, ctypes.c_float, *(_POINTER,) * 4),
+    ),
     "trellis_search": (
         _INT,
         (

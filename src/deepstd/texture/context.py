@@ -34,8 +34,8 @@ RATE_HATS = 11
 _LOWEST_RATE = -2
 CONDITION_UNIT = 32
 HALO = 4
-CENTRE_INDEX = 20
-GATE_ONE = 16
+_CENTRE_INDEX = 20
+_GATE_ONE = 16
 
 
 class PredictorConfig(Protocol):
@@ -209,10 +209,10 @@ class LevelContext(nn.Module):
         x = hidden if index == 0 else relu(self.known[index - 1](known) + hidden)
         x = relu(self.mix[index](x) + x)
         parts = self.head[index](x).chunk(3 if self._config.template else 2, dim=1)
-        scale = round_through(parts[1], 0.5) + CENTRE_INDEX
+        scale = round_through(parts[1], 0.5) + _CENTRE_INDEX
         gate = None
         if self._config.template:
-            gate = clamp(round_through(parts[2], 0.5) + GATE_ONE // 2, 0, GATE_ONE)
+            gate = clamp(round_through(parts[2], 0.5) + _GATE_ONE // 2, 0, _GATE_ONE)
         mean = parts[0].clamp(-OUTPUT_MAX, OUTPUT_MAX)
         return Prediction(mean, clamp(scale, 0, SCALE_COUNT - 1), gate)
 
