@@ -29,12 +29,13 @@ LAYERS = (
     ("shape", "texture"),
     ("bundle",),
     ("coding", "container"),
+    ("engine",),
     ("geometry", "io", "specials", "quality"),
     ("volume", "devices", "effort", "memory"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = ("container", "io", "volume", "errors")
+TORCH_FREE = ("container", "engine", "io", "volume", "errors")
 MOST_LINES = 400
 
 

@@ -15,6 +15,7 @@ import typer
 
 import deepstd
 from deepstd.cli import console, model, options
+from deepstd.engine.library import describe
 
 _CORE = (
     "torch",
@@ -85,6 +86,7 @@ def examine(progress: console.Progress) -> dict[str, Any]:
             extra: {name: _version_of(name) for name in names} for extra, names in _EXTRAS.items()
         },
         "devices": _devices(),
+        "engine": describe(),
         "bundle_folders": [str(folder) for folder in folders()],
         "bundles": found,
         "ok": bool(found) and all(entry["ok"] for entry in found),
@@ -137,6 +139,7 @@ def _in_words(report: dict[str, Any]) -> str:
         ("packages", versions),
         ("CPU", f"{devices['cpus']} cores, {devices['threads']} threads"),
         ("CUDA", ", ".join(devices["cuda"]) or "none"),
+        ("engine", report["engine"]),
     ]
     for extra, packages in report["extras"].items():
         missing = [name for name, version in packages.items() if version is None]

@@ -25,6 +25,7 @@ from deepstd.coding.tables import (
     split_index,
     support_radius,
 )
+from deepstd.coding.trellis import following, quantizer_of
 from deepstd.errors import DamagedError
 
 _WORD = 4
@@ -219,6 +220,30 @@ class RangeDecoder:
                     high[place] = self._get_escape(radius)
             flat[order[begin:end]] = (high << low_bits) + low
         return flat.reshape(scale_index.shape)
+
+    def decode_lanes(
+        self, scale_index: np.ndarray, lanes: int, tables: ScaleTables
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return symbols (int64) of trellis lanes, and their quantisers (uint8), (n,).
+
+        Args:
+            scale_index: (n,), in the order of `trellis.Arrangement.walked`.
+            lanes: number of lanes.
+            tables: frequencies.
+
+        Raises:
+            DamagedError: the stream decodes to no symbols.
+        """
+        symbols = np.empty(scale_index.size, np.int64)
+        quantizers = np.empty(scale_index.size, np.uint8)
+        state = np.zeros(lanes, dtype=np.int64)
+        for begin in range(0, scale_index.size, lanes):
+            at = slice(begin, begin + lanes)
+            state = state[: scale_index[at].size]
+            quantizers[at] = quantizer_of(state)
+            symbols[at] = self.decode(scale_index[at], tables, quantizers[at])
+            state = following(state, symbols[at])
+        return symbols, quantizers
 
     def decode_bits(self, bits: int) -> int:
         """An unsigned integer coded by `RangeEncoder.encode_bits`."""

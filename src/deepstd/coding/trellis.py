@@ -82,7 +82,7 @@ def quantizer_of(state: np.ndarray) -> np.ndarray:
 
 def following(state: np.ndarray, symbols: np.ndarray) -> np.ndarray:
     """States after symbols."""
-    return _NEXT[state, symbols & 1]
+    return NEXT_STATES[state, symbols & 1]
 
 
 def _next_states() -> np.ndarray:
@@ -109,8 +109,10 @@ def _ways_to(following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return before, cost
 
 
-_NEXT = _next_states()
-_BEFORE, _COST = _ways_to(_NEXT)
+NEXT_STATES = _next_states()
+"""(states, parities): state of a lane after a symbol of a parity."""
+STATE_BEFORE, COST_TO = _ways_to(NEXT_STATES)
+"""(2, states): the two states before each state, and the candidate that leads from there."""
 
 
 def search(
@@ -145,8 +147,8 @@ def search(
     second = np.empty((steps, _STATES, lanes), dtype=bool)
     for step in range(steps):
         here = costs[:, step]
-        one = total[_BEFORE[0]] + here[_COST[0]]
-        other = total[_BEFORE[1]] + here[_COST[1]]
+        one = total[STATE_BEFORE[0]] + here[COST_TO[0]]
+        other = total[STATE_BEFORE[1]] + here[COST_TO[1]]
         np.less(other, one, out=second[step])
         total = np.minimum(one, other)
     state = total.argmin(0)
@@ -154,8 +156,8 @@ def search(
     taken = np.empty((steps, lanes), dtype=np.int64)
     for step in reversed(range(steps)):
         way = second[step].reshape(-1)[state * lanes + every] * _STATES + state
-        taken[step] = _COST.reshape(-1)[way]
-        state = _BEFORE.reshape(-1)[way]
+        taken[step] = COST_TO.reshape(-1)[way]
+        state = STATE_BEFORE.reshape(-1)[way]
     row = taken.reshape(-1)[:count]
     return symbols[row, np.arange(count)], (EVEN + row // 2).astype(np.uint8)
 
@@ -165,7 +167,7 @@ def _candidates(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best symbol of each quantiser and parity, and its cost: (4, n) int64 and float32."""
     magnitude = np.abs(points).astype(np.float32)
-    bits = _bits(tables).reshape(-1)
+    bits = trellis_bits(tables).reshape(-1)
     best = np.empty((4, points.size), dtype=np.float32)
     costs = np.empty((4, points.size), dtype=np.float32)
     for row in range(4):
@@ -184,7 +186,7 @@ def _candidates(
 
 
 @lru_cache(maxsize=16)
-def _bits(tables: ScaleTables) -> np.ndarray:
-    """Bits of magnitudes 0 … 24 with quantisers EVEN and ODD, (2, 64, 25) float32."""
+def trellis_bits(tables: ScaleTables) -> np.ndarray:
+    """Return the bits of magnitudes 0 … 24 with quantisers EVEN and ODD, (2, 64, 25) float32."""
     both = [magnitude_bits(tables, quantizer, _LARGEST) for quantizer in (EVEN, ODD)]
     return np.stack(both).astype(np.float32)

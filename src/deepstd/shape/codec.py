@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import DamagedError
 from deepstd.shape.model import SYMBOL_LIMIT, FieldCode, ShapeModel
@@ -17,7 +17,7 @@ _OMEGA_SCALE = np.array([12], dtype=np.uint8)
 
 def encode_field(code: FieldCode, model: ShapeModel, tables: ScaleTables) -> bytes:
     """Bytes of a field: some tens."""
-    coder = RangeEncoder()
+    coder = new_encoder()
     coder.encode(np.array([code.omega_index]), _OMEGA_SCALE, tables)
     coder.encode(code.symbols, model.scale_index[code.omega_index], tables)
     return coder.finish()
@@ -25,7 +25,7 @@ def encode_field(code: FieldCode, model: ShapeModel, tables: ScaleTables) -> byt
 
 def decode_field(data: bytes, model: ShapeModel, tables: ScaleTables) -> FieldCode:
     """The field that was encoded; DamagedError if the bytes make no sense."""
-    coder = RangeDecoder(data)
+    coder = new_decoder(data)
     omega_index = int(coder.decode(_OMEGA_SCALE, tables)[0])
     if not 0 <= omega_index < len(model.omegas):
         raise DamagedError(

@@ -179,6 +179,11 @@ class LevelContext(nn.Module):
             ExactConv(ndim, width, outputs, 1, HIDDEN_MAX, gain=0.2) for _ in every
         )
 
+    @property
+    def has_template(self) -> bool:
+        """Whether template features are among the inputs."""
+        return self._config.template
+
     def hidden(
         self, features: torch.Tensor, condition: torch.Tensor, borders: Sides | None = None
     ) -> torch.Tensor:

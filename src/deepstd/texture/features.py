@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from deepstd.texture.integer import FEATURE_MAX
@@ -23,9 +24,12 @@ BLUR_REACH = 1
 _LOG_UNIT = 16
 
 
-@lru_cache(maxsize=8)
-def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """Smallest x with round(8 log2(1 + x)) ≥ n, by integer arithmetic, for n = 1 … 127."""
+@lru_cache(maxsize=1)
+def log_thresholds() -> np.ndarray:
+    """Return the smallest x with round(8 log2(1 + x)) ≥ n for n = 1 … 127, (127,) float64.
+
+    Computed in integers.
+    """
     values = []
     for n in range(1, FEATURE_MAX + 1):
         # x ≥ 2**((2n − 1) / 16) − 1  ⇔  (x + 1)**16 ≥ 2**(2n − 1)
@@ -40,7 +44,12 @@ def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
             else:
                 high = middle
         values.append(max(low, 1))
-    return torch.tensor(values, device=device, dtype=dtype)
+    return np.array(values, dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(log_thresholds()).to(device, dtype)
 
 
 def signed_log(x: torch.Tensor) -> torch.Tensor:

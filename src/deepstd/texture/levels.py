@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
@@ -41,6 +42,8 @@ from deepstd.texture.lifting import (
     merge_in_slabs,
     subband_mask,
 )
+from deepstd.texture.native_context import NativeContext, native_context
+from deepstd.texture.native_passes import PassCoder, code_tile
 from deepstd.texture.tiling import Region, Window, tile_regions
 
 _MEAN_UNITS = UNITS_PER_STEP // 16
@@ -48,6 +51,11 @@ _MEAN_UNITS = UNITS_PER_STEP // 16
 
 class SymbolSource(Protocol):
     """Where the symbols of a level come from."""
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """Streams of the scans of a batch that the native engine can code; empty for none."""
+        ...
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subband in units, given its prediction (1 or B, 1, 1 …)."""
@@ -152,6 +160,9 @@ class Level:
         model = model or self.model
         device = model.first.weight.device
         window = Window.around(region, self.grid, HALO)
+        native = native_context(model)
+        if native is not None and source.coders and self.dtype == torch.float64:
+            return self._code_natively(native, window, region, source.coders)
         features = self._features(window.outer).to(device)
         hidden = model.hidden(features, self.condition.to(device), window.borders)
         hidden = hidden[(..., *window.kept)]
@@ -161,6 +172,21 @@ class Level:
         order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
         mask = self.mask[(..., *region)].to(device)
         return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
+
+    def _code_natively(
+        self, native: NativeContext, window: Window, region: Region, coders: Sequence[PassCoder]
+    ) -> torch.Tensor:
+        """Return what `code` returns, computed by the engine."""
+        features = self._features(window.outer)
+        hidden = native.hidden(features, self.condition, window.borders)
+        kept = [np.ascontiguousarray(one[window.kept]) for one in hidden]
+        hints = None
+        if self.pyramid is not None:
+            high = self.pyramid.highs[self.number][(..., *region)].double().numpy()
+            rows = high if len(high) == len(coders) else high.repeat(len(coders), axis=0)
+            hints = [np.ascontiguousarray(row) for row in rows]
+        mask = self.mask[(..., *region)].numpy()
+        return torch.from_numpy(code_tile(native, kept, hints, mask, coders))
 
     def _features(self, region: Region) -> torch.Tensor:
         """What the model sees of a region, (B, features, *region)."""

@@ -180,13 +180,17 @@ def split(
 
     With ``whole`` every step is rounded to a whole number, exactly in float64.
     """
-    ndim = x.ndim - 2
     bands = {0: x}
     for axis in axes:
         halves = {band: _split_axis(part, axis + 2, whole) for band, part in bands.items()}
         bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
+    return _gathered(bands, x)
+
+
+def _gathered(bands: dict[int, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the low subband, and all high subbands of ``x`` in one tensor, zero in the padding."""
     low = bands[0]
-    high = x.new_zeros((x.shape[0], 2**ndim - 1, *low.shape[2:]))
+    high = x.new_zeros((x.shape[0], 2 ** (x.ndim - 2) - 1, *low.shape[2:]))
     for band, part in bands.items():
         if band:
             high[(slice(None), slice(band - 1, band), *(slice(0, n) for n in part.shape[2:]))] = (
@@ -278,23 +282,63 @@ def decompose(
 
 
 def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
-    """Gradient with respect to the high subbands, given that of what they merge to.
+    """Return the gradients of the high subbands, given the gradient of what they merge to.
+
+    The steps of `merge` are transposed and run backwards; nothing is rounded.
 
     Args:
         gradient: (B, 1, *shape), floating point.
         plan: axes split at each level, finest first.
-        levels: how many of the finest levels are wanted.
+        levels: number of the finest levels that are wanted.
 
     Returns:
         (B, 2**ndim − 1, *coarse) of each level, finest first; zero in the padding.
     """
-    shapes = grid_shapes(gradient.shape[2:], plan)
     gradients = []
-    for level, axes in enumerate(plan[:levels]):
-        low = gradient.new_zeros((len(gradient), 1, *shapes[level + 1]), requires_grad=True)
-        bands = 2 ** (gradient.ndim - 2) - 1
-        high = gradient.new_zeros((len(gradient), bands, *shapes[level + 1]), requires_grad=True)
-        merged = merge(low, high, axes, shapes[level])
-        gradient, of_high = torch.autograd.grad(merged, (low, high), gradient)
-        gradients.append(of_high)
+    for axes in plan[:levels]:
+        bands = {0: gradient}
+        for axis in axes:
+            halves = {band: _merge_adjoint(part, axis + 2) for band, part in bands.items()}
+            bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
+        gradient, high = _gathered(bands, gradient)
+        gradients.append(high)
     return gradients
+
+
+def _merge_adjoint(gradient: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradients of both inputs of `_merge_axis`."""
+    length = gradient.shape[dim]
+    low = gradient.index_select(dim, _every_second(0, length, gradient.device))
+    high = gradient.index_select(dim, _every_second(1, length, gradient.device))
+    for predict, update in ((_PREDICT_1, _UPDATE_1), (_PREDICT_2, _UPDATE_2)):
+        low = torch.sub(low, _to_low(high, low.shape[dim], dim), alpha=predict / _ONE)
+        high = torch.sub(high, _to_high(low, high.shape[dim], dim), alpha=update / _ONE)
+    return _scaled(low, _GAIN_INVERSE), _scaled(high, _GAIN)
+
+
+def _to_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """Apply the transpose of `_neighbours_of_high`."""
+    reach = high.shape[dim]
+    to_low = _extended(high, count, dim)
+    to_low.narrow(dim, 1, min(reach, count - 1)).add_(high.narrow(dim, 0, min(reach, count - 1)))
+    if count == reach:
+        to_low.narrow(dim, count - 1, 1).add_(high.narrow(dim, reach - 1, 1))
+    return to_low
+
+
+def _to_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """Apply the transpose of `_neighbours_of_low`."""
+    to_high = low.narrow(dim, 0, count).clone()
+    following = min(count, low.shape[dim] - 1)
+    to_high.narrow(dim, 0, following).add_(low.narrow(dim, 1, following))
+    to_high.narrow(dim, 0, 1).add_(low.narrow(dim, 0, 1))
+    if low.shape[dim] > count:
+        to_high.narrow(dim, count - 1, 1).add_(low.narrow(dim, count, 1))
+    return to_high
+
+
+def _extended(x: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+    """Return a copy with zeros behind, up to ``count`` samples along an axis."""
+    shape = list(x.shape)
+    shape[dim] = count - x.shape[dim]
+    return torch.cat([x, x.new_zeros(shape)], dim)

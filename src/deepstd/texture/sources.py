@@ -17,12 +17,15 @@ import numpy as np
 import torch
 
 from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
-from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.backend import new_decoder, new_encoder, search_trellis
+from deepstd.coding.native import NativeDecoder, NativeEncoder
 from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
-from deepstd.coding.trellis import arranged, following, quantizer_of, search, values_of
+from deepstd.coding.trellis import arranged, values_of
 from deepstd.texture.context import Prediction
 from deepstd.texture.features import UNITS_PER_STEP
 from deepstd.texture.levels import SymbolSource
+from deepstd.texture.native_passes import Expected, PassCoder
+from deepstd.texture.native_quantizer import PassTargets, quantize_pass
 from deepstd.texture.quantizer import quantize
 from deepstd.texture.tiling import Region
 
@@ -98,8 +101,9 @@ class EncoderSource(_Stream):
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
         self._savings = savings
-        self.stream = RangeEncoder()
+        self.stream = new_encoder()
         self._target = last_low
+        self._flat: PassTargets | None = None
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subband in units."""
@@ -110,9 +114,15 @@ class EncoderSource(_Stream):
         self._note(flat)
         return prediction + UNITS_PER_STEP * symbols
 
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """This source alone."""
+        return [self]
+
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
         self._place = level, 0
+        self._flat = None
         device = self._savings.device
         self._target = self._highs[level][(..., *region)].to(device)
         self._correction = _part(self._corrections, level, region)
@@ -152,6 +162,29 @@ class EncoderSource(_Stream):
         residuals[places] = units
         return residuals.reshape(mean.shape)
 
+    def code_pass(self, expected: Expected) -> np.ndarray:
+        """Choose and encode the symbols of a pass on the native engine; return units (float64)."""
+        coder = self.stream
+        if not isinstance(coder, NativeEncoder):
+            raise TypeError("the engine writes to its own streams only")
+        if self._flat is None:
+            self._flat = PassTargets.of(self._target, self._factor, self._correction)
+        weight = self._weight_of_pass()
+        plain = quantize_pass(expected, self._flat, self._savings.numpy(), weight)
+        offsets = best_offsets(plain.symbols, expected.scales, expected.counts, self._tables)
+        for offset in offsets[expected.counts >= FEWEST_SYMBOLS]:
+            coder.encode_offset(int(offset))
+        scales = expected.scales
+        if offsets.any():
+            scales = shifted(scales, offsets.repeat(expected.counts))
+            plain = plain.with_scales(expected.library, scales)
+        symbols, units = coder.encode_pass(plain.aims, scales, plain.symbols, self._tables, weight)
+        if self._error is not None:
+            error = units * (1 / UNITS_PER_STEP) - plain.residuals
+            self._error[0].numpy().flat[expected.places] = error
+        self._note(symbols)
+        return units
+
     def _weight_of_pass(self) -> float:
         """Rate weight of the pass that begins."""
         level, number = self._place
@@ -169,7 +202,7 @@ class EncoderSource(_Stream):
         self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
         if order.walked.size:
             at, expected = order.walked, scale[order.walked]
-            found = search(aim[at], expected, order.lanes, self._tables, rate_weight)
+            found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
             symbols[at], quantizer[at] = found
             self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
         self._note(symbols)
@@ -200,7 +233,7 @@ class DecoderSource(_Stream):
 
     def __init__(self, tables: ScaleTables, stream: bytes) -> None:
         super().__init__(tables)
-        self._stream = RangeDecoder(stream)
+        self._stream = new_decoder(stream)
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subband in units."""
@@ -208,6 +241,20 @@ class DecoderSource(_Stream):
         self._note(flat)
         symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
         return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """This source alone."""
+        return [self]
+
+    def code_pass(self, expected: Expected) -> np.ndarray:
+        """Read the symbols of a pass on the native engine; return units (float64)."""
+        coder = self._stream
+        if not isinstance(coder, NativeDecoder):
+            raise TypeError("the engine reads its own streams only")
+        symbols, units = coder.decode_pass(expected.scales, expected.counts, self._tables)
+        self._note(symbols)
+        return units
 
     def begin_tile(self, level: int, region: Region) -> None:
         """All tiles that this source is asked for are in its one stream."""
@@ -229,13 +276,11 @@ class DecoderSource(_Stream):
         order = arranged(scale)
         symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
         symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
-        state = np.zeros(order.lanes, dtype=np.int64)
-        for begin in range(0, order.walked.size, order.lanes):
-            at = order.walked[begin : begin + order.lanes]
-            state = state[: at.size]
-            quantizer[at] = quantizer_of(state)
-            symbols[at] = self._stream.decode(scale[at], self._tables, quantizer[at])
-            state = following(state, symbols[at])
+        if order.walked.size:
+            at = order.walked
+            symbols[at], quantizer[at] = self._stream.decode_lanes(
+                scale[at], order.lanes, self._tables
+            )
         self._note(symbols)
         return units_of(symbols, quantizer)
 
@@ -245,6 +290,11 @@ class Together:
 
     def __init__(self, sources: Sequence[SymbolSource]) -> None:
         self._sources = sources
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """The sources of all scans."""
+        return [coder for source in self._sources for coder in source.coders]
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subbands in units."""

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.coding.range_coder import RangeDecoder, RangeEncoder
+from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 from deepstd.container.format import Cursor
 from deepstd.devices import Workers
@@ -90,7 +90,7 @@ class WienerFilter:
         change = np.diff(self.coefficients, axis=0)
         parts = [part.reshape(-1) for part in (self.coefficients[:1], change)]
         scales = [_best_scale(part, tables) for part in parts]
-        coder = RangeEncoder()
+        coder = new_encoder()
         for part, scale in zip(parts, scales, strict=True):
             coder.encode(part, np.full(part.size, scale, np.uint8), tables)
         knots = self.knots
@@ -110,7 +110,7 @@ class WienerFilter:
         scales = cursor.byte(), cursor.byte()
         if limit >= LIMITS or max(scales) >= SCALE_COUNT:
             raise cursor.error(f"limit code {limit}, scale indices {scales}")
-        decoder = RangeDecoder(cursor.take(cursor.remaining))
+        decoder = new_decoder(cursor.take(cursor.remaining))
         neighbours = len(half_neighbourhood(ndim))
         parts = [
             decoder.decode(np.full((rows, neighbours), scale, np.uint8), tables)

@@ -73,6 +73,11 @@ class TrainingSource:
         # Of each pass: residuals, symbols, scale indices, (B, n).
         self._coded: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
+    @property
+    def coders(self) -> tuple[()]:
+        """No streams: training needs gradients, which the native engine has not."""
+        return ()
+
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """Rounded as the encoder would; its few bits do not depend on the network."""
         residual = (self._last_low - prediction) / UNITS_PER_STEP

@@ -1,0 +1,221 @@
+/* Exact convolution of 16-bit activations by 16-bit weights, sums in 32 bits.
+ *
+ *     input rows -> products of channel pairs, tap by tap -> bias, shift, clamp
+ *                   -> + condition, + residual -> clamp -> output rows
+ *
+ * A bundle's own bounds keep every partial sum below 2^24 (see texture/integer.py), so the sums are
+ * the same in any order and on every machine. The three inner loops below differ in speed alone.
+ *
+ * A row is a run of positions `step` elements apart. Rows are described by offsets, so that one
+ * function serves 2-D and 3-D grids, padded and packed buffers, and every second position.
+ */
+#include "engine.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define LANES 16            /* outputs of one block of weights */
+#define OUTPUT_MAX 8191
+
+struct layer {
+    const int16_t *weights; /* [taps][pairs][blocks * LANES][2] */
+    const int32_t *bias;    /* [blocks * LANES], half a unit of the shift included */
+    const int32_t *extra;   /* [outputs] added after the shift, or NULL */
+    const int64_t *taps;    /* [tap_count] element offsets of the taps */
+    int32_t tap_count, pairs, outputs, shift, low, high;
+};
+
+struct rows {
+    const int16_t *input;    /* readable for 12 positions past the end of every row */
+    const int16_t *residual; /* added before the last clamp, or NULL */
+    int16_t *output;
+    const int64_t *input_at, *residual_at, *output_at; /* [rows] element offsets */
+    const int32_t *counts;                             /* [rows] positions */
+    int64_t input_step, residual_step, output_step, count;
+};
+
+/* Shift, clamp, add and store one position's sums. */
+INLINE void finish(const struct layer *l, const int32_t *sums, int first, int width,
+                   const int16_t *residual, int16_t *output) {
+    int32_t value[3 * LANES];
+    for (int o = 0; o < width; o++) {
+        int32_t v = sums[o] >> l->shift;
+        v = v < -OUTPUT_MAX ? -OUTPUT_MAX : v;
+        value[o] = v > OUTPUT_MAX ? OUTPUT_MAX : v;
+    }
+    if (l->extra)
+        for (int o = 0; o < width; o++) value[o] += l->extra[first + o];
+    if (residual)
+        for (int o = 0; o < width; o++) value[o] += residual[first + o];
+    for (int o = 0; o < width; o++) {
+        int32_t v = value[o] < l->low ? l->low : value[o];
+        output[first + o] = (int16_t)(v > l->high ? l->high : v);
+    }
+}
+
+static void rows_plain(const struct layer *l, const struct rows *r, int64_t begin, int64_t end) {
+    int blocks = (l->outputs + LANES - 1) / LANES;
+    for (int64_t row = begin; row < end; row++)
+        for (int32_t j = 0; j < r->counts[row]; j++)
+            for (int block = 0; block < blocks; block++) {
+                int32_t sums[LANES];
+                memcpy(sums, l->bias + block * LANES, sizeof sums);
+                const int16_t *x = r->input + r->input_at[row] + j * r->input_step;
+                for (int t = 0; t < l->tap_count; t++) {
+                    const int16_t *w =
+                        l->weights + ((size_t)t * l->pairs * blocks + block) * LANES * 2;
+                    for (int c = 0; c < l->pairs; c++, w += blocks * LANES * 2) {
+                        int32_t a = x[l->taps[t] + 2 * c], b = x[l->taps[t] + 2 * c + 1];
+                        for (int o = 0; o < LANES; o++) sums[o] += a * w[2 * o] + b * w[2 * o + 1];
+                    }
+                }
+                int first = block * LANES;
+                int width = l->outputs - first < LANES ? l->outputs - first : LANES;
+                const int16_t *residual =
+                    r->residual ? r->residual + r->residual_at[row] + j * r->residual_step : NULL;
+                finish(l, sums, first, width, residual,
+                       r->output + r->output_at[row] + j * r->output_step);
+            }
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+INLINE int32_t pair_at(const char *x) {
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return pair;
+}
+
+/* `P` positions, a multiple of 3, by `B` blocks of 16 outputs: P * B sums stay in registers. */
+#define KERNEL_512(NAME, P, B)                                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) static void NAME(     \
+        const struct layer *l, const char *x, int64_t step, int first, int blocks,                 \
+        int32_t *out) {                                                                            \
+        __m512i sum[P][B];                                                                         \
+        for (int b = 0; b < B; b++) {                                                              \
+            __m512i bias = _mm512_loadu_si512(l->bias + (first + b) * LANES);                      \
+            for (int p = 0; p < P; p++) sum[p][b] = bias;                                          \
+        }                                                                                          \
+        for (int t = 0; t < l->tap_count; t++) {                                                   \
+            const char *at[P / 3];                                                                 \
+            for (int g = 0; g < P / 3; g++) at[g] = x + 2 * l->taps[t] + 3 * g * step;             \
+            const int16_t *w =                                                                     \
+                l->weights + ((size_t)t * l->pairs * blocks + first) * LANES * 2;                  \
+            for (int c = 0; c < l->pairs; c++, w += blocks * LANES * 2) {                          \
+                __m512i weight[B];                                                                 \
+                for (int b = 0; b < B; b++) weight[b] = _mm512_loadu_si512(w + b * LANES * 2);     \
+                for (int g = 0; g < P / 3; g++)                                                    \
+                    for (int p = 0; p < 3; p++) {                                                  \
+                        __m512i v = _mm512_set1_epi32(pair_at(at[g] + p * step + 4 * c));          \
+                        for (int b = 0; b < B; b++)                                                \
+                            sum[3 * g + p][b] =                                                    \
+                                _mm512_dpwssd_epi32(sum[3 * g + p][b], v, weight[b]);              \
+                    }                                                                              \
+            }                                                                                      \
+        }                                                                                          \
+        for (int p = 0; p < P; p++)                                                                \
+            for (int b = 0; b < B; b++)                                                            \
+                _mm512_storeu_si512(out + (p * B + b) * LANES, sum[p][b]);                         \
+    }
+
+#define KERNEL_256(NAME, P, B)                                                                     \
+    __attribute__((target("avx2"))) static void NAME(const struct layer *l, const char *x,         \
+                                                     int64_t step, int first, int blocks,          \
+                                                     int32_t *out) {                               \
+        __m256i sum[P][2 * B];                                                                     \
+        for (int b = 0; b < 2 * B; b++) {                                                          \
+            __m256i bias = _mm256_loadu_si256(                                                     \
+                (const __m256i *)(l->bias + first * LANES + 8 * b));                               \
+            for (int p = 0; p < P; p++) sum[p][b] = bias;                                          \
+        }                                                                                          \
+        for (int t = 0; t < l->tap_count; t++) {                                                   \
+            const char *at = x + 2 * l->taps[t];                                                   \
+            const int16_t *w =                                                                     \
+                l->weights + ((size_t)t * l->pairs * blocks + first) * LANES * 2;                  \
+            for (int c = 0; c < l->pairs; c++, w += blocks * LANES * 2) {                          \
+                __m256i weight[2 * B];                                                             \
+                for (int b = 0; b < 2 * B; b++)                                                    \
+                    weight[b] = _mm256_loadu_si256((const __m256i *)(w + 16 * b));                 \
+                for (int p = 0; p < P; p++) {                                                      \
+                    __m256i v = _mm256_set1_epi32(pair_at(at + p * step + 4 * c));                 \
+                    for (int b = 0; b < 2 * B; b++)                                                \
+                        sum[p][b] = _mm256_add_epi32(sum[p][b], _mm256_madd_epi16(v, weight[b]));  \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+        for (int p = 0; p < P; p++)                                                                \
+            for (int b = 0; b < 2 * B; b++)                                                        \
+                _mm256_storeu_si256((__m256i *)(out + p * B * LANES + 8 * b), sum[p][b]);          \
+    }
+
+KERNEL_512(kernel_512_1, 12, 1)
+KERNEL_512(kernel_512_2, 9, 2)
+KERNEL_512(kernel_512_3, 6, 3)
+KERNEL_256(kernel_256_1, 5, 1)
+KERNEL_256(kernel_256_2, 3, 2)
+
+#define MOST_SUMS (12 * 3 * LANES)
+
+struct kernel {
+    void (*run)(const struct layer *, const char *, int64_t, int, int, int32_t *);
+    int positions, blocks;
+};
+
+static const struct kernel KERNELS_512[3] = {
+    {kernel_512_1, 12, 1}, {kernel_512_2, 9, 2}, {kernel_512_3, 6, 3}};
+static const struct kernel KERNELS_256[2] = {{kernel_256_1, 5, 1}, {kernel_256_2, 3, 2}};
+
+INLINE void rows_vector(const struct layer *l, const struct rows *r, int64_t begin, int64_t end,
+                        const struct kernel *kernels, int most) {
+    int blocks = (l->outputs + LANES - 1) / LANES;
+    int32_t sums[MOST_SUMS];
+    for (int block = 0; block < blocks;) {
+        /* Split evenly: 4 blocks are 2 + 2, not 3 + 1. */
+        int left = blocks - block, parts = (left + most - 1) / most;
+        struct kernel kernel = kernels[(left + parts - 1) / parts - 1];
+        int first = block * LANES, end_output = first + kernel.blocks * LANES;
+        int width = (end_output < l->outputs ? end_output : l->outputs) - first;
+        for (int64_t row = begin; row < end; row++) {
+            const int16_t *x = r->input + r->input_at[row];
+            for (int32_t j = 0; j < r->counts[row]; j += kernel.positions) {
+                kernel.run(l, (const char *)(x + j * r->input_step), 2 * r->input_step, block,
+                           blocks, sums);
+                int left_here = r->counts[row] - j;
+                int here = left_here < kernel.positions ? left_here : kernel.positions;
+                for (int p = 0; p < here; p++) {
+                    int64_t n = j + p;
+                    const int16_t *residual =
+                        r->residual ? r->residual + r->residual_at[row] + n * r->residual_step
+                                    : NULL;
+                    finish(l, sums + p * kernel.blocks * LANES, first, width, residual,
+                           r->output + r->output_at[row] + n * r->output_step);
+                }
+            }
+        }
+        block += kernel.blocks;
+    }
+}
+
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) static void rows_512(
+    const struct layer *l, const struct rows *r, int64_t begin, int64_t end) {
+    rows_vector(l, r, begin, end, KERNELS_512, 3);
+}
+
+__attribute__((target("avx2"))) static void rows_256(const struct layer *l, const struct rows *r,
+                                                     int64_t begin, int64_t end) {
+    rows_vector(l, r, begin, end, KERNELS_256, 2);
+}
+#endif
+
+/* Convolve the rows from `begin` to `end`; `instructions` is at most what this CPU has. */
+API void convolve(const struct layer *l, const struct rows *r, int64_t begin, int64_t end,
+                  int instructions) {
+    int best = best_instructions();
+    if (instructions < 0 || instructions > best) instructions = best;
+#if defined(__x86_64__)
+    if (instructions == AVX512_VNNI) { rows_512(l, r, begin, end); return; }
+    if (instructions == AVX2) { rows_256(l, r, begin, end); return; }
+#endif
+    rows_plain(l, r, begin, end);
+}

@@ -1,0 +1,108 @@
+"""The shared library of the native engine, and the signatures of its functions.
+
+package folder ─ libdeepstd_engine.{so,dylib,dll} ─ interface number checked ─▶ `engine()`
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+DISABLED = "DEEPSTD_NO_ENGINE"
+"""Environment variable: any value but "" and "0" makes Python compute everything."""
+OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
+_INTERFACE = 1
+_SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
+_INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
+_POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
+_LONG = ctypes.c_int64
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "engine_instructions": (_INT, ()),
+    "encoder_new": (_POINTER, ()),
+    "encoder_free": (None, (_POINTER,)),
+    "encoder_encode": (_INT, (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _SIZE)),
+    "encoder_put": (_INT, (_POINTER, _WORD, _WORD)),
+    "encoder_finish": (_SIZE, (_POINTER, _POINTER, _SIZE)),
+    "decoder_new": (_POINTER, (_POINTER, _SIZE)),
+    "decoder_free": (None, (_POINTER,)),
+    "decoder_decode": (_INT, (_POINTER, _POINTER, _POINTER, _SIZE, _POINTER)),
+    "decoder_walk": (
+        _INT,
+        (_POINTER, _POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER),
+    ),
+    "decoder_get": (_INT, (_POINTER, _POINTER, _INT)),
+    "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
+    "pass_expect": (ctypes.c_int64, (_POINTER, _POINTER, _LONG, _INT, _LONG, *(_POINTER,) * 6)),
+    "pass_quantize": (
+        None,
+        (
+            *(_POINTER, ctypes.c_double, _POINTER, _POINTER, _POINTER, _POINTER, _LONG),
+            *(_POINTER, ctypes.c_float, _POINTER, _POINTER, _POINTER),
+        ),
+    ),
+    "pass_requantize": (
+        None,
+        (_POINTER, _POINTER, _LONG, _POINTER, ctypes.c_float, _POINTER),
+    ),
+    "pass_apply": (None, (*(_POINTER,) * 3, _LONG, _LONG, *(_POINTER,) * 4)),
+    "decoder_pass": (_INT, (*(_POINTER,) * 6, _INT, _POINTER, _POINTER)),
+    "encoder_pass": (
+        _INT,
+        (*(_POINTER,) * 4, _LONG, _POINTER, ctypes.c_float, *(_POINTER,) * 4),
+    ),
+    "trellis_search": (
+        _INT,
+        (
+            *(_POINTER, _POINTER, _SIZE, _SIZE, _POINTER),
+            *(ctypes.c_float, _POINTER, _POINTER, _POINTER, _POINTER),
+        ),
+    ),
+}
+
+
+def library_path() -> Path:
+    """Return the place of the shared library in the installed package."""
+    return Path(__file__).with_name("libdeepstd_engine" + _SUFFIXES.get(sys.platform, ".so"))
+
+
+@lru_cache(maxsize=1)
+def engine() -> Any:
+    """Return the loaded library, or None where there is none or it is turned off."""
+    if os.environ.get(DISABLED, "0") not in ("", "0"):
+        return None
+    try:
+        library = ctypes.CDLL(str(library_path()))
+        library.engine_interface.restype = _INT
+        if library.engine_interface() != _INTERFACE:
+            return None
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def describe() -> str:
+    """Return one line on the engine, for reports."""
+    library = engine()
+    if library is None:
+        return "MISSING: the slower reference in Python computes the same"
+    return f"native, {_INSTRUCTIONS[library.engine_instructions()]}"
+
+
+def address(array: np.ndarray) -> int:
+    """Return the address of a C-contiguous array's first element.
+
+    Raises:
+        ValueError: the array is not C-contiguous.
+    """
+    if not array.flags.c_contiguous:
+        raise ValueError("the engine takes contiguous arrays only")
+    return array.ctypes.data
