@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from deepstd.rate import (
     Target,
     estimate,
     first_start,
+    note_on_fill,
     search,
     start_near,
 )
@@ -43,6 +45,7 @@ def searched(
     start: Start = _USUAL_START,
     weight: float = 0.1,
     last: Callable[[int, float], int] | None = None,
+    fit: Callable[[Point], Point] | None = None,
 ) -> Point:
     return search(
         size,
@@ -55,6 +58,7 @@ def searched(
         octave=1024,
         describe=str,
         last=last,
+        fit=fit,
     )
 
 
@@ -134,6 +138,36 @@ def test_where_neighbouring_steps_miss_the_window_others_are_tried() -> None:
 
     found = searched(size, 225, start=Start(2050), last=size)
     assert (found.step_code, found.nbytes) == (2047, 225)
+
+
+def test_where_tiles_miss_the_window_at_neighbouring_steps_others_are_tried() -> None:
+    """Tiles of the nearest two steps have no size in the window; those of one further off do."""
+    encoded: list[int] = []
+
+    def size(code: int, weight: float) -> int:
+        encoded.append(code)
+        return 50_000 + 20_000 * (code > 2050)
+
+    def fit(point: Point) -> Point:
+        assert encoded[-1] == point.step_code
+        return replace(point, nbytes=59_990 if point.step_code == 2048 else 40_000)
+
+    found = searched(size, 60_000, start=Start(2050), fit=fit)
+    assert (found.step_code, found.nbytes) == (2048, 59_990)
+    encoded.clear()
+    missed = searched(size, 60_000, start=Start(2050), fit=lambda point: point)
+    assert missed.nbytes == 50_000
+    assert len(encoded) < 30
+
+
+def test_a_size_that_is_not_filled_is_told() -> None:
+    assert note_on_fill(997, 1000, exact=False) is None
+    told = note_on_fill(7887, 8192, exact=False)
+    assert told is not None
+    assert "7887 of the 8192 bytes asked for (96.3 %)" in told
+    exact = note_on_fill(100, 1000, exact=True)
+    assert exact is not None
+    assert "exactly" in exact
 
 
 def test_a_scan_that_needs_less_is_not_padded() -> None:

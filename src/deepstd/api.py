@@ -30,7 +30,7 @@ from deepstd.errors import (
 from deepstd.inspection import quality_of, read_container, read_first_levels
 from deepstd.io import Metadata
 from deepstd.quality import measure
-from deepstd.rate import Target
+from deepstd.rate import Target, note_on_fill
 from deepstd.shape.register import ShapeReport
 from deepstd.volume import Derivation, Volume
 
@@ -63,7 +63,7 @@ class CompressReport:
         registration: of each frame, how its field was fitted, or None where none is in the file.
         mae, max_error, psnr, ssim: error of the decoded scan, in stored units and dB.
         seconds: time taken.
-        notes: what to know of the scan, such as missing slices.
+        notes: what to know of the scan, such as missing slices, and of a size that is not filled.
     """
 
     source: str
@@ -160,6 +160,8 @@ def compress(
                 volume, target, model, device, progress, effort=effort
             )
         temporary.write_bytes(best.data)
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     return CompressReport(
         name_of_source,
         io.shown(output),
@@ -179,7 +181,7 @@ def compress(
         best.quality.psnr,
         best.quality.ssim,
         time.monotonic() - began,
-        volume.notes,
+        volume.notes if unfilled is None else (*volume.notes, unfilled),
     )
 
 

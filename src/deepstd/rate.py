@@ -21,6 +21,9 @@ from deepstd.errors import RateError
 
 LOWEST_FILL = 0.997
 _MOST_ENCODINGS = 100
+# How far from a step that misses the window others are tried; fewer where a scan is large enough
+# to be divided, because each is another encoding of the whole.
+_FARTHEST, _FEW = _MOST_ENCODINGS, 3
 _NEAR = 0.03
 # Octaves by which a file grows with the weight, typically; it differs from scan to scan.
 _WEIGHT_SLOPE = -1.5
@@ -68,6 +71,24 @@ class Target:
         elif self.bpv is not None:
             wanted = voxels * self.bpv / 8
         return math.floor(min(max(wanted, 1), _MOST_BYTES))
+
+
+def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
+    """Return why a file has fewer bytes than were asked for; None where it fills them.
+
+    Args:
+        nbytes: of the file.
+        allowed: bytes asked for.
+        exact: whether every voxel comes back as it was.
+    """
+    if nbytes >= LOWEST_FILL * allowed:
+        return None
+    told = (
+        f"the file has {nbytes} of the {allowed} bytes asked for ({100 * nbytes / allowed:.1f} %)"
+    )
+    if exact:
+        return f"{told}: it needs no more, as every voxel comes back exactly"
+    return f"{told}: the sizes that this scan can be coded in jump across the rest"
 
 
 @dataclass(frozen=True)
@@ -207,6 +228,11 @@ def search(
         RateError: even the coarsest step needs more bytes; names the size that can be reached.
     """
     sizes = _Sizes(size, allowed, fill)
+
+    def adjust(point: Point) -> Point:
+        """Meet the last bytes from the latest encoding, which is this one."""
+        return _adjusted(sizes, point, last) if fit is None else sizes.take(fit(point))
+
     low: Point | None = None
     high: Point | None = None
     code, slope = min(max(start.step_code, lowest), highest), start.slope
@@ -230,13 +256,11 @@ def search(
                 )
         narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
         if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
-            adjusted = _adjusted(sizes, point, last) if fit is None else sizes.take(fit(point))
+            adjusted = adjust(point)
             if sizes.good(adjusted):
                 return adjusted
         if narrow:
-            other = high if point is low else low
-            if fit is None and other is not None:
-                _around(sizes, point, other, (lowest, highest), last)
+            _around(sizes, point, (lowest, highest), adjust, _FARTHEST if fit is None else _FEW)
             break
         code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
     if sizes.best is None:
@@ -247,20 +271,17 @@ def search(
 def _around(
     sizes: _Sizes,
     tried: Point,
-    other: Point,
     codes: tuple[int, int],
-    last: Callable[[int, float], int] | None,
+    adjust: Callable[[Point], Point],
+    farthest: int,
 ) -> None:
     """Neighbouring steps, and theirs: one may reach what others cannot, as small files jump."""
-    if sizes.good(_adjusted(sizes, other, last)):
-        return
-    low, high = sorted((tried.step_code, other.step_code))
-    for distance in range(1, _MOST_ENCODINGS):
-        for code in (low - distance, high + distance):
+    for distance in range(1, farthest + 1):
+        for code in (tried.step_code - distance, tried.step_code + distance):
             if not codes[0] <= code <= codes[1] or not sizes.left:
                 continue
             point = sizes.at(code, tried.rate_weight)
-            if sizes.good(point) or sizes.good(_adjusted(sizes, point, last)):
+            if sizes.good(point) or sizes.good(adjust(point)):
                 return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,60 @@ def test_a_size_near_by_is_met_and_decodes(
     assert decoded.latents != first.latents
     error = np.square(decoded.steps * decoded.step + decoded.offset - values).mean()
     assert error == pytest.approx(squared_error(encoder, fitted, STEP), rel=1e-3)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """An encoding of four tiles whose bytes fall steeply with the weight, as those of noise do."""
+
+    rate_weights: tuple[float, ...]
+    jump: int = 0
+
+    @property
+    def coded(self) -> list[Noise.Tile]:
+        return [self.Tile(weight, self.jump) for weight in self.rate_weights]
+
+    @dataclass(frozen=True)
+    class Tile:
+        rate_weight: float
+        jump: int
+
+        @property
+        def stream(self) -> bytes:
+            nbytes = int(1400 * 2 ** (90 * (0.08 - self.rate_weight)))
+            # Sizes nearly as large as these do not exist.
+            return bytes(nbytes - nbytes % self.jump if self.jump else nbytes)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(tile.stream) for tile in self.coded)
+
+    def recode(self, encoded: Noise, weights: dict[int, float]) -> Noise:
+        changed = [weights.get(n, weight) for n, weight in enumerate(encoded.rate_weights)]
+        return replace(encoded, rate_weights=tuple(changed))
+
+
+@pytest.mark.parametrize("wanted", [0.5, 0.92, 1.04, 1.5])
+def test_sizes_that_fall_steeply_with_the_weight_are_met(wanted: float) -> None:
+    first = Noise((0.08,) * 4)
+    most = int(first.nbytes * wanted)
+    (fitted,) = fit_tiles([first], [first], first.nbytes, 0.997 * most, most)
+    assert 0.997 * most <= fitted.nbytes <= most
+
+
+def test_where_no_size_fits_the_largest_of_the_tried_that_is_allowed_remains() -> None:
+    sizes: list[int] = []
+
+    class Recording:
+        def recode(self, encoded: Noise, weights: dict[int, float]) -> Noise:
+            changed = encoded.recode(encoded, weights)
+            sizes.append(changed.nbytes)
+            return changed
+
+    first = Noise((0.08,) * 4, jump=500)
+    (fitted,) = fit_tiles([Recording()], [first], first.nbytes, 3890, 3900)
+    assert fitted.nbytes == max(nbytes for nbytes in sizes if nbytes <= 3900)
+    assert fitted.nbytes != sizes[-1]
 
 
 def test_what_fits_is_left_alone(network: TextureNetwork, values: np.ndarray) -> None:
