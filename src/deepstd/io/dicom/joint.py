@@ -18,8 +18,6 @@ import numpy as np
 from deepstd.errors import InputError
 from deepstd.io.dicom.scales import FrameScale, to_voxels
 
-_INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4")
-
 
 @dataclass(frozen=True)
 class Joint:
@@ -62,15 +60,14 @@ def joined(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint:
     dtype = np.dtype(np.float32)
     for plane, scale in zip(planes, scales, strict=True):
         real = scale.real(plane)
-        missing = np.isnan(real)
-        with np.errstate(over="ignore"):
-            single = real.astype(np.float32)
+        missing = scale.is_padding(plane)
         if not np.isfinite(real[~missing]).all():
             raise InputError("the rescaled values are not finite. The header is damaged")
-        kept = scale.nearest(single.astype(np.float64)) == scale.nearest(real)
-        if not (kept | missing).all():
+        with np.errstate(over="ignore"):
+            restored = scale.stored(real.astype(np.float32))
+        if not ((restored == plane) | missing).all():
             dtype = np.dtype(np.float64)
-        padded += int(missing.sum())
+        padded += np.count_nonzero(missing)
     count = len({(scale.slope, scale.intercept) for scale in scales})
     notes = [
         f"slices have {count} different rescale slopes and intercepts: kept as real-world values, "
@@ -84,7 +81,7 @@ def joined(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint:
 def _integers(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint | None:
     """Integers of one slope that are the real-world values exactly, where there are such.
 
-    They are no wider than the widest stored type. None, too, where padding stands for several
+    They are as wide as the widest stored type. None, too, where padding stands for several
     real-world values, as then no value of the volume could stand for padding.
     """
     plain = [replace(scale, padding=None, limit=None) for scale in scales]
@@ -129,11 +126,10 @@ def _told(scales: Sequence[FrameScale], dtype: np.dtype) -> str:
 
 
 def _candidates(scales: Sequence[FrameScale]) -> list[str]:
-    """Integer types no wider than the widest that is stored: stored ones first, then by size."""
+    """Integer types as wide as the widest that is stored; those that are stored first."""
     used = {scale.type for scale in scales}
-    most = max(scale.dtype.itemsize for scale in scales)
-    allowed = [name for name in _INTEGERS if np.dtype(name).itemsize <= most]
-    return sorted(allowed, key=lambda name: (np.dtype(name).itemsize, name not in used))
+    size = max(scale.dtype.itemsize for scale in scales)
+    return sorted((f"u{size}", f"i{size}"), key=lambda name: name not in used)
 
 
 def _common_divisor(values: Sequence[Fraction]) -> Fraction:

@@ -57,6 +57,8 @@ _DROPPED = (
     "MACParametersSequence",
     "PixelDataProviderURL",
 )
+# What the facts tell of each slice where slices are stored in different ways.
+_IN_FACTS = ("RescaleSlope", "RescaleIntercept")
 
 
 def read(
@@ -109,13 +111,13 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     else:
         planes = list(_planes(frames))
         joint = joined(planes, scales)
-        both = zip(planes, scales, strict=True)
+        both = zip(planes, joint.scales, strict=True)
         voxels = _voxels(grid, joint.dtype, (joint.voxels(*one) for one in both))
         slope, intercept, stored = joint.slope, joint.intercept, joint.scales
         nbytes = sum(plane.nbytes for plane in planes)
         source_nbytes = None if nbytes == voxels.nbytes else nbytes
         notes += joint.notes
-    kept = _kept(frames, metadata)
+    kept = _kept(frames, metadata, _DROPPED if stored is None else _DROPPED + _IN_FACTS)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
@@ -154,7 +156,7 @@ def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[np.ndarray]) -> np.nda
     return voxels
 
 
-def _kept(frames: list[Frame], metadata: Metadata) -> list[Dataset]:
+def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> list[Dataset]:
     """Data sets as they are stored, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
@@ -165,7 +167,7 @@ def _kept(frames: list[Frame], metadata: Metadata) -> list[Dataset]:
     for image in images:
         dataset = image.dataset
         for element in list(dataset):
-            if element.keyword in _DROPPED or element.tag.element == 0:  # a group's length
+            if element.keyword in dropped or element.tag.element == 0:  # a group's length
                 del dataset[element.tag]
         if metadata is Metadata.DEIDENTIFIED:
             privacy.deidentify(dataset)

@@ -96,9 +96,11 @@ class FrameScale:
         whole = np.clip(np.rint(exact), lowest, highest)
         if self.padding is not None:
             low, high = self._padded
-            above = (exact - low > high - exact) | (low <= lowest)
-            beside = np.where(above & (high < highest), high + 1, low - 1)
-            whole = np.where((whole >= low) & (whole <= high), beside, whole)
+            taken = (whole >= low) & (whole <= high)
+            if taken.any():
+                upwards = (exact - low > high - exact) | (low <= lowest)
+                beside = np.where(upwards & (high < highest), high + 1, low - 1)
+                whole = np.where(taken, beside, whole)
         return whole
 
 

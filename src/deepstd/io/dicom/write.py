@@ -143,8 +143,9 @@ def _single_frames(
         _set_pixels(dataset, plane, facts, facts.bits if scale is None else scale.bits)
         if scale is None:
             _set_scale(dataset, facts.slope, facts.intercept, facts)
-        elif not kept:
-            _set_scale(dataset, scale.slope, scale.intercept, facts)
+            continue
+        _set_scale(dataset, scale.slope, scale.intercept, facts)
+        if not kept:
             _set_padding(dataset, scale)
     return datasets
 
@@ -244,7 +245,8 @@ def _set_scale(dataset: Dataset, slope: float, intercept: float, facts: Facts) -
     if "ModalityLUTSequence" in dataset:
         return  # states the same as a table
     told = "RescaleSlope" in dataset or "RescaleIntercept" in dataset
-    if told or slope != 1.0 or intercept != 0.0:
+    # Of slices that differ in it, the data sets do not keep it.
+    if told or facts.stored is not None or slope != 1.0 or intercept != 0.0:
         dataset.RescaleSlope = _decimal(slope)
         dataset.RescaleIntercept = _decimal(intercept)
         if "RescaleType" not in dataset:
