@@ -9,10 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pytest
-
-pydicom = pytest.importorskip("pydicom", reason="needs pydicom: pip install 'deepstd[dicom]'")
-
+import pydicom
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
@@ -63,7 +60,9 @@ def frames(draw: st.DrawFn, *, alike: bool) -> list[Stored]:
         dtype = np.dtype(draw(st.sampled_from(["u1", "u2", "i2", "u2", "i2", "u4"])))
         bits = draw(st.integers(6, 8 * dtype.itemsize))
         lowest = -(1 << bits - 1) if dtype.kind == "i" else 0
-        padding = draw(st.one_of(st.none(), st.integers(lowest, min(lowest + (1 << bits), 65536) - 1)))
+        padding = draw(
+            st.one_of(st.none(), st.integers(lowest, min(lowest + (1 << bits), 65536) - 1))
+        )
         return dtype, bits, padding
 
     shared, found = way(), []
@@ -112,7 +111,9 @@ def save_classic(found: Sequence[Stored], folder: Path, *, implicit: bool) -> No
 
 def save_enhanced(found: Sequence[Stored], folder: Path, *, implicit: bool) -> None:
     def item(**values: Any) -> list[Dataset]:
-        (one := Dataset()).update(values)
+        one = Dataset()
+        for keyword, value in values.items():
+            setattr(one, keyword, value)
         return [one]
 
     dataset = data_set(found[0], implicit=implicit)
@@ -177,7 +178,9 @@ def written(volume: Volume) -> list[tuple[np.ndarray, tuple[float, float]]]:
         io.write(volume, out)
         datasets = [pydicom.dcmread(path) for path in sorted(out.iterdir())]
     if "PerFrameFunctionalGroupsSequence" not in datasets[0]:
-        scales = [(float(d.get("RescaleSlope", 1)), float(d.get("RescaleIntercept", 0))) for d in datasets]
+        scales = [
+            (float(d.get("RescaleSlope", 1)), float(d.get("RescaleIntercept", 0))) for d in datasets
+        ]
         return list(zip((d.pixel_array for d in datasets), scales, strict=True))
     (one,) = datasets
     parts = [
@@ -187,13 +190,9 @@ def written(volume: Volume) -> list[tuple[np.ndarray, tuple[float, float]]]:
     return list(zip(one.pixel_array, scales, strict=True))[::-1]
 
 
-@given(
-    frames(alike=False), st.booleans(), st.sampled_from(list(Metadata)), st.integers(0, 1 << 30)
-)
+@given(frames(alike=False), st.booleans(), st.sampled_from(list(Metadata)), st.integers(0, 1 << 30))
 @settings(max_examples=60)
-def test_classic_series(
-    found: list[Stored], implicit: bool, metadata: Metadata, seed: int
-) -> None:
+def test_classic_series(found: list[Stored], implicit: bool, metadata: Metadata, seed: int) -> None:
     with TemporaryDirectory() as name:
         save_classic(found, Path(name), implicit=implicit)
         check(found, Path(name), metadata, seed)

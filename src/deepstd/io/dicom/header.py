@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _LENGTH = struct.Struct("<I")
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _split(raw: bytes) -> tuple[Facts, bytes]:
             values["stored"] = scales_of(values["stored"])
         facts = Facts(**values)
         _check(facts)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error) as error:
+    except _MALFORMED as error:
         raise InputError("the kept DICOM header is damaged") from error
     return facts, raw[end:]
 

@@ -26,7 +26,7 @@ def scale_by_table(image: Image) -> tuple[float, float] | None:
     """
     if not image.dataset.get("ModalityLUTSequence"):
         return None
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     if image.bits > _MOST_BITS:
         raise UnsupportedFormatError(f"a Modality LUT for {image.bits} bits. {_ADVICE}")

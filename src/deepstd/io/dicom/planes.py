@@ -50,8 +50,9 @@ def with_padding_values(volume: Volume) -> Volume:
     }
     if len(values) != 1:
         return volume
-    missing = np.isnan(volume.voxels)
-    return volume.replace_voxels(np.where(missing, volume.voxels.dtype.type(*values), volume.voxels))
+    voxels = volume.voxels
+    value = voxels.dtype.type(*values)
+    return volume.replace_voxels(np.where(np.isnan(voxels), value, voxels))
 
 
 def largest_step(volume: Volume) -> float:

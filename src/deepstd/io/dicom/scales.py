@@ -116,9 +116,7 @@ def scale_of_frame(frame: Frame) -> FrameScale:
         for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
     )
     limit = None if padding is None or limit == padding else limit
-    return FrameScale(
-        frame.slope, frame.intercept, image.dtype.str[1:], image.bits, padding, limit
-    )
+    return FrameScale(frame.slope, frame.intercept, image.dtype.str[1:], image.bits, padding, limit)
 
 
 def _as_stored(value: float | None, dtype: np.dtype) -> int | None:

@@ -4,9 +4,9 @@
                   ├▶ no grey images: refused
                   └▶ damaged: with their series, so that it is not taken for whole
 
-A series on the scanner may hold several stacks (localizers in three planes), single projections, or
-images of several quantities with scales of their own (magnitude and phase); each is a `Series` here,
-with an id that tells nothing of the patient.
+A series on the scanner may hold several stacks (localizers in three planes), single projections,
+or images of several quantities with scales of their own (magnitude and phase); each is a `Series`
+here, with an id that tells nothing of the patient.
 """
 
 from __future__ import annotations
