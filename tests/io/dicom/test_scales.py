@@ -334,6 +334,20 @@ def test_slices_of_several_pixel_types_are_one_volume(
     assert entry["shape"] == [6, 5, 6]
 
 
+def test_padding_that_stands_for_several_values_is_nan_even_among_whole_numbers(
+    make_slice: Make, tmp_path: Path
+) -> None:
+    signed, unsigned = np.array([[-2000, 40]], np.int16), np.array([[0, 1064]], np.uint16)
+    for k, (plane, intercept) in enumerate(((signed, "0"), (unsigned, "-1024"))):
+        padding = {"PixelPaddingValue": int(plane.min()), "RescaleIntercept": intercept}
+        save(make_slice(plane, (0, 0, k), **padding), tmp_path / "ct" / str(k))
+    volume = io.read(tmp_path / "ct")
+    np.testing.assert_array_equal(volume.voxels[:, 0], [[np.nan] * 2, [40.0] * 2])
+    io.write(volume, tmp_path / "out")
+    for one, plane in zip(read_by_pydicom(tmp_path / "out"), (signed, unsigned), strict=True):
+        np.testing.assert_array_equal(one.pixel_array, plane)
+
+
 def test_slopes_that_are_multiples_of_one_are_exact_integers(
     make_slice: Make, tmp_path: Path
 ) -> None:
