@@ -126,6 +126,55 @@ def test_frames_in_one_place_that_say_another_quantity_are_apart(
     assert [entry["shape"] for entry in entries] == [[4, 4, 3]] * 2
 
 
+def item(**values: Any) -> list[Dataset]:
+    """A sequence of one item."""
+    one = Dataset()
+    for keyword, value in values.items():
+        setattr(one, keyword, value)
+    return [one]
+
+
+@pytest.mark.parametrize("metadata", [Metadata.DEIDENTIFIED, Metadata.ALL])
+def test_quantities_in_one_enhanced_object_are_series_of_their_own(
+    make_slice: Make, tmp_path: Path, metadata: Metadata
+) -> None:
+    frames = np.random.default_rng(4).integers(0, 4096, (6, 5, 4)).astype(np.uint16)
+    dataset = make_slice(frames[0], None, Modality="MR", NumberOfFrames=6)
+    dataset.SOPClassUID, dataset.PixelData = "1.2.840.10008.5.1.4.1.1.4.1", frames.tobytes()
+    shared = Dataset()
+    shared.PixelMeasuresSequence = item(PixelSpacing=[1, 1], SliceThickness=1)
+    shared.PlaneOrientationSequence = item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    groups, scales = [], {"M": ("500", "0"), "P": ("0.0015", "-3.14159")}
+    for number in range(6):
+        group, kind = Dataset(), "MP"[number % 2]
+        slope, intercept = scales[kind]
+        group.PlanePositionSequence = item(ImagePositionPatient=[0, 0, number // 2])
+        group.PixelValueTransformationSequence = item(
+            RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US"
+        )
+        group.MRImageFrameTypeSequence = item(FrameType=["ORIGINAL", "PRIMARY", "FFE", kind])
+        groups.append(group)
+    dataset.PerFrameFunctionalGroupsSequence = groups
+    save(dataset, tmp_path / "a" / "e.dcm")
+    with pytest.raises(InputError, match=r"\(MR FFE\\M, 3 frames .*\(MR FFE\\P, 3 frames"):
+        io.read(tmp_path / "a")
+    assert [len(scan.files) for scan in io.discover(tmp_path / "a").scans] == [1, 1]
+    for number, entry in enumerate(io.survey([tmp_path / "a"])["series"]):
+        volume = io.read(tmp_path / "a", series=entry["id"], metadata=metadata)
+        slope, intercept = map(float, scales["MP"[number]])
+        stored = frames[number::2].transpose(2, 1, 0)
+        np.testing.assert_array_equal(volume.voxels, stored)
+        assert dicom.scale_of(volume.source) == (slope, intercept)
+        io.write(volume, tmp_path / f"{number}.dcm", derivation=DERIVATION)
+        back = pydicom.dcmread(tmp_path / f"{number}.dcm")
+        np.testing.assert_array_equal(back.pixel_array, frames[number::2])
+        assert len(back.PerFrameFunctionalGroupsSequence) == 3
+        for group in back.PerFrameFunctionalGroupsSequence:
+            assert group.MRImageFrameTypeSequence[0].FrameType[3] == "MP"[number]
+            assert group.PixelValueTransformationSequence[0].RescaleSlope == slope
+
+
 def test_quantities_that_share_a_scale_stay_together(make_slice: Make, tmp_path: Path) -> None:
     for k in range(3):
         for component in ("REAL", "IMAGINARY"):
@@ -149,14 +198,18 @@ def test_halves_of_a_volume_from_two_programs_stay_together(
     assert io.read(tmp_path / "a").shape == (4, 4, 4)
 
 
-def mapping(slope: float) -> Dataset:
-    item, unit = Dataset(), Dataset()
-    item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = -32768, 32767
-    item.RealWorldValueSlope, item.RealWorldValueIntercept = slope, 0.0
-    item.LUTLabel = "BQML"
-    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = "Bq/ml", "UCUM", "Bq/ml"
-    item.MeasurementUnitsCodeSequence = [unit]
-    return item
+def mapping(slope: float) -> list[Dataset]:
+    """A Real World Value Mapping of all stored values to Bq/ml."""
+    return item(
+        RealWorldValueFirstValueMapped=-32768,
+        RealWorldValueLastValueMapped=32767,
+        RealWorldValueSlope=slope,
+        RealWorldValueIntercept=0.0,
+        LUTLabel="BQML",
+        MeasurementUnitsCodeSequence=item(
+            CodeValue="Bq/ml", CodingSchemeDesignator="UCUM", CodeMeaning="Bq/ml"
+        ),
+    )
 
 
 @pytest.fixture
@@ -179,7 +232,7 @@ def pet(make_slice: Make, tmp_path: Path) -> Path:
             WindowWidth=f"{slope * 32000:.6g}",
             SmallestImagePixelValue=PADDING,
             LargestImagePixelValue=int(plane.max()),
-            RealWorldValueMappingSequence=[mapping(slope)],
+            RealWorldValueMappingSequence=mapping(slope),
         )
         save(dataset, tmp_path / "pet" / str(k), implicit=k % 2 == 1)
     return tmp_path / "pet"
@@ -373,7 +426,7 @@ def test_slopes_that_are_multiples_of_one_are_exact_integers(
 def test_a_modality_lut_that_is_a_line_is_a_slope(make_slice: Make, tmp_path: Path) -> None:
     plane = np.arange(16, dtype=np.uint8).reshape(4, 4)
     dataset = make_slice(plane, RescaleSlope=None, RescaleIntercept=None)
-    dataset.ModalityLUTSequence = [table([3 * n + 7 for n in range(256)])]
+    dataset.ModalityLUTSequence = table([3 * n + 7 for n in range(256)])
     save(dataset, tmp_path / "a" / "0")
     volume = io.read(tmp_path / "a")
     assert dicom.scale_of(volume.source) == (3.0, 7.0)
@@ -388,15 +441,14 @@ def test_a_modality_lut_that_is_no_line_is_refused(
     make_slice: Make, tmp_path: Path, values: list[int]
 ) -> None:
     dataset = make_slice(np.zeros((4, 4), np.uint8), RescaleSlope=None, RescaleIntercept=None)
-    dataset.ModalityLUTSequence = [table(values)]
+    dataset.ModalityLUTSequence = table(values)
     save(dataset, tmp_path / "a.dcm")
     with pytest.raises(UnsupportedFormatError, match=r"a\.dcm: a Modality LUT .*straight line"):
         io.read(tmp_path / "a.dcm")
 
 
-def table(values: list[int]) -> Dataset:
-    item = Dataset()
-    item.LUTDescriptor = [len(values), 0, 16]
-    item.add_new("LUTData", "OW", np.asarray(values, "<u2").tobytes())
-    item.ModalityLUTType = "US"
-    return item
+def table(values: list[int]) -> list[Dataset]:
+    """A Modality LUT for stored values from 0 on."""
+    found = item(LUTDescriptor=[len(values), 0, 16], ModalityLUTType="US")
+    found[0].add_new("LUTData", "OW", np.asarray(values, "<u2").tobytes())
+    return found

@@ -27,6 +27,7 @@ from deepstd.io.dicom.header import Facts, pack
 from deepstd.io.dicom.images import Image, pixels, text
 from deepstd.io.dicom.items import expanded
 from deepstd.io.dicom.joint import joined, same_scale
+from deepstd.io.dicom.multiframe import keep_frames
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.scales import scale_of_frame
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
@@ -117,7 +118,9 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         nbytes = sum(plane.nbytes for plane in planes)
         source_nbytes = None if nbytes == voxels.nbytes else nbytes
         notes += joint.notes
-    kept = _kept(frames, metadata, _DROPPED if stored is None else _DROPPED + _IN_FACTS)
+    order = _order(frames)
+    told_apart = stored is not None and order is None
+    kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
@@ -129,9 +132,9 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         image.modality,
         text(image.dataset, "SOPClassUID"),
         str(metadata),
-        [frame.number for frame in frames] if image.frames > 1 else None,
+        order,
         len(kept),
-        stored,
+        stored=stored,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
@@ -156,16 +159,23 @@ def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[np.ndarray]) -> np.nda
     return voxels
 
 
+def _order(frames: list[Frame]) -> list[int] | None:
+    """Return numbers of the frames in the object that is kept; None if each has its own."""
+    if frames[0].image.frames == 1:
+        return None
+    numbers = sorted(frame.number for frame in frames)
+    return [numbers.index(frame.number) for frame in frames]
+
+
 def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> list[Dataset]:
     """Data sets as they are stored, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
-    images = [frame.image for frame in frames]
-    if images[0].frames > 1:
-        images = images[:1]
     datasets = []
-    for image in images:
+    for image in {id(frame.image): frame.image for frame in frames}.values():
         dataset = image.dataset
+        if image.frames > 1:
+            keep_frames(dataset, sorted(frame.number for frame in frames))
         for element in list(dataset):
             if element.keyword in dropped or element.tag.element == 0:  # a group's length
                 del dataset[element.tag]
