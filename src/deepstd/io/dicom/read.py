@@ -13,6 +13,7 @@ column[, frame]), as images have.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
-from deepstd.io.dicom.images import Image, pixels, text
+from deepstd.io.dicom.images import pixels, text
 from deepstd.io.dicom.items import expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
@@ -110,10 +111,10 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         voxels = _voxels(grid, image.dtype, _planes(frames))
         slope, intercept, stored = frames[0].slope, frames[0].intercept, None
     else:
-        planes = list(_planes(frames))
+        planes = [plane for _, plane in sorted(_planes(frames), key=lambda one: one[0])]
         joint = joined(planes, scales)
         both = zip(planes, joint.scales, strict=True)
-        voxels = _voxels(grid, joint.dtype, (joint.voxels(*one) for one in both))
+        voxels = _voxels(grid, joint.dtype, enumerate(joint.voxels(*one) for one in both))
         slope, intercept, stored = joint.slope, joint.intercept, joint.scales
         nbytes = sum(plane.nbytes for plane in planes)
         source_nbytes = None if nbytes == voxels.nbytes else nbytes
@@ -142,20 +143,22 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     return Volume(voxels, grid.affine, header, notes, source_nbytes)
 
 
-def _planes(frames: list[Frame]) -> Iterator[np.ndarray]:
-    """Stored values of the frames, (row, column), decoded as they are asked for."""
-    decoded: tuple[Image, np.ndarray] | None = None
-    for frame in frames:
-        if decoded is None or decoded[0] is not frame.image:
-            decoded = (frame.image, pixels(frame.image))
-        yield decoded[1][frame.number]
+def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and stored values (row, column) of each frame, object by object: each decoded once."""
+    objects: dict[int, list[int]] = defaultdict(list)
+    for number, frame in enumerate(frames):
+        objects[id(frame.image)].append(number)
+    for numbers in objects.values():
+        decoded = pixels(frames[numbers[0]].image)
+        yield from ((number, decoded[frames[number].number]) for number in numbers)
 
 
-def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[np.ndarray]) -> np.ndarray:
-    """Planes put together, in the order of the grid's frames."""
+def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Planes put together, given their numbers in the order of the grid's frames."""
     voxels = np.empty(grid.shape, dtype, order="F")
-    for target, plane in zip(planes_of(voxels), planes, strict=True):
-        target[...] = plane if grid.affine is None else plane.T
+    targets = planes_of(voxels)
+    for number, plane in planes:
+        targets[number][...] = plane if grid.affine is None else plane.T
     return voxels
 
 
