@@ -37,8 +37,8 @@ from deepstd.volume import Derivation, Volume
 AUTO = "auto"
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
-# By how much figures of integers may differ: devices restore voxels to within one grey level.
-_INTEGER_MARGINS = {"mae": 1e-3, "max_error": 1.0}
+# By how many grey levels figures may differ: devices restore voxels to within one.
+_MARGINS = {"mae": 1e-3, "max_error": 1.0}
 PathLike = str | os.PathLike[str]
 Source = PathLike | Sequence[PathLike]
 Progress = Callable[[str], None]
@@ -366,10 +366,10 @@ def verify(
             )
         measured = asdict(measure(original.voxels, volume.voxels))
         if stated is not None:
-            whole = volume.voxels.dtype.kind in "iu"
+            step = io.largest_step(volume)
             as_stated = all(
-                _close(measured[figure], stated[figure], margin if whole else 0.0)
-                for figure, margin in _INTEGER_MARGINS.items()
+                _close(measured[figure], stated[figure], margin * step)
+                for figure, margin in _MARGINS.items()
             )
     return VerifyReport(
         container.name,

@@ -120,6 +120,7 @@ class Assembly:
             quality,
             self._registration(shapes),
             self._nonnegative,
+            volume.source_nbytes,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)

@@ -252,10 +252,13 @@ class Codec:
             scale = texture.step, texture.offset
             frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
             voxels[(..., number) if len(head.shape) == 4 else ...] = frame
+        source_nbytes = head.source_nbytes
         if level:
             source = io.subsampled(source, voxels.shape, factors)
             affine = io.affine_of(source)
-        return Volume(voxels, affine, source), latents.digest()
+            source_nbytes = None
+        volume = Volume(voxels, affine, source, source_nbytes=source_nbytes)
+        return io.requantised(volume), latents.digest()
 
     def _check_frames(self, container: Beginning, level: int) -> tuple[int, ...]:
         """Check all textures before memory is taken; a preview's subsampling along each axis."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,17 +44,22 @@ class Volume:
 
     Attributes:
         voxels: stored values, shape (I, J), (I, J, K) or (I, J, K, T), before any slope and
-            intercept, in the type of the file. A fourth axis holds frames.
+            intercept, in the type of the file. Of DICOM slices that are stored in different ways,
+            what their header's one slope and intercept take to real-world values. A fourth axis
+            holds frames.
         affine: 4x4 float64 voxel-to-world matrix in RAS+ millimetres, or None where the format
             has no geometry.
         source: the header of the file the scan came from.
         notes: what a user should know of it, such as missing slices, in sentences.
+        source_nbytes: bytes of the voxels as their file stores them, where that is in another type
+            than ``voxels``; None where it is the same.
     """
 
     voxels: np.ndarray
     affine: np.ndarray | None = None
     source: SourceHeader = field(default_factory=lambda: SourceHeader("npy"))
     notes: tuple[str, ...] = ()
+    source_nbytes: int | None = None
 
     def __post_init__(self) -> None:
         voxels = self.voxels
@@ -80,8 +85,8 @@ class Volume:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the stored voxels, the numerator of the compression ratio."""
-        return self.voxels.nbytes
+        """Bytes of the voxels as their file stores them, the numerator of the ratio."""
+        return self.voxels.nbytes if self.source_nbytes is None else self.source_nbytes
 
     @property
     def spacing(self) -> tuple[float, ...] | None:
@@ -93,7 +98,7 @@ class Volume:
 
     def replace_voxels(self, voxels: np.ndarray) -> Volume:
         """The same scan with other voxel values of the same shape and type."""
-        return Volume(voxels, self.affine, self.source, self.notes)
+        return replace(self, voxels=voxels)
 
     def summary(self) -> dict[str, Any]:
         """Shape, type and spacing for reports."""

@@ -42,7 +42,15 @@ bundles = st.builds(
 )
 figures = st.floats(min_value=0, max_value=2.0**100, width=32)
 qualities = st.none() | st.builds(Quality, figures, figures, figures, figures)
-heads = st.builds(Head, st.sampled_from(sorted(SOURCE_FORMATS)), dtypes, shapes, bundles, qualities)
+heads = st.builds(
+    Head,
+    st.sampled_from(sorted(SOURCE_FORMATS)),
+    dtypes,
+    shapes,
+    bundles,
+    qualities,
+    source_nbytes=st.none() | st.integers(1, 8),
+)
 
 
 def without_quality(head: Head) -> Head:
@@ -211,6 +219,18 @@ def test_the_sign_of_a_scan_comes_back_and_costs_nothing(nonnegative: bool) -> N
     head = Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE, nonnegative=nonnegative)
     assert Head.unpack(head.pack(), "x").nonnegative is nonnegative
     assert len(head.pack()) == len(Head("npy", np.dtype("<i2"), (37, 52, 30), BUNDLE).pack())
+
+
+def test_bytes_of_the_source_are_those_of_the_ratio() -> None:
+    head = Head("dicom", np.dtype("<f4"), (37, 52, 30), BUNDLE, source_nbytes=2 * 37 * 52 * 30)
+    assert Head.unpack(head.pack(), "x").stored_bytes == 2 * 37 * 52 * 30
+    assert dataclasses.replace(head, source_nbytes=None).stored_bytes == 4 * 37 * 52 * 30
+
+
+@pytest.mark.parametrize("nbytes", [0, 8 * 37 * 52 * 30 + 1])
+def test_bytes_that_cannot_be_those_of_the_voxels_are_refused(nbytes: int) -> None:
+    with pytest.raises(UnsupportedFormatError, match="cannot be those of"):
+        Head("dicom", np.dtype("<f4"), (37, 52, 30), BUNDLE, source_nbytes=nbytes)
 
 
 def test_the_bundles_of_the_package_have_common_names() -> None:

@@ -2,7 +2,7 @@
 
     format (1) · dtype (1) · axes and flags (1) · shape (varints)
     · bundle name (0, number or length, ASCII), version (length, ASCII) · bundle digest (8)
-    · [quality (4 x 3)] · [registration (4 x 1)]
+    · [quality (4 x 3)] · [registration (4 x 1)] · [bytes of the voxels in the source (varint)]
 
 A scan that the format has no room for is refused when its `Head` is made, so that what can be
 written can be read.
@@ -35,10 +35,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]*")
 _KINDS = "uifb"
 _ITEM_SIZES = {"u": (1, 2, 4, 8), "i": (1, 2, 4, 8), "f": (2, 4, 8), "b": (1,)}
+_MOST_ITEM_BYTES = 8
 _BIG_ENDIAN = 1 << 4
 _HAS_QUALITY = 1 << 3
 _HAS_REGISTRATION = 1 << 4
 _NONNEGATIVE = 1 << 5
+_HAS_SOURCE_BYTES = 1 << 6
 _QUALITY_BYTES = 3
 _NAN_FIGURE = b"\x00\xc0\x7f"
 REGISTRATION_BYTES = 4
@@ -123,6 +125,8 @@ class Head:
         registration: what the encoder found, None where there is no field or no room for it.
         nonnegative: no voxel of a type that could be is negative, special values apart, so no
             restored one is.
+        source_nbytes: bytes of the voxels as their file stores them, where that is in another type
+            than ``dtype``; None where it is the same.
     """
 
     source_format: str
@@ -132,6 +136,7 @@ class Head:
     quality: Quality | None = None
     registration: Registration | None = None
     nonnegative: bool = False
+    source_nbytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.source_format not in SOURCE_FORMATS:
@@ -153,6 +158,11 @@ class Head:
                 f"shape {self.shape} cannot be stored: {self.voxel_count} voxels, expected at most "
                 f"{MAX_VOXELS}. Split the scan"
             )
+        most = self.voxel_count * _MOST_ITEM_BYTES
+        if self.source_nbytes is not None and not 1 <= self.source_nbytes <= most:
+            raise UnsupportedFormatError(
+                f"{self.source_nbytes} bytes cannot be those of {self.voxel_count} voxels"
+            )
 
     @property
     def frame_count(self) -> int:
@@ -167,6 +177,8 @@ class Head:
     @property
     def stored_bytes(self) -> int:
         """Bytes of the voxels as stored in the source, the numerator of the ratio."""
+        if self.source_nbytes is not None:
+            return self.source_nbytes
         return self.voxel_count * self.dtype.itemsize
 
     def pack(self) -> bytes:
@@ -174,6 +186,7 @@ class Head:
         flags = len(self.shape) | (_HAS_QUALITY if self.quality else 0)
         flags |= _HAS_REGISTRATION if self.registration else 0
         flags |= _NONNEGATIVE if self.nonnegative else 0
+        flags |= 0 if self.source_nbytes is None else _HAS_SOURCE_BYTES
         out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
@@ -187,6 +200,8 @@ class Head:
             out += _pack_figure(self.quality.psnr) + _pack_figure(self.quality.ssim)
         if self.registration is not None:
             out += self.registration.pack()
+        if self.source_nbytes is not None:
+            out += encode_varint(self.source_nbytes)
         return bytes(out)
 
     @staticmethod
@@ -201,7 +216,7 @@ class Head:
         source_format = _source_format(cursor.byte(), name)
         dtype = _unpack_dtype(cursor)
         flags = cursor.byte()
-        if flags & ~(_NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
+        if flags & ~(_HAS_SOURCE_BYTES | _NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
             raise cursor.error(f"flags {flags:#04x} do not exist")
         shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
         bundle_name = _unpack_text(cursor) or _common_name(cursor.byte(), name)
@@ -213,11 +228,14 @@ class Head:
         registration = None
         if flags & _HAS_REGISTRATION:
             registration = Registration.unpack(cursor.take(REGISTRATION_BYTES))
+        source_nbytes = None
+        if flags & _HAS_SOURCE_BYTES:
+            source_nbytes = cursor.varint(MAX_VOXELS * _MOST_ITEM_BYTES)
         cursor.finish()
         try:
             bundle = BundleRef(bundle_name, bundle_version, digest)
-            nonnegative = bool(flags & _NONNEGATIVE)
-            return Head(source_format, dtype, shape, bundle, quality, registration, nonnegative)
+            figures = quality, registration, bool(flags & _NONNEGATIVE), source_nbytes
+            return Head(source_format, dtype, shape, bundle, *figures)
         except (BundleError, UnsupportedFormatError) as error:
             raise cursor.error(str(error)) from error
 

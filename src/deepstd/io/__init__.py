@@ -23,7 +23,7 @@ from deepstd.io.registry import (
     writer,
 )
 from deepstd.io.remote import incoming, placed
-from deepstd.io.rescale import real_world
+from deepstd.io.rescale import largest_step, real_world, requantised
 
 __all__ = [
     "STREAM",
@@ -44,11 +44,13 @@ __all__ = [
     "incoming",
     "is_same",
     "is_url",
+    "largest_step",
     "location",
     "placed",
     "read",
     "read_scan",
     "real_world",
+    "requantised",
     "shown",
     "subsampled",
     "survey",

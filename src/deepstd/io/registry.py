@@ -159,7 +159,10 @@ def writer(
         write_file = _writer_of(Path(name), derivation)
     if name.lower().endswith(".mhd"):
         with _pair(place, overwrite) as (header, data, data_name):
-            yield _named(name, lambda scan: itk.write_pair(scan, header, data, data_name))
+            yield _named(
+                name,
+                lambda scan: itk.write_pair(_without_padding(scan), header, data, data_name),
+            )
         return
     with placed(place, overwrite=overwrite) as temporary:
         yield _named(name, lambda scan: write_file(scan, temporary))
@@ -250,7 +253,7 @@ def subsampled(
     if source.format in itk.NAMES:
         return itk.subsampled(source, len(shape), factors)
     if source.format == dicom.NAME:
-        return dicom.subsampled(source, factors)
+        return dicom.subsampled(source, shape, factors)
     return replace(source, raw=b"")
 
 
@@ -293,7 +296,13 @@ def _holds_dicom(path: Path) -> bool:
 def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, Path], None]:
     if path.name.lower().endswith(dicom.SUFFIX):
         return lambda volume, target: dicom.write_object(volume, target, derivation)
-    return format_of_suffix(path).write
+    write_file = format_of_suffix(path).write
+    return lambda volume, target: write_file(_without_padding(volume), target)
+
+
+def _without_padding(volume: Volume) -> Volume:
+    """The scan for formats that declare no padding value: that value in place of NaN."""
+    return dicom.with_padding_values(volume) if volume.source.format == dicom.NAME else volume
 
 
 @contextmanager

@@ -30,6 +30,33 @@ def scale_of(source: SourceHeader) -> Scale:
     return _SCALES[source.format](source) if source.format in _SCALES else (1.0, 0.0)
 
 
+def requantised(volume: Volume) -> Volume:
+    """Move restored voxels, in place, to the nearest values that their source can store.
+
+    Only DICOM slices that are stored in different ways have fewer such values than their voxels'
+    type.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return dicom.requantised(volume) if volume.source.format == dicom.NAME else volume
+
+
+def largest_step(volume: Volume) -> float:
+    """Return the largest distance between neighbouring values that voxels can have.
+
+    Voxels on different devices may be restored to either of two neighbours. 1 for integers, 0 for
+    floats, but for DICOM slices that are stored in different ways the largest of all slices, in
+    units of the voxels.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    if volume.source.format == dicom.NAME:
+        return dicom.largest_step(volume)
+    return 1.0 if volume.voxels.dtype.kind in "iu" else 0.0
+
+
 def real_world(volume: Volume) -> Volume:
     """The scan with slope and intercept applied; the scan itself where there is nothing to apply.
 

@@ -7,6 +7,7 @@ Volume ─ header, tables ─ write ─▶ files
 from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom
 from deepstd.io.dicom.picture import picture
+from deepstd.io.dicom.planes import largest_step, requantised, with_padding_values
 from deepstd.io.dicom.read import NAME, read
 from deepstd.io.dicom.report import survey
 from deepstd.io.dicom.series import Found, Series, find
@@ -24,11 +25,14 @@ __all__ = [
     "facts_of",
     "find",
     "is_written",
+    "largest_step",
     "picture",
     "read",
+    "requantised",
     "scale_of",
     "subsampled",
     "survey",
+    "with_padding_values",
     "write_object",
     "write_series",
 ]

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepstd.errors import InputError
+from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.images import Image, number, numbers
+from deepstd.io.dicom.modality_lut import scale_by_table
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -85,6 +86,7 @@ def frames_of(image: Image) -> list[Frame]:
 
     Raises:
         InputError: a value is damaged, or there are fewer functional groups than frames.
+        UnsupportedFormatError: the grey scale is a table that is no straight line.
     """
     groups: Any = image.dataset.get("PerFrameFunctionalGroupsSequence")
     if groups and len(groups) != image.frames:
@@ -93,12 +95,13 @@ def frames_of(image: Image) -> list[Frame]:
             "It is damaged"
         )
     try:
-        return [_frame(image, index) for index in range(image.frames)]
-    except InputError as error:
-        raise InputError(f"{image.item.label}: {error}") from error
+        table = scale_by_table(image)
+        return [_frame(image, index, table) for index in range(image.frames)]
+    except (InputError, UnsupportedFormatError) as error:
+        raise type(error)(f"{image.item.label}: {error}") from error
 
 
-def _frame(image: Image, index: int) -> Frame:
+def _frame(image: Image, index: int, table: tuple[float, float] | None) -> Frame:
     def values(groups: tuple[str, ...], keyword: str, count: int) -> tuple[float, ...] | None:
         for part in _parts(image.dataset, index, groups):
             found = numbers(part, keyword, count)
@@ -111,6 +114,8 @@ def _frame(image: Image, index: int) -> Frame:
     spacing = values(_MEASURES, "PixelSpacing", 2)
     thickness = values(_MEASURES, "SliceThickness", 1)
     slope, intercept = values(_RESCALE, "RescaleSlope", 1), values(_RESCALE, "RescaleIntercept", 1)
+    if table is not None:
+        slope, intercept = table[:1], table[1:]
     if slope == (0.0,):
         raise InputError("RescaleSlope is zero. The header is damaged")
     if spacing is not None and min(spacing) <= 0:
@@ -132,11 +137,16 @@ def _frame(image: Image, index: int) -> Frame:
     )
 
 
-def _parts(dataset: Dataset, index: int, groups: tuple[str, ...]) -> Iterator[Dataset]:
-    """Where a value of a frame may stand: its own groups, the shared ones, the data set."""
+def functional_groups(dataset: Dataset, index: int) -> list[Dataset]:
+    """Return the functional groups of a frame: its own, then the shared ones; none if classic."""
     per_frame: Any = dataset.get("PerFrameFunctionalGroupsSequence")
     shared: Any = dataset.get("SharedFunctionalGroupsSequence")
-    for functional in ([per_frame[index]] if per_frame else []) + ([shared[0]] if shared else []):
+    return ([per_frame[index]] if per_frame else []) + ([shared[0]] if shared else [])
+
+
+def _parts(dataset: Dataset, index: int, groups: tuple[str, ...]) -> Iterator[Dataset]:
+    """Where a value of a frame may stand: its own groups, the shared ones, the data set."""
+    for functional in functional_groups(dataset, index):
         for group in groups:
             items: Any = functional.get(group)
             if items:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.io.dicom.scales import FrameScale, columns, scales_of
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _LENGTH = struct.Struct("<I")
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Facts:
         affine: rows 0 to 2 of the voxel-to-world matrix, RAS+ mm, or None.
         positions: of the slices, LPS mm, where the affine does not say them exactly, else None.
         spacing: (between rows, between columns) in mm of a frame without a place, or None.
-        slope, intercept: from stored to real-world values.
+        slope, intercept: from voxels to real-world values.
         photometric: MONOCHROME1 or MONOCHROME2.
         bits: that carry a value.
         modality, sop_class: of the source.
@@ -43,6 +45,8 @@ class Facts:
         order: where the frames come from one object, their numbers in it in the order of the
             volume, slice by slice; None where each has an object of its own.
         sets: number of data sets kept.
+        stored: how each frame is stored in the source, in the order of the volume, where frames
+            differ in that; None where all are stored as the voxels are.
     """
 
     affine: list[list[float]] | None
@@ -57,6 +61,7 @@ class Facts:
     metadata: str
     order: list[int] | None
     sets: int
+    stored: list[FrameScale] | None = None
 
     @property
     def matrix(self) -> np.ndarray | None:
@@ -68,7 +73,9 @@ class Facts:
 
 def pack(facts: Facts, datasets: Sequence[Dataset]) -> bytes:
     """Raw header of a DICOM source."""
-    told = {name: value for name, value in asdict(facts).items() if value is not None}
+    told = {f.name: getattr(facts, f.name) for f in fields(facts)}
+    told["stored"] = None if facts.stored is None else columns(facts.stored)
+    told = {name: value for name, value in told.items() if value is not None}
     text = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
     if not datasets:
         return _LENGTH.pack(len(text)) + text
@@ -96,10 +103,17 @@ def scale_of(source: SourceHeader) -> tuple[float, float]:
     return facts.slope, facts.intercept
 
 
-def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
+def subsampled(
+    source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
+) -> SourceHeader:
     """The header of a scan of which every so many-th voxel is left, the first among them.
 
     It holds no data sets: those describe the frames of the whole.
+
+    Args:
+        source: header of the whole.
+        shape: of what is left.
+        factors: whole numbers, one for each spatial axis.
 
     Raises:
         InputError: the header is damaged.
@@ -113,6 +127,10 @@ def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
         positions = positions[:: factors[2]]
     if spacing is not None:
         spacing = [v * s for v, s in zip(spacing, factors, strict=False)]
+    stored = facts.stored
+    if stored is not None and len(factors) == 3:
+        moments = shape[3] if len(shape) == 4 else 1
+        stored = [s for n, s in enumerate(stored) if n // moments % factors[2] == 0]
     told = replace(
         facts,
         affine=affine,
@@ -121,6 +139,7 @@ def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
         metadata=Metadata.NONE.value,
         order=None,
         sets=0,
+        stored=stored,
     )
     return SourceHeader(source.format, pack(told, []))
 
@@ -133,12 +152,15 @@ def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
     """
     facts = facts_of(raw)
     planes = int(np.prod(shape[2:]))
-    described = facts.sets if facts.order is None else len(facts.order)
-    if described not in (0, planes):
-        raise InputError(
-            f"the scan has {planes} slices, its DICOM header describes {described}. Give the "
-            "volume a SourceHeader('npy') to write it with a fresh header"
-        )
+    described = [facts.sets or planes if facts.order is None else len(facts.order)]
+    if facts.stored is not None:
+        described.append(len(facts.stored))
+    for count in described:
+        if count != planes:
+            raise InputError(
+                f"the scan has {planes} slices, its DICOM header describes {count}. Give the "
+                "volume a SourceHeader('npy') to write it with a fresh header"
+            )
     return facts.matrix
 
 
@@ -164,9 +186,11 @@ def _split(raw: bytes) -> tuple[Facts, bytes]:
             raise ValueError("cut short")
         told: dict[str, Any] = json.loads(raw[_LENGTH.size : end])
         values: dict[str, Any] = {name: told.get(name) for name in Facts.__dataclass_fields__}
+        if values["stored"] is not None:
+            values["stored"] = scales_of(values["stored"])
         facts = Facts(**values)
         _check(facts)
-    except (ValueError, TypeError, struct.error, RecursionError) as error:
+    except _MALFORMED as error:
         raise InputError("the kept DICOM header is damaged") from error
     return facts, raw[end:]
 

@@ -1,28 +1,36 @@
 """A DICOM series to a volume.
 
     paths ─ items ─ find, choose ─▶ Series ─ arrange ─▶ Grid
-    Grid ─ decode ─▶ stored values ─ one grey scale ─▶ voxels (column, row, slice[, moment])
+    Grid ─ decode ─▶ planes ┬ stored alike ─▶ voxels (column, row, slice[, moment])
+                            └ each in its own way ─ joint ─▶ voxels
     data sets ─ de-identify ─▶ SourceHeader("dicom")
 
-Voxels are stored values: before slope and intercept, MONOCHROME1 not inverted. Frames without a
-place in the patient (X-ray projections) have axes (row, column[, frame]), as images have.
+Voxels are stored values: before slope and intercept, MONOCHROME1 not inverted. Where frames differ
+in slope, intercept, sign or depth, voxels are integers on a scale that holds them all exactly, or
+else real-world values. Frames without a place in the patient (X-ray projections) have axes (row,
+column[, frame]), as images have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepstd.errors import DeepSTDError, InputError
+from deepstd.errors import DeepSTDError
 from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
-from deepstd.io.dicom.images import Image, pixels, text
+from deepstd.io.dicom.images import pixels, text
 from deepstd.io.dicom.items import expanded
+from deepstd.io.dicom.joint import joined, same_scale
+from deepstd.io.dicom.multiframe import keep_frames
+from deepstd.io.dicom.planes import planes_of
+from deepstd.io.dicom.scales import scale_of_frame
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader, Volume
@@ -31,8 +39,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 NAME = "dicom"
-_COMMON_SCALE_LEVELS = (1 << 16) - 1
-# What describes the pixels that are not kept, signs them, or shows them small.
+# What describes the pixels that are not kept, counts or signs them, or shows them small.
 _DROPPED = (
     "PixelData",
     "FloatPixelData",
@@ -41,6 +48,9 @@ _DROPPED = (
     "LargestImagePixelValue",
     "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries",
+    "SmallestImagePixelValueInPlane",
+    "LargestImagePixelValueInPlane",
+    "HistogramSequence",
     "DataSetTrailingPadding",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
@@ -49,6 +59,8 @@ _DROPPED = (
     "MACParametersSequence",
     "PixelDataProviderURL",
 )
+# What the facts tell of each slice where slices are stored in different ways.
+_IN_FACTS = ("RescaleSlope", "RescaleIntercept")
 
 
 def read(
@@ -90,22 +102,26 @@ def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) ->
 
 
 def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
-    voxels = _stored(grid)
-    notes = grid.notes
     frames = [frame for place in grid.frames for frame in place]
-    scales = {(frame.slope, frame.intercept) for frame in frames}
-    bits = max(frame.image.bits for frame in frames)
-    if len(scales) == 1:
-        slope, intercept = scales.pop()
-    else:
-        voxels, slope, intercept = _on_one_scale(voxels, grid)
-        bits = 16
-        notes += (
-            f"slices have {len(scales)} different rescale slopes: kept on one scale of 65536 "
-            f"values, {slope:.4g} apart",
-        )
-    kept = _kept(frames, metadata)
+    scales = [scale_of_frame(frame) for frame in frames]
     image = series.image
+    notes = grid.notes
+    source_nbytes = None
+    if same_scale(scales):
+        voxels = _voxels(grid, image.dtype, _planes(frames))
+        slope, intercept, stored = frames[0].slope, frames[0].intercept, None
+    else:
+        planes = [plane for _, plane in sorted(_planes(frames), key=lambda one: one[0])]
+        joint = joined(planes, scales)
+        both = zip(planes, joint.scales, strict=True)
+        voxels = _voxels(grid, joint.dtype, enumerate(joint.voxels(*one) for one in both))
+        slope, intercept, stored = joint.slope, joint.intercept, joint.scales
+        nbytes = sum(plane.nbytes for plane in planes)
+        source_nbytes = None if nbytes == voxels.nbytes else nbytes
+        notes += joint.notes
+    order = _order(frames)
+    told_apart = stored is not None and order is None
+    kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
@@ -113,68 +129,58 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         slope,
         intercept,
         image.photometric,
-        bits,
+        max(scale.bits for scale in scales),
         image.modality,
         text(image.dataset, "SOPClassUID"),
         str(metadata),
-        [frame.number for frame in frames] if image.frames > 1 else None,
+        order,
         len(kept),
+        stored=stored,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
-    return Volume(voxels, grid.affine, SourceHeader(NAME, pack(facts, kept)), notes)
+    header = SourceHeader(NAME, pack(facts, kept))
+    return Volume(voxels, grid.affine, header, notes, source_nbytes)
 
 
-def _stored(grid: Grid) -> np.ndarray:
-    """Stored values of all frames, decoded."""
-    dtype = grid.frames[0][0].image.dtype
-    has_place = grid.affine is not None
+def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and stored values (row, column) of each frame, object by object: each decoded once."""
+    objects: dict[int, list[int]] = defaultdict(list)
+    for number, frame in enumerate(frames):
+        objects[id(frame.image)].append(number)
+    for numbers in objects.values():
+        decoded = pixels(frames[numbers[0]].image)
+        yield from ((number, decoded[frames[number].number]) for number in numbers)
+
+
+def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+    """Planes put together, given their numbers in the order of the grid's frames."""
     voxels = np.empty(grid.shape, dtype, order="F")
-    decoded: tuple[Image | None, np.ndarray] = (None, voxels)
-    for k, place in enumerate(grid.frames):
-        for t, frame in enumerate(place):
-            if decoded[0] is not frame.image:
-                decoded = (frame.image, pixels(frame.image))
-            plane = decoded[1][frame.number]
-            voxels[_at(voxels, k, t)] = plane.T if has_place else plane
+    targets = planes_of(voxels)
+    for number, plane in planes:
+        targets[number][...] = plane if grid.affine is None else plane.T
     return voxels
 
 
-def _at(voxels: np.ndarray, k: int, t: int) -> tuple[Any, ...]:
-    """Where the plane of a slice and a moment stands; an axis that is not there has length one."""
-    return (slice(None), slice(None), k, t)[: voxels.ndim]
+def _order(frames: list[Frame]) -> list[int] | None:
+    """Return numbers of the frames in the object that is kept; None if each has its own."""
+    if frames[0].image.frames == 1:
+        return None
+    numbers = sorted(frame.number for frame in frames)
+    return [numbers.index(frame.number) for frame in frames]
 
 
-def _on_one_scale(voxels: np.ndarray, grid: Grid) -> tuple[np.ndarray, float, float]:
-    """Values on a common scale, and its slope and intercept; off by at most half a slope."""
-
-    def real(k: int, t: int, frame: Frame) -> np.ndarray:
-        return voxels[_at(voxels, k, t)] * np.float64(frame.slope) + frame.intercept
-
-    placed = [(k, t, f) for k, place in enumerate(grid.frames) for t, f in enumerate(place)]
-    ends = [(r.min(), r.max()) for r in (real(*p) for p in placed)]
-    low, high = min(e[0] for e in ends), max(e[1] for e in ends)
-    if not np.isfinite([low, high]).all():
-        raise InputError("the rescaled values are not finite. The header is damaged")
-    slope = float(high - low) / _COMMON_SCALE_LEVELS or 1.0
-    scaled = np.empty(voxels.shape, np.uint16, order="F")
-    for k, t, frame in placed:
-        scaled[_at(scaled, k, t)] = np.rint((real(k, t, frame) - low) / slope)
-    return scaled, slope, float(low)
-
-
-def _kept(frames: list[Frame], metadata: Metadata) -> list[Dataset]:
+def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> list[Dataset]:
     """Data sets as they are stored, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
-    images = [frame.image for frame in frames]
-    if images[0].frames > 1:
-        images = images[:1]
     datasets = []
-    for image in images:
+    for image in {id(frame.image): frame.image for frame in frames}.values():
         dataset = image.dataset
+        if image.frames > 1:
+            keep_frames(dataset, sorted(frame.number for frame in frames))
         for element in list(dataset):
-            if element.keyword in _DROPPED or element.tag.element == 0:  # a group's length
+            if element.keyword in dropped or element.tag.element == 0:  # a group's length
                 del dataset[element.tag]
         if metadata is Metadata.DEIDENTIFIED:
             privacy.deidentify(dataset)

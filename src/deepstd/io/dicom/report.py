@@ -52,7 +52,7 @@ def _entry(series: Series) -> dict[str, Any]:
         "files": len(series.items),
         "first": series.items[0].label,
         "shape": None,
-        "dtype": image.dtype.name,
+        "dtype": ", ".join(sorted({frame.image.dtype.name for frame in series.frames})),
         "bits": max(frame.image.bits for frame in series.frames),
         "spacing_mm": None,
         "photometric": image.photometric,
@@ -66,6 +66,7 @@ def _entry(series: Series) -> dict[str, Any]:
         grid = arrange(series.frames)
     except DeepSTDError as error:
         return {**entry, "problem": str(error)}
+    quantity = [f"one of several quantities: {series.kind}"] if series.kind else []
     spacing = None
     if grid.affine is not None:
         spacing = [round(float(s), 6) for s in np.linalg.norm(grid.affine[:3, :3], axis=0)]
@@ -73,5 +74,5 @@ def _entry(series: Series) -> dict[str, Any]:
         **entry,
         "shape": list(grid.shape),
         "spacing_mm": spacing,
-        "notes": list(grid.notes),
+        "notes": [*quantity, *grid.notes],
     }

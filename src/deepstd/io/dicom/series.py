@@ -1,11 +1,12 @@
 """Which scans there are among DICOM files.
 
-    items ─ headers ─▶ images ─ by series, size, type, orientation ─▶ Series …
+    items ─ headers ─▶ images ─ by series, size, orientation, quantity ─▶ Series …
                   ├▶ no grey images: refused
                   └▶ damaged: with their series, so that it is not taken for whole
 
-A series on the scanner may hold several stacks (localizers in three planes) or single projections;
-each is a `Series` here, with an id that tells nothing of the patient.
+A series on the scanner may hold several stacks (localizers in three planes), single projections,
+or images of several quantities with scales of their own (magnitude and phase); each is a `Series`
+here, with an id that tells nothing of the patient.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from deepstd.errors import (
 from deepstd.io.dicom.frames import Frame, Place, frames_of
 from deepstd.io.dicom.images import Image, header, series_of, text
 from deepstd.io.dicom.items import Item, begins_as_dicom
+from deepstd.io.dicom.kinds import apart, kind_of
 
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-4
@@ -40,11 +42,14 @@ class Series:
         id: eight hexadecimal digits, the same wherever these files are found.
         frames: unsorted.
         damaged: items that say they belong to it and cannot be used, with the error.
+        kind: words that tell its quantity from others in the same series, such as "M_FFE\\M\\FFE";
+            empty where there is no other.
     """
 
     id: str
     frames: list[Frame]
     damaged: dict[Item, DeepSTDError]
+    kind: str = ""
 
     @property
     def image(self) -> Image:
@@ -82,6 +87,7 @@ class _Stack:
     key: tuple[object, ...]
     place: Place | None
     frames: list[Frame]
+    kind: str = ""
 
     def takes(self, place: Place | None) -> bool:
         if self.place is None or place is None:
@@ -119,11 +125,21 @@ def find(items: Iterable[Item]) -> Found:
         except OSError as error:
             reason = InputError(f"{item.label}: {error.strerror or error}")
             damaged[item] = (None, reason)
-    found = [stack for some in stacks.values() for stack in some]
+    found = [
+        replace(stack, kind=kind, frames=frames)
+        for some in stacks.values()
+        for stack in some
+        for kind, frames in apart(stack.frames)
+    ]
     known = {stack.series for stack in found}
     return Found(
         [
-            Series(name, stack.frames, {i: e for i, (s, e) in damaged.items() if s == stack.series})
+            Series(
+                name,
+                stack.frames,
+                {i: e for i, (s, e) in damaged.items() if s == stack.series},
+                stack.kind,
+            )
             for name, stack in zip(_ids(found), found, strict=True)
         ],
         refused,
@@ -152,9 +168,10 @@ def choose(found: Found, wanted: str | None, where: str) -> Series:
 
 
 def describe(series: Series) -> str:
-    """Modality and size in words, nothing that may tell who the patient is."""
+    """Modality, quantity and size in words, nothing that may tell who the patient is."""
     image = series.image
-    return f"{image.modality}, {len(series.frames)} frames of {image.columns} x {image.rows}"
+    what = f"{image.modality} {series.kind}".rstrip()
+    return f"{what}, {len(series.frames)} frames of {image.columns} x {image.rows}"
 
 
 def _refusals(found: Found) -> str:
@@ -181,7 +198,6 @@ def _place(stacks: dict[tuple[object, ...], list[_Stack]], frame: Frame) -> None
         image.series,
         image.rows,
         image.columns,
-        image.dtype,
         image.photometric,
         text(image.dataset, "SOPClassUID"),
         image.instance if alone else None,
@@ -197,7 +213,7 @@ def _ids(stacks: list[_Stack]) -> list[str]:
     """Hashes of what tells stacks from each other."""
     ids: dict[str, None] = {}
     for stack in stacks:
-        told: list[object] = list(stack.key)
+        told: list[object] = [*stack.key, sorted({kind_of(frame) for frame in stack.frames})]
         if stack.place is not None:
             # Zero is added as minus zero would be another text.
             told += (np.round(stack.place.orientation, 2) + 0.0).tolist()

@@ -20,7 +20,9 @@ import numpy as np
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
 from deepstd.io.dicom.images import require_pydicom
+from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.read import NAME
+from deepstd.io.dicom.scales import FrameScale
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _NAMES = re.compile(r"slice_[0-9]{4,}\.dcm")
 _MOST_PIXEL_BYTES = (1 << 32) - 2
 _MOST_TEXT = 1024
 _PIXEL_DATA = 0x7FE00010
+_MOST_PADDING_BYTES = 2  # of US and SS
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 _CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -98,7 +101,7 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
     require_pydicom()
     facts = facts_of(volume.source.raw)
     kept = datasets_of(volume.source.raw)
-    planes = _planes(volume)
+    planes = _planes(volume, facts)
     if facts.order is not None:
         datasets = [_multi_frame(facts, kept, planes)]
     else:
@@ -113,13 +116,20 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
     return datasets
 
 
-def _planes(volume: Volume) -> list[np.ndarray]:
-    """(row, column) planes, slice by slice, at each slice moment by moment."""
-    voxels = volume.voxels
-    if volume.affine is not None:
-        voxels = voxels.swapaxes(0, 1)
-    flat = voxels.reshape(*voxels.shape[:2], -1) if voxels.ndim > 2 else voxels[..., None]
-    return [flat[..., n] for n in range(flat.shape[2])]
+def _planes(volume: Volume, facts: Facts) -> list[np.ndarray]:
+    """(row, column) planes as DICOM stores them, slice by slice, at each slice moment by moment."""
+    planes = planes_of(volume.voxels)
+    if facts.stored is not None:
+        if len(facts.stored) != len(planes):
+            raise InputError(f"{len(facts.stored)} scales were kept for {len(planes)} slices")
+        slope, intercept = np.float64(facts.slope), facts.intercept
+        both = zip(planes, facts.stored, strict=True)
+        planes = [scale.stored(plane * slope + intercept) for plane, scale in both]
+    elif volume.voxels.dtype.kind not in "iu":
+        raise UnsupportedFormatError(
+            f"voxels of type {volume.voxels.dtype} are no stored values of DICOM. Write .nii.gz"
+        )
+    return planes if volume.affine is None else [plane.T for plane in planes]
 
 
 def _single_frames(
@@ -128,9 +138,15 @@ def _single_frames(
     if kept and len(kept) != len(planes):
         raise InputError(f"{len(kept)} DICOM data sets were kept for {len(planes)} slices")
     datasets = kept or [_plain(volume, facts, number) for number in range(len(planes))]
-    for dataset, plane in zip(datasets, planes, strict=True):
-        _set_pixels(dataset, plane, facts)
-        _set_scale(dataset, facts)
+    for number, (dataset, plane) in enumerate(zip(datasets, planes, strict=True)):
+        scale = None if facts.stored is None else facts.stored[number]
+        _set_pixels(dataset, plane, facts, facts.bits if scale is None else scale.bits)
+        if scale is None:
+            _set_scale(dataset, facts.slope, facts.intercept, facts)
+            continue
+        _set_scale(dataset, scale.slope, scale.intercept, facts)
+        if not kept:
+            _set_padding(dataset, scale)
     return datasets
 
 
@@ -144,15 +160,18 @@ def _multi_frame(facts: Facts, kept: list[Dataset], planes: list[np.ndarray]) ->
     if len(kept) != 1 or len(order) != len(planes):
         raise InputError(f"{len(order)} frames were described for {len(planes)} slices")
     dataset = kept[0]
-    _set_pixels(dataset, np.stack([planes[n] for n in np.argsort(order)]), facts)
+    bits = facts.bits
+    _set_pixels(dataset, np.stack([planes[n] for n in np.argsort(order)]), facts, bits)
     dataset.NumberOfFrames = len(planes)
+    if facts.stored is not None:
+        return dataset  # each frame is on the scale that its functional group states
     scaled = [
         items[0]
         for group in _functional_groups(dataset)
         if (items := group.get("PixelValueTransformationSequence"))
     ]
     for part in scaled or [dataset]:
-        _set_scale(part, facts)
+        _set_scale(part, facts.slope, facts.intercept, facts)
     return dataset
 
 
@@ -203,14 +222,14 @@ def _decimal(value: float) -> Any:
     return DSfloat(float(value), auto_format=True)
 
 
-def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts) -> None:
-    """Pixels of shape ([frames,] rows, columns), uncompressed."""
+def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts, bits: int) -> None:
+    """Pixels of shape ([frames,] rows, columns), uncompressed, in so many bits or more."""
     if pixels.nbytes > _MOST_PIXEL_BYTES:
         raise UnsupportedFormatError("more than 4 GiB of pixels for one object. Write .nii.gz")
     stored = pixels.dtype
     # Restored values may lie outside the range that the scanner used.
     largest = max(abs(int(pixels.max())), abs(int(pixels.min()) + (stored.kind == "i")))
-    bits = max(facts.bits, largest.bit_length() + (stored.kind == "i"))
+    bits = max(bits, largest.bit_length() + (stored.kind == "i"))
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = facts.photometric
     dataset.Rows, dataset.Columns = pixels.shape[-2:]
@@ -222,13 +241,26 @@ def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts) -> None:
     dataset.add_new(_PIXEL_DATA, "OB" if stored.itemsize == 1 else "OW", even)
 
 
-def _set_scale(dataset: Dataset, facts: Facts) -> None:
+def _set_scale(dataset: Dataset, slope: float, intercept: float, facts: Facts) -> None:
+    if "ModalityLUTSequence" in dataset:
+        return  # states the same as a table
     told = "RescaleSlope" in dataset or "RescaleIntercept" in dataset
-    if told or facts.slope != 1.0 or facts.intercept != 0.0:
-        dataset.RescaleSlope = _decimal(facts.slope)
-        dataset.RescaleIntercept = _decimal(facts.intercept)
+    # Of slices that differ in it, the data sets do not keep it.
+    if told or facts.stored is not None or slope != 1.0 or intercept != 0.0:
+        dataset.RescaleSlope = _decimal(slope)
+        dataset.RescaleIntercept = _decimal(intercept)
         if "RescaleType" not in dataset:
             dataset.RescaleType = "HU" if facts.modality == "CT" else "US"
+
+
+def _set_padding(dataset: Dataset, scale: FrameScale) -> None:
+    """Padding values of a slice whose data set was not kept, in the sign of its pixels."""
+    kind = "SS" if scale.dtype.kind == "i" else "US"
+    if scale.dtype.itemsize <= _MOST_PADDING_BYTES:
+        told = (("PixelPaddingValue", scale.padding), ("PixelPaddingRangeLimit", scale.limit))
+        for keyword, value in told:
+            if value is not None:
+                dataset.add_new(keyword, kind, value)
 
 
 def _derive(dataset: Dataset, derivation: Derivation) -> None:
