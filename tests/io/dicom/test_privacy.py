@@ -12,9 +12,9 @@ import pytest
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom: pip install 'deepstd[dicom]'")
 
 from pydicom import Dataset, Sequence  # noqa: E402  after the check that it is there
-from pydicom.datadict import DicomDictionary, RepeatersDictionary  # noqa: E402
+from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary  # noqa: E402
 from pydicom.dataelem import DataElement  # noqa: E402
-from pydicom.uid import UID_dictionary, generate_uid  # noqa: E402
+from pydicom.uid import UID, generate_uid  # noqa: E402
 
 from deepstd import io  # noqa: E402
 from deepstd.io.dicom.privacy import deidentify  # noqa: E402
@@ -232,7 +232,7 @@ def test_uids_are_hashed_but_for_those_that_the_standard_defines() -> None:
     assert survivors(raw, tags) == CLASS
     assert b"1.2.4711." not in raw.replace(marker(0x00080016, "UI") or b"", b"")
     known = "1.2.840.10008.5.1.4.1.1.2"
-    assert known in UID_dictionary
+    assert UID(known).name == "CT Image Storage"
     dataset = Dataset()
     dataset.ReferencedSOPClassUID, dataset.StorageMediaFileSetUID = known, "1.2.3"
     dataset.TargetFrameOfReferenceUID = ["1.2.840.10008.1.4.1.1", "1.2.3.4"]

@@ -90,9 +90,10 @@ def hashed_uid(uid: str) -> str:
 
 def _other_uid(uid: str) -> str:
     """The hash of a UID; one that the standard defines names nobody, and stays."""
-    from pydicom.uid import UID_dictionary
+    from pydicom.uid import UID
 
-    return uid if uid in UID_dictionary else hashed_uid(uid)
+    is_defined = UID(uid).name != uid
+    return uid if is_defined else hashed_uid(uid)
 
 
 def _clean(datasets: Iterable[Dataset], either: str) -> None:
