@@ -15,7 +15,7 @@ import pytest
 
 import deepstd
 from deepstd.batch import local
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.work import Worker
 from deepstd.errors import DeepSTDError
 
@@ -72,7 +72,7 @@ def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     (tmp_path / "slow.npy").write_bytes(b"scan")
     code = (
         "import sys; from pathlib import Path; from workers import Scripted; "
-        "from deepstd.batch import local; from deepstd.batch.plan import Case; "
+        "from deepstd.batch import local; from deepstd.batch.case import Case; "
         "from deepstd.io import ScanSource; folder = Path(sys.argv[1]); "
         "scan = ScanSource((folder / 'slow.npy',), None, 'slow', 4); "
         "list(local.outcomes([Case(scan, folder, '')], Scripted(folder), 1))"
