@@ -31,6 +31,18 @@ def test_every_case_once(tmp_path: Path, cases: Cases, scripted: Scripted) -> No
     assert (tmp_path / "runs").read_text().count("\n") == 7
 
 
+def test_every_case_is_told_as_it_begins(cases: Cases, scripted: Scripted) -> None:
+    told: list[str] = []
+    seen = []
+    for case, _, _ in local.outcomes(
+        cases(["a", "die-once", "b"]), scripted(), 1, lambda case: told.append(case.name)
+    ):
+        assert case.name in told
+        seen.append(case.name)
+    assert Counter(told) == {"a": 1, "b": 1, "die-once": 2}
+    assert sorted(seen) == ["a", "b", "die-once"]
+
+
 def test_a_case_that_kills_its_process_is_given_up(
     tmp_path: Path, cases: Cases, scripted: Scripted
 ) -> None:

@@ -143,7 +143,9 @@ def test_a_file_of_another_origin_stays(job: Job, faked: list[str]) -> None:
     assert (job.output / "a.dstd").read_bytes() != b"precious"
 
 
-def test_a_file_that_appears_meanwhile_stays(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_appears_meanwhile_stays(
+    job: Job, faked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = io.read_scan
 
     def interfere(*arguments: Any, **options: Any) -> Any:
@@ -312,6 +314,24 @@ def test_the_ledger_is_told_before_and_after(
     batches.run(job, quiet)
     one = [("writing", False), ("done", True)]
     assert there == [*one, *one, ("failed", False), *one]
+
+
+def test_it_says_what_is_under_way_and_how_long_the_rest_takes(job: Job, faked: list[str]) -> None:
+    (job.source / "notes.txt").touch()
+    said: list[tuple[str, float]] = []
+    batches.run(job, lambda text, share: said.append((text, share)))
+    texts = [text for text, _ in said]
+    assert texts[:2] == ["passing over 1 .txt files", "0 scans are done already, 4 to do"]
+    assert texts[2] == "0 of 4, 0 failed: a.npy"
+    assert [text.rpartition(": ")[2] for text in texts[3:6]] == [
+        "b.npy",
+        "sub/broken.nii.gz",
+        "sub/c.nii.gz",
+    ]
+    assert all(" left: " in text for text in texts[3:6])
+    assert texts[-1] == "4 of 4, 1 failed"
+    assert said[-1][1] == 1
+    assert [share for _, share in said] == sorted(share for _, share in said)
 
 
 @pytest.mark.usefixtures("only_tiny")

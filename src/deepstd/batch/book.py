@@ -95,27 +95,35 @@ class Book:
             InputError: nothing can be written any more, or the folder went away.
         """
         self._check_place()
-        refusal, error, row = None, outcome.error, outcome.figures
+        try:
+            done = self._written(case, outcome, tries)
+        except OSError as problem:  # the ledger cannot be written
+            raise self._cannot_go_on(problem.strerror or str(problem)) from problem
+        self._done_now += done
+        self._pace.end(case, outcome.seconds if done else None)
+        self._tried += 1
+        self._bytes_tried += case.scan.nbytes
+        if not self._pace.has_more:  # else the next case says it in a moment
+            self._report()
+
+    def _written(self, case: Case, outcome: Outcome, tries: int) -> bool:
+        """Write an output and the ledger; whether the case is done."""
+        refusal, error = None, outcome.error
         if outcome.data is not None:
             try:
                 refusal = self._store(case, outcome, outcome.data, tries)
             except OSError as problem:
                 self._check_place()
                 if problem.errno in _FATAL:
-                    raise self._cannot_go_on(problem.strerror or str(problem)) from problem
+                    raise
                 error = f"its output cannot be written ({problem.strerror})"
         if refusal is not None:
             self._failed(case, refusal, outcome.seconds, tries, refused=True)
         elif error is not None:
             self._failed(case, error, outcome.seconds, tries, refused=False)
         else:
-            self._done(case, row, outcome.seconds, tries)
-            self._done_now += 1
-        self._pace.end(case, outcome.seconds if error is None and refusal is None else None)
-        self._tried += 1
-        self._bytes_tried += case.scan.nbytes
-        if not self._pace.has_more:  # else the next case says it in a moment
-            self._report()
+            self._done(case, outcome.figures, outcome.seconds, tries)
+        return refusal is None and error is None
 
     def _store(self, case: Case, outcome: Outcome, data: bytes, tries: int) -> str | None:
         """Write an output, or say why it cannot take its place."""

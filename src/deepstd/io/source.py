@@ -18,6 +18,7 @@ from deepstd.errors import DeepSTDError, InputError
 from deepstd.io import dicom
 from deepstd.io.formats import SUFFIXES
 from deepstd.io.metadata import Metadata
+from deepstd.io.naming import safe_member
 from deepstd.io.registry import read
 from deepstd.volume import Volume
 
@@ -61,10 +62,10 @@ class ScanSource:
 
     @property
     def places(self) -> list[Path]:
-        """Where its files lie, members below the path of their archive."""
+        """Where its files lie, members below the path of their archive, whatever they are called."""
         members = self.members or (None,) * len(self.files)
         pairs = zip(self.files, members, strict=True)
-        return [path if member is None else path / member for path, member in pairs]
+        return [path if name is None else path / safe_member(name) for path, name in pairs]
 
     @property
     def items(self) -> list[dicom.Item]:
