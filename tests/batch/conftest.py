@@ -1,4 +1,4 @@
-"""What the tests of batches share."""
+"""Fixtures of the tests of batches."""
 
 from __future__ import annotations
 
@@ -72,5 +72,5 @@ def scans(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def job(scans: Path, tmp_path: Path) -> Job:
-    """What is asked of these scans."""
+    """A ratio of 16 for these scans."""
     return Job(scans, tmp_path / "out", Target(ratio=16))

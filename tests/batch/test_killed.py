@@ -1,4 +1,4 @@
-"""Runs that are killed between any two steps: what is there is what the ledger says."""
+"""Runs that are killed between any two steps: outputs and ledger agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IN_PLACE = ("after rename", "before done", "after done")
 
 
 def error_of(path: Path) -> float:
-    """What the ledger would say of a scan."""
+    """The figure that `fake_outcome` gives a scan."""
     return float(np.std(np.load(path)))
 
 

@@ -184,3 +184,18 @@ def test_a_torn_line_of_a_key_file_does_no_harm(
     head, *lines = key_file.read_bytes().splitlines()
     assert lines[-1] == whole.splitlines()[-1]
     assert head == whole.splitlines()[0]
+
+
+def test_pseudonyms_and_names_do_not_lie_in_one_folder(
+    private: Job, key_file: Path, faked: list[str], tmp_path: Path
+) -> None:
+    plain = replace(private, key_file=None)
+    batches.run(private, quiet)
+    for attempt in (batches.forecast, lambda job: batches.run(job, quiet)):
+        with pytest.raises(InputError, match="made with --anonymous-names"):
+            attempt(plain)
+    other = tmp_path / "other"
+    batches.run(replace(plain, output=other), quiet)
+    for attempt in (batches.forecast, lambda job: batches.run(job, quiet)):
+        with pytest.raises(InputError, match="names of their own"):
+            attempt(replace(private, output=other))

@@ -1,4 +1,4 @@
-"""How long the rest takes: only what was compressed counts, each kind of file by its own speed."""
+"""The time left: only compressed scans count, each kind of file by its own speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to do, whatever happened before."""
+"""The work that is left to do, whatever happened before."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The worker: what it refuses before it compresses anything, and what it tells of a scan."""
+"""The worker: scans that it refuses before it compresses, and the hash of a scan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from deepstd.batch.work import Compressor, Outcome
 from deepstd.container import parse
 from deepstd.io import Metadata, discover
 from deepstd.rate import Target
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What `best_encoding` gives."""
-
-    data: bytes
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What is asked of all scans, and one scan of which it is asked.
+"""The request to a batch, and one scan that it is made of.
 
 ScanSource, name of its output ─▶ Case ─ read ─▶ Volume ─ fingerprint ─▶ a hash in the ledger
 """
@@ -30,7 +30,7 @@ _LEAST_LETTERS = 3
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of every scan.
+    """Settings that hold for every scan.
 
     Attributes:
         target: the size.
@@ -58,7 +58,7 @@ class Request:
 
     @staticmethod
     def told(row: Row) -> dict[str, Any] | None:
-        """What a ledger's line says was asked; None where it does not say it.
+        """Return the request that a ledger's line states, None where it states none.
 
         Lines of earlier releases leave out what could not be chosen then.
         """
@@ -76,7 +76,7 @@ class Case:
     Attributes:
         scan: its files.
         root: folder that was searched.
-        state: changes with the sizes and times of its files, and tells neither.
+        state: hash that changes with the sizes and times of its files.
         attempts: how often it was tried before.
         replaces: whether its output may be replaced.
         output: name of its output, or empty where that is the scan's.
@@ -105,11 +105,11 @@ class Case:
         return places[0].relative_to(self.root).as_posix()
 
     def read(self, metadata: Metadata) -> Volume:
-        """The scan with so much of its metadata; raises as `deepstd.io.read`."""
+        """Read the scan with so much of its metadata; raises as `deepstd.io.read`."""
         return io.read_scan(self.scan, metadata)
 
     def facts(self) -> Row:
-        """The part of a ledger's line that is known before the work."""
+        """Return the part of a ledger's line that is known before the work."""
         return {
             "name": self.name,
             "source": self.source,
@@ -119,7 +119,7 @@ class Case:
         }
 
     def without_root(self, text: str) -> str:
-        """A message without the name of the file, and without where the folder lies."""
+        """Take the name of the file, and where the folder lies, out of a message."""
         items = self.scan.items
         for item in items:
             text = text.removeprefix(f"{item.label}: ").removeprefix(f"{item.path}: ")
@@ -134,7 +134,7 @@ class Case:
 
 
 def state_of(scan: io.ScanSource) -> str:
-    """A text that changes with the sizes and times of a scan's files."""
+    """Return a text that changes with the sizes and times of a scan's files."""
     facts: list[object] = [*scan.members]
     for path in dict.fromkeys(scan.files):
         try:
@@ -147,7 +147,7 @@ def state_of(scan: io.ScanSource) -> str:
 
 
 def fingerprint(volume: Volume) -> str:
-    """Hash of all that is compressed of a scan: voxels, shape, type, place and header."""
+    """Hash all that is compressed of a scan: voxels, shape, type, affine and header."""
     voxels, source = volume.voxels, volume.source
     affine = None if volume.affine is None else volume.affine.tolist()
     told = (voxels.shape, voxels.dtype.str, affine, source.format)
@@ -159,7 +159,7 @@ def fingerprint(volume: Volume) -> str:
 
 
 def _names_of(item: Item, root: Path) -> list[str]:
-    """Texts by which a message may name a file."""
+    """Return the texts by which a message may name a file."""
     below = item.path.relative_to(root).as_posix()
     names = [item.label, str(item.path), below, item.path.name]
     if item.member is not None:

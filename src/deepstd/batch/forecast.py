@@ -1,4 +1,4 @@
-"""What a batch would take and give, from headers alone.
+"""The forecast of a batch, from headers alone.
 
 plan ─ headers ─▶ bytes of voxels ─ requested size ─▶ bytes of outputs
      └ ledger lines ─▶ seconds a byte ─▶ time
@@ -33,7 +33,7 @@ class _Sizes:
 def make_forecast(
     plan: Plan, found: int, target: Target, processes: int, unreadable: dict[str, str]
 ) -> Forecast:
-    """Sizes and time of what is left to do.
+    """Forecast sizes and time of the cases that are left to do.
 
     Args:
         plan: what is left to do.

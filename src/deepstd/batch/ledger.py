@@ -1,4 +1,4 @@
-"""What becomes of every case: a file of JSON lines that a kill cannot spoil.
+"""The record of every case: a file of JSON lines that a kill cannot spoil.
 
 case ─ output about to take its place ─▶ a line "writing"
      └ output in its place, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
@@ -37,12 +37,12 @@ _NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def path_of(folder: Path, shard: Shard) -> Path:
-    """The ledger of a part of a batch."""
+    """Return the path of the ledger of a part of a batch."""
     return folder / f"ledger{shard.label}.jsonl"
 
 
 def ledgers_in(folder: Path) -> dict[Path, int]:
-    """The ledgers in a folder, and of how many parts each is one. Links are not followed."""
+    """Find the ledgers in a folder, and of how many parts each is one; links do not count."""
     found = {}
     for path in sorted(folder.glob("ledger*.jsonl")):
         match = _NAME.fullmatch(path.name)
@@ -52,7 +52,7 @@ def ledgers_in(folder: Path) -> dict[Path, int]:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """The whole lines of a ledger.
+    """Read the whole lines of a ledger.
 
     Raises:
         InputError: it cannot be read.
@@ -152,7 +152,7 @@ def _row(line: bytes) -> Row | None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file is empty or begins as a ledger, of this release or an earlier one."""
+    """Tell whether a file is empty or begins as a ledger, of this release or an earlier one."""
     try:
         with open(path, "rb") as stream:
             line = stream.readline()
@@ -212,7 +212,7 @@ def _lock(stream: BinaryIO, path: Path) -> None:
 
 
 def _check_others(path: Path) -> None:
-    """InputError where a run is at work in the folder that divides the scans otherwise.
+    """Raise InputError where a run is at work in the folder that divides the scans otherwise.
 
     Each run locks its own ledger before it looks at the others, so of two at once at least one is
     refused.

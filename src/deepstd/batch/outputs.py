@@ -24,12 +24,12 @@ A_LINK = (
 
 
 def output_of(folder: Path, name: str) -> Path:
-    """Where the compressed scan of a name belongs."""
+    """Return where the compressed scan of a name belongs."""
     return folder / f"{name}.dstd"
 
 
 def leads_outside(folder: Path, target: Path) -> bool:
-    """Whether a folder between another and a file below it is a link."""
+    """Tell whether a folder between another and a file below it is a link."""
     parents = target.relative_to(folder).parents
     return any((folder / parent).is_symlink() for parent in parents if parent.parts)
 
@@ -49,12 +49,12 @@ def make_folder(path: Path) -> None:
 
 
 def digest_of(data: bytes) -> str:
-    """Hash of an output, as the ledger has it."""
+    """Hash an output, as the ledger has it."""
     return hashlib.sha256(data).hexdigest()
 
 
 def has_digest(path: Path, digest: object) -> bool:
-    """Whether a file is the output that the ledger tells of."""
+    """Tell whether a file has the hash of an output in the ledger."""
     try:
         return isinstance(digest, str) and digest_of(path.read_bytes()) == digest
     except OSError:
@@ -62,7 +62,7 @@ def has_digest(path: Path, digest: object) -> bool:
 
 
 def has_size(path: Path, nbytes: object) -> bool:
-    """Whether a file is as long as the ledger says."""
+    """Tell whether a file is as long as the ledger says."""
     try:
         return path.is_file() and path.stat().st_size == nbytes
     except OSError:
@@ -70,7 +70,7 @@ def has_size(path: Path, nbytes: object) -> bool:
 
 
 def is_cut_off(path: Path, nbytes: object) -> bool:
-    """Whether a file is the first part of an output, whose end was lost with the power, say."""
+    """Tell whether a file is the first part of an output whose end was lost."""
     try:
         if not isinstance(nbytes, int) or path.stat().st_size > nbytes:
             return False
@@ -83,7 +83,7 @@ def is_cut_off(path: Path, nbytes: object) -> bool:
 
 
 def figures_of(container: Container) -> Row:
-    """What a ledger's line says of an output."""
+    """Return the sizes, the bundle and the error figures of an output for its ledger line."""
     head = container.head
     quality = quality_of(container) or {}
     return {

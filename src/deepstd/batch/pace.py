@@ -1,7 +1,7 @@
-"""How long the rest of a batch will take.
+"""The time that is left of a batch.
 
 scans done ─ bytes, seconds, by kind of file ─ a line through them ─▶ seconds of scans to come
-    those ÷ processes ─▶ what is left
+    their sum ÷ processes ─▶ time left
 
 Only scans that were compressed count: a broken one fails at once and says nothing of the others.
 """
@@ -17,7 +17,7 @@ from deepstd.batch.case import Case
 from deepstd.batch.ledger import Row
 from deepstd.batch.report import number
 
-# What is left at least of a scan that takes longer than was expected, as a share of its time.
+# The least share of its expected time that a scan under way is still given.
 _LEAST_LEFT = 0.1
 # Sizes that differ by less tell nothing of what a byte costs.
 _ALIKE = 0.1
@@ -42,7 +42,7 @@ class _Line:
         self.products += nbytes * seconds
 
     def at(self, nbytes: int) -> float:
-        """Seconds of a scan of so many bytes, by least squares where sizes differ."""
+        """Return the seconds of a scan of so many bytes, by least squares where sizes differ."""
         mean = self.nbytes / self.count
         spread = self.squares / self.count - mean * mean
         if spread > (_ALIKE * mean) ** 2:
@@ -103,7 +103,7 @@ class Pace:
                 self._lines[kind].note(case.scan.nbytes, seconds)
 
     def seconds_left(self) -> float | None:
-        """Seconds until all is done; None as long as nothing tells."""
+        """Return the seconds until all is done, None before the first scan is."""
         if _ALL not in self._lines:
             return None
         left = {name: self._expected(case) for name, case in self._waiting.items()}
@@ -117,14 +117,14 @@ class Pace:
 
 
 def in_time(seconds: float) -> str:
-    """A time in words."""
+    """Write a time in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _kind(case: Case) -> str:
-    """Files of one kind are packed alike: as many bytes of each hold as much."""
+    """Return the kind of a scan's files: as many bytes of one kind hold about as many voxels."""
     if case.scan.series is not None:
         return "dicom"
     return "".join(case.scan.places[0].suffixes[-2:]).lower()

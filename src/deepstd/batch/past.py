@@ -1,4 +1,4 @@
-"""What earlier runs did, by the names of outputs.
+"""Records of earlier runs, by the names of outputs.
 
 OUT_DIR/ledger*.jsonl ─ lines in the order of their times ─▶ name → Past
 """
@@ -13,7 +13,7 @@ from deepstd.batch.ledger import DONE, WRITING, Row, ledgers_in, rows_of
 
 @dataclass(frozen=True)
 class Past:
-    """What the ledgers say of one name.
+    """The record of one name in all ledgers.
 
     Attributes:
         done: the last line that says it was done, or None.
@@ -30,7 +30,7 @@ class Past:
 
 
 def read_past(folder: Path) -> dict[str, Past]:
-    """What all ledgers in a folder say, by name.
+    """Read all ledgers in a folder.
 
     Raises:
         InputError: a ledger cannot be read.
@@ -48,7 +48,7 @@ def read_past(folder: Path) -> dict[str, Past]:
 
 
 def _timed(folder: Path) -> list[tuple[str, Row]]:
-    """Lines with their times, which in one ledger never go back, whatever the clock did."""
+    """Return lines with times that never go back within one ledger, whatever the clock did."""
     timed = []
     for path in ledgers_in(folder):
         latest = ""

@@ -1,4 +1,4 @@
-"""What a run has to do, given what earlier runs did.
+"""The work of a run, given the work of earlier runs.
 
 scans ─ shard ─▶ ours ─┬─ the ledger says so, source and output as then ─▶ finished
                        ├─ output whose line a kill cut off: hash of output and scan ─▶ recovered
@@ -31,13 +31,13 @@ from deepstd.batch.outputs import (
 from deepstd.batch.past import Past
 from deepstd.errors import DeepSTDError, InputError
 
-# What a line "writing" says of the steps that were to come.
+# Keys of a line "writing" that a line "done" states anew.
 _OF_THE_MOMENT = ("ledger", "status", "time", "attempt", "seconds", "output_hash", "request")
 
 
 @dataclass
 class Plan:
-    """What is to be done, and what is not.
+    """Cases to do, and cases that are done or refused.
 
     Attributes:
         cases: to compress.
@@ -129,7 +129,7 @@ def _sort_by_output(
 
 
 def _is_of(row: Row, request: Request, target: Path, overwrite: bool) -> bool:
-    """Whether a line's output was made with a request.
+    """Tell whether a line's output was made with a request.
 
     Raises:
         InputError: it was not, and must not be replaced.
@@ -145,7 +145,7 @@ def _is_of(row: Row, request: Request, target: Path, overwrite: bool) -> bool:
 
 
 def _is_scan(row: Row, case: Case, request: Request) -> bool:
-    """Whether a line tells of the scan that is there now, by all that is compressed of it."""
+    """Tell whether a line is of the scan that is there now, by the hash of its content."""
     try:
         return row.get("source_hash") == fingerprint(case.read(request.metadata))
     except DeepSTDError:
@@ -153,7 +153,7 @@ def _is_scan(row: Row, case: Case, request: Request) -> bool:
 
 
 def model_of(name: str, version: str, digest: bytes) -> str:
-    """How a ledger names a bundle; the first 8 bytes of its hash are enough."""
+    """Return the name that a ledger gives a bundle, with the first 8 bytes of its hash."""
     return f"{name} {version} {digest[:8].hex()}"
 
 

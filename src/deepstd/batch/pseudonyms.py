@@ -3,7 +3,7 @@
 name ─ HMAC-SHA-256 with a random key ─▶ scan-0123456789abcdef, the same in every run
 key and names ─▶ KEY_FILE, outside of the output folder, for its owner alone
 
-A plain hash would not do: who knows how files are named at a site can hash all names of patients.
+Whoever knows how a site names its files can hash the names of all patients, hence the key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
@@ -36,13 +37,18 @@ class Pseudonyms:
         self._key = key
 
     def of(self, name: str, kind: str = "scan") -> str:
-        """The pseudonym of a name."""
+        """Return the pseudonym of a name."""
         told = f"{kind}\0{name}".encode(errors="surrogateescape")
         return f"{kind}-{hmac.new(self._key, told, hashlib.sha256).hexdigest()[:_DIGITS]}"
 
 
+def is_pseudonym(name: str) -> bool:
+    """Tell whether a name may be a scan's pseudonym."""
+    return re.fullmatch(f"scan-[0-9a-f]{{{_DIGITS}}}", name) is not None
+
+
 def load(path: Path) -> Pseudonyms:
-    """Pseudonyms with the key of a file, or, where there is no such file, with one for the moment.
+    """Read the key of a file, or, where there is no such file, take one for the moment.
 
     Raises:
         InputError: the file is no key file.
@@ -55,7 +61,7 @@ def load(path: Path) -> Pseudonyms:
 
 
 def keep(path: Path, output: Path, scans: Iterable[ScanSource]) -> Pseudonyms:
-    """Pseudonyms with the key of a file that tells the scans' names; it is made where missing.
+    """Read the key of a file, or make both, and write the scans' names to the file.
 
     Args:
         path: the key file.
@@ -82,7 +88,7 @@ def keep(path: Path, output: Path, scans: Iterable[ScanSource]) -> Pseudonyms:
 
 
 def check_place(path: Path, output: Path) -> None:
-    """InputError where a key file would lie in the folder that is to be given away."""
+    """Raise InputError where a key file would lie in the output folder."""
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(output)):
         raise InputError(
             f"{path}: lies in the output folder, and whoever gets that would have the names. Keep "
@@ -91,7 +97,7 @@ def check_place(path: Path, output: Path) -> None:
 
 
 def others_may_read(path: Path) -> bool:
-    """Whether the file is open to others than its owner."""
+    """Tell whether others than its owner may read or write a file."""
     try:
         return os.name == "posix" and bool(path.stat().st_mode & _FOR_OTHERS)
     except OSError:
@@ -110,7 +116,7 @@ def _append(stream: BinaryIO, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, made for its owner alone where it is missing, while no other run writes it."""
+    """Open the file while no other run writes it; make it for its owner alone where missing."""
     if os.path.lexists(path):
         _check_kind(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)

@@ -236,7 +236,7 @@ def _connected(address: str) -> Any:
 
 
 def _unpacked(case: Case, contents: Sequence[bytes], folder: Path) -> Case:
-    """The case with its files, and the members of its archives, in a folder of this machine."""
+    """Put the files of a case, and members of archives, into a folder of this machine."""
     files = []
     for number, (place, data) in enumerate(zip(case.scan.places, contents, strict=True)):
         # Each apart, as members may have any names; a series without an id is named by its folder.

@@ -1,4 +1,4 @@
-"""Sizes saved, what came out worst, what failed and what was passed over.
+"""Reports of a batch: sizes saved, worst scans, failures, files passed over.
 
 ledger lines ─ by stored type ─▶ Total …
              └ least PSNR, least SSIM ─▶ Quality …
@@ -45,7 +45,7 @@ class Total:
 
     @property
     def saved_bytes(self) -> int:
-        """How much less the outputs take than the files did."""
+        """The bytes by which outputs are smaller than the files of their scans."""
         return self.source_bytes - self.file_bytes
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Quality:
-    """How near the restored scan is to the scan.
+    """The error figures of one restored scan.
 
     Attributes:
         source: the scan.
@@ -85,7 +85,7 @@ class PassedKind:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did, and what is there after it.
+    """The results of a run, and the state of the output folder after it.
 
     Attributes:
         found: scans of this part.
@@ -144,7 +144,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would do.
+    """The results that a run would have.
 
     Attributes:
         found: scans of this part.
@@ -180,7 +180,7 @@ class Forecast:
 
 
 def totals(rows: Iterable[Row]) -> list[Total]:
-    """Sums of ledger lines by format and stored type, then of all; empty without lines."""
+    """Sum up ledger lines by format and stored type, then all of them; empty without lines."""
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         kinds.setdefault(f"{row.get('format')} {row.get('dtype')}", []).append(row)
@@ -203,7 +203,7 @@ def _total(data: str, rows: list[Row]) -> Total:
 
 
 def worst(rows: Iterable[Row]) -> list[Quality]:
-    """The scans with the least PSNR, and those with the least SSIM, the least PSNR first."""
+    """Return the scans with the least PSNR and the least SSIM, the least PSNR first."""
     known = [
         Quality(str(row.get("source", row["name"])), psnr, ssim, _figure(row, "ratio") or math.nan)
         for row in rows
@@ -219,7 +219,7 @@ def _by_psnr(one: Quality) -> tuple[float, str]:
 
 
 def by_kind(passed: Iterable[PassedOver], *, is_anonymous: bool = False) -> list[PassedKind]:
-    """What was passed over, most files first."""
+    """Sort files that were passed over by kind, the largest kind first."""
     kinds: dict[str, dict[str, str]] = {}
     for one in passed:
         kinds.setdefault(one.kind, {})[one.name] = one.reason
@@ -230,12 +230,12 @@ def by_kind(passed: Iterable[PassedOver], *, is_anonymous: bool = False) -> list
 
 
 def _figure(row: Mapping[str, Any], key: str) -> float | None:
-    """A number of a ledger's line; None stands for an exact scan, whose figure JSON has not."""
+    """Return a number of a ledger's line, None for the infinite figure of an exact scan."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def number(row: Mapping[str, Any], key: str) -> int:
-    """A whole number of a ledger's line, which somebody may have edited; else 0."""
+    """Return a whole number of a ledger's line, or 0 where somebody put something else."""
     value = row.get(key)
     return value if isinstance(value, int) else 0

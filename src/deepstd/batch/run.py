@@ -37,7 +37,7 @@ from deepstd.rate import Target
 
 @dataclass(frozen=True)
 class Job:
-    """What `run` is asked for.
+    """The settings of a batch.
 
     Attributes:
         source: folder of scans, or a zip archive.
@@ -71,7 +71,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Begun:
-    """What is found, and what is asked of it.
+    """Scans that were found, and the request as ledger and processes state it.
 
     Attributes:
         found: all scans, of all parts.
@@ -146,7 +146,7 @@ def run(job: Job, progress: Progress) -> report.Summary:
 
 
 def forecast(job: Job) -> report.Forecast:
-    """What `run` would do; writes nothing. Raises as `run`."""
+    """Forecast what `run` would do; writes nothing. Raises as `run`."""
     from deepstd.batch.forecast import make_forecast
 
     begun = _begin(job)
@@ -208,7 +208,7 @@ def _planned(
 
 
 def _unreadable(found: Discovered, job: Job, known: pseudonyms.Pseudonyms | None) -> dict[str, str]:
-    """Folders that could not be listed; the first part of a batch answers for them."""
+    """Return folders that could not be listed; the first part of a batch answers for them."""
     if job.shard.index != 1:
         return {}
     names = (path.relative_to(job.source).as_posix() for path in found.unreadable)

@@ -26,7 +26,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
         seconds: time it took.
@@ -42,7 +42,7 @@ class Outcome:
 
 
 class Worker(Protocol):
-    """What an executor sends to its processes; as it is before `start`, it can be pickled."""
+    """The object that an executor sends to its processes; it can be pickled before `start`."""
 
     def start(self, threads: int) -> str | None:
         """Make ready, with so many threads; what is wrong where no case can be done."""
@@ -110,14 +110,14 @@ class Compressor:
 
 
 def in_words(error: Exception) -> str:
-    """What to say of an error, expected or not."""
+    """Write an error in words, expected or not."""
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     return str(error) if isinstance(error, DeepSTDError) else f"{type(error).__name__}: {error}"
 
 
 def too_large(file_bytes: int, source_bytes: int) -> str:
-    """What to say of an output that is larger than the files of its scan."""
+    """Write the reason for refusing an output that is larger than the files of its scan."""
     return (
         f"its output would take {file_bytes} bytes, more than the {source_bytes} of the scan's "
         "files. Keep those, or ask for a smaller size"
@@ -125,7 +125,7 @@ def too_large(file_bytes: int, source_bytes: int) -> str:
 
 
 def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
-    """RateError where a scan's files are smaller than what is asked for.
+    """Raise RateError where a scan's files are smaller than the size that is asked for.
 
     Not of a scan that is all one value, which takes a few bytes whatever is asked for.
     """

@@ -79,9 +79,9 @@ def batch(
         typer.Option(
             "--anonymous-names",
             metavar="KEY_FILE",
-            help="Name files and folders may name a patient: call outputs, and scans in ledger and "
-            "reports, scan-0123456789abcdef, and tell their names in KEY_FILE alone. It is made "
-            "where missing, for its owner alone, and must lie outside of OUT_DIR.",
+            help="Call outputs, and scans in ledger and reports, scan-0123456789abcdef: names of "
+            "files and folders may name a patient. Only KEY_FILE tells the names; it is made where "
+            "missing, for its owner alone, and must lie outside of OUT_DIR.",
         ),
     ] = None,
     keep_metadata: options.KeepMetadata = False,
@@ -92,7 +92,7 @@ def batch(
         typer.Option(
             "--overwrite",
             help="Replace outputs of another size, bundle, effort or metadata, and files that are "
-            "in the way. What is done as asked stays in any case.",
+            "in the way. Outputs that are as asked stay in any case.",
         ),
     ] = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What ``batch`` says in the end, or before it begins.
+"""Reports of ``batch`` in words.
 
 Summary ─▶ sizes saved, worst scans, what failed and was passed over
 Forecast ─▶ the scans, sizes, time
@@ -33,7 +33,7 @@ _UNKNOWN = "-"
 
 
 def summary(done: Summary) -> str:
-    """What a run did: a table of sizes, one of the worst scans, then lists."""
+    """Write the results of a run: a table of sizes, one of the worst scans, then lists."""
     parts = []
     if done.totals:
         parts.append(console.table(_HEAD, [_cells(total) for total in done.totals]))
@@ -52,7 +52,7 @@ def summary(done: Summary) -> str:
 
 
 def forecast(told: Forecast) -> str:
-    """What a run would do: every scan, then sums."""
+    """Write the forecast of a run: every scan, then sums."""
     guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
     entries = [
         ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
@@ -97,7 +97,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
-    """A line for each kind, and its names, all or the first few."""
+    """Write a line for each kind, with its names, all or the first few."""
     if not kinds:
         return []
     lines = [f"passed over, as no scans: {sum(one.count for one in kinds)}"]
@@ -109,7 +109,7 @@ def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
 
 
 def _listed(title: str, reasons: Mapping[str, str]) -> list[str]:
-    """The first few of many, a line each."""
+    """Write the first few of many, a line each."""
     if not reasons:
         return []
     shown = list(reasons.items())[:_MOST_SHOWN]

@@ -1,4 +1,4 @@
-"""Which scans lie below a folder.
+"""Scans below a folder.
 
 folder ─ walk ─▶ files ─ zip archives opened ─▶ entries
     entries ─┬ a scan's suffix ─▶ a scan each
@@ -26,7 +26,7 @@ _HEADERS_WITH_DATA = (".mhd", ".nhdr")
 
 @dataclass(frozen=True)
 class Discovered:
-    """What `discover` found.
+    """The result of `discover`.
 
     Attributes:
         scans: sorted by name.
@@ -175,12 +175,12 @@ class _Search:
         self._others.append(PassedOver(name, kind, reason))
 
     def result(self) -> Discovered:
-        """All scans among what was entered."""
+        """Return all scans among the files entered."""
         shared = Counter(stem(name) for name in self._scans)
         scans = []
         for full, item in self._scans.items():
             short = stem(full)
-            # Of a.nii.gz and a.png neither may be "a"; nor may a.png.npy be "a.png" beside them.
+            # Neither a.nii.gz nor a.png may be "a"; nor may a.png.npy be "a.png" beside them.
             name = full if shared[short] > 1 or short in self._scans else short
             scans.append(_source([item], None, name))
         scans += [_source([item], None, name) for name, item in self._unreadable.items()]
@@ -197,7 +197,7 @@ class _Search:
 
 
 def _series(items: dict[str, dicom.Item]) -> tuple[list[ScanSource], list[PassedOver]]:
-    """DICOM files by series, named after their only file, or their folder and the series' id."""
+    """Sort DICOM files by series, named after their only file, or folder and series' id."""
     names = {item: name for name, item in items.items()}
     found = dicom.find(items[name] for name in sorted(items))
     scans = []

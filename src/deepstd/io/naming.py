@@ -22,7 +22,7 @@ _MOST_TITLE = 60
 
 
 def stem(name: str) -> str:
-    """A name without the suffix of a scan."""
+    """Take the suffix of a scan off a name."""
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -30,13 +30,13 @@ def stem(name: str) -> str:
 
 
 def stem_of_data(name: str) -> str | None:
-    """The name of a file of voxels without its suffix, such as .raw, .zraw and .raw.gz."""
+    """Take the suffix of a file of voxels off its name, such as .raw, .zraw and .raw.gz."""
     short = re.sub(r"\.z?raw(\.gz)?$", "", name, flags=re.IGNORECASE)
     return short if short != name else None
 
 
 def title_of(dataset: Dataset) -> str:
-    """Date and description of a DICOM series, as much of them as is fit for a name."""
+    """Return date and description of a DICOM series, as far as they fit into a name."""
     date, words = ("", "")
     for keyword in ("SeriesDate", "AcquisitionDate", "StudyDate"):
         date = date or text(dataset, keyword)
@@ -49,7 +49,7 @@ def title_of(dataset: Dataset) -> str:
 
 
 def safe_member(member: str) -> str:
-    """A member's name where it is a plain path below its archive; else a hash with its suffix."""
+    """Return a member's name if it is a plain path, else a hash of it with its suffix."""
     parts = member.split("/")
     is_plain = all(part not in ("", ".", "..") for part in parts)
     if is_plain and not re.search(r"[\\:\x00-\x1f\x7f]", member):

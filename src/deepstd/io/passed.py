@@ -1,4 +1,4 @@
-"""What lies among scans and is none: every file that is passed over, and why.
+"""Files among scans that are no scans, by kind.
 
 name ─ suffix ─▶ kind: "hidden files and folders", ".txt files" …
 """
@@ -41,7 +41,7 @@ class PassedOver:
 
 
 def kind_of(name: str) -> str:
-    """The kind of a file that has no scan's suffix and is not DICOM."""
+    """Return the kind of a file that has no scan's suffix and is not DICOM."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".dstd":
         return COMPRESSED
@@ -54,6 +54,6 @@ def kind_of(name: str) -> str:
 
 
 def may_be_dicom(name: str) -> bool:
-    """Whether a file that cannot be read may be DICOM, as far as its name tells."""
+    """Tell by its name whether a file that cannot be read may be DICOM."""
     is_dicom = PurePosixPath(name).suffix.lower() in _DICOM
     return is_dicom or kind_of(name) in (NAMELESS, OTHERS)

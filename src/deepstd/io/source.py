@@ -26,7 +26,7 @@ from deepstd.volume import Volume
 _DETACHED = (".mhd", ".nhdr")
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.M | re.I)
 _HEADER_BYTES = 1 << 16
-# Beside what is unpacked, other programs need room, too.
+# Other programs need room in the same place.
 _SPARE_BYTES = 1 << 26
 
 
@@ -62,7 +62,7 @@ class ScanSource:
 
     @property
     def places(self) -> list[Path]:
-        """Where its files lie, members below the path of their archive, whatever they are called."""
+        """Where its files lie, members below the path of their archive whatever their names."""
         members = self.members or (None,) * len(self.files)
         pairs = zip(self.files, members, strict=True)
         return [path if name is None else path / safe_member(name) for path, name in pairs]
@@ -91,7 +91,7 @@ def read_scan(scan: ScanSource, metadata: Metadata = Metadata.DEIDENTIFIED) -> V
 
 
 def has_suffix(name: str) -> bool:
-    """Whether a file has the suffix of a scan."""
+    """Tell whether a file has the suffix of a scan."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -104,7 +104,7 @@ def _read_unpacked(path: Path, item: dicom.Item, metadata: Metadata) -> Volume:
 
 @contextmanager
 def _unpacked(item: dicom.Item) -> Iterator[Path]:
-    """A temporary file with the bytes of a member, and its data file beside it."""
+    """Unpack a member to a temporary file, with its data file beside it."""
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         path = Path(folder, f"scan{_suffix(item.member or '')}")
         _unpack(item, path)

@@ -20,7 +20,7 @@ from deepstd import io  # noqa: E402
 from deepstd.io.dicom.privacy import deidentify  # noqa: E402
 from deepstd.io.dicom.tables import pack_datasets, unpack_datasets  # noqa: E402
 
-# Kept on purpose. What made the image:
+# Kept on purpose, first the equipment:
 EQUIPMENT = {
     "Manufacturer",
     "ManufacturerModelName",
@@ -46,7 +46,7 @@ GREY_SCALE = {
 }
 # Where the frames lie, and which belong together:
 GEOMETRY = {"PositionReferenceIndicator", "StackID", "DimensionDescriptionLabel"}
-# How the image was acquired and reconstructed, in words that the equipment sets:
+# Acquisition and reconstruction, in words that the equipment sets:
 ACQUISITION = {
     "AcquisitionMode",
     "AcquisitionDeviceProcessingCode",
@@ -118,7 +118,7 @@ def attributes() -> Iterator[tuple[int, str, str]]:
 
 
 def marker(tag: int, vr: str) -> bytes | None:
-    """What is looked for in the stored bytes: no other value has it; None where there is none."""
+    """The text to look for in the stored bytes, which no other value has; None without one."""
     if vr in TEXT:
         return f"Doe{tag:08X}".encode()
     if vr in BYTES:

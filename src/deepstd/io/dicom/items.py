@@ -120,7 +120,7 @@ class Item:
             shutil.copyfileobj(stream, target)
 
     def digest(self) -> bytes:
-        """SHA-256 of its bytes; InputError where an archive is damaged."""
+        """Hash its bytes with SHA-256; InputError where an archive is damaged."""
         if self.member is None:
             with open(self.path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").digest()
@@ -220,7 +220,7 @@ def _members(path: Path, archives: Archives) -> list[Item]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive holds.
+    """The members of an archive.
 
     Attributes:
         items: its files, in the order of their names.
@@ -237,7 +237,7 @@ class Contents:
 
 
 def contents(path: Path, archives: Archives) -> Contents:
-    """The members of a zip archive that are no folders.
+    """List the members of a zip archive that are no folders.
 
     Raises:
         InputError: it is damaged, or unpacks to absurdly much.

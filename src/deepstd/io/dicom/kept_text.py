@@ -101,13 +101,13 @@ PUBLIC_SCHEMES = frozenset((*_TERMS, *_SUBSTANCES, *_OTHERS))
 
 @cache
 def kept_tags() -> frozenset[int]:
-    """Tags of `KEPT`."""
+    """Return the tags of `KEPT`."""
     return _tags(KEPT)
 
 
 @cache
 def code_tags() -> frozenset[int]:
-    """Tags of `CODE`."""
+    """Return the tags of `CODE`."""
     return _tags(CODE)
 
 

@@ -1,4 +1,4 @@
-"""The basic profile: a data set without what may tell who the patient is.
+"""De-identification: a data set without what may tell who the patient is.
 
     data set ─ PS3.15 table E.1-1, at every depth ─▶ removed, emptied, replaced
              ├ private attributes, groups about patients, orders and visits ─▶ removed
@@ -37,7 +37,7 @@ _NOT_OF_IMAGES = frozenset(
 # Retired numbers of other studies, reports and images: not text, and in no table.
 _NUMBERS = frozenset({(0x0020, 0x00AA), (0x0020, 0x1070), (0x0020, 0x3402)})
 _SOURCE_IMAGES = (0x0020, 0x3100, 0xFF00)  # group, elements, mask
-# Of these only what is listed is kept. Code strings are kept where the standard defines them.
+# Of these representations only listed attributes are kept, and code strings of the dictionary.
 _TEXT = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT")
 _TIMES = ("AS", "DA", "DT", "TM")
 _BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", "US or SS or OW")
@@ -89,7 +89,7 @@ def hashed_uid(uid: str) -> str:
 
 
 def _other_uid(uid: str) -> str:
-    """The hash of a UID; one that the standard defines names nobody, and stays."""
+    """Hash a UID, unless the standard defines it: such a UID names nobody."""
     from pydicom.uid import UID
 
     is_defined = UID(uid).name != uid
@@ -109,7 +109,7 @@ def _clean(datasets: Iterable[Dataset], either: str) -> None:
 
 
 def _action_of_unlisted(element: DataElement, tag: Tag, is_public_code: bool) -> str | None:
-    """What to do with an element of which the profile says nothing."""
+    """Decide on an element that the profile does not list; None keeps it."""
     if _is_no_image(tag):
         return _REMOVE
     if element.VR == "UI":
@@ -147,7 +147,7 @@ Tag = tuple[int, int]
 
 @cache
 def _table() -> tuple[dict[Tag, str], list[tuple[Tag, Tag, str]]]:
-    """Actions by tag, and by value and mask of repeating groups."""
+    """Return the profile's actions by tag, and by value and mask of repeating groups."""
     try:
         from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as profile
     except ImportError as error:
@@ -166,7 +166,7 @@ def _table() -> tuple[dict[Tag, str], list[tuple[Tag, Tag, str]]]:
 
 
 def _action_of(tag: Tag) -> str | None:
-    """What the profile says of an element, None where it says nothing."""
+    """Look an element up in the profile, None where it is not listed."""
     exact, masked = _table()
     if tag in exact:
         return exact[tag]
