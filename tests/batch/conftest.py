@@ -1,16 +1,22 @@
-"""What the tests of batches share."""
+"""Fixtures of the tests of batches."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from batch_runs import fake_outcome
 
-from deepstd.batch.plan import Case
-from deepstd.batch.work import Worker
+from deepstd.batch import run as batches
+from deepstd.batch.book import Book
+from deepstd.batch.case import Case
+from deepstd.batch.run import Job
+from deepstd.batch.work import Outcome, Worker
 from deepstd.io import ScanSource
+from deepstd.rate import Target
 
 
 @pytest.fixture
@@ -34,3 +40,37 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., W
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     kind = importlib.import_module("workers").Scripted
     return lambda start=None: kind(tmp_path, start)
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Cases are read but not compressed, in this process; the names of those that were."""
+    done: list[str] = []
+
+    def outcomes(
+        job: Job, worker: object, cases: Sequence[Case], book: Book
+    ) -> Iterator[tuple[Case, Outcome, int]]:
+        for case in cases:
+            done.append(case.name)
+            book.begin(case)
+            yield case, fake_outcome(case, job.metadata), 1
+
+    monkeypatch.setattr(batches, "_executed", outcomes)
+    return done
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Three scans in a folder and one below it."""
+    folder = tmp_path / "scans"
+    (folder / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "c", "sub/d")):
+        voxels = np.random.default_rng(number).normal(0, number + 1, (8, 8, 8))
+        np.save(folder / f"{name}.npy", np.rint(voxels).astype(np.int16))
+    return folder
+
+
+@pytest.fixture
+def job(scans: Path, tmp_path: Path) -> Job:
+    """A ratio of 16 for these scans."""
+    return Job(scans, tmp_path / "out", Target(ratio=16))

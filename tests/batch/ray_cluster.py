@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]  
 from workers import Scripted  # pyright: ignore[reportMissingImports]  beside this file
 
 from deepstd.batch import ray_executor
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.work import Outcome
 from deepstd.errors import DeepSTDError
 from deepstd.io import ScanSource
@@ -48,7 +48,7 @@ def done(cluster: Cluster, cases: list[Case], worker: Scripted, lost: Any = None
             str(cluster.address),
             None,
             on_gpu=False,
-            progress=lambda text, share: told.append(text),
+            tell=told.append,
         ):
             found.append([case.name, outcome.error, outcome.figures.get("seen"), tries])
             if lost is not None and len(found) == 4:

@@ -15,7 +15,7 @@ import pytest
 
 import deepstd
 from deepstd.batch import local
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.work import Worker
 from deepstd.errors import DeepSTDError
 
@@ -29,6 +29,18 @@ def test_every_case_once(tmp_path: Path, cases: Cases, scripted: Scripted) -> No
     assert sorted(case.name for case, _, _ in found) == names
     assert all(outcome.data == case.name.encode() for case, outcome, _ in found)
     assert (tmp_path / "runs").read_text().count("\n") == 7
+
+
+def test_every_case_is_told_as_it_begins(cases: Cases, scripted: Scripted) -> None:
+    told: list[str] = []
+    seen = []
+    for case, _, _ in local.outcomes(
+        cases(["a", "die-once", "b"]), scripted(), 1, lambda case: told.append(case.name)
+    ):
+        assert case.name in told
+        seen.append(case.name)
+    assert Counter(told) == {"a": 1, "b": 1, "die-once": 2}
+    assert sorted(seen) == ["a", "b", "die-once"]
 
 
 def test_a_case_that_kills_its_process_is_given_up(
@@ -72,7 +84,7 @@ def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     (tmp_path / "slow.npy").write_bytes(b"scan")
     code = (
         "import sys; from pathlib import Path; from workers import Scripted; "
-        "from deepstd.batch import local; from deepstd.batch.plan import Case; "
+        "from deepstd.batch import local; from deepstd.batch.case import Case; "
         "from deepstd.io import ScanSource; folder = Path(sys.argv[1]); "
         "scan = ScanSource((folder / 'slow.npy',), None, 'slow', 4); "
         "list(local.outcomes([Case(scan, folder, '')], Scripted(folder), 1))"

@@ -1,27 +1,31 @@
-"""What is left to do, whatever happened before."""
+"""The work that is left to do, whatever happened before."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
+from batch_runs import fake_outcome, files_in
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd import api
-from deepstd.batch.ledger import DONE, FAILED, Ledger, read_past
-from deepstd.batch.plan import Plan, Request, figures_of, make_plan
+from deepstd.batch.case import Case, Request, fingerprint, state_of
+from deepstd.batch.ledger import DONE, FAILED, WRITING, Ledger
+from deepstd.batch.outputs import A_LINK, IN_THE_WAY, digest_of
+from deepstd.batch.past import read_past
+from deepstd.batch.plan import Plan, make_plan
 from deepstd.batch.shard import Shard
-from deepstd.container import parse
 from deepstd.errors import InputError
 from deepstd.io import Metadata, discover
 from deepstd.rate import Target
+from deepstd.volume import SourceHeader, Volume
 
 REQUEST = Request(Target(ratio=16.0), "auto")
 
@@ -47,17 +51,15 @@ class TestPlan:
     """`make_plan` with a scan that is done."""
 
     @pytest.fixture
-    def place(
-        self, tmp_path: Path, phantom: Callable[..., np.ndarray], only_tiny: Path
-    ) -> tuple[Path, Path]:
-        """A folder of scans, and one with the first of them compressed, without a ledger."""
-        source, output = tmp_path / "scans", tmp_path / "out"
-        (source / "b").mkdir(parents=True)
+    def place(self, scans: Path, tmp_path: Path) -> tuple[Path, Path]:
+        """A folder of two scans, and one with the output of the first, without a ledger."""
+        for name in ("b", "c"):
+            (scans / f"{name}.npy").unlink()
+        output = tmp_path / "out"
         output.mkdir()
-        np.save(source / "a.npy", phantom((18, 16, 12)))
-        np.save(source / "b" / "c.npy", phantom((18, 16, 12), seed=1))
-        api.compress(source / "a.npy", output / "a.dstd", ratio=16, effort="fast")
-        return source, output
+        case = Case(discover(scans).scans[0], scans, "")
+        (output / "a.dstd").write_bytes(fake_outcome(case).data or b"")
+        return scans, output
 
     def plan(self, place: tuple[Path, Path], request: Request = REQUEST, **options: Any) -> Plan:
         source, output = place
@@ -65,19 +67,21 @@ class TestPlan:
             discover(source).scans, source, output, request, read_past(output), **options
         )
 
-    def record(self, place: tuple[Path, Path], **more: Any) -> None:
+    def record(self, place: tuple[Path, Path], status: str = DONE, **more: Any) -> None:
         (case,) = (case for case in self.plan(place, overwrite=True).cases if case.name == "a")
-        figures = figures_of(parse((place[1] / "a.dstd").read_bytes(), "a"))
+        outcome = fake_outcome(case)
+        assert outcome.data is not None
+        told = {"output_hash": digest_of(outcome.data)} if status == WRITING else {}
+        row = {"status": status, **case.facts(), **outcome.figures, **told}
         with Ledger(place[1] / "ledger.jsonl") as ledger:
-            row = {"status": DONE, **case.facts(), **figures, "request": REQUEST.described}
-            ledger.append({**row, "attempt": 3, **more})
+            ledger.append({**row, "request": REQUEST.described, "attempt": 3, **more})
 
     def test_what_is_done_stays(self, place: tuple[Path, Path]) -> None:
         self.record(place)
         plan = self.plan(place)
         assert [row["name"] for row in plan.finished] == ["a"]
         assert [(case.name, case.attempts, case.replaces) for case in plan.cases] == [
-            ("b/c", 0, False)
+            ("sub/d", 0, False)
         ]
         assert len(self.plan(place, overwrite=True).finished) == 1
 
@@ -89,108 +93,110 @@ class TestPlan:
 
     @pytest.mark.parametrize("how", ["gone", "cut", "empty"])
     def test_an_output_that_was_lost_is_made_again(
-        self, place: tuple[Path, Path], how: str
+        self,
+        place: tuple[Path, Path],
+        phantom: Callable[..., np.ndarray],
+        only_tiny: Path,
+        how: str,
     ) -> None:
-        self.record(place)
         target = place[1] / "a.dstd"
+        np.save(place[0] / "a.npy", phantom((18, 16, 12)))
+        api.compress(place[0] / "a.npy", target, ratio=16, effort="fast", overwrite=True)
         data = target.read_bytes()
+        self.record(place, file_bytes=len(data))
         target.unlink()
         if how != "gone":
             target.write_bytes(data[:-1] if how == "cut" else b"")
         plan = self.plan(place)
         assert [(case.name, case.replaces) for case in plan.cases] == [
             ("a", how != "gone"),  # another file may appear in its place until it is done
-            ("b/c", False),
+            ("sub/d", False),
         ]
         assert plan.refused == []
 
-    @pytest.mark.parametrize("how", ["smaller", "larger", "no scan"])
+    @pytest.mark.parametrize("content", [b"precious", b"precious" * 9])
     @pytest.mark.parametrize("changed", [False, True])
+    @pytest.mark.parametrize("status", [DONE, WRITING])
     def test_an_output_that_somebody_replaced_is_left_alone(
-        self, place: tuple[Path, Path], how: str, changed: bool
+        self, place: tuple[Path, Path], content: bytes, changed: bool, status: str
     ) -> None:
-        self.record(place)
+        self.record(place, status)
         target = place[1] / "a.dstd"
-        target.write_bytes(b"precious")
-        if how != "no scan":
-            ratio = 24 if how == "smaller" else 12
-            api.compress(place[0] / "a.npy", target, ratio=ratio, effort="fast", overwrite=True)
+        target.write_bytes(content)
         if changed:
             os.utime(place[0] / "a.npy", ns=(1, 1))
         plan = self.plan(place)
-        assert [case.name for case in plan.refused] == ["a"]
-        assert [case.name for case in plan.cases] == ["b/c"]
+        assert [(case.name, why) for case, why in plan.refused] == [("a", IN_THE_WAY)]
+        assert [case.name for case in plan.cases] == ["sub/d"]
         assert plan.finished == plan.recovered == []
         plan = self.plan(place, overwrite=True)
-        assert [(case.name, case.replaces) for case in plan.cases] == [("a", True), ("b/c", True)]
-
-    def test_killed_between_output_and_ledger_of_a_changed_source(
-        self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
-    ) -> None:
-        self.record(place)
-        np.save(place[0] / "a.npy", phantom((18, 16, 14)))
-        api.compress(
-            place[0] / "a.npy", place[1] / "a.dstd", ratio=16, effort="fast", overwrite=True
-        )
-        plan = self.plan(place)
-        assert [case.name for case, _ in plan.recovered] == ["a"]
-        assert [case.name for case in plan.cases] == ["b/c"]
+        assert [(case.name, case.replaces) for case in plan.cases] == [
+            ("a", True),
+            ("sub/d", True),
+        ]
 
     def test_killed_between_output_and_ledger(self, place: tuple[Path, Path]) -> None:
-        with Ledger(place[1] / "ledger.jsonl"):
-            pass
+        self.record(place, WRITING)
         plan = self.plan(place)
         ((case, figures),) = plan.recovered
-        assert (case.name, figures["file_bytes"]) == ("a", (place[1] / "a.dstd").stat().st_size)
-        assert [case.name for case in plan.cases] == ["b/c"]
+        assert (case.name, case.attempts) == ("a", 3)
+        assert figures["file_bytes"] == (place[1] / "a.dstd").stat().st_size
+        assert not {"status", "time", "output_hash", "attempt"} & set(figures)
+        assert [case.name for case in plan.cases] == ["sub/d"]
+
+    def test_killed_between_output_and_ledger_and_then_another_scan(
+        self, place: tuple[Path, Path]
+    ) -> None:
+        self.record(place, WRITING)
+        path = place[0] / "a.npy"
+        about = path.stat()
+        np.save(path, np.load(path) + 100)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        plan = self.plan(place)
+        assert plan.recovered == plan.refused == []
+        assert [(case.name, case.replaces) for case in plan.cases] == [
+            ("a", True),
+            ("sub/d", False),
+        ]
 
     @pytest.mark.parametrize(
         "other",
         [
             Request(Target(ratio=17.0), "auto"),
-            Request(Target(ratio=15.0), "auto"),
             Request(Target(ratio=16.0), "generic 1 00"),
+            Request(Target(ratio=16.0), "auto", metadata=Metadata.NONE),
         ],
     )
     def test_a_file_that_another_request_gave_is_not_taken_over(
         self, place: tuple[Path, Path], other: Request
     ) -> None:
-        with Ledger(place[1] / "ledger.jsonl"):
-            pass
-        assert [case.name for case in self.plan(place, other).refused] == ["a"]
+        self.record(place, WRITING)
+        with pytest.raises(InputError, match="another request"):
+            self.plan(place, other)
+        plan = self.plan(place, other, overwrite=True)
+        assert [case.name for case in plan.cases] == ["a", "sub/d"]
+        assert plan.recovered == []
 
-    def test_a_file_with_other_metadata_is_not_taken_over(
-        self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
-    ) -> None:
-        with Ledger(place[1] / "ledger.jsonl"):
-            pass
-        image = nibabel.Nifti1Image(phantom((18, 16, 12)), np.eye(4))
-        image.header["descrip"] = b"Jane Doe"
-        nibabel.save(image, place[0] / "n.nii")
-        api.compress(place[0] / "n.nii", place[1] / "n.dstd", ratio=16, effort="fast")
-        assert "n" in [case.name for case, _ in self.plan(place).recovered]
-        dropped = Request(Target(ratio=16.0), "auto", metadata=Metadata.NONE)
-        assert [case.name for case in self.plan(place, dropped).refused] == ["n"]
-
-    def test_a_file_of_another_scan_is_not_taken_over(
-        self, place: tuple[Path, Path], phantom: Callable[..., np.ndarray]
-    ) -> None:
-        with Ledger(place[1] / "ledger.jsonl"):
-            pass
-        np.save(place[0] / "a.npy", phantom((16, 18, 12)))
-        assert [case.name for case in self.plan(place).refused] == ["a"]
-        (place[1] / "a.dstd").write_bytes(b"precious")
-        assert [case.name for case in self.plan(place).refused] == ["a"]
-
-    def test_a_file_from_before_is_refused_until_overwriting_is_allowed(
+    def test_a_file_without_a_line_is_refused_until_overwriting_is_allowed(
         self, place: tuple[Path, Path]
     ) -> None:
-        assert [case.name for case in self.plan(place).refused] == ["a"]
+        assert [case.name for case, _ in self.plan(place).refused] == ["a"]
+        with Ledger(place[1] / "ledger.jsonl"):
+            pass
+        assert [case.name for case, _ in self.plan(place).refused] == ["a"]
         assert [c.replaces for c in self.plan(place, overwrite=True).cases] == [True, True]
 
     def test_what_was_refused_stays_refused(self, place: tuple[Path, Path]) -> None:
-        self.record(place, status=FAILED, refused=True)
-        assert [case.name for case in self.plan(place).refused] == ["a"]
+        self.record(place, FAILED, refused=True)
+        assert [case.name for case, _ in self.plan(place).refused] == ["a"]
+
+    def test_a_link_on_the_way_to_an_output_is_refused(self, place: tuple[Path, Path]) -> None:
+        elsewhere = place[1].with_name("elsewhere")
+        elsewhere.mkdir()
+        (place[1] / "sub").symlink_to(elsewhere, target_is_directory=True)
+        for overwrite in (False, True):
+            plan = self.plan(place, overwrite=overwrite)
+            assert ("sub/d", A_LINK) in [(case.name, why) for case, why in plan.refused]
 
     def test_another_request(self, place: tuple[Path, Path]) -> None:
         self.record(place)
@@ -228,7 +234,31 @@ class TestPlan:
         with pytest.raises(InputError, match="another request"):
             self.plan(place)
 
-    def test_planning_changes_nothing(self, place: tuple[Path, Path]) -> None:
-        before = {path: path.stat().st_mtime_ns for path in place[1].rglob("*")}
+    @pytest.mark.parametrize("status", [DONE, WRITING])
+    def test_planning_changes_nothing(self, place: tuple[Path, Path], status: str) -> None:
+        self.record(place, status)
+        before = files_in(place[1])
         self.plan(place)
-        assert {path: path.stat().st_mtime_ns for path in place[1].rglob("*")} == before
+        assert files_in(place[1]) == before
+
+
+def test_a_state_is_that_of_earlier_releases(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(b"12345")
+    os.utime(tmp_path / "a.npy", ns=(1, 1_700_000_000_000_000_007))
+    (scan,) = discover(tmp_path).scans
+    assert state_of(scan) == "9b8b3eaef9c5538e"
+
+
+def test_a_fingerprint_is_of_all_that_is_compressed() -> None:
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    volume = Volume(voxels, np.eye(4), SourceHeader("npy", b"header"))
+    others = [
+        replace(volume, voxels=voxels[::-1]),
+        replace(volume, voxels=voxels.astype(np.uint16)),
+        replace(volume, voxels=voxels.reshape(3, 2, 4)),
+        replace(volume, affine=np.diag([2.0, 1, 1, 1])),
+        replace(volume, source=SourceHeader("npy", b"another")),
+        replace(volume, source=SourceHeader("nrrd", b"header")),
+    ]
+    assert len({fingerprint(one) for one in (volume, *others)}) == 7
+    assert fingerprint(replace(volume, voxels=np.asfortranarray(voxels))) == fingerprint(volume)

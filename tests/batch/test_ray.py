@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import deepstd
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.work import Worker
 

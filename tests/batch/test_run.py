@@ -14,11 +14,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from batch_runs import quiet, rows_in
 
 from deepstd import api, io
 from deepstd.batch import run as batches
+from deepstd.batch.case import Case, Request
 from deepstd.batch.ledger import Ledger
-from deepstd.batch.plan import Case, Request
 from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
@@ -28,10 +29,6 @@ from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError, InputError
 from deepstd.io import Metadata
 from deepstd.rate import Target
-
-
-def quiet(text: str, share: float) -> None:
-    pass
 
 
 @pytest.fixture
@@ -68,8 +65,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def rows(job: Job) -> list[dict[str, Any]]:
-    paths = sorted(job.output.glob("ledger*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    return [row for row in rows_in(job.output) if row["status"] != "writing"]
 
 
 def files(job: Job) -> list[str]:
@@ -110,46 +106,33 @@ def test_the_ledger(job: Job) -> None:
     assert str(job.source) not in (job.output / "ledger.jsonl").read_text()
 
 
-def test_again_only_what_failed(job: Job, in_process: list[str]) -> None:
+def test_again_only_what_failed(job: Job, faked: list[str]) -> None:
     batches.run(job, quiet)
-    in_process.clear()
+    faked.clear()
     summary = batches.run(job, quiet)
-    assert in_process == ["sub/broken"]
+    assert faked == ["sub/broken"]
     assert (summary.done, summary.before, summary.exit_code) == (3, 3, 3)
     assert [row["attempt"] for row in rows(job) if row["name"] == "sub/broken"] == [1, 2]
     (job.source / "sub" / "broken.nii.gz").unlink()
-    in_process.clear()
+    faked.clear()
     assert batches.run(job, quiet).exit_code == 0
-    assert in_process == []
+    assert faked == []
 
 
-def test_parts(job: Job, in_process: list[str]) -> None:
+def test_parts(job: Job, faked: list[str]) -> None:
     for index in (1, 2, 3):
         batches.run(replace(job, shard=Shard(index, 3)), quiet)
-    assert sorted(in_process) == ["a", "b", "sub/broken", "sub/c"]
-    in_process.clear()
+    assert sorted(faked) == ["a", "b", "sub/broken", "sub/c"]
+    faked.clear()
     assert batches.run(job, quiet).done == 3
-    assert in_process == ["sub/broken"]
+    assert faked == ["sub/broken"]
 
 
 def test_only_failures(job: Job) -> None:
     assert batches.run(replace(job, target=Target(ratio=1e9)), quiet).exit_code == 1
 
 
-def test_killed_between_output_and_ledger(job: Job, in_process: list[str]) -> None:
-    batches.run(job, quiet)
-    path = job.output / "ledger.jsonl"
-    kept = [line for line in path.read_bytes().splitlines(True) if b'"sub/c"' not in line]
-    path.write_bytes(b"".join(kept))
-    in_process.clear()
-    summary = batches.run(job, quiet)
-    assert in_process == ["sub/broken"]
-    assert summary.done == 3
-    assert [row["recovered"] for row in rows(job) if row["name"] == "sub/c"] == [True]
-    assert batches.run(job, quiet).before == 3
-
-
-def test_a_file_of_another_origin_stays(job: Job, in_process: list[str]) -> None:
+def test_a_file_of_another_origin_stays(job: Job, faked: list[str]) -> None:
     job.output.mkdir()
     (job.output / "a.dstd").write_bytes(b"precious")
     for _ in range(2):
@@ -160,44 +143,46 @@ def test_a_file_of_another_origin_stays(job: Job, in_process: list[str]) -> None
     assert (job.output / "a.dstd").read_bytes() != b"precious"
 
 
-def test_a_file_that_appears_meanwhile_stays(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = io.read
+def test_a_file_that_appears_meanwhile_stays(
+    job: Job, faked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = io.read_scan
 
     def interfere(*arguments: Any, **options: Any) -> Any:
         (job.output / "a.dstd").write_bytes(b"precious")
         return read(*arguments, **options)
 
-    monkeypatch.setattr("deepstd.io.read", interfere)
+    monkeypatch.setattr("deepstd.io.read_scan", interfere)
     assert "a.npy" in batches.run(job, quiet).failures
     assert (job.output / "a.dstd").read_bytes() == b"precious"
 
 
-def test_a_changed_scan_is_done_again(job: Job, in_process: list[str]) -> None:
+def test_a_changed_scan_is_done_again(job: Job, faked: list[str]) -> None:
     batches.run(job, quiet)
     np.save(job.source / "a.npy", np.load(job.source / "a.npy")[::-1])
     os.utime(job.source / "a.npy", ns=(5, 5))
     before = (job.output / "a.dstd").read_bytes()
-    in_process.clear()
+    faked.clear()
     batches.run(job, quiet)
-    assert in_process == ["a", "sub/broken"]
+    assert faked == ["a", "sub/broken"]
     assert (job.output / "a.dstd").read_bytes() != before
 
 
-def test_a_scan_that_was_compressed_by_hand_stays(job: Job, in_process: list[str]) -> None:
+def test_a_scan_that_was_compressed_by_hand_stays(job: Job, faked: list[str]) -> None:
     batches.run(job, quiet)
     target = job.output / "a.dstd"
     api.compress(
         job.source / "a.npy", target, ratio=8, model=job.model, effort="fast", overwrite=True
     )
     by_hand = target.read_bytes()
-    in_process.clear()
+    faked.clear()
     for _ in range(2):
         summary = batches.run(job, quiet)
         assert target.read_bytes() == by_hand
         assert "did not write it" in summary.failures["a.npy"]
         assert (summary.done, summary.exit_code) == (2, 3)
-    assert batches.forecast(job).refused == ["a.npy"]
-    assert in_process == ["sub/broken"] * 2
+    assert list(batches.forecast(job).refused) == ["a.npy"]
+    assert faked == ["sub/broken"] * 2
     assert batches.run(replace(job, overwrite=True), quiet).done == 3
     assert target.read_bytes() != by_hand
 
@@ -224,11 +209,11 @@ def test_as_much_metadata_is_read_as_is_asked_for(
 ) -> None:
     asked = []
 
-    def noted(*arguments: Any, metadata: Metadata, **options: Any) -> Any:
+    def noted(scan: io.ScanSource, metadata: Metadata) -> Any:
         asked.append(metadata)
         raise InputError("not now")
 
-    monkeypatch.setattr("deepstd.io.read", noted)
+    monkeypatch.setattr("deepstd.io.read_scan", noted)
     assert batches.run(replace(job, metadata=metadata), quiet).exit_code == 1
     assert asked == [metadata] * 4
 
@@ -248,7 +233,7 @@ def test_effort(job: Job, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"effort": "fast"}, {"metadata": Metadata.NONE}])
 def test_other_settings_replace_nothing_unless_allowed(
-    job: Job, in_process: list[str], other: dict[str, Any]
+    job: Job, faked: list[str], other: dict[str, Any]
 ) -> None:
     batches.run(job, quiet)
     asked = replace(job, **other)
@@ -257,9 +242,9 @@ def test_other_settings_replace_nothing_unless_allowed(
         batches.run(asked, quiet)
     assert {name: (job.output / name).read_bytes() for name in files(job)} == before
     asked = replace(asked, overwrite=True)
-    in_process.clear()
+    faked.clear()
     assert batches.run(asked, quiet).before == 0
-    assert in_process == ["a", "b", "sub/broken", "sub/c"]
+    assert faked == ["a", "b", "sub/broken", "sub/c"]
     assert batches.run(asked, quiet).before == 3
 
 
@@ -279,7 +264,7 @@ def test_settings_reach_a_node_that_does_not_see_the_scan(job: Job) -> None:
     assert sent.data == alone[1].data
 
 
-def test_overwriting_is_resumed_too(job: Job, in_process: list[str]) -> None:
+def test_overwriting_is_resumed_too(job: Job, faked: list[str]) -> None:
     batches.run(job, quiet)
     other = replace(job, target=Target(ratio=12))
     with pytest.raises(InputError, match="another request"):
@@ -288,23 +273,23 @@ def test_overwriting_is_resumed_too(job: Job, in_process: list[str]) -> None:
         batches.forecast(other)
     other = replace(other, overwrite=True)
     assert batches.run(other, quiet).done == 3
-    in_process.clear()
+    faked.clear()
     assert batches.run(other, quiet).before == 3
-    assert in_process == ["sub/broken"]
+    assert faked == ["sub/broken"]
 
 
-def test_no_space_ends_the_run(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_space_ends_the_run(job: Job, monkeypatch: pytest.MonkeyPatch, faked: list[str]) -> None:
     def full(source: object, target: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"out: nothing can be written .*No space.* 4 are left"):
         batches.run(job, quiet)
     monkeypatch.undo()
     assert [name for name in files(job) if name.endswith(".dstd")] == []
 
 
-def test_an_output_that_cannot_be_written_is_one_bad_case(job: Job) -> None:
+def test_an_output_that_cannot_be_written_is_one_bad_case(job: Job, faked: list[str]) -> None:
     (job.output / "a.dstd").mkdir(parents=True)
     (job.output / "sub").write_text("a file where a folder belongs")
     summary = batches.run(replace(job, overwrite=True), quiet)
@@ -315,17 +300,38 @@ def test_an_output_that_cannot_be_written_is_one_bad_case(job: Job) -> None:
     assert "cannot be written" in summary.failures["a.npy"]
 
 
-def test_the_ledger_is_told_last(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_is_told_before_and_after(
+    job: Job, monkeypatch: pytest.MonkeyPatch, faked: list[str]
+) -> None:
     append = Ledger.append
     there = []
 
     def checked(ledger: Ledger, row: Mapping[str, Any]) -> Any:
-        there.append((job.output / f"{row['name']}.dstd").is_file())
+        there.append((row["status"], (job.output / f"{row['name']}.dstd").is_file()))
         return append(ledger, row)
 
     monkeypatch.setattr(Ledger, "append", checked)
     batches.run(job, quiet)
-    assert there == [True, True, False, True]
+    one = [("writing", False), ("done", True)]
+    assert there == [*one, *one, ("failed", False), *one]
+
+
+def test_it_says_what_is_under_way_and_how_long_the_rest_takes(job: Job, faked: list[str]) -> None:
+    (job.source / "notes.txt").touch()
+    said: list[tuple[str, float]] = []
+    batches.run(job, lambda text, share: said.append((text, share)))
+    texts = [text for text, _ in said]
+    assert texts[:2] == ["passing over 1 .txt files", "0 scans are done already, 4 to do"]
+    assert texts[2] == "0 of 4, 0 failed: a.npy"
+    assert [text.rpartition(": ")[2] for text in texts[3:6]] == [
+        "b.npy",
+        "sub/broken.nii.gz",
+        "sub/c.nii.gz",
+    ]
+    assert all(" left: " in text for text in texts[3:6])
+    assert texts[-1] == "4 of 4, 1 failed"
+    assert said[-1][1] == 1
+    assert [share for _, share in said] == sorted(share for _, share in said)
 
 
 @pytest.mark.usefixtures("only_tiny")
@@ -343,7 +349,7 @@ def test_a_bundle_is_loaded_once(job: Job, monkeypatch: pytest.MonkeyPatch, mode
     assert len(loaded) == 1
 
 
-def test_leftovers_of_a_killed_run_go(job: Job) -> None:
+def test_leftovers_of_a_killed_run_go(job: Job, faked: list[str]) -> None:
     working = job.output / ".deepstd-batch"
     working.mkdir(parents=True)
     (working / "half.dstd").write_bytes(b"half")
@@ -377,7 +383,7 @@ def test_a_forecast_writes_nothing(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_forecast_of_time_and_of_what_is_in_the_way(
-    job: Job, phantom: Callable[..., np.ndarray]
+    job: Job, phantom: Callable[..., np.ndarray], faked: list[str]
 ) -> None:
     batches.run(job, quiet)
     np.save(job.source / "new.npy", phantom((18, 16, 12)))
@@ -386,4 +392,4 @@ def test_a_forecast_of_time_and_of_what_is_in_the_way(
     told = batches.forecast(job)
     assert told.seconds is not None
     assert told.seconds > 0
-    assert told.refused == ["new2.npy"]
+    assert list(told.refused) == ["new2.npy"]

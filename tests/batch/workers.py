@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.work import Outcome
 
 

@@ -59,11 +59,13 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 
 def rows(output: Path) -> list[dict[str, Any]]:
+    """The lines of scans that are over."""
     try:
-        lines = (output / "ledger.jsonl").read_text().splitlines()
+        text = (output / "ledger.jsonl").read_text()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines]
+    found = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    return [row for row in found if row["status"] != "writing"]
 
 
 def wait_for_rows(output: Path, count: int, process: subprocess.Popen[str]) -> None:
@@ -128,14 +130,22 @@ def test_what_it_says(
     scans: Path, output: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (scans, output, "--ratio", 32, "-m", tiny_bundle)
+    (scans / "notes.txt").touch()
     assert run("batch", *arguments, "--dry-run") == 0
     told = capsys.readouterr().out
     assert "9, 0 done already, 9 to do" in told
+    assert "sub/scan3.npy      to do       96,128" in told
+    assert "sub/broken.nii.gz  unreadable" in told
+    assert "1 .txt files: notes.txt" in told
     assert "sub/broken.nii.gz: does not begin as a NIfTI" in told
     assert not output.exists()
     assert run("batch", *arguments, "-j", 2) == 3
     told = capsys.readouterr()
     assert "npy int16" in told.out
+    assert "worst PSNR (dB)  worst SSIM" in told.out
+    assert "worst scans" in told.out
+    assert "1 .txt files: notes.txt" in told.out
+    assert "8 of 9, 1 failed" in told.err or "9 of 9, 1 failed" in told.err
     assert "8 of 9 scans done; 1 failed" in told.out
     assert "sub/broken.nii.gz: does not begin as a NIfTI" in told.out
     assert "of 9, " in told.err
@@ -155,6 +165,8 @@ def test_all_failed(scans: Path, output: Path, tiny_bundle: Path) -> None:
 def test_what_stops_it_at_once(
     scans: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run("batch", scans, output, "--ratio", 16, "--anonymous-names", output / "k") == 1
+    assert "lies in the output folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert run("batch", tmp_path / "empty", output, "--ratio", 16) == 1
     assert "no scan" in capsys.readouterr().err
@@ -171,6 +183,7 @@ def test_what_stops_it_at_once(
         ["--ratio", "16", "--shard", "3/2"],
         ["--ratio", "16", "--effort", "huge"],
         ["--ratio", "16", "--keep-metadata", "--drop-metadata"],
+        ["--ratio", "16", "--keep-metadata", "--anonymous-names", "names.jsonl"],
     ],
 )
 def test_wrong_usage(scans: Path, output: Path, arguments: list[str]) -> None:
@@ -207,6 +220,36 @@ def test_effort_and_metadata(
     assert [(job.effort, job.metadata) for job in jobs] == [(effort, metadata)]
     told = "holds all metadata, the patients' identities included" in capsys.readouterr().err
     assert told == (metadata is Metadata.ALL)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_anonymous_names(
+    scans: Path,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    drop: bool,
+) -> None:
+    jobs: list[Job] = []
+
+    def noted(job: Job, progress: object) -> Summary:
+        jobs.append(job)
+        (tmp_path / "names.jsonl").touch(0o644)
+        return Summary(1, 1, 0, {}, [], True, 1.0, "ledger.jsonl")
+
+    monkeypatch.setattr(batches, "run", noted)
+    arguments = [scans, output, "--ratio", 16, "--anonymous-names", tmp_path / "names.jsonl"]
+    assert run("batch", *arguments, "--dry-run") == 0
+    told = capsys.readouterr()
+    assert "names.jsonl is not there yet" in told.err
+    assert "scan3" not in told.out
+    assert run("batch", *arguments, *(["--drop-metadata"] if drop else [])) == 0
+    assert [job.key_file for job in jobs] == [tmp_path / "names.jsonl"]
+    told = capsys.readouterr()
+    assert "names are in" in told.err
+    assert "chmod 600" in told.err
+    assert ("NIfTI headers" in told.err) == (not drop)
 
 
 @pytest.mark.slow

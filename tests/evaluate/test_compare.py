@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,15 @@ def test_scans_are_found_once(scans: Path) -> None:
     assert names == ["broken.nii", "one.nii", "two.nii"]
     with pytest.raises(InputError, match="no such file or folder"):
         find_scans([scans / "nowhere"])
+
+
+def test_scans_in_an_archive_are_told_apart_by_their_content(scans: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in sorted(scans.glob("*.nii")):
+            archive.write(path, f"x/{path.name}")
+    packed, loose = find_scans([tmp_path]), find_scans([scans])
+    assert len(packed) == 2
+    assert set(packed.values()) <= set(loose.values())
 
 
 def test_unknown_codecs_are_refused(tmp_path: Path) -> None:

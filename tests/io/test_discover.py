@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import io as io_module
 import os
+import pickle
+import shutil
+import stat
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -16,7 +23,7 @@ from PIL import Image
 
 from deepstd import io
 from deepstd.errors import InputError
-from deepstd.io import declared, discover, read_scan
+from deepstd.io import declared, discover, passed, read_scan
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -119,3 +126,195 @@ def test_a_header_that_lies(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(data)
     with pytest.raises(InputError, match=r"a\.nii: .*cut short"):
         declared(tmp_path / "a.nii")
+
+
+def pack(archive: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in members:
+            packed.writestr(name, data)
+    return archive
+
+
+@pytest.fixture
+def nifti(phantom: Callable[..., np.ndarray]) -> bytes:
+    return nibabel.Nifti1Image(phantom((5, 6, 7)), np.eye(4)).to_bytes()
+
+
+def test_scans_in_an_archive(
+    tmp_path: Path, nifti: bytes, phantom: Callable[..., np.ndarray]
+) -> None:
+    buffer = io_module.BytesIO()
+    np.save(buffer, phantom((4, 5, 6)))
+    pack(
+        tmp_path / "sub" / "a.zip",
+        ("x/one.nii", nifti),
+        ("x/one.nii.gz", gzip.compress(nifti)),
+        ("x/two.NII", nifti),
+        ("three.npy", buffer.getvalue()),
+        ("notes.txt", b"no scan"),
+        ("__MACOSX/x/._one.nii", b"no scan"),
+    )
+    found = discover(tmp_path)
+    wanted = ["sub/a.zip/three", "sub/a.zip/x/one.nii", "sub/a.zip/x/one.nii.gz", "sub/a.zip/x/two"]
+    assert [scan.name for scan in found.scans] == wanted
+    shapes = [read_scan(scan).shape for scan in found.scans]
+    assert shapes == [(4, 5, 6), (5, 6, 7), (5, 6, 7), (5, 6, 7)]
+    one = pickle.loads(pickle.dumps(found.scans[1]))
+    assert (one.label, one.places) == ("one.nii", [tmp_path / "sub" / "a.zip" / "x" / "one.nii"])
+    assert read_scan(one).source.raw == read_scan(found.scans[2]).source.raw
+    assert sum(scan.nbytes for scan in found.scans) < (tmp_path / "sub" / "a.zip").stat().st_size
+    assert [(one.name, one.kind) for one in found.passed_over] == [
+        ("sub/a.zip/__MACOSX/x/._one.nii", passed.HIDDEN),
+        ("sub/a.zip/notes.txt", ".txt files"),
+    ]
+    assert [scan.name for scan in discover(tmp_path / "sub" / "a.zip").scans] == [
+        name.removeprefix("sub/") for name in wanted
+    ]
+
+
+def test_voxels_in_a_file_of_their_own_are_found_in_an_archive(tmp_path: Path) -> None:
+    header = b"ObjectType = Image\nNDims = 3\nDimSize = 2 3 4\nElementType = MET_UCHAR\n"
+    data = ("x/a.raw", bytes(range(24)))
+    pack(
+        tmp_path / "a.zip",
+        ("x/a.mhd", header + b"ElementDataFile = a.raw\n"),
+        data,
+        ("x/b.mhd", header + b"ElementDataFile = ../../b.raw\n"),
+        ("b.raw", bytes(24)),
+    )
+    first, second = discover(tmp_path).scans
+    assert read_scan(first).voxels.ravel(order="F").tolist() == list(range(24))
+    with pytest.raises(InputError, match=r"a\.zip:x/b\.mhd: .*not in its own folder"):
+        read_scan(second)
+    assert [one.name for one in discover(tmp_path).passed_over] == ["a.zip/b.raw"]
+
+
+def test_a_scan_in_an_archive_that_is_damaged_is_named(tmp_path: Path, nifti: bytes) -> None:
+    pack(tmp_path / "a.zip", ("good.nii", nifti), ("bad.nii", b"no scan"), ("cut.nii", nifti[:400]))
+    bad, cut, good = discover(tmp_path).scans
+    assert read_scan(good).shape == (5, 6, 7)
+    for scan in (bad, cut):
+        with pytest.raises(InputError, match=rf"a\.zip:{scan.label}: ") as caught:
+            read_scan(scan)
+        assert "deepstd-" not in str(caught.value)
+
+
+UNSAFE = [
+    "../out.nii",
+    "/abs.nii",
+    "a/../../b.nii",
+    "c:\\d.nii",
+    "e//f.nii",
+    "./g.nii",
+    "h\x01.nii",
+]
+
+
+def test_members_with_unsafe_names_are_scans_with_safe_names(tmp_path: Path, nifti: bytes) -> None:
+    pack(tmp_path / "a.zip", *((name, nifti) for name in UNSAFE))
+    found = discover(tmp_path).scans
+    assert len({scan.name for scan in found}) == len(UNSAFE)
+    for scan in found:
+        folder, name = scan.name.split("/")
+        assert (folder, name[:7]) == ("a.zip", "member-")
+        assert read_scan(scan).shape == (5, 6, 7)
+    assert [scan.name for scan in discover(tmp_path).scans] == [scan.name for scan in found]
+
+
+def test_links_doubles_and_archives_in_an_archive_are_passed_over(
+    tmp_path: Path, nifti: bytes
+) -> None:
+    link = zipfile.ZipInfo("link.nii")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    inner = pack(tmp_path / "inner" / "in.zip", ("deep.nii", nifti)).read_bytes()
+    shutil.rmtree(tmp_path / "inner")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        pack(
+            tmp_path / "a.zip",
+            (link, b"/etc/passwd"),
+            ("twice.nii", b"first"),
+            ("twice.nii", nifti),
+            ("in.zip", inner),
+        )
+    found = discover(tmp_path)
+    assert [scan.name for scan in found.scans] == ["a.zip/twice"]
+    assert read_scan(found.scans[0]).shape == (5, 6, 7)
+    assert {one.name: one.kind for one in found.passed_over} == {
+        "a.zip/link.nii": passed.LINKS,
+        "a.zip/twice.nii": passed.DOUBLES,
+        "a.zip/in.zip": passed.NESTED,
+    }
+
+
+def test_an_archive_that_cannot_be_opened_fails_when_read(tmp_path: Path, nifti: bytes) -> None:
+    (tmp_path / "cut.zip").write_bytes(pack(tmp_path / "x.zip", ("a.nii", nifti)).read_bytes()[:99])
+    (tmp_path / "x.zip").unlink()
+    (scan,) = discover(tmp_path).scans
+    assert scan.name == "cut.zip"
+    with pytest.raises(InputError, match=r"cut\.zip: a damaged zip archive"):
+        read_scan(scan)
+
+
+def test_an_archive_that_needs_a_password_fails_when_read(tmp_path: Path, nifti: bytes) -> None:
+    data = bytearray(pack(tmp_path / "a.zip", ("a.nii", nifti), ("b", b"x")).read_bytes())
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := data.find(magic, at + 1)) >= 0:
+            data[at + offset] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    (scan,) = discover(tmp_path).scans
+    with pytest.raises(InputError, match="encrypted"):
+        read_scan(scan)
+
+
+def test_an_archive_that_declares_absurdly_much_is_refused_at_once(tmp_path: Path) -> None:
+    data = bytearray(pack(tmp_path / "a.zip", ("a.nii", bytes(99))).read_bytes())
+    size = (0xFFFFFF00).to_bytes(4, "little")
+    for magic, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = data.find(magic) + offset
+        data[at : at + 4] = size
+    (tmp_path / "a.zip").write_bytes(data)
+    (scan,) = discover(tmp_path).scans
+    with pytest.raises(InputError, match=r"a\.zip:a\.nii: "):
+        read_scan(scan)
+
+
+def test_no_more_is_unpacked_than_there_is_room(
+    tmp_path: Path, nifti: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(tmp_path / "a.zip", ("a.nii", nifti))
+    (scan,) = discover(tmp_path).scans
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r"a\.zip:a\.nii: unpacks to .* TMPDIR"):
+        read_scan(scan)
+
+
+def test_what_is_passed_over_is_told_by_kind(tmp_path: Path, nifti: bytes) -> None:
+    touch(tmp_path, "a.nii", "b.json", "c.dstd", "d.tar", ".git/x", "sub/.DS_Store", "README")
+    touch(tmp_path, "x.20260101", "e.mhd", "e.raw", "f.raw")
+    pack(tmp_path / "office.docx", ("word/document.xml", b"<xml/>"))
+    (tmp_path / "sub" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
+    (tmp_path / "IM1").symlink_to(tmp_path / "nothing")
+    found = discover(tmp_path)
+    assert [scan.name for scan in found.scans] == ["IM1", "a", "e"]
+    assert {one.name: one.kind for one in found.passed_over} == {
+        ".git": passed.HIDDEN,
+        "README": passed.NAMELESS,
+        "b.json": ".json files",
+        "c.dstd": passed.COMPRESSED,
+        "d.tar": passed.ARCHIVES,
+        "f.raw": ".raw files",
+        "gone.txt": ".txt files",
+        "office.docx": ".docx files",
+        "sub/.DS_Store": passed.HIDDEN,
+        "sub/up": passed.AGAIN,
+        "x.20260101": passed.OTHERS,
+    }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nii")
+    assert [one.kind for one in discover(tmp_path).passed_over] == [passed.SPECIAL]

@@ -1,6 +1,10 @@
-"""The one writer of a batch: outputs into their places, then a line into the ledger.
+"""The one writer of a batch: outputs into their places, and lines into the ledger.
 
-Outcome ─ write, fsync ─▶ hidden folder ─ rename ─▶ OUT_DIR/name.dstd ─ append ─▶ ledger
+Outcome ─ write, fsync ─▶ hidden folder ─ line "writing" ─▶ ledger
+        └ rename ─▶ OUT_DIR/name.dstd ─ line "done" ─▶ ledger
+
+The line before the rename has the hashes of output and scan, so that the next run knows what a
+run that is killed after the rename has left.
 """
 
 from __future__ import annotations
@@ -8,18 +12,29 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deepstd.batch import plan
-from deepstd.batch.ledger import DONE, FAILED, Ledger, Row
-from deepstd.batch.work import Outcome
+from deepstd.batch.case import Case, Request
+from deepstd.batch.ledger import DONE, FAILED, WRITING, Ledger, Row
+from deepstd.batch.outputs import (
+    A_LINK,
+    IN_THE_WAY,
+    digest_of,
+    leads_outside,
+    make_folder,
+    output_of,
+)
+from deepstd.batch.pace import Pace, in_time
+from deepstd.batch.plan import Plan
+from deepstd.batch.work import Outcome, too_large
+from deepstd.errors import InputError
 
 Progress = Callable[[str, float], None]
 # With these no later case can be written either.
-_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
+_MOST_NAMED = 3
 
 
 class Book:
@@ -42,8 +57,8 @@ class Book:
         self,
         folder: Path,
         ledger: Ledger,
-        request: plan.Request,
-        todo: plan.Plan,
+        request: Request,
+        todo: Plan,
         working: Path,
         progress: Progress,
     ) -> None:
@@ -51,67 +66,111 @@ class Book:
         self._todo, self._working, self._progress = todo, working, progress
         self.rows: list[Row] = list(todo.finished)
         self.failures: dict[str, str] = {}
-        self._began = time.monotonic()
-        self._tried = self._bytes_tried = 0
+        self._pace = Pace(todo.cases, todo.finished)
+        self._tried = self._bytes_tried = self._done_now = 0
         self._bytes = sum(case.scan.nbytes for case in todo.cases)
 
     def note_planned(self) -> None:
         """Record what is known before any work."""
         for case, figures in self._todo.recovered:
             self._done(case, {**figures, "recovered": True}, 0.0, 1)
-        for case in self._todo.refused:
-            self._failed(case, plan.IN_THE_WAY, 0.0, 1, refused=True)
+        for case, why in self._todo.refused:
+            self._failed(case, why, 0.0, 1, refused=True)
         done, todo = len(self.rows), len(self._todo.cases)
         self._progress(f"{done} scans are done already, {todo} to do", 0.0)
 
-    def record(self, case: plan.Case, outcome: Outcome, tries: int) -> None:
-        """Put an output in its place and the case in the ledger."""
-        error, refused = outcome.error, False
+    def begin(self, case: Case) -> None:
+        """Say that a case is being done."""
+        self._pace.begin(case)
+        self._report()
+
+    def tell(self, text: str) -> None:
+        """Say something that concerns no case."""
+        self._progress(text, self._share)
+
+    def record(self, case: Case, outcome: Outcome, tries: int) -> None:
+        """Put an output in its place and the case in the ledger.
+
+        Raises:
+            InputError: nothing can be written any more, or the folder went away.
+        """
+        self._check_place()
+        try:
+            done = self._written(case, outcome, tries)
+        except OSError as problem:  # the ledger cannot be written
+            raise self._cannot_go_on(problem.strerror or str(problem)) from problem
+        self._done_now += done
+        self._pace.end(case, outcome.seconds if done else None)
+        self._tried += 1
+        self._bytes_tried += case.scan.nbytes
+        if not self._pace.has_more:  # else the next case says it in a moment
+            self._report()
+
+    def _written(self, case: Case, outcome: Outcome, tries: int) -> bool:
+        """Write an output and the ledger; whether the case is done."""
+        refusal, error = None, outcome.error
         if outcome.data is not None:
             try:
-                refused = not self._store(case, outcome.data)
-                error = plan.IN_THE_WAY if refused else None
+                refusal = self._store(case, outcome, outcome.data, tries)
             except OSError as problem:
+                self._check_place()
                 if problem.errno in _FATAL:
                     raise
                 error = f"its output cannot be written ({problem.strerror})"
-        if error is None:
-            self._done(case, outcome.figures, outcome.seconds, tries)
+        if refusal is not None:
+            self._failed(case, refusal, outcome.seconds, tries, refused=True)
+        elif error is not None:
+            self._failed(case, error, outcome.seconds, tries, refused=False)
         else:
-            self._failed(case, error, outcome.seconds, tries, refused=refused)
-        self._tried += 1
-        self._bytes_tried += case.scan.nbytes
-        self._report(case)
+            self._done(case, outcome.figures, outcome.seconds, tries)
+        return refusal is None and error is None
 
-    def _store(self, case: plan.Case, data: bytes) -> bool:
-        """Write an output; False where a file appeared in its place meanwhile."""
-        target = plan.output_of(self._folder, case.name)
+    def _store(self, case: Case, outcome: Outcome, data: bytes, tries: int) -> str | None:
+        """Write an output, or say why it cannot take its place."""
+        if 0 < case.scan.nbytes < len(data):
+            return too_large(len(data), case.scan.nbytes)
+        target = output_of(self._folder, case.name)
+        if leads_outside(self._folder, target):
+            return A_LINK
         target.parent.mkdir(parents=True, exist_ok=True)
         if not case.replaces and os.path.lexists(target):
-            return False
+            return IN_THE_WAY
+        make_folder(self._working)
         temporary = self._working / f"{secrets.token_hex(8)}.dstd"
         try:
-            with open(temporary, "wb") as stream:
+            with open(temporary, "xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            row = {"status": WRITING, **outcome.figures, "output_hash": digest_of(data)}
+            self._ledger.append(self._row(case, row, outcome.seconds, tries))
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-        return True
+        return None
 
-    def _done(self, case: plan.Case, figures: Row, seconds: float, tries: int) -> None:
+    def _check_place(self) -> None:
+        if not self._ledger.is_in_place:
+            raise self._cannot_go_on("the folder is gone, or another one is in its place")
+
+    def _cannot_go_on(self, why: str) -> InputError:
+        left = len(self._todo.cases) - self._done_now
+        return InputError(
+            f"{self._folder}: nothing can be written there any more ({why}). {self._done_now} "
+            f"scans were done, {left} are left. Correct that, and give the same command again: it "
+            "goes on from here"
+        )
+
+    def _done(self, case: Case, figures: Row, seconds: float, tries: int) -> None:
         row = {"status": DONE, **figures}
         self.rows.append(self._ledger.append(self._row(case, row, seconds, tries)))
 
-    def _failed(
-        self, case: plan.Case, error: str, seconds: float, tries: int, *, refused: bool
-    ) -> None:
+    def _failed(self, case: Case, error: str, seconds: float, tries: int, *, refused: bool) -> None:
         self.failures[case.source] = error
         row: Row = {"status": FAILED, "error": error, **({"refused": True} if refused else {})}
         self._ledger.append(self._row(case, row, seconds, tries))
 
-    def _row(self, case: plan.Case, row: Row, seconds: float, tries: int) -> dict[str, Any]:
+    def _row(self, case: Case, row: Row, seconds: float, tries: int) -> dict[str, Any]:
         return {
             **case.facts(),
             **row,
@@ -120,18 +179,20 @@ class Book:
             "attempt": case.attempts + tries,
         }
 
-    def _report(self, case: plan.Case) -> None:
-        count = len(self._todo.cases)
-        share = self._bytes_tried / self._bytes if self._bytes else self._tried / count
-        told = f"{self._tried} of {count}, {len(self.failures)} failed"
-        if 0 < share < 1:
-            left = (time.monotonic() - self._began) * (1 - share) / share
+    @property
+    def _share(self) -> float:
+        if self._bytes:
+            return self._bytes_tried / self._bytes
+        return self._tried / max(1, len(self._todo.cases))
+
+    def _report(self) -> None:
+        told = f"{self._tried} of {len(self._todo.cases)}, {len(self.failures)} failed"
+        under_way = [case.source for case in self._pace.under_way]
+        left = self._pace.seconds_left() if under_way else None
+        if left is not None:
             told += f", about {in_time(left)} left"
-        self._progress(f"{told}: {case.source}", share)
-
-
-def in_time(seconds: float) -> str:
-    """A time in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        if under_way:
+            more = len(under_way) - _MOST_NAMED
+            told += ": " + ", ".join(under_way[:_MOST_NAMED])
+            told += f" and {more} more" if more > 0 else ""
+        self._progress(told, self._share)

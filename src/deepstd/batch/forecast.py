@@ -1,4 +1,4 @@
-"""What a batch would take and give, from headers alone.
+"""The forecast of a batch, from headers alone.
 
 plan ─ headers ─▶ bytes of voxels ─ requested size ─▶ bytes of outputs
      └ ledger lines ─▶ seconds a byte ─▶ time
@@ -7,20 +7,33 @@ plan ─ headers ─▶ bytes of voxels ─ requested size ─▶ bytes of outpu
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from deepstd import io
-from deepstd.batch.plan import Case, Plan
-from deepstd.batch.report import Forecast, number
+from deepstd.batch.case import Case
+from deepstd.batch.plan import Plan
+from deepstd.batch.report import Forecast, Planned, number
+from deepstd.batch.work import too_large
 from deepstd.errors import DeepSTDError
 from deepstd.rate import Target
 
 _GUESSED_ITEM_BYTES = 2
+DONE, TO_DO, REFUSED, UNREADABLE, TOO_LARGE = "done", "to do", "refused", "unreadable", "too large"
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Voxels of a scan and their bytes, and whether a header said so."""
+
+    voxels: int
+    nbytes: int
+    is_known: bool
 
 
 def make_forecast(
     plan: Plan, found: int, target: Target, processes: int, unreadable: dict[str, str]
 ) -> Forecast:
-    """Sizes and time of what is left to do.
+    """Forecast sizes and time of the cases that are left to do.
 
     Args:
         plan: what is left to do.
@@ -30,16 +43,27 @@ def make_forecast(
         unreadable: folders that could not be listed.
     """
     problems = dict(unreadable)
+    refused = {case.source: why for case, why in plan.refused}
+    scans = [_told(case, REFUSED) for case, _ in plan.refused]
+    scans += [_told(case, DONE) for case, _ in plan.recovered]
+    scans += [_done(row) for row in plan.finished]
     stored = outputs = estimated = 0
     for case in plan.cases:
         try:
-            voxels, nbytes, known = _sizes(case)
+            sizes = _sizes(case)
         except DeepSTDError as error:
             problems[case.source] = case.without_root(str(error))
+            scans.append(_told(case, UNREADABLE))
             continue
-        stored += nbytes
-        outputs += min(target.bytes_for(voxels, nbytes), nbytes)
-        estimated += not known
+        file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
+        if sizes.is_known and 0 < case.scan.nbytes < file_bytes:
+            refused[case.source] = too_large(file_bytes, case.scan.nbytes)
+            scans.append(_told(case, TOO_LARGE, sizes.nbytes, file_bytes))
+            continue
+        scans.append(_told(case, TO_DO, sizes.nbytes, file_bytes))
+        stored += sizes.nbytes
+        outputs += file_bytes
+        estimated += not sizes.is_known
     speeds = [row for row in plan.finished if isinstance(row.get("seconds"), float)]
     measured = sum(number(row, "stored_bytes") for row in speeds)
     seconds = sum(row["seconds"] for row in speeds) * stored / measured if measured else None
@@ -47,22 +71,35 @@ def make_forecast(
         found,
         len(plan.finished) + len(plan.recovered),
         len(plan.cases),
-        [case.source for case in plan.refused],
+        refused,
         problems,
         sum(case.scan.nbytes for case in plan.cases),
         stored,
         estimated,
         outputs,
         None if seconds is None else seconds / processes,
+        sorted(scans, key=lambda scan: scan.name),
     )
 
 
-def _sizes(case: Case) -> tuple[int, int, bool]:
-    """Voxels, their bytes, and whether a header said so."""
+def _told(
+    case: Case, state: str, stored_bytes: int | None = None, file_bytes: int | None = None
+) -> Planned:
+    return Planned(case.source, case.name, state, case.scan.nbytes, stored_bytes, file_bytes)
+
+
+def _done(row: dict[str, object]) -> Planned:
+    sizes = (number(row, key) for key in ("source_bytes", "stored_bytes", "file_bytes"))
+    return Planned(str(row.get("source")), str(row["name"]), DONE, *sizes)
+
+
+def _sizes(case: Case) -> _Sizes:
     if case.scan.sizes is not None:
-        return *case.scan.sizes, True
-    declared = io.declared(case.scan.files[0]) if len(case.scan.files) == 1 else None
-    if declared is None:
-        return max(1, case.scan.nbytes // _GUESSED_ITEM_BYTES), case.scan.nbytes, False
-    shape, dtype = declared
-    return math.prod(shape), math.prod(shape) * dtype.itemsize, True
+        return _Sizes(*case.scan.sizes, True)
+    is_file = len(case.scan.files) == 1 and not case.scan.members
+    declared = io.declared(case.scan.files[0]) if is_file else None
+    if declared is not None:
+        shape, dtype = declared
+        return _Sizes(math.prod(shape), math.prod(shape) * dtype.itemsize, True)
+    nbytes = sum(item.nbytes for item in case.scan.items)
+    return _Sizes(max(1, nbytes // _GUESSED_ITEM_BYTES), nbytes, False)

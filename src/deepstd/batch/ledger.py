@@ -1,18 +1,22 @@
-"""What became of every case: a file of JSON lines that a kill cannot spoil.
+"""The record of every case: a file of JSON lines that a kill cannot spoil.
 
-case finished ─ append, fsync ─▶ OUT_DIR/ledger[-I-of-N].jsonl ─ read_past ─▶ name → Past
+case ─ output about to take its place ─▶ a line "writing"
+     └ output in its place, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
 
-A line is appended once a case is over and its output is in its place. Whatever is no whole line,
-as the end of a file whose writer was killed may be, is passed over and cut off by the next run.
+A line is on the disk before the next step begins. Whatever is no whole line, as the end of a file
+whose writer was killed may be, is passed over and cut off by the next run. A file of that name
+that is no ledger is never touched.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import re
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,47 +25,56 @@ from typing import Any, BinaryIO
 from deepstd.batch.shard import Shard
 from deepstd.errors import InputError
 
-DONE, FAILED = "done", "failed"
+DONE, FAILED, WRITING = "done", "failed", "writing"
 Row = dict[str, Any]
 
-_PATTERN = "ledger*.jsonl"
-
-
-@dataclass(frozen=True)
-class Past:
-    """What the ledgers say of one name.
-
-    Attributes:
-        done: the last line that says it was done, or None.
-        attempts: how often it was tried.
-        refused: whether the last line says that a file of another origin was in the way.
-    """
-
-    done: Row | None
-    attempts: int
-    refused: bool
+_NAME = re.compile(r"ledger(?:-[0-9]{1,6}-of-([0-9]{1,6}))?\.jsonl")
+# The first key of every line, which tells the torn first line of a ledger from another's file.
+_MARK, _MARKED = "ledger", "deepstd batch"
+_BEGINNING = json.dumps({_MARK: _MARKED}).encode().removesuffix(b"}")
+# Where there are no links, Windows for one, there is nothing to refuse.
+_NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def path_of(folder: Path, shard: Shard) -> Path:
-    """The ledger of a part of a batch."""
+    """Return the path of the ledger of a part of a batch."""
     return folder / f"ledger{shard.label}.jsonl"
 
 
-def read_past(folder: Path) -> dict[str, Past] | None:
-    """What all ledgers in a folder say, by name; None where there is none."""
-    paths = sorted(folder.glob(_PATTERN))
-    if not paths:
-        return None
-    rows = [row for path in paths for row in _rows(path)]
-    past: dict[str, Past] = {}
-    for row in sorted(rows, key=lambda row: row["time"]):
-        before = past.get(row["name"], Past(None, 0, False))
-        past[row["name"]] = Past(
-            row if row["status"] == DONE else before.done,
-            max(before.attempts, row["attempt"]),
-            row.get("refused") is True,
-        )
-    return past
+def ledgers_in(folder: Path) -> dict[Path, int]:
+    """Find the ledgers in a folder, and of how many parts each is one; links do not count."""
+    found = {}
+    for path in sorted(folder.glob("ledger*.jsonl")):
+        match = _NAME.fullmatch(path.name)
+        if match is not None and path.is_file() and not path.is_symlink() and _is_ours(path):
+            found[path] = int(match[1] or 1)
+    return found
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Read the whole lines of a ledger.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    found = (_row(line) for line in lines[:-1])
+    return [row for row in found if row is not None]
+
+
+def check(path: Path) -> None:
+    """Raise as opening the ledger would, where a file of its name is something else.
+
+    Raises:
+        InputError: it is a link, or no ledger.
+    """
+    if path.is_symlink():
+        raise _linked(path)
+    if path.exists() and not (path.is_file() and _is_ours(path)):
+        raise _not_ours(path)
 
 
 class Ledger:
@@ -75,14 +88,15 @@ class Ledger:
         """Open and lock it.
 
         Raises:
-            InputError: another run has it, or it cannot be written.
+            InputError: another run is at work in the folder, the file is a link or no ledger, or
+                it cannot be written.
         """
-        try:
-            self._stream = open(self.path, "a+b")
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._stream = _opened(self.path)
         try:
             _lock(self._stream, self.path)
+            if not _is_ours(self.path):
+                raise _not_ours(self.path)
+            _check_others(self.path)
             _cut_torn_end(self._stream)
         except BaseException:
             self._stream.close()
@@ -98,11 +112,22 @@ class Ledger:
         if self._stream is not None:
             self._stream.close()
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the open file still is the one of its name: not if its folder went away."""
+        if self._stream is None:
+            return False
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._stream.fileno()))
+        except OSError:
+            return False
+
     def append(self, row: Mapping[str, Any]) -> Row:
         """Write a line, stamped with the time, and wait until it is on the disk."""
         if self._stream is None:
             raise ValueError("the ledger is not open")
-        stamped = {**row, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        stamped = {_MARK: _MARKED, **row, "time": now}
         finite = {key: _finite(value) for key, value in stamped.items()}
         line = json.dumps(finite, allow_nan=False) + "\n"
         self._stream.write(line.encode())
@@ -115,30 +140,56 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _rows(path: Path) -> list[Row]:
-    rows = []
+def _row(line: bytes) -> Row | None:
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    for line in lines[:-1]:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if _is_row(row):
-            rows.append(row)
-    return rows
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or row.get("status") not in (DONE, FAILED, WRITING):
+        return None
+    texts = isinstance(row.get("name"), str) and isinstance(row.get("time"), str)
+    return row if texts and isinstance(row.get("attempt"), int) else None
 
 
-def _is_row(row: object) -> bool:
-    if not isinstance(row, dict) or row.get("status") not in (DONE, FAILED):
+def _is_ours(path: Path) -> bool:
+    """Tell whether a file is empty or begins as a ledger, of this release or an earlier one."""
+    try:
+        with open(path, "rb") as stream:
+            line = stream.readline()
+    except OSError:
         return False
-    attempt = row.get("attempt")
-    return (
-        isinstance(row.get("name"), str)
-        and isinstance(row.get("time"), str)
-        and isinstance(attempt, int)
+    if line.endswith(b"\n"):
+        return _row(line) is not None
+    return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.is_symlink():
+        raise _linked(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _NO_FOLLOWING
+    try:
+        number = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _linked(path) from error
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise _not_ours(path)
+    return os.fdopen(number, "a+b")
+
+
+def _linked(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is a link, which may lead to another's file. Remove it, or choose another output "
+        "folder"
+    )
+
+
+def _not_ours(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is no ledger of this command, and stays as it is. Move it away, or choose "
+        "another output folder"
     )
 
 
@@ -158,6 +209,30 @@ def _lock(stream: BinaryIO, path: Path) -> None:
             f"{path}: the file system does not allow to lock it ({error.strerror}), and two runs "
             "at once would do the work twice. Choose an output folder elsewhere"
         ) from error
+
+
+def _check_others(path: Path) -> None:
+    """Raise InputError where a run is at work in the folder that divides the scans otherwise.
+
+    Each run locks its own ledger before it looks at the others, so of two at once at least one is
+    refused.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    known = ledgers_in(path.parent)
+    for other, parts in known.items():
+        if other == path or parts == known.get(path):
+            continue
+        with open(other, "rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{other}: another run is writing it, and divides the scans otherwise, so work "
+                    "would be done twice. Wait for it, or give every run the same number of parts"
+                ) from error
 
 
 def _cut_torn_end(stream: BinaryIO) -> None:

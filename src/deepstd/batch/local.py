@@ -14,13 +14,13 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.signals import kept_from_children
 from deepstd.batch.work import Outcome, Worker
 from deepstd.errors import DeepSTDError
@@ -39,7 +39,10 @@ class _Member:
 
 
 def outcomes(
-    cases: Sequence[Case], worker: Worker, processes: int
+    cases: Sequence[Case],
+    worker: Worker,
+    processes: int,
+    begin: Callable[[Case], None] = lambda case: None,
 ) -> Generator[tuple[Case, Outcome, int]]:
     """Do cases on processes; close the generator to end them early.
 
@@ -47,6 +50,7 @@ def outcomes(
         cases: what is to be done.
         worker: does it; a copy goes to every process.
         processes: how many at once.
+        begin: called with a case as a process gets it.
 
     Yields:
         A case, what became of it, and how often it was tried here.
@@ -59,7 +63,7 @@ def outcomes(
     deaths: Counter[str] = Counter()
     try:
         while waiting or team.busy:
-            team.hand_out(waiting)
+            team.hand_out(waiting, begin)
             for member in team.heard_from():
                 try:
                     told = member.pipe.recv()
@@ -98,7 +102,7 @@ class _Team:
     def busy(self) -> bool:
         return any(member.case is not None for member in self._members)
 
-    def hand_out(self, waiting: deque[Case]) -> None:
+    def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
         """Give every idle process a case, and start processes for what is left."""
         for member in self._members:
             if member.ready and member.case is None and waiting:
@@ -106,6 +110,7 @@ class _Team:
                 try:
                     member.pipe.send(case)
                     member.case = case
+                    begin(case)
                 except OSError:  # it died idle, which its pipe says too
                     waiting.appendleft(case)
         coming = sum(not member.ready for member in self._members)

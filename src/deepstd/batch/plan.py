@@ -1,8 +1,8 @@
-"""What a run has to do, given what earlier runs did.
+"""The work of a run, given the work of earlier runs.
 
 scans ─ shard ─▶ ours ─┬─ the ledger says so, source and output as then ─▶ finished
-                       ├─ output that no line tells of, killed before it ─ compare ─▶ recovered
-                       ├─ output of another origin ─▶ refused
+                       ├─ output whose line a kill cut off: hash of output and scan ─▶ recovered
+                       ├─ output of another origin, or beyond a link ─▶ refused
                        └─ all others: none, cut off, or the scan was changed ─▶ to compress
 
 Planning reads and changes nothing.
@@ -10,7 +10,6 @@ Planning reads and changes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,134 +17,39 @@ from pathlib import Path
 from typing import Any
 
 from deepstd import io
-from deepstd.batch.ledger import Past, Row
-from deepstd.container import Container
-from deepstd.effort import NORMAL
-from deepstd.errors import DeepSTDError, InputError, TruncatedError
-from deepstd.inspection import quality_of, read_container
-from deepstd.io import Metadata
-from deepstd.rate import Target
-from deepstd.volume import Volume
-
-IN_THE_WAY = (
-    "there is a file already where the output belongs, and this command did not write it. "
-    "Move it away, or allow to overwrite it"
+from deepstd.batch.case import Case, Request, fingerprint, state_of
+from deepstd.batch.ledger import Row
+from deepstd.batch.outputs import (
+    A_LINK,
+    IN_THE_WAY,
+    has_digest,
+    has_size,
+    is_cut_off,
+    leads_outside,
+    output_of,
 )
-# Less of the allowed bytes than files fill, even the smallest.
-_LEAST_FILL = 0.97
+from deepstd.batch.past import Past
+from deepstd.errors import DeepSTDError, InputError
 
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of every scan.
-
-    Attributes:
-        target: the size.
-        model: bundle as the ledger names it: "auto", or name, version and hash.
-        effort: "fast", "normal" or "best".
-        metadata: which information beside voxels and geometry is stored.
-    """
-
-    target: Target
-    model: str
-    effort: str = NORMAL
-    metadata: Metadata = Metadata.DEIDENTIFIED
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """Plain values, equal where the same is asked."""
-        target = self.target
-        size = {"ratio": target.ratio, "bpv": target.bpv, "max_bytes": target.max_bytes}
-        return {
-            **{k: v for k, v in size.items() if v is not None},
-            "model": self.model,
-            "effort": self.effort,
-            "metadata": str(self.metadata),
-        }
-
-    @staticmethod
-    def told(row: Row) -> dict[str, Any] | None:
-        """What a ledger's line says was asked; None where it does not say it.
-
-        Lines of earlier releases leave out what could not be chosen then.
-        """
-        asked = row.get("request")
-        if not isinstance(asked, dict):
-            return None
-        first = {"effort": NORMAL, "metadata": str(Metadata.DEIDENTIFIED)}
-        return {**asked, **{key: first[key] for key in first if key not in asked}}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One scan to compress.
-
-    Attributes:
-        scan: its files.
-        root: folder that was searched.
-        state: changes with the sizes and times of its files, and tells neither.
-        attempts: how often it was tried before.
-        replaces: whether its output may be replaced.
-    """
-
-    scan: io.ScanSource
-    root: Path
-    state: str
-    attempts: int = 0
-    replaces: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name of the scan, which names the output too."""
-        return self.scan.name
-
-    @property
-    def source(self) -> str:
-        """The file below the folder that was searched, or the name where there are several."""
-        files = self.scan.files
-        return files[0].relative_to(self.root).as_posix() if len(files) == 1 else self.name
-
-    def read(self, metadata: Metadata) -> Volume:
-        """The scan with so much of its metadata; raises as `deepstd.io.read`."""
-        return io.read(self.scan.files, series=self.scan.series, metadata=metadata)
-
-    def facts(self) -> Row:
-        """The part of a ledger's line that is known before the work."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "files": len(self.scan.files),
-            "source_bytes": self.scan.nbytes,
-            "source_state": self.state,
-        }
-
-    def without_root(self, text: str) -> str:
-        """A message without the name of the file, and without where the folder lies."""
-        for path in self.scan.files:
-            text = text.removeprefix(f"{path}: ")
-        return text.replace(str(self.root) + os.sep, "")
+# Keys of a line "writing" that a line "done" states anew.
+_OF_THE_MOMENT = ("ledger", "status", "time", "attempt", "seconds", "output_hash", "request")
 
 
 @dataclass
 class Plan:
-    """What is to be done, and what is not.
+    """Cases to do, and cases that are done or refused.
 
     Attributes:
         cases: to compress.
         finished: ledger lines of scans that are done.
         recovered: scans that are done, with what their line lacks.
-        refused: scans whose output would replace a file of another origin.
+        refused: scans whose output cannot take its place, with the reason.
     """
 
     cases: list[Case] = field(default_factory=list)
     finished: list[Row] = field(default_factory=list)
     recovered: list[tuple[Case, Row]] = field(default_factory=list)
-    refused: list[Case] = field(default_factory=list)
-
-
-def output_of(folder: Path, name: str) -> Path:
-    """Where the compressed scan of a name belongs."""
-    return folder / f"{name}.dstd"
+    refused: list[tuple[Case, str]] = field(default_factory=list)
 
 
 def make_plan(
@@ -153,9 +57,11 @@ def make_plan(
     root: Path,
     output: Path,
     request: Request,
-    past: Mapping[str, Past] | None,
+    past: Mapping[str, Past],
     *,
     overwrite: bool = False,
+    names: Mapping[str, str] | None = None,
+    is_anonymous: bool = False,
 ) -> Plan:
     """Sort scans by what is left to do for them.
 
@@ -164,116 +70,91 @@ def make_plan(
         root: the folder in which they were found.
         output: folder of the outputs.
         request: what is asked of each.
-        past: what the ledgers in ``output`` say, or None where there is none.
+        past: what the ledgers in ``output`` say.
         overwrite: whether outputs of another request, or of another origin, may be replaced.
+        names: of the outputs, by the names of the scans, where they differ.
+        is_anonymous: whether nothing may tell the names of files.
 
     Raises:
         InputError: outputs were made with another request and must not be replaced.
     """
     plan = Plan()
     for scan in scans:
-        known = (past or {}).get(scan.name, Past(None, 0, False))
-        case = Case(scan, root, _state(scan), known.attempts)
-        target = output_of(output, scan.name)
-        done = known.done if os.path.lexists(target) else None
-        if done is not None:
-            told = Request.told(done)
-            if told != request.described and not overwrite:
-                raise InputError(
-                    f"{output}: holds scans that were compressed with another request "
-                    f"({_in_words(told)}; now {_in_words(request.described)}). "
-                    "Choose another folder, or allow to overwrite them"
-                )
-            nbytes = done.get("file_bytes")
-            as_written = _has_size(target, nbytes)
-            same = told == request.described and done.get("source_state") == case.state
-            if as_written and same:
-                plan.finished.append(done)
-                continue
-            if as_written or _is_cut_off(target, nbytes):
-                plan.cases.append(replace(case, replaces=True))
-                continue
-        if overwrite or not os.path.lexists(target):
+        case = Case(
+            scan,
+            root,
+            state_of(scan),
+            output=(names or {}).get(scan.name, ""),
+            is_anonymous=is_anonymous,
+        )
+        known = past.get(case.name, Past())
+        case = replace(case, attempts=known.attempts)
+        target = output_of(output, case.name)
+        if leads_outside(output, target):
+            plan.refused.append((case, A_LINK))
+        elif not os.path.lexists(target):
             plan.cases.append(replace(case, replaces=overwrite))
-        elif past is None or known.refused or (found := _recovered(case, target, request)) is None:
-            plan.refused.append(case)
         else:
-            plan.recovered.append((case, found))
+            _sort_by_output(plan, case, known, target, request, overwrite)
     return plan
 
 
-def figures_of(container: Container) -> Row:
-    """What a ledger's line says of an output."""
-    head = container.head
-    quality = quality_of(container) or {}
-    return {
-        "format": head.source_format,
-        "dtype": head.dtype.newbyteorder("=").name,
-        "voxels": head.voxel_count,
-        "stored_bytes": head.stored_bytes,
-        "file_bytes": container.nbytes,
-        "ratio": head.stored_bytes / container.nbytes,
-        "bpv": 8 * container.nbytes / head.voxel_count,
-        "bundle": f"{head.bundle.name} {head.bundle.version}",
-        **quality,
-    }
+def _sort_by_output(
+    plan: Plan, case: Case, known: Past, target: Path, request: Request, overwrite: bool
+) -> None:
+    """Decide on a case where a file is in the place of its output."""
+    writing, done = known.writing, known.done
+    if writing is not None and has_digest(target, writing.get("output_hash")):
+        same = _is_of(writing, request, target, overwrite)
+        if same and writing.get("source_state") == case.state and _is_scan(writing, case, request):
+            kept = {k: v for k, v in writing.items() if k not in _OF_THE_MOMENT}
+            plan.recovered.append((case, kept))
+        else:
+            plan.cases.append(replace(case, replaces=True))
+        return
+    if done is not None:
+        same = _is_of(done, request, target, overwrite)
+        nbytes = done.get("file_bytes")
+        as_written = has_size(target, nbytes)
+        if as_written and same and done.get("source_state") == case.state:
+            plan.finished.append(done)
+            return
+        if as_written or is_cut_off(target, nbytes):
+            plan.cases.append(replace(case, replaces=True))
+            return
+    if overwrite:
+        plan.cases.append(replace(case, replaces=True))
+    else:
+        plan.refused.append((case, IN_THE_WAY))
 
 
-def _recovered(case: Case, target: Path, request: Request) -> Row | None:
-    """Figures of an output that is what the case would give; None where it is something else."""
+def _is_of(row: Row, request: Request, target: Path, overwrite: bool) -> bool:
+    """Tell whether a line's output was made with a request.
+
+    Raises:
+        InputError: it was not, and must not be replaced.
+    """
+    told = Request.told(row)
+    if told != request.described and not overwrite:
+        raise InputError(
+            f"{target}: was compressed with another request ({_in_words(told)}; now "
+            f"{_in_words(request.described)}). Choose another folder, or allow to overwrite what "
+            "is there"
+        )
+    return told == request.described
+
+
+def _is_scan(row: Row, case: Case, request: Request) -> bool:
+    """Tell whether a line is of the scan that is there now, by the hash of its content."""
     try:
-        container = read_container(target)
-        head = container.head
-        allowed = request.target.bytes_for(head.voxel_count, head.stored_bytes)
-        made_by = model_of(head.bundle.name, head.bundle.version, head.bundle.digest)
-        if not _LEAST_FILL * allowed <= container.nbytes <= allowed:
-            return None
-        if request.model not in ("auto", made_by):
-            return None
-        # What else a header says must be what is asked for: it may tell who the patient is.
-        volume = io.with_own_header(case.read(request.metadata))
-        kept = container.source_header()
+        return row.get("source_hash") == fingerprint(case.read(request.metadata))
     except DeepSTDError:
-        return None
-    scanned = volume.shape, volume.voxels.dtype, volume.source
-    return figures_of(container) if scanned == (head.shape, head.dtype, kept) else None
+        return False
 
 
 def model_of(name: str, version: str, digest: bytes) -> str:
-    """How a ledger names a bundle; the first 8 bytes of its hash are enough."""
+    """Return the name that a ledger gives a bundle, with the first 8 bytes of its hash."""
     return f"{name} {version} {digest[:8].hex()}"
-
-
-def _state(scan: io.ScanSource) -> str:
-    facts = []
-    for path in scan.files:
-        try:
-            about = path.stat()
-        except OSError:
-            continue
-        facts.append((path.name, about.st_size, about.st_mtime_ns))
-    # A time may be a patient's date.
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-
-def _has_size(path: Path, nbytes: object) -> bool:
-    try:
-        return path.is_file() and path.stat().st_size == nbytes
-    except OSError:
-        return False
-
-
-def _is_cut_off(path: Path, nbytes: object) -> bool:
-    """Whether a file is the first part of an output, whose end was lost with the power, say."""
-    try:
-        if not isinstance(nbytes, int) or path.stat().st_size > nbytes:
-            return False
-        read_container(path)
-    except TruncatedError:
-        return True
-    except (DeepSTDError, OSError):
-        return False
-    return False
 
 
 def _in_words(request: Mapping[str, Any] | None) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepstd.batch.plan import Case
+from deepstd.batch.case import Case
 from deepstd.batch.work import Outcome, Worker, in_words
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError
 
@@ -66,7 +66,8 @@ def outcomes(
     actors: int | None,
     *,
     on_gpu: bool,
-    progress: Callable[[str, float], None],
+    tell: Callable[[str], None],
+    begin: Callable[[Case], None] = lambda case: None,
 ) -> Generator[tuple[Case, Outcome, int]]:
     """Do cases on a cluster; close the generator to end them early.
 
@@ -77,7 +78,8 @@ def outcomes(
             "ray://HOST:PORT" or "HOST:PORT".
         actors: how many at once; None for as many as the cluster has CPUs, or GPUs.
         on_gpu: whether an actor needs a GPU.
-        progress: called where nothing happens for long.
+        tell: called with a sentence where nothing happens for long, or an actor is lost.
+        begin: called with a case as an actor gets it.
 
     Yields:
         A case, what became of it, and how often it was tried here.
@@ -89,7 +91,7 @@ def outcomes(
     """
     # Ray writes of lost nodes to stdout, where results go.
     with redirect_stdout(sys.stderr):
-        yield from _outcomes(cases, worker, address, actors, on_gpu, progress)
+        yield from _outcomes(cases, worker, address, actors, on_gpu, tell, begin)
 
 
 def _outcomes(
@@ -98,7 +100,8 @@ def _outcomes(
     address: str,
     actors: int | None,
     on_gpu: bool,
-    progress: Callable[[str, float], None],
+    tell: Callable[[str], None],
+    begin: Callable[[Case], None],
 ) -> Generator[tuple[Case, Outcome, int]]:
     ray = _connected(address)
     crew = _Crew(ray, worker, actors, on_gpu)
@@ -106,8 +109,8 @@ def _outcomes(
     deaths: Counter[str] = Counter()
     try:
         while waiting or crew.busy:
-            crew.hand_out(waiting)
-            member, told, lost = crew.next_told(progress)
+            crew.hand_out(waiting, begin)
+            member, told, lost = crew.next_told(tell)
             case = member.case
             if case is None:
                 if told is not None:
@@ -116,7 +119,7 @@ def _outcomes(
                     crew.idle.append(member)
             elif lost:
                 deaths[case.name] += 1
-                progress(f"an actor was lost at {case.source}: {lost}", 0.0)
+                tell(f"an actor was lost at {case.source}: {lost}")
                 if deaths[case.name] < MOST_DEATHS:
                     waiting.append(case)
                 else:
@@ -147,12 +150,13 @@ class _Crew:
     def busy(self) -> bool:
         return any(member.case is not None for member in self._waited_for.values())
 
-    def hand_out(self, waiting: deque[Case]) -> None:
+    def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
         """Give every idle actor a case, and ask for actors for what is left."""
         while self.idle and waiting:
             member = self.idle.pop()
             member.case = waiting.popleft()
             self._waited_for[member.actor.run.remote(member.case)] = member
+            begin(member.case)
         coming = sum(member.case is None for member in self._waited_for.values())
         room = self._room() - len(self._waited_for) - len(self.idle)
         for _ in range(min(room, len(waiting) - coming)):
@@ -162,13 +166,14 @@ class _Crew:
     def send_along(self, member: _Member, case: Case) -> None:
         """Give a case again, with the bytes of its files."""
         try:
-            contents = [path.read_bytes() for path in case.scan.files]
+            contents = [item.open().read() for item in case.scan.items]
             told = member.actor.run.remote(case, contents)
-        except OSError as error:
-            told = self._ray.put(Outcome(0.0, error=f"cannot be read ({error.strerror})"))
+        except (OSError, DeepSTDError) as error:
+            why = error.strerror if isinstance(error, OSError) else case.without_root(str(error))
+            told = self._ray.put(Outcome(0.0, error=f"cannot be read ({why})"))
         self._waited_for[told] = member
 
-    def next_told(self, progress: Callable[[str, float], None]) -> tuple[_Member, Any, str | None]:
+    def next_told(self, tell: Callable[[str], None]) -> tuple[_Member, Any, str | None]:
         """Wait for one actor: the actor, what it says, and how it was lost where it was."""
         errors = self._ray.exceptions
         while True:
@@ -176,7 +181,7 @@ class _Crew:
             if ready:
                 break
             if not self.busy:
-                progress(f"waiting for the cluster to give a {self._resource}", 0.0)
+                tell(f"waiting for the cluster to give a {self._resource}")
         member = self._waited_for.pop(ready[0])
         try:
             return member, self._ray.get(ready[0]), None
@@ -231,11 +236,12 @@ def _connected(address: str) -> Any:
 
 
 def _unpacked(case: Case, contents: Sequence[bytes], folder: Path) -> Case:
-    """The case with its files in a folder of this machine."""
+    """Put the files of a case, and members of archives, into a folder of this machine."""
     files = []
-    for path, data in zip(case.scan.files, contents, strict=True):
-        file = folder / path.relative_to(case.root)
-        file.parent.mkdir(parents=True, exist_ok=True)
+    for number, (place, data) in enumerate(zip(case.scan.places, contents, strict=True)):
+        # Each apart, as members may have any names; a series without an id is named by its folder.
+        file = folder / str(number) / (place.parent.name or "scan") / place.name
+        file.parent.mkdir(parents=True)
         file.write_bytes(data)
         files.append(file)
-    return replace(case, scan=replace(case.scan, files=tuple(files)), root=folder)
+    return replace(case, scan=replace(case.scan, files=tuple(files), members=()), root=folder)

@@ -12,31 +12,35 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deepstd import bundle as bundles
 from deepstd.batch import ledger as ledgers
-from deepstd.batch import local, plan, ray_executor, report
+from deepstd.batch import local, plan, pseudonyms, ray_executor, report
 from deepstd.batch.book import Book, Progress
+from deepstd.batch.case import Case, Request
 from deepstd.batch.ledger import Ledger
+from deepstd.batch.names import output_names
+from deepstd.batch.outputs import make_folder
+from deepstd.batch.past import Past, read_past
 from deepstd.batch.shard import Shard
 from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
-from deepstd.io import Discovered, Metadata, discover
+from deepstd.io import Discovered, Metadata, ScanSource, discover
 from deepstd.rate import Target
 
 
 @dataclass(frozen=True)
 class Job:
-    """What `run` is asked for.
+    """The settings of a batch.
 
     Attributes:
-        source: folder of scans.
+        source: folder of scans, or a zip archive.
         output: folder for the compressed scans and the ledger.
         target: size of each.
         model: bundle by name or folder, or "auto".
@@ -47,6 +51,8 @@ class Job:
         shard: the part of the scans to do.
         overwrite: whether outputs of another request or origin may be replaced.
         ray: address of a Ray cluster, or None to work on this machine.
+        key_file: where the scans' names are kept, while outputs, ledger and reports have
+            pseudonyms; None for the scans' own names.
     """
 
     source: Path
@@ -60,6 +66,26 @@ class Job:
     shard: Shard = field(default_factory=Shard)
     overwrite: bool = False
     ray: str | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """Scans that were found, and the request as ledger and processes state it.
+
+    Attributes:
+        found: all scans, of all parts.
+        scans: of this part.
+        root: the folder that names are relative to.
+        request: as the ledger has it.
+        model: the bundle as processes find it.
+    """
+
+    found: Discovered
+    scans: list[ScanSource]
+    root: Path
+    request: Request
+    model: str
 
 
 def run(job: Job, progress: Progress) -> report.Summary:
@@ -70,31 +96,34 @@ def run(job: Job, progress: Progress) -> report.Summary:
         progress: called with a sentence and the share done.
 
     Raises:
-        InputError: nothing to do, another run at work, or outputs of another request.
+        InputError: nothing to do, another run at work, outputs of another request, or the output
+            folder went away or is full.
         BundleError, DeviceError, MissingExtraError: no case could be done.
     """
     began = time.monotonic()
-    found, request, model = _begin(job)
-    names = [scan for scan in found.scans if job.shard.holds(scan.name)]
-    if found.passed_over:
-        progress(f"passing over {len(found.passed_over)} DICOM objects that are no grey images", 0)
+    begun = _begin(job)
+    passed = report.by_kind(begun.found.passed_over, is_anonymous=job.key_file is not None)
+    if passed:
+        progress("passing over " + ", ".join(f"{one.count} {one.kind}" for one in passed), 0.0)
+    known = None
+    if job.key_file is not None:
+        known = pseudonyms.keep(job.key_file, job.output, begun.found.scans)
     try:
         job.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{job.output}: cannot be written ({error.strerror})") from error
-    is_ours = ledgers.read_past(job.output) is not None
     with Ledger(ledgers.path_of(job.output, job.shard)) as ledger:
-        past = ledgers.read_past(job.output) if is_ours else None
-        todo = plan.make_plan(names, job.source, job.output, request, past, overwrite=job.overwrite)
+        todo = _planned(job, begun, read_past(job.output), known)
         working = job.output / f".deepstd-batch{job.shard.label}"
-        shutil.rmtree(working, ignore_errors=True)
-        working.mkdir(exist_ok=True)
-        book = Book(job.output, ledger, request, todo, working, progress)
+        if not working.is_symlink():
+            shutil.rmtree(working, ignore_errors=True)  # what a killed run left
+        make_folder(working)
+        book = Book(job.output, ledger, begun.request, todo, working, progress)
         book.note_planned()
-        worker = Compressor(request, model, job.device)
+        worker = Compressor(begun.request, begun.model, job.device)
         finished = True
         try:
-            with closing(_executed(job, worker, todo.cases, progress)) as outcomes:
+            with closing(_executed(job, worker, todo.cases, book)) as outcomes:
                 for case, outcome, tries in outcomes:
                     with deferred():  # so that output, ledger and summary agree
                         book.record(case, outcome, tries)
@@ -102,38 +131,45 @@ def run(job: Job, progress: Progress) -> report.Summary:
             finished = False
         finally:
             shutil.rmtree(working, ignore_errors=True)
-    failures = {**book.failures, **_unreadable(found, job)}
     return report.Summary(
-        len(names),
+        len(begun.scans),
         len(book.rows),
         len(todo.finished),
-        failures,
+        {**book.failures, **_unreadable(begun.found, job, known)},
         report.totals(book.rows),
         finished,
         time.monotonic() - began,
         str(ledger.path),
-        len(found.passed_over),
+        report.worst(book.rows),
+        passed,
     )
 
 
 def forecast(job: Job) -> report.Forecast:
-    """What `run` would do; writes nothing. Raises as `run`."""
+    """Forecast what `run` would do; writes nothing. Raises as `run`."""
     from deepstd.batch.forecast import make_forecast
 
-    found, request, _ = _begin(job)
-    names = [scan for scan in found.scans if job.shard.holds(scan.name)]
-    past = ledgers.read_past(job.output)
-    todo = plan.make_plan(names, job.source, job.output, request, past, overwrite=job.overwrite)
+    begun = _begin(job)
+    ledgers.check(ledgers.path_of(job.output, job.shard))
+    known = None
+    if job.key_file is not None:
+        pseudonyms.check_place(job.key_file, job.output)
+        known = pseudonyms.load(job.key_file)
     forecasted = make_forecast(
-        todo, len(names), job.target, job.processes or 1, _unreadable(found, job)
+        _planned(job, begun, read_past(job.output), known),
+        len(begun.scans),
+        job.target,
+        job.processes or 1,
+        _unreadable(begun.found, job, known),
     )
-    return replace(forecasted, passed_over=len(found.passed_over))
+    passed = report.by_kind(begun.found.passed_over, is_anonymous=known is not None)
+    return replace(forecasted, passed_over=passed)
 
 
-def _begin(job: Job) -> tuple[Discovered, plan.Request, str]:
-    """The scans, the request as the ledger has it, and the bundle as processes find it."""
-    if not job.source.is_dir():
-        raise InputError(f"{job.source}: no such folder")
+def _begin(job: Job) -> _Begun:
+    is_archive = job.source.is_file() and job.source.name.lower().endswith(".zip")
+    if not job.source.is_dir() and not is_archive:
+        raise InputError(f"{job.source}: no such folder, nor a zip archive")
     model, described = job.model, AUTO
     if model != AUTO:
         bundle = bundles.load(bundles.find(model))
@@ -144,23 +180,54 @@ def _begin(job: Job) -> tuple[Discovered, plan.Request, str]:
     found = discover(job.source)
     if not found.scans and not found.unreadable:
         raise InputError(f"{job.source}: there is no scan in this folder")
-    return found, plan.Request(job.target, described, job.effort, job.metadata), model
+    return _Begun(
+        found,
+        [scan for scan in found.scans if job.shard.holds(scan.name)],
+        job.source.parent if is_archive else job.source,
+        Request(job.target, described, job.effort, job.metadata),
+        model,
+    )
 
 
-def _unreadable(found: Discovered, job: Job) -> dict[str, str]:
-    """Folders that could not be listed; the first part of a batch answers for them."""
+def _planned(
+    job: Job,
+    begun: _Begun,
+    past: Mapping[str, Past],
+    known: pseudonyms.Pseudonyms | None,
+) -> plan.Plan:
+    return plan.make_plan(
+        begun.scans,
+        begun.root,
+        job.output,
+        begun.request,
+        past,
+        overwrite=job.overwrite,
+        names=output_names(begun.found.scans, job.metadata, past, known),
+        is_anonymous=known is not None,
+    )
+
+
+def _unreadable(found: Discovered, job: Job, known: pseudonyms.Pseudonyms | None) -> dict[str, str]:
+    """Return folders that could not be listed; the first part of a batch answers for them."""
     if job.shard.index != 1:
         return {}
     names = (path.relative_to(job.source).as_posix() for path in found.unreadable)
-    return {name: "the folder cannot be listed. Allow to read it" for name in names}
+    shown = (name if known is None else known.of(name, "folder") for name in names)
+    return {name: "the folder cannot be listed. Allow to read it" for name in shown}
 
 
 def _executed(
-    job: Job, worker: Compressor, cases: Sequence[plan.Case], progress: Progress
-) -> Generator[tuple[plan.Case, Outcome, int]]:
+    job: Job, worker: Compressor, cases: Sequence[Case], book: Book
+) -> Generator[tuple[Case, Outcome, int]]:
     if job.ray is None:
-        return local.outcomes(cases, worker, job.processes or 1)
+        return local.outcomes(cases, worker, job.processes or 1, book.begin)
     on_gpu = job.device.partition(":")[0] == "cuda"
     return ray_executor.outcomes(
-        cases, worker, job.ray, job.processes, on_gpu=on_gpu, progress=progress
+        cases,
+        worker,
+        job.ray,
+        job.processes,
+        on_gpu=on_gpu,
+        tell=book.tell,
+        begin=book.begin,
     )

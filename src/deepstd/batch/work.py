@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deepstd.batch.plan import Case, Request, figures_of
+from deepstd.batch.case import Case, Request, fingerprint
+from deepstd.batch.outputs import figures_of
 from deepstd.container import parse
-from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
+from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
+from deepstd.rate import Target
+from deepstd.volume import Volume
 
 if TYPE_CHECKING:
     from deepstd.codec import Codec
@@ -23,7 +26,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
         seconds: time it took.
@@ -39,7 +42,7 @@ class Outcome:
 
 
 class Worker(Protocol):
-    """What an executor sends to its processes; as it is before `start`, it can be pickled."""
+    """The object that an executor sends to its processes; it can be pickled before `start`."""
 
     def start(self, threads: int) -> str | None:
         """Make ready, with so many threads; what is wrong where no case can be done."""
@@ -89,6 +92,8 @@ class Compressor:
         asked, began = self._request, time.monotonic()
         try:
             volume = case.read(asked.metadata)
+            _check_size(volume, asked.target, case.scan.nbytes)
+            source_hash = fingerprint(volume)
             _, best, _ = best_encoding(
                 volume,
                 asked.target,
@@ -100,12 +105,30 @@ class Compressor:
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
             told = case.without_root(in_words(error))
             return Outcome(time.monotonic() - began, error=told)
-        figures = figures_of(parse(best.data, case.source))
+        figures = {**figures_of(parse(best.data, case.source)), "source_hash": source_hash}
         return Outcome(time.monotonic() - began, best.data, figures)
 
 
 def in_words(error: Exception) -> str:
-    """What to say of an error, expected or not."""
+    """Write an error in words, expected or not."""
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     return str(error) if isinstance(error, DeepSTDError) else f"{type(error).__name__}: {error}"
+
+
+def too_large(file_bytes: int, source_bytes: int) -> str:
+    """Write the reason for refusing an output that is larger than the files of its scan."""
+    return (
+        f"its output would take {file_bytes} bytes, more than the {source_bytes} of the scan's "
+        "files. Keep those, or ask for a smaller size"
+    )
+
+
+def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
+    """Raise RateError where a scan's files are smaller than the size that is asked for.
+
+    Not of a scan that is all one value, which takes a few bytes whatever is asked for.
+    """
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    if 0 < source_bytes < allowed and volume.voxels.min() != volume.voxels.max():
+        raise RateError(too_large(allowed, source_bytes))

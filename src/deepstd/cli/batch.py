@@ -1,12 +1,12 @@
 """``batch``: a folder of scans to a folder of compressed ones.
 
-SRC_DIR ─ deepstd.batch ─▶ OUT_DIR, its ledger ─▶ table of sizes saved, exit code
+SRC_DIR ─ deepstd.batch ─▶ OUT_DIR, its ledger ─▶ Summary, Forecast ─ batch_words ─▶ tables
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,12 +15,7 @@ from deepstd.cli import console, options
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 
-if TYPE_CHECKING:
-    from deepstd.batch.report import Forecast, Summary, Total
-
 _INTERRUPTED = 130
-_MOST_SHOWN = 10
-_HEAD = ("data", "scans", "files before", "voxels", "after", "ratio", "saved")
 
 
 def _shard(text: str) -> Shard:
@@ -31,7 +26,9 @@ def _shard(text: str) -> Shard:
 
 
 def batch(
-    source: Annotated[Path, typer.Argument(metavar="SRC_DIR", help="Folder of scans.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC_DIR", help="Folder of scans, or a zip archive of them.")
+    ],
     output: Annotated[
         Path, typer.Argument(metavar="OUT_DIR", help="Folder for the compressed scans.")
     ],
@@ -62,7 +59,11 @@ def batch(
         ),
     ] = "1/1",  # pyright: ignore[reportArgumentType]  typer parses it
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List the scans, say what would be done with each, and write nothing.",
+        ),
     ] = False,
     ray: Annotated[
         str | None,
@@ -73,6 +74,16 @@ def batch(
             "ray://HOST:PORT or HOST:PORT.",
         ),
     ] = None,
+    anonymous_names: Annotated[
+        Path | None,
+        typer.Option(
+            "--anonymous-names",
+            metavar="KEY_FILE",
+            help="Call outputs, and scans in ledger and reports, scan-0123456789abcdef: names of "
+            "files and folders may name a patient. Only KEY_FILE tells the names; it is made where "
+            "missing, for its owner alone, and must lie outside of OUT_DIR.",
+        ),
+    ] = None,
     keep_metadata: options.KeepMetadata = False,
     drop_metadata: options.DropMetadata = False,
     as_json: options.Json = False,
@@ -81,22 +92,32 @@ def batch(
         typer.Option(
             "--overwrite",
             help="Replace outputs of another size, bundle, effort or metadata, and files that are "
-            "in the way. What is done as asked stays in any case.",
+            "in the way. Outputs that are as asked stay in any case.",
         ),
     ] = False,
 ) -> None:
     """Compress all scans below a folder.
 
     Give exactly one of --ratio, --bpv and --max-bytes; it holds for every scan. OUT_DIR gets the
-    folders of SRC_DIR, and ledger.jsonl with a line for every scan that was done or failed. The
+    folders of SRC_DIR, and ledger.jsonl with a line for every scan that was done or failed. Zip
+    archives are opened, and become folders. No output is larger than the files of its scan. The
     same command goes on where a killed one stopped, does scans that were changed again, and tries
     failed ones once more. Exit code 3 when some failed, 1 when all did.
+
+    Names of files and folders become names of outputs, and may tell who a patient is: see
+    --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
     options.check_rate(ratio, bpv, max_bytes)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
+    if anonymous_names is not None and keep_metadata:
+        raise typer.BadParameter(
+            "--anonymous-names and --keep-metadata exclude each other: the files would name the "
+            "patients"
+        )
     with console.Progress(f"looking for scans in {source}", bar=not dry_run) as progress:
         from deepstd.batch import run as batches
         from deepstd.batch.report import Forecast, Summary
+        from deepstd.cli import batch_words
         from deepstd.io import Metadata
         from deepstd.rate import Target
 
@@ -112,75 +133,38 @@ def batch(
             shard=shard,
             overwrite=overwrite,
             ray=ray,
+            key_file=anonymous_names,
         )
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
     if keep_metadata and not dry_run:
         console.note(f"note: {output} holds all metadata, the patients' identities included")
+    if anonymous_names is not None:
+        _note_names(anonymous_names, kept, is_planned=dry_run)
     if as_json:
         console.result_json(done.to_dict())
+    elif isinstance(done, Forecast):
+        console.result(batch_words.forecast(done))
     else:
-        console.result(_forecast(done) if isinstance(done, Forecast) else _summary(done))
+        console.result(batch_words.summary(done))
     if isinstance(done, Summary):
         code = done.exit_code if done.finished else _INTERRUPTED
         if code:
             raise typer.Exit(code)
 
 
-def _summary(done: Summary) -> str:
-    parts = []
-    if done.totals:
-        parts.append(console.table(_HEAD, [_cells(total) for total in done.totals]))
-    failed = len(done.failures)
-    told = f"{done.done} of {done.found} scans done"
-    if done.before:
-        told += f", {done.before} of them before"
-    parts.append(f"{told}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
-    parts += _passed_over(done.passed_over)
-    parts += _listed("failed", done.failures)
-    if not done.finished:
-        parts.append("interrupted: the same command goes on from here")
-    return "\n".join(parts)
+def _note_names(key_file: Path, kept: str, *, is_planned: bool) -> None:
+    """Say where the names are, and what else may tell them."""
+    from deepstd.batch import pseudonyms
 
-
-def _cells(total: Total) -> tuple[str, ...]:
-    share = total.saved_bytes / total.source_bytes if total.source_bytes else 0.0
-    sizes = (total.source_bytes, total.stored_bytes, total.file_bytes)
-    shown = (f"{nbytes:,}" for nbytes in sizes)
-    saved = f"{total.saved_bytes:,} ({100 * share:.1f} %)"
-    return (total.data, str(total.scans), *shown, f"{total.ratio:.1f}", saved)
-
-
-def _passed_over(count: int) -> list[str]:
-    return [f"{count} DICOM objects that are no grey images passed over"] if count else []
-
-
-def _forecast(told: Forecast) -> str:
-    guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
-    entries = [
-        ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
-        ("files now", console.size(told.source_bytes)),
-        ("voxels", console.size(told.stored_bytes) + guessed),
-        ("files after", console.size(told.file_bytes)),
-    ]
-    if told.seconds is not None:
-        entries.append(("time", f"about {told.seconds:.0f} s, as fast as before"))
-    in_the_way = dict.fromkeys(told.refused, "a file is in the way of its output")
-    return "\n".join(
-        [
-            console.pairs(entries),
-            *_passed_over(told.passed_over),
-            *_listed("would be refused", in_the_way),
-            *_listed("cannot be read", told.unreadable),
-        ]
-    )
-
-
-def _listed(title: str, reasons: dict[str, str]) -> list[str]:
-    """The first few of many, a line each."""
-    if not reasons:
-        return []
-    shown = list(reasons.items())[:_MOST_SHOWN]
-    lines = [f"{title}:", *(f"  {name}: {' '.join(why.split())}" for name, why in shown)]
-    if len(shown) < len(reasons):
-        lines.append(f"  … and {len(reasons) - len(shown)} more")
-    return lines
+    if is_planned:
+        if not key_file.exists():
+            console.note(f"note: {key_file} is not there yet, so the scans' names will be others")
+        return
+    console.note(f"note: the scans' names are in {key_file}: keep it, and keep it to yourself")
+    if pseudonyms.others_may_read(key_file):
+        console.note(f"note: others may read {key_file}; chmod 600 keeps it for its owner")
+    if kept != "none":
+        console.note(
+            "note: NIfTI headers are stored with their free text, which may name a patient; "
+            "--drop-metadata leaves it out"
+        )

@@ -201,12 +201,11 @@ def _key(row: Row) -> tuple[str, ...]:
 
 def _digest(scan: ScanSource) -> str:
     digest = hashlib.sha256()
-    for path in scan.files:
+    for item in scan.items:
         try:
-            with open(path, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(item.digest())
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+            raise InputError(f"{item.label}: cannot be read: {error.strerror}") from error
     digest.update((scan.series or "").encode())
     return digest.hexdigest()[:_DIGEST_LETTERS]
 

@@ -6,9 +6,10 @@ file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
-from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
+from deepstd.io.discover import Discovered, discover
 from deepstd.io.displacement import check_displacement, displacement_writer
 from deepstd.io.metadata import Metadata
+from deepstd.io.passed import PassedOver
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     affine_of,
@@ -24,11 +25,13 @@ from deepstd.io.registry import (
 )
 from deepstd.io.remote import incoming, placed
 from deepstd.io.rescale import largest_step, real_world, requantised
+from deepstd.io.source import ScanSource, read_scan
 
 __all__ = [
     "STREAM",
     "Discovered",
     "Metadata",
+    "PassedOver",
     "ScanSource",
     "affine_of",
     "atomic_folder",

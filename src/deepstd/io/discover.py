@@ -1,7 +1,9 @@
-"""Which scans lie below a folder.
+"""Scans below a folder.
 
-folder ─ walk ─▶ files with a scan's suffix ─┐
-             └ DICOM ─ headers ─▶ series ────┴▶ ScanSource … ─ read_scan ─▶ Volume
+folder ─ walk ─▶ files ─ zip archives opened ─▶ entries
+    entries ─┬ a scan's suffix ─▶ a scan each
+             ├ DICOM ─ headers ─▶ series ─▶ ScanSource … ─ read_scan ─▶ Volume
+             └ others ─▶ passed over, by kind
 """
 
 from __future__ import annotations
@@ -9,148 +11,237 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from deepstd.errors import InputError
-from deepstd.io import dicom
-from deepstd.io.formats import SUFFIXES
-from deepstd.io.registry import read
-from deepstd.volume import Volume
+from deepstd.errors import DeepSTDError, InputError
+from deepstd.io import dicom, passed
+from deepstd.io.naming import safe_member, stem, stem_of_data, title_of
+from deepstd.io.passed import PassedOver
+from deepstd.io.source import ScanSource, has_suffix
 
-
-@dataclass(frozen=True)
-class ScanSource:
-    """One scan on disk.
-
-    Attributes:
-        files: its files.
-        series: id of a DICOM series among the files; None where the scan is a file of its own.
-        name: where it lies below the folder that was searched, with "/" and without the scan's
-            suffix; no two scans of a folder have the same.
-        nbytes: bytes of its files.
-        sizes: voxels and their stored bytes, where finding it told them.
-    """
-
-    files: tuple[Path, ...]
-    series: str | None
-    name: str
-    nbytes: int
-    sizes: tuple[int, int] | None = None
-
-    @property
-    def label(self) -> str:
-        """The name of its file, or where there are several, its name."""
-        return self.files[0].name if len(self.files) == 1 else self.name
+_HEADERS_WITH_DATA = (".mhd", ".nhdr")
 
 
 @dataclass(frozen=True)
 class Discovered:
-    """What `discover` found.
+    """The result of `discover`.
 
     Attributes:
         scans: sorted by name.
         unreadable: folders that could not be listed.
-        passed_over: DICOM objects that are no grey images, with the reason.
+        passed_over: files and folders that are no scans, sorted by name.
     """
 
     scans: list[ScanSource]
     unreadable: list[Path]
-    passed_over: dict[Path, str] = field(default_factory=dict)
+    passed_over: list[PassedOver] = field(default_factory=list)
 
 
 def discover(place: Path) -> Discovered:
-    """Find the scans below a folder, or the one that a file is.
+    """Find the scans below a folder or in a zip archive, or the one that a file is.
 
     DICOM files are told by their content, whatever their names, and sorted into series; a damaged
-    one counts as a scan, which fails when read. Hidden files and folders, and whatever is no
-    ordinary file, are passed over. Links are followed, and no folder is entered twice. A link to a
-    scan that is not there counts: it fails when read.
+    one counts as a scan, which fails when read, as does an archive that cannot be opened. Hidden
+    files and folders, and whatever is no ordinary file, are passed over. Links are followed, and
+    no folder is entered twice. A link to a scan that is not there counts: it fails when read.
 
     Raises:
         InputError: there is no such file or folder.
     """
-    if place.is_file() and not _is_dicom(place):
-        return Discovered([ScanSource((place,), None, _stem(place.name), _size(place))], [])
-    if place.is_file():
-        series, passed_over = _series([place], place.parent)
-        return Discovered(series, [], passed_over)
-    if not place.is_dir():
-        raise InputError(f"{place}: no such file or folder")
-    files, unreadable = _walk(place)
-    found = {p.relative_to(place).as_posix(): p for p in files if _has_suffix(p)}
-    others = [path for path in files if not _has_suffix(path) and _is_dicom(path)]
-    shared = Counter(_stem(name) for name in found)
+    search = _Search()
+    try:
+        if place.is_file():
+            search.enter(place, place.name)
+            if not search.is_dicom_or_archive:
+                return Discovered([ScanSource((place,), None, stem(place.name), _size(place))], [])
+        elif place.is_dir():
+            search.walk(place)
+        else:
+            raise InputError(f"{place}: no such file or folder")
+        return search.result()
+    finally:
+        search.archives.close()
+
+
+class _Search:
+    """Files and members met so far, by their names below the folder that is searched."""
+
+    def __init__(self) -> None:
+        self.archives = dicom.Archives()
+        self._scans: dict[str, dicom.Item] = {}
+        self._dicom: dict[str, dicom.Item] = {}
+        self._unreadable: dict[str, dicom.Item] = {}
+        self._others: list[PassedOver] = []
+        self._folders: list[Path] = []
+
+    @property
+    def is_dicom_or_archive(self) -> bool:
+        """Whether anything but files known by their suffix alone was met."""
+        return bool(self._dicom or self._unreadable) or any("/" in name for name in self._scans)
+
+    def walk(self, root: Path) -> None:
+        """Enter all files below a folder."""
+        entered: set[tuple[int, int]] = set()
+
+        def note(error: OSError) -> None:
+            self._folders.append(Path(error.filename))
+
+        for here, folders, names in os.walk(root, onerror=note, followlinks=True):
+            where = Path(here)
+            about = os.stat(here)
+            if (about.st_dev, about.st_ino) in entered:
+                self._pass(_below(where, root), passed.AGAIN)
+                folders.clear()
+                continue
+            entered.add((about.st_dev, about.st_ino))
+            for name in (*folders, *names):
+                if name.startswith("."):
+                    self._pass(_below(where / name, root), passed.HIDDEN)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                path = where / name
+                if name.startswith("."):
+                    continue
+                if _is_ordinary(path):
+                    self.enter(path, _below(path, root))
+                else:
+                    self._pass(_below(path, root), passed.SPECIAL)
+
+    def enter(self, path: Path, name: str) -> None:
+        """Take note of a file, or of the members of an archive."""
+        item = dicom.Item(path, None, self.archives)
+        if has_suffix(name):
+            self._scans[name] = item
+            return
+        try:
+            head = item.head()
+        except OSError as error:
+            if passed.may_be_dicom(name):
+                self._unreadable[name] = item  # a series without it is not to be taken for whole
+            else:
+                self._pass(name, passed.kind_of(name), error.strerror or "")
+            return
+        if dicom.begins_as_dicom(head):
+            self._dicom[name] = item
+        elif head.startswith(dicom.ZIP_MAGIC):
+            self._open(path, name)
+        else:
+            self._pass(name, passed.kind_of(name))
+
+    def _open(self, path: Path, name: str) -> None:
+        try:
+            contents = dicom.contents(path, self.archives)
+        except DeepSTDError:
+            self._unreadable[name] = dicom.Item(path, None, self.archives)
+            return
+        if contents.items and len(contents.encrypted) == len(contents.items):
+            self._unreadable[name] = dicom.Item(path, None, self.archives)
+            return
+        before = len(self._scans) + len(self._dicom) + len(self._unreadable)
+        others = len(self._others)
+        for kind, members in (
+            (passed.HIDDEN, contents.hidden),
+            (passed.LINKS, contents.links),
+            (passed.DOUBLES, contents.doubles),
+        ):
+            for member in members:
+                self._pass(f"{name}/{member}", kind)
+        for item in contents.items:
+            self._enter_member(item, f"{name}/{safe_member(item.member or '')}")
+        if len(self._scans) + len(self._dicom) + len(self._unreadable) == before:
+            # Documents of many programs are zip archives; their parts are nobody's concern.
+            del self._others[others:]
+            self._pass(name, passed.kind_of(name), "no scan is in it")
+
+    def _enter_member(self, item: dicom.Item, name: str) -> None:
+        if has_suffix(name):
+            self._scans[name] = item
+            return
+        try:
+            head = item.head()
+        except InputError:
+            self._unreadable[name] = item
+            return
+        if dicom.begins_as_dicom(head):
+            self._dicom[name] = item
+        elif head.startswith(dicom.ZIP_MAGIC):
+            self._pass(name, passed.NESTED)
+        else:
+            self._pass(name, passed.kind_of(name))
+
+    def _pass(self, name: str, kind: str, reason: str = "") -> None:
+        self._others.append(PassedOver(name, kind, reason))
+
+    def result(self) -> Discovered:
+        """Return all scans among the files entered."""
+        shared = Counter(stem(name) for name in self._scans)
+        scans = []
+        for full, item in self._scans.items():
+            short = stem(full)
+            # Neither a.nii.gz nor a.png may be "a"; nor may a.png.npy be "a.png" beside them.
+            name = full if shared[short] > 1 or short in self._scans else short
+            scans.append(_source([item], None, name))
+        scans += [_source([item], None, name) for name, item in self._unreadable.items()]
+        series, refused = _series(self._dicom)
+        with_data = {
+            stem(name) for name in self._scans if name.lower().endswith(_HEADERS_WITH_DATA)
+        }
+        others = [one for one in self._others if stem_of_data(one.name) not in with_data]
+        return Discovered(
+            sorted(scans + series, key=lambda scan: scan.name),
+            sorted(self._folders),
+            sorted(others + refused, key=lambda one: one.name),
+        )
+
+
+def _series(items: dict[str, dicom.Item]) -> tuple[list[ScanSource], list[PassedOver]]:
+    """Sort DICOM files by series, named after their only file, or folder and series' id."""
+    names = {item: name for name, item in items.items()}
+    found = dicom.find(items[name] for name in sorted(items))
     scans = []
-    for full, path in found.items():
-        short = _stem(full)
-        # Of a.nii.gz and a.png neither may be "a"; nor may a.png.npy be "a.png" beside them.
-        name = full if shared[short] > 1 or short in found else short
-        scans.append(ScanSource((path,), None, name, _size(path)))
-    series, passed_over = _series(others, place)
-    scans = sorted(scans + series, key=lambda scan: scan.name)
-    return Discovered(scans, sorted(unreadable), passed_over)
-
-
-def read_scan(scan: ScanSource) -> Volume:
-    """Read a scan that was found; raises as `deepstd.io.read`."""
-    return read(scan.files, series=scan.series)
-
-
-def _series(paths: list[Path], root: Path) -> tuple[list[ScanSource], dict[Path, str]]:
-    """DICOM files by series, named after their only file, or their folder and the series' id."""
-    found = dicom.find(dicom.Item(path) for path in sorted(paths))
-    scans = []
-    shared = Counter(item.path for series in found.series for item in series.items)
+    shared = Counter(item for series in found.series for item in series.items)
     for series in found.series:
-        files = tuple(item.path for item in series.items)
-        folder = files[0].parent.relative_to(root).as_posix()
-        name = series.id if folder == "." else f"{folder}/{series.id}"
+        files = series.items
+        folder = PurePosixPath(names[files[0]]).parent
+        name = str(folder / series.id)
         if len(files) == 1 and shared[files[0]] == 1:
-            name = files[0].relative_to(root).as_posix()
+            name = names[files[0]]
         image, count = series.image, len({(f.image.instance, f.number) for f in series.frames})
         voxels = image.rows * image.columns * count
         sizes = (voxels, voxels * image.dtype.itemsize)
-        scans.append(ScanSource(files, series.id, name, sum(map(_size, files)), sizes))
-    for item in found.unreadable:
-        name = item.path.relative_to(root).as_posix()
-        scans.append(ScanSource((item.path,), None, name, _size(item.path)))
-    reasons = {
-        item.path: str(error).removeprefix(f"{item.label}: ")
+        scans.append(_source(files, series.id, name, sizes, title_of(series.image.dataset)))
+    scans += [_source([item], None, names[item]) for item in found.unreadable]
+    refused = [
+        PassedOver(names[item], passed.NOT_GREY, str(error).removeprefix(f"{item.label}: "))
         for item, error in found.refused.items()
-    }
-    return scans, reasons
+    ]
+    return scans, refused
 
 
-def _is_dicom(path: Path) -> bool:
-    try:
-        return dicom.begins_as_dicom(dicom.Item(path).head())
-    except OSError:
-        return False
+def _source(
+    items: Iterable[dicom.Item],
+    series: str | None,
+    name: str,
+    sizes: tuple[int, int] | None = None,
+    title: str = "",
+) -> ScanSource:
+    several = tuple(items)
+    members = tuple(item.member for item in several)
+    return ScanSource(
+        tuple(item.path for item in several),
+        series,
+        name,
+        sum(map(_packed, several)),
+        sizes,
+        members if any(member is not None for member in members) else (),
+        title,
+    )
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    files: list[Path] = []
-    unreadable: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-
-    def note(error: OSError) -> None:
-        unreadable.append(Path(error.filename))
-
-    for here, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        about = os.stat(here)
-        if (about.st_dev, about.st_ino) in entered:  # a link led back
-            folders.clear()
-            continue
-        entered.add((about.st_dev, about.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(here, name) for name in names if not name.startswith("."))
-        files += [path for path in paths if _is_ordinary(path)]
-    return files, unreadable
-
-
-def _has_suffix(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 def _is_ordinary(path: Path) -> bool:
@@ -160,16 +251,15 @@ def _is_ordinary(path: Path) -> bool:
         return True
 
 
+def _packed(item: dicom.Item) -> int:
+    try:
+        return item.packed_bytes
+    except (OSError, DeepSTDError):
+        return 0
+
+
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _stem(name: str) -> str:
-    """A name without the suffix of a scan."""
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name

@@ -65,7 +65,7 @@ def prepare(
     scans: list[CachedScan] = []
     left_out: dict[str, str] = {}
     for number, (source, scan) in enumerate(files):
-        path = scan.files[0] if len(scan.files) == 1 else scan.files[0].parent
+        path = scan.places[0] if len(scan.files) == 1 else scan.places[0].parent
         if report is not None:
             report(scan.name, number / len(files))
         try:
@@ -142,7 +142,7 @@ def _patient_of(scan: io.ScanSource, expression: re.Pattern[str] | None) -> str:
         return who
     if len(scan.files) > 1:
         # A source that is itself the folder of a series goes by its own name.
-        return scan.files[0].parent.name if place.parent == PurePosixPath() else str(place.parent)
+        return scan.places[0].parent.name if place.parent == PurePosixPath() else str(place.parent)
     return str(place.with_name(_stem(place) or place.name))
 
 

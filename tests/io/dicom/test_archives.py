@@ -152,3 +152,45 @@ def test_damaged_data_are_told_as_an_error(series: Path, tmp_path: Path) -> None
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"damaged\.zip:a/003: cannot be unpacked"):
         io.read(path)
+
+
+def test_series_in_an_archive_are_discovered_and_read_by_their_members_alone(
+    series: Path, ramp: np.ndarray, tmp_path: Path, unpacked: dict[str, list[int]]
+) -> None:
+    (tmp_path / "found").mkdir()
+    series.rename(tmp_path / "found" / "s.zip")
+    found = io.discover(tmp_path / "found")
+    (scan,) = found.scans
+    assert scan.name == f"s.zip/a/{scan.series}"
+    assert len(scan.members) == 5
+    assert [one.name for one in found.passed_over] == ["s.zip/a/film.bin"]
+    unpacked.clear()
+    copy = pickle.loads(pickle.dumps(scan))
+    np.testing.assert_array_equal(io.read_scan(copy).voxels, ramp)
+    assert "a/film.bin" not in unpacked
+
+
+def test_a_series_may_lie_in_an_archive_and_beside_it(
+    save_series: Save, ramp: np.ndarray, tmp_path: Path
+) -> None:
+    folder = save_series(ramp, [(10.0, 20.0, 2.5 * k) for k in range(5)])
+    files = sorted(folder.iterdir())
+    pack(files[:2], folder / "some.zip")
+    for path in files[:2]:
+        path.unlink()
+    (scan,) = io.discover(folder).scans
+    np.testing.assert_array_equal(io.read_scan(scan).voxels, ramp)
+
+
+def test_a_damaged_member_of_a_series_is_not_left_out(series: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(series) as archive:
+        info = archive.getinfo("a/003")
+    data = bytearray(series.read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    data[start : start + info.compress_size] = b"\xff" * info.compress_size
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "s.zip").write_bytes(data)
+    broken, rest = io.discover(tmp_path / "found").scans
+    assert (len(rest.files), broken.name) == (4, "s.zip/a/003")
+    with pytest.raises(InputError, match=r"s\.zip:a/003: cannot be unpacked"):
+        io.read_scan(broken)

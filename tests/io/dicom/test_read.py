@@ -316,4 +316,6 @@ def test_series_are_discovered_whatever_their_names(
     assert damaged.name == "damaged.dcm"
     with pytest.raises(InputError, match="PixelSpacing"):
         io.read_scan(damaged)
-    assert "colour" in found.passed_over[tmp_path / "colour.dcm"]
+    colour, notes = found.passed_over
+    assert (colour.name, notes.name) == ("colour.dcm", "notes.txt")
+    assert "colour" in colour.reason

@@ -81,6 +81,7 @@ def test_by_default_nothing_that_identifies_is_kept_and_the_rest_is(
 ) -> None:
     item = Dataset()
     item.PatientName, item.CodeValue = secrets[0], "KEPT-CODE"
+    item.CodingSchemeDesignator, item.CodeMeaning = "SCT", "Meaning"
     folder = save_series(ramp, UPRIGHT, ProcedureCodeSequence=[item], SliceLocation="7.5")
     kept = io.read(folder).source.raw
     everything = io.read(folder, metadata=Metadata.ALL).source.raw

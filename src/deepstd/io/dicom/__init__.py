@@ -5,10 +5,11 @@ Volume ─ header, tables ─ write ─▶ files
 """
 
 from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
-from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom
+from deepstd.io.dicom.images import text
+from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.planes import largest_step, requantised, with_padding_values
-from deepstd.io.dicom.read import NAME, read
+from deepstd.io.dicom.read import NAME, read, read_items
 from deepstd.io.dicom.report import survey
 from deepstd.io.dicom.series import Found, Series, find
 from deepstd.io.dicom.write import SUFFIX, is_written, write_object, write_series
@@ -17,21 +18,25 @@ __all__ = [
     "NAME",
     "SUFFIX",
     "ZIP_MAGIC",
+    "Archives",
     "Found",
     "Item",
     "Series",
     "begins_as_dicom",
     "check",
+    "contents",
     "facts_of",
     "find",
     "is_written",
     "largest_step",
     "picture",
     "read",
+    "read_items",
     "requantised",
     "scale_of",
     "subsampled",
     "survey",
+    "text",
     "with_padding_values",
     "write_object",
     "write_series",

@@ -9,9 +9,14 @@ A label names an item in messages: the path, and the member of an archive.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shutil
+import stat
+import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +31,8 @@ _HEAD_BYTES = _PREFIX + len(_MAGIC)
 _MOST_MEMBER_BYTES = 1 << 32
 _MOST_ARCHIVE_BYTES = 1 << 36
 _MOST_OPEN_ARCHIVES = 8
+_ENCRYPTED = 1
+_PIECE = 1 << 20
 # Without the 128 bytes and "DICM", a data set begins with one of these elements, in either byte
 # order, and goes on with a type of two letters or a short length.
 _FIRST_ELEMENTS = {(2, n) for n in (0, 1, 2, 0x10)} | {(8, n) for n in (0, 1, 5, 8, 0x12, 0x16)}
@@ -94,6 +101,34 @@ class Item:
             return self.path.stat().st_size
         with self._unpacking():
             return self.archives.get(self.path).getinfo(self.member).file_size
+
+    @property
+    def packed_bytes(self) -> int:
+        """Its size as it lies on the disk; InputError where an archive is damaged."""
+        if self.member is None:
+            return self.path.stat().st_size
+        with self._unpacking():
+            return self.archives.get(self.path).getinfo(self.member).compress_size
+
+    def copy_to(self, target: BinaryIO) -> None:
+        """Write its bytes to a stream, piece by piece; InputError where an archive is damaged."""
+        if self.member is None:
+            with open(self.path, "rb") as stream:
+                shutil.copyfileobj(stream, target)
+            return
+        with self._unpacking(), self.archives.get(self.path).open(self.member) as stream:
+            shutil.copyfileobj(stream, target)
+
+    def digest(self) -> bytes:
+        """Hash its bytes with SHA-256; InputError where an archive is damaged."""
+        if self.member is None:
+            with open(self.path, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").digest()
+        digest = hashlib.sha256()
+        with self._unpacking(), self.archives.get(self.path).open(self.member) as stream:
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+        return digest.digest()
 
     def open(self) -> BinaryIO:
         """Its bytes; InputError where an archive is damaged."""
@@ -170,7 +205,8 @@ def _of_files(paths: Iterable[Path], archives: Archives) -> Iterator[Item]:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    names = (part for part in path.parts if part != "..")
+    return any(name.startswith(".") or name == "__MACOSX" for name in names)
 
 
 def _is_zip(path: Path) -> bool:
@@ -179,16 +215,56 @@ def _is_zip(path: Path) -> bool:
 
 
 def _members(path: Path, archives: Archives) -> list[Item]:
+    return contents(path, archives).items
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The members of an archive.
+
+    Attributes:
+        items: its files, in the order of their names.
+        hidden, links, doubles: names of members that are left out: hidden ones, symbolic links,
+            and of several members of one name all but the last.
+        encrypted: names of the files that need a password.
+    """
+
+    items: list[Item]
+    hidden: list[str]
+    links: list[str]
+    doubles: list[str]
+    encrypted: frozenset[str]
+
+
+def contents(path: Path, archives: Archives) -> Contents:
+    """List the members of a zip archive that are no folders.
+
+    Raises:
+        InputError: it is damaged, or unpacks to absurdly much.
+    """
     try:
         infos = [i for i in archives.get(path).infolist() if not i.is_dir()]
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (*_NOT_UNPACKED, ValueError, struct.error) as error:
         raise InputError(f"{path}: a damaged zip archive. Copy or download it again") from error
-    infos = [i for i in infos if not _is_hidden(Path(i.filename))]
-    total = sum(i.file_size for i in infos)
-    if total > _MOST_ARCHIVE_BYTES or any(i.file_size > _MOST_MEMBER_BYTES for i in infos):
+    hidden, links, shown = [], [], []
+    for info in infos:
+        is_hidden = _is_hidden(Path(info.filename))
+        (hidden if is_hidden else links if _is_link(info) else shown).append(info)
+    total = sum(i.file_size for i in shown)
+    if total > _MOST_ARCHIVE_BYTES or any(i.file_size > _MOST_MEMBER_BYTES for i in shown):
         raise InputError(
             f"{path}: the archive unpacks to {total} bytes, expected at most "
             f"{_MOST_ARCHIVE_BYTES}, and {_MOST_MEMBER_BYTES} a file. Unpack it first"
         )
-    names = sorted(i.filename for i in infos)
-    return [Item(path, name, archives) for name in names]
+    counts = Counter(i.filename for i in shown)
+    return Contents(
+        [Item(path, name, archives) for name in sorted(counts)],
+        [i.filename for i in hidden],
+        [i.filename for i in links],
+        [name for name, count in counts.items() for _ in range(count - 1)],
+        frozenset(i.filename for i in shown if i.flag_bits & _ENCRYPTED),
+    )
+
+
+def _is_link(info: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(info.external_attr >> 16)

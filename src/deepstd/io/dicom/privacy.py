@@ -1,12 +1,14 @@
-"""The basic profile: a data set without what may tell who the patient is.
+"""De-identification: a data set without what may tell who the patient is.
 
     data set ─ PS3.15 table E.1-1, at every depth ─▶ removed, emptied, replaced
-             └ private attributes, pixels of icons ─▶ removed
+             ├ private attributes, groups about patients, orders and visits ─▶ removed
+             ├ text, names, dates, URLs, bytes that no table lists ─ kept_text ─▶ kept or removed
+             └ other UIDs ─▶ hashed, unless the standard defines them
 
 The table is that of the package dicom-anonymizer. Where it leaves a choice between removing and
 replacing, enhanced objects, which demand a value more often, get a dummy, and others lose the
-attribute. UIDs become hashes, so that what belonged together still
-does. Text burned into the pixels is not looked for.
+attribute. UIDs become hashes, so that what belonged together still does. Text burned into the
+pixels is not looked for.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from deepstd.errors import MissingExtraError
-from deepstd.io.dicom.images import INSTALL
+from deepstd.io.dicom.images import INSTALL, text
+from deepstd.io.dicom.kept_text import PUBLIC_SCHEMES, code_tags, kept_tags
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,6 +28,22 @@ if TYPE_CHECKING:
 METHOD = "DICOM PS3.15 basic profile, 2026c"
 # Curves and overlays: their data are removed by the profile, so what describes them is, too.
 _DRAWN_OVER = (0x5000, 0x6000)
+# Patients, orders, visits, reports, products, worklists, media, printing, signatures: nothing in
+# these groups says how an image was made or is to be shown.
+_NOT_OF_IMAGES = frozenset(
+    {0x0010, 0x0032, 0x0038, 0x0042, 0x0044, 0x0072, 0x0074, 0x0088, 0x0100, 0x0400, 0x2000, 0x2010}
+    | {0x2020, 0x2030, 0x2040, 0x2100, 0x2110, 0x2120, 0x2130, 0x2200, 0x4008, 0x4010, 0xFFFA}
+)
+# Retired numbers of other studies, reports and images: not text, and in no table.
+_NUMBERS = frozenset({(0x0020, 0x00AA), (0x0020, 0x1070), (0x0020, 0x3402)})
+_SOURCE_IMAGES = (0x0020, 0x3100, 0xFF00)  # group, elements, mask
+# Of these representations only listed attributes are kept, and code strings of the dictionary.
+_TEXT = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT")
+_TIMES = ("AS", "DA", "DT", "TM")
+_BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", "US or SS or OW")
+_LISTED_ONLY = frozenset((*_TEXT, *_TIMES, *_BYTES))
+_SOP_CLASS = 0x00080016
+_UID_LETTERS = frozenset("0123456789.")
 _REMOVE, _EMPTY, _REPLACE, _HASH = "remove", "empty", "replace", "hash"
 _EITHER = "remove or replace"
 _ACTIONS = {
@@ -56,9 +75,6 @@ def deidentify(dataset: Dataset) -> None:
         MissingExtraError: dicom-anonymizer is not installed.
     """
     dataset.remove_private_tags()
-    for element in list(dataset):
-        if element.tag.group & 0xFF00 in _DRAWN_OVER:
-            del dataset[element.tag]
     either = _REPLACE if "SharedFunctionalGroupsSequence" in dataset else _REMOVE
     _clean([dataset], either)
     dataset.PatientIdentityRemoved = "YES"
@@ -72,16 +88,45 @@ def hashed_uid(uid: str) -> str:
     return generate_uid(entropy_srcs=["deepstd", uid])
 
 
+def _other_uid(uid: str) -> str:
+    """Hash a UID, unless the standard defines it: such a UID names nobody."""
+    from pydicom.uid import UID
+
+    is_defined = UID(uid).name != uid
+    return uid if is_defined else hashed_uid(uid)
+
+
 def _clean(datasets: Iterable[Dataset], either: str) -> None:
-    exact, masked = _table()
     for dataset in datasets:
+        is_public_code = text(dataset, "CodingSchemeDesignator") in PUBLIC_SCHEMES
         for element in list(dataset):
             tag = (element.tag.group, element.tag.element)
-            action = exact.get(tag) or _action_of_group(tag, masked)
+            action = _action_of(tag) or _action_of_unlisted(element, tag, is_public_code)
             if action is not None:
                 _act(dataset, element, either if action == _EITHER else action)
             elif element.VR == "SQ":
                 _clean(element.value, either)
+
+
+def _action_of_unlisted(element: DataElement, tag: Tag, is_public_code: bool) -> str | None:
+    """Decide on an element that the profile does not list; None keeps it."""
+    if _is_no_image(tag):
+        return _REMOVE
+    if element.VR == "UI":
+        is_class = element.tag == _SOP_CLASS and _UID_LETTERS.issuperset(str(element.value))
+        return None if is_class else _HASH
+    if element.tag in code_tags():
+        return None if is_public_code else _REPLACE
+    if element.VR == "CS":
+        return None if element.keyword else _REMOVE
+    return _REMOVE if element.VR in _LISTED_ONLY and element.tag not in kept_tags() else None
+
+
+def _is_no_image(tag: Tag) -> bool:
+    group, elements, mask = _SOURCE_IMAGES
+    is_source_image = tag[0] == group and tag[1] & mask == elements
+    is_drawn_over = tag[0] & 0xFF00 in _DRAWN_OVER
+    return tag[0] in _NOT_OF_IMAGES or tag in _NUMBERS or is_source_image or is_drawn_over
 
 
 def _act(dataset: Dataset, element: DataElement, action: str) -> None:
@@ -89,7 +134,7 @@ def _act(dataset: Dataset, element: DataElement, action: str) -> None:
         element.value = [] if element.VR == "SQ" else None
     elif action == _HASH and element.VR == "UI" and element.value:
         values = [element.value] if isinstance(element.value, str) else element.value
-        hashes = [hashed_uid(str(value)) for value in values]
+        hashes = [_other_uid(str(value)) for value in values]
         element.value = hashes if len(hashes) > 1 else hashes[0]
     elif action == _REPLACE and element.VR in _DUMMIES:
         element.value = _DUMMIES[element.VR]
@@ -102,7 +147,7 @@ Tag = tuple[int, int]
 
 @cache
 def _table() -> tuple[dict[Tag, str], list[tuple[Tag, Tag, str]]]:
-    """Actions by tag, and by value and mask of repeating groups."""
+    """Return the profile's actions by tag, and by value and mask of repeating groups."""
     try:
         from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as profile
     except ImportError as error:
@@ -120,7 +165,11 @@ def _table() -> tuple[dict[Tag, str], list[tuple[Tag, Tag, str]]]:
     return exact, masked
 
 
-def _action_of_group(tag: Tag, masked: list[tuple[Tag, Tag, str]]) -> str | None:
+def _action_of(tag: Tag) -> str | None:
+    """Look an element up in the profile, None where it is not listed."""
+    exact, masked = _table()
+    if tag in exact:
+        return exact[tag]
     for value, mask, action in masked:
         if all(t & m == v & m for t, v, m in zip(tag, value, mask, strict=True)):
             return action

@@ -26,7 +26,7 @@ from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
 from deepstd.io.dicom.images import pixels, text
-from deepstd.io.dicom.items import expanded
+from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
 from deepstd.io.dicom.planes import planes_of
@@ -83,6 +83,18 @@ def read(
     where = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     with expanded(paths) as items:
         return _one_of(find(items), series, metadata, where)
+
+
+def read_items(items: Sequence[Item], series: str | None, metadata: Metadata, where: str) -> Volume:
+    """Read one series of files and members of archives; raises as `read`.
+
+    Args:
+        items: its files and no others.
+        series: its id.
+        metadata: see `read`.
+        where: name of them all in messages.
+    """
+    return _one_of(find(items), series, metadata, where)
 
 
 def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) -> Volume:

@@ -1,0 +1,63 @@
+"""Names of outputs.
+
+scans ─┬ as a rule ─▶ the scan's own name
+       ├ all metadata is kept ─▶ with date and description of a DICOM series before it
+       └ anonymous ─ Pseudonyms ─▶ scan-… , told apart by a key file alone
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from deepstd.batch.past import Past
+from deepstd.batch.pseudonyms import Pseudonyms, is_pseudonym
+from deepstd.errors import InputError
+from deepstd.io import Metadata, ScanSource
+
+
+def output_names(
+    scans: Sequence[ScanSource],
+    metadata: Metadata,
+    past: Mapping[str, Past],
+    pseudonyms: Pseudonyms | None,
+) -> dict[str, str]:
+    """Return the names of outputs by the names of scans.
+
+    A scan that was done under its own name, by an earlier release, keeps it.
+
+    Raises:
+        InputError: outputs with pseudonyms would come to lie beside outputs with other names.
+    """
+    _check_unmixed(scans, past, pseudonyms is not None)
+    if pseudonyms is not None:
+        return {scan.name: pseudonyms.of(scan.name) for scan in scans}
+    if metadata is not Metadata.ALL:
+        return {scan.name: scan.name for scan in scans}
+    titled = {scan.name: scan.name if scan.name in past else _titled(scan) for scan in scans}
+    shared = Counter([*titled.values(), *(name for name in titled if titled[name] != name)])
+    return {name: title if shared[title] == 1 else name for name, title in titled.items()}
+
+
+def _titled(scan: ScanSource) -> str:
+    if not scan.title:
+        return scan.name
+    folder, slash, last = scan.name.rpartition("/")
+    return f"{folder}{slash}{scan.title}_{last}"
+
+
+def _check_unmixed(
+    scans: Sequence[ScanSource], past: Mapping[str, Past], is_anonymous: bool
+) -> None:
+    own = {scan.name for scan in scans}
+    told = [name for name in past if not is_pseudonym(name) or name in own]
+    if is_anonymous and told:
+        raise InputError(
+            "the output folder holds outputs and lines with names of their own, which "
+            "--anonymous-names cannot take back. Choose another output folder"
+        )
+    if not is_anonymous and len(told) < len(past):
+        raise InputError(
+            "the output folder was made with --anonymous-names. Give it again, with the same key "
+            "file, or choose another output folder"
+        )

@@ -1,0 +1,119 @@
+"""Reports of ``batch`` in words.
+
+Summary ─▶ sizes saved, worst scans, what failed and was passed over
+Forecast ─▶ the scans, sizes, time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from deepstd.cli import console
+
+if TYPE_CHECKING:
+    from deepstd.batch.report import Forecast, PassedKind, Planned, Quality, Summary, Total
+
+_MOST_SHOWN = 10
+_MOST_PASSED = 3
+_HEAD = (
+    "data",
+    "scans",
+    "files before",
+    "voxels",
+    "after",
+    "ratio",
+    "saved",
+    "worst PSNR (dB)",
+    "worst SSIM",
+)
+_WORST_HEAD = ("worst scans", "PSNR (dB)", "SSIM", "ratio")
+_SCANS_HEAD = ("scan", "", "files now", "voxels", "file after")
+_UNKNOWN = "-"
+
+
+def summary(done: Summary) -> str:
+    """Write the results of a run: a table of sizes, one of the worst scans, then lists."""
+    parts = []
+    if done.totals:
+        parts.append(console.table(_HEAD, [_cells(total) for total in done.totals]))
+    if done.worst:
+        parts += ["", console.table(_WORST_HEAD, [_quality(one) for one in done.worst]), ""]
+    failed = len(done.failures)
+    told = f"{done.done} of {done.found} scans done"
+    if done.before:
+        told += f", {done.before} of them before"
+    parts.append(f"{told}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+    parts += _passed_over(done.passed_over, _MOST_PASSED)
+    parts += _listed("failed", done.failures)
+    if not done.finished:
+        parts.append("interrupted: the same command goes on from here")
+    return "\n".join(parts)
+
+
+def forecast(told: Forecast) -> str:
+    """Write the forecast of a run: every scan, then sums."""
+    guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
+    entries = [
+        ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
+        ("files now", console.size(told.source_bytes)),
+        ("voxels", console.size(told.stored_bytes) + guessed),
+        ("files after", console.size(told.file_bytes)),
+    ]
+    if told.seconds is not None:
+        entries.append(("time", f"about {told.seconds:.0f} s, as fast as before"))
+    listed = [console.table(_SCANS_HEAD, [_planned(scan) for scan in told.scans]), ""]
+    return "\n".join(
+        [
+            *(listed if told.scans else []),
+            console.pairs(entries),
+            *_passed_over(told.passed_over, None),
+            *_listed("would be refused", told.refused),
+            *_listed("cannot be read", told.unreadable),
+        ]
+    )
+
+
+def _cells(total: Total) -> tuple[str, ...]:
+    share = total.saved_bytes / total.source_bytes if total.source_bytes else 0.0
+    sizes = (total.source_bytes, total.stored_bytes, total.file_bytes)
+    shown = (f"{nbytes:,}" for nbytes in sizes)
+    saved = f"{total.saved_bytes:,} ({100 * share:.1f} %)"
+    worst = (_number(total.worst_psnr, ".2f"), _number(total.worst_ssim, ".4f"))
+    return (total.data, str(total.scans), *shown, f"{total.ratio:.1f}", saved, *worst)
+
+
+def _quality(one: Quality) -> tuple[str, ...]:
+    return one.source, f"{one.psnr:.2f}", f"{one.ssim:.4f}", f"{one.ratio:.1f}"
+
+
+def _planned(scan: Planned) -> tuple[str, ...]:
+    sizes = (scan.source_bytes, scan.stored_bytes, scan.file_bytes)
+    return (scan.source, scan.state, *(_number(nbytes, ",") for nbytes in sizes))
+
+
+def _number(value: float | None, form: str) -> str:
+    return _UNKNOWN if value is None else format(value, form)
+
+
+def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
+    """Write a line for each kind, with its names, all or the first few."""
+    if not kinds:
+        return []
+    lines = [f"passed over, as no scans: {sum(one.count for one in kinds)}"]
+    for one in kinds:
+        names = [f"{name} ({why})" if why else name for name, why in one.files.items()][:most]
+        more = [f"{one.count - len(names)} more"] if names and one.count > len(names) else []
+        lines.append(f"  {one.count} {one.kind}" + ": " * bool(names) + ", ".join(names + more))
+    return lines
+
+
+def _listed(title: str, reasons: Mapping[str, str]) -> list[str]:
+    """Write the first few of many, a line each."""
+    if not reasons:
+        return []
+    shown = list(reasons.items())[:_MOST_SHOWN]
+    lines = [f"{title}:", *(f"  {name}: {' '.join(why.split())}" for name, why in shown)]
+    if len(shown) < len(reasons):
+        lines.append(f"  … and {len(reasons) - len(shown)} more")
+    return lines
