@@ -15,6 +15,7 @@ from tests.golden.scans import (
     OBLIQUE,
     as_array,
     as_dicom,
+    as_dicom_of_own_scales,
     as_itk,
     as_nifti,
     as_png,
@@ -226,6 +227,10 @@ CASES = [
     Case(
         "dicom", "CT series with attributes, de-identified, and padding", PLAIN,
         as_dicom(_padded(-2000), Metadata.DEIDENTIFIED), 1.0,
+    ),
+    Case(
+        "dicom-own-scales", "DICOM slices of several slopes and depths, and padding", PLAIN,
+        as_dicom_of_own_scales(_padded(-2000)[:30, :24, :5]), 3.0, previews=(1,),
     ),
     Case(
         "dicom-bare", "CT series without attributes", PLAIN,

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
@@ -14,6 +15,9 @@ from nibabel.nifti1 import Nifti1Extension
 from deepstd.io import Metadata, read
 from deepstd.volume import Volume
 from tests.helpers.anatomy import anatomy, deformed
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 OBLIQUE = np.array([
     [0.88, -0.12, 0.41, -31.5], [0.2, 1.17, -0.3, 12.25], [-0.35, 0.3, 2.4, -7.0], [0, 0, 0, 1.0],
@@ -141,8 +145,28 @@ def as_png(voxels: np.ndarray) -> Callable[..., Volume]:
     return made
 
 
-def as_dicom(voxels: np.ndarray, metadata: Metadata) -> Callable[..., Volume]:
-    """What a CT series of these slices, one file each, is read as."""
+def as_dicom_of_own_scales(voxels: np.ndarray) -> Callable[..., Volume]:
+    """What slices are read as that have a slope, a depth and padding of their own.
+
+    Steps are small beside the range, as a voxel that another machine rounds to the other of two
+    neighbours must not differ by more than the rounding of floats.
+    """
+
+    def change(data: Dataset, k: int) -> None:
+        data.Modality, data.SOPClassUID = "PT", "1.2.840.10008.5.1.4.1.1.128"
+        data.RescaleSlope, data.RescaleIntercept = f"{0.0101 + 0.001 * k:.6g}", "0"
+        if k % 2:
+            stored = 1000 * voxels[..., k].T.astype("<i4")
+            data.BitsAllocated, data.BitsStored, data.HighBit = 32, 32, 31
+            data.PixelData = np.where(voxels[..., k].T == -2000, -2000, stored).tobytes()
+
+    return as_dicom(voxels, Metadata.DEIDENTIFIED, change)
+
+
+def as_dicom(
+    voxels: np.ndarray, metadata: Metadata, change: Callable[[Dataset, int], None] | None = None
+) -> Callable[..., Volume]:
+    """What a CT series of these slices, one file each, is read as; ``change`` alters each."""
 
     def made(folder: Path) -> Volume:
         from pydicom.dataset import Dataset, FileMetaDataset
@@ -171,6 +195,8 @@ def as_dicom(voxels: np.ndarray, metadata: Metadata) -> Callable[..., Volume]:
             data.RescaleSlope, data.RescaleIntercept = "1", "-1024"
             data.WindowCenter, data.WindowWidth = "40", "400"
             data.PixelData = np.ascontiguousarray(voxels[..., k].T, "<i2").tobytes()
+            if change is not None:
+                change(data, k)
             data.save_as(folder / f"{k:03d}.dcm", enforce_file_format=True)
         return read(folder, metadata=metadata)
 
