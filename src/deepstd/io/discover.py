@@ -108,7 +108,7 @@ def _series(paths: list[Path], root: Path) -> tuple[list[ScanSource], dict[Path,
         name = series.id if folder == "." else f"{folder}/{series.id}"
         if len(files) == 1 and shared[files[0]] == 1:
             name = files[0].relative_to(root).as_posix()
-        image, count = series.image, len({(f.image.instance, f.number) for f in series.frames})
+        image, count = series.image, len(dicom.distinct(series.frames))
         voxels = image.rows * image.columns * count
         sizes = (voxels, voxels * image.dtype.itemsize)
         scans.append(ScanSource(files, series.id, name, sum(map(_size, files)), sizes))

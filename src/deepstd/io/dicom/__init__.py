@@ -4,6 +4,7 @@ files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read
 Volume ─ header, tables ─ write ─▶ files
 """
 
+from deepstd.io.dicom.copies import distinct
 from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom
 from deepstd.io.dicom.picture import picture
@@ -21,6 +22,7 @@ __all__ = [
     "Series",
     "begins_as_dicom",
     "check",
+    "distinct",
     "facts_of",
     "find",
     "is_written",

@@ -43,6 +43,8 @@ class Facts:
         order: where the frames come from one object, their numbers in it in the order of the
             volume, slice by slice; None where each has an object of its own.
         sets: number of data sets kept.
+        tiles: number of slices for each data set, where objects are mosaics; None for one.
+        assumed: true where a part of the affine is made up, as the source does not say it.
     """
 
     affine: list[list[float]] | None
@@ -57,6 +59,8 @@ class Facts:
     metadata: str
     order: list[int] | None
     sets: int
+    tiles: int | None = None
+    assumed: bool | None = None
 
     @property
     def matrix(self) -> np.ndarray | None:
@@ -121,6 +125,7 @@ def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
         metadata=Metadata.NONE.value,
         order=None,
         sets=0,
+        tiles=None,
     )
     return SourceHeader(source.format, pack(told, []))
 
@@ -133,7 +138,7 @@ def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
     """
     facts = facts_of(raw)
     planes = int(np.prod(shape[2:]))
-    described = facts.sets if facts.order is None else len(facts.order)
+    described = facts.sets * (facts.tiles or 1) if facts.order is None else len(facts.order)
     if described not in (0, planes):
         raise InputError(
             f"the scan has {planes} slices, its DICOM header describes {described}. Give the "
@@ -187,6 +192,10 @@ def _check(facts: Facts) -> None:
         raise ValueError("no number of data sets")
     if facts.order is not None and sorted(facts.order) != list(range(len(facts.order))):
         raise ValueError("no order of frames")
+    if facts.tiles is not None and (type(facts.tiles) is not int or facts.tiles < 2):
+        raise ValueError("no number of tiles")
+    if facts.assumed not in (None, True):
+        raise ValueError("neither true nor absent")
     Metadata(facts.metadata)
     for told in (facts.photometric, facts.modality, facts.sop_class):
         if not isinstance(told, str):

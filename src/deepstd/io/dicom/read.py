@@ -23,6 +23,7 @@ from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack
 from deepstd.io.dicom.images import Image, pixels, text
 from deepstd.io.dicom.items import expanded
+from deepstd.io.dicom.multiframe import keep_frames
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader, Volume
@@ -104,12 +105,13 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
             f"slices have {len(scales)} different rescale slopes: kept on one scale of 65536 "
             f"values, {slope:.4g} apart",
         )
+    order = _order(frames)
     kept = _kept(frames, metadata)
     image = series.image
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
-        None if frames[0].place or not frames[0].spacing else list(frames[0].spacing),
+        None if grid.affine is not None or not frames[0].spacing else list(frames[0].spacing),
         slope,
         intercept,
         image.photometric,
@@ -117,8 +119,10 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         image.modality,
         text(image.dataset, "SOPClassUID"),
         str(metadata),
-        [frame.number for frame in frames] if image.frames > 1 else None,
+        order,
         len(kept),
+        image.frames if image.grid > 1 else None,
+        grid.assumed or None,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
@@ -163,16 +167,23 @@ def _on_one_scale(voxels: np.ndarray, grid: Grid) -> tuple[np.ndarray, float, fl
     return scaled, slope, float(low)
 
 
+def _order(frames: list[Frame]) -> list[int] | None:
+    """Numbers of the frames in the object that is kept, which has no others; None if each has one."""
+    if not frames[0].image.is_multi_frame:
+        return None
+    numbers = sorted(frame.number for frame in frames)
+    return [numbers.index(frame.number) for frame in frames]
+
+
 def _kept(frames: list[Frame], metadata: Metadata) -> list[Dataset]:
     """Data sets as they are stored, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
-    images = [frame.image for frame in frames]
-    if images[0].frames > 1:
-        images = images[:1]
     datasets = []
-    for image in images:
+    for image in {id(frame.image): frame.image for frame in frames}.values():
         dataset = image.dataset
+        if image.is_multi_frame:
+            keep_frames(dataset, sorted(frame.number for frame in frames))
         for element in list(dataset):
             if element.keyword in _DROPPED or element.tag.element == 0:  # a group's length
                 del dataset[element.tag]

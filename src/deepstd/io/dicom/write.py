@@ -21,6 +21,8 @@ from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
 from deepstd.io.dicom.images import require_pydicom
 from deepstd.io.dicom.read import NAME
+from deepstd.io.dicom.tiles import one_a_slice, side_by_side
+from deepstd.io.metadata import Metadata
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
     planes = _planes(volume)
     if facts.order is not None:
         datasets = [_multi_frame(facts, kept, planes)]
+    elif kept and facts.tiles is not None:
+        datasets = _mosaics(volume, facts, kept, planes)
     else:
         datasets = _single_frames(volume, facts, kept, planes)
     digest = hashlib.sha256()
@@ -122,15 +126,33 @@ def _planes(volume: Volume) -> list[np.ndarray]:
     return [flat[..., n] for n in range(flat.shape[2])]
 
 
+def _mosaics(
+    volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
+) -> list[Dataset]:
+    """Mosaics where all is there that tells so, else a data set a slice."""
+    if len(kept) * (facts.tiles or 1) != len(planes):
+        raise InputError(f"{len(kept)} DICOM mosaics were kept for {len(planes)} slices")
+    if facts.metadata == Metadata.ALL:
+        return _single_frames(volume, facts, kept, side_by_side(planes, len(kept)))
+
+    def set_place(dataset: Dataset, number: int) -> None:
+        _set_place(dataset, volume, facts, number)
+
+    slices = one_a_slice(kept, len(planes) // len(kept), set_place)
+    return _single_frames(volume, facts, slices, planes)
+
+
 def _single_frames(
     volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
 ) -> list[Dataset]:
     if kept and len(kept) != len(planes):
         raise InputError(f"{len(kept)} DICOM data sets were kept for {len(planes)} slices")
     datasets = kept or [_plain(volume, facts, number) for number in range(len(planes))]
-    for dataset, plane in zip(datasets, planes, strict=True):
+    for number, (dataset, plane) in enumerate(zip(datasets, planes, strict=True), 1):
         _set_pixels(dataset, plane, facts)
         _set_scale(dataset, facts)
+        if dataset.get("InstanceNumber") is None:
+            dataset.InstanceNumber = number
     return datasets
 
 
@@ -184,6 +206,10 @@ def _set_place(dataset: Dataset, volume: Volume, facts: Facts, number: int) -> N
         return
     columns = affine[:3] * _RAS_TO_LPS[:, None]
     sizes = np.linalg.norm(columns, axis=0)
+    if facts.assumed:
+        dataset.PixelSpacing = [_decimal(sizes[1]), _decimal(sizes[0])]
+        dataset.SpacingBetweenSlices = _decimal(sizes[2])
+        return
     moments = volume.shape[3] if len(volume.shape) == 4 else 1
     slice_ = number // moments
     position = columns[:, 3] + slice_ * columns[:, 2]

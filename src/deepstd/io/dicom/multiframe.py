@@ -1,0 +1,70 @@
+"""An object of several frames with only some of them.
+
+    data set, numbers of frames ─ functional groups, vectors ─▶ the same data set of these alone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Ordinal numbers that begin with 1 among the frames of an object (PS3.3 C.7.6.16.2.2).
+_ORDINALS = ("InStackPositionNumber", "TemporalPositionIndex")
+
+
+def keep_frames(dataset: Dataset, numbers: Sequence[int]) -> None:
+    """Leave only some frames in a data set without pixels, in place.
+
+    Args:
+        dataset: of an object of several frames, whose descriptions are as many as these.
+        numbers: of the frames that stay, from 0, ascending.
+    """
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if len(numbers) == count:
+        return
+    dataset.NumberOfFrames = len(numbers)
+    groups: Any = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups:
+        kept = [groups[n] for n in numbers]
+        dataset.PerFrameFunctionalGroupsSequence = kept
+        _renumber([group.FrameContentSequence[0] for group in kept if "FrameContentSequence" in group])
+    for tag in _pointers(dataset):
+        element = dataset.get(tag)
+        if element is not None and element.VM == count:
+            element.value = [element.value[n] for n in numbers]
+
+
+def _pointers(dataset: Dataset) -> list[Any]:
+    """Tags of the elements that have a value for each frame."""
+    pointers: Any = dataset.get("FrameIncrementPointer")
+    if pointers is None:
+        return []
+    return [pointers] if isinstance(pointers, int) else list(pointers)
+
+
+def _renumber(contents: list[Dataset]) -> None:
+    """Let ordinal numbers begin with 1 and have no gaps, as they do in a whole object."""
+    for keyword in _ORDINALS:
+        told = [content for content in contents if keyword in content]
+        ranks = _ranks([content[keyword].value for content in told])
+        for content, rank in zip(told, ranks, strict=True):
+            content[keyword].value = rank
+    indexed = [content for content in contents if content.get("DimensionIndexValues")]
+    rows = [_several(content.DimensionIndexValues) for content in indexed]
+    if len({len(row) for row in rows}) == 1:
+        columns = [_ranks(list(column)) for column in zip(*rows, strict=True)]
+        for content, row in zip(indexed, zip(*columns, strict=True), strict=True):
+            content.DimensionIndexValues = list(row)
+
+
+def _several(value: Any) -> list[int]:
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _ranks(values: list[int]) -> list[int]:
+    """Place of each value among the different ones, from 1."""
+    ordered = {value: rank for rank, value in enumerate(sorted(set(values)), 1)}
+    return [ordered[value] for value in values]
