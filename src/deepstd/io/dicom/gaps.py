@@ -56,13 +56,15 @@ def notes_on_gaps(
         and thickness is not None
         and distances.min() >= _OVERLAP * thickness
     )
-    if missing.sum() > _MOST_MISSING * len(positions) and not is_pattern:
+    are_many = missing.sum() > _MOST_MISSING * len(positions)
+    if are_many and not is_pattern:
         raise InputError(
             f"{len(positions)} slices, {distances.min():.4g} to {distances.max():.4g} mm apart: "
             f"{missing.sum():.0f} would be missing after {where}. They are several stacks, or a "
             "part of one: complete the series, or give the slices of one stack alone"
         )
-    if (np.abs(ratios - np.rint(ratios)) < _WHOLE_GAP_WITHIN).all() and (missing >= 1).all():
+    are_whole = (np.abs(ratios - np.rint(ratios)) < _WHOLE_GAP_WITHIN).all()
+    if are_whole and (missing >= 1).all() and not are_many:
         sentence = f"{missing.sum():.0f} slices seem to be missing after {where}"
     else:
         sentence = (

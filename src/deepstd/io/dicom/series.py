@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,7 +112,6 @@ def find(items: Iterable[Item]) -> Found:
     refused: dict[Item, DeepSTDError] = {}
     damaged: dict[Item, tuple[str | None, DeepSTDError]] = {}
     others: list[Item] = []
-    objects: dict[Hashable, list[Hashable]] = defaultdict(list)
     for item in items:
         series = None
         try:
@@ -121,7 +120,7 @@ def find(items: Iterable[Item]) -> Found:
                 continue
             dataset = header(item)
             series = series_of(item, dataset)
-            _place(stacks, frames_of(unpacked(Image.of(item, dataset))), objects)
+            _place(stacks, frames_of(unpacked(Image.of(item, dataset))))
         except MissingExtraError:
             raise
         except UnsupportedFormatError as error:
@@ -186,28 +185,19 @@ def reasons_of(found: Found) -> dict[str, str]:
     return {i.label: str(error).removeprefix(f"{i.label}: ") for i, error in errors.items()}
 
 
-def _place(
-    stacks: dict[tuple[object, ...], list[_Stack]],
-    frames: list[Frame],
-    objects: dict[Hashable, list[Hashable]],
-) -> None:
+def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) -> None:
     """Add the frames of an object to the stacks that they belong to, or to new ones.
 
     Args:
         stacks: so far, by what their frames have in common.
         frames: of the object.
-        objects: what each object that stands for itself says of its frames, by its UID: another
-            object may have the same UID.
     """
     image = frames[0].image
     name = None
     if image.is_multi_frame or (frames[0].place is None and not is_slice(image)):
-        said = objects[image.series, image.instance]
-        own = tuple(map(appearance, frames))
-        if own not in said:
-            said.append(own)
-        number = said.index(own)
-        name = f"{image.instance} {number}" if number else image.instance
+        # It stands for itself; another one may have the same UID.
+        said = repr([appearance(frame) for frame in frames])
+        name = hashlib.sha256(said.encode()).hexdigest()
     key = (
         image.series,
         image.rows,
