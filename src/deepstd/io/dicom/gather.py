@@ -28,22 +28,22 @@ Moments = Sequence[tuple[float, ...]]
 Places = list[list[int]]
 
 
-def gathered(heights: np.ndarray, moments: Moments) -> Places:
+def gathered(heights: np.ndarray, moments: Moments, thickness: float | None) -> Places:
     """Return the numbers of the frames at each place, from low to high, there by their moments.
 
     Args:
         heights: (N,) mm along the normal.
         moments: of each frame, see `moment_of`.
+        thickness: of a slice in mm, where it is known.
     """
     order = np.argsort(heights, kind="stable")
     gaps = np.diff(heights[order])
-    real = gaps[gaps > _NOISE_MM]
-    same = min(_SAME_PLACE_MM, float(np.median(real)) / _LEAST_RATIO) if len(real) else 1.0
+    same = min(_SAME_PLACE_MM, (thickness or 1.0) / _LEAST_RATIO)
     places = _cut(order, gaps > same)
     if not _have_the_same_phases(places, moments):
         for least in _thresholds(gaps):
             candidate = _cut(order, gaps >= least)
-            if _is_convincing(candidate, heights, moments):
+            if _is_convincing(candidate, heights, moments, thickness):
                 places = candidate
                 break
     return [sorted(place, key=lambda n: moments[n]) for place in places]
@@ -82,16 +82,20 @@ def _cut(order: np.ndarray, is_between: np.ndarray) -> Places:
 def _thresholds(gaps: np.ndarray) -> list[float]:
     """Return lengths from which on gaps may lie between places: where lengths jump, largest first.
 
-    The largest jump may be that to a missing part: whether a cut makes sense is asked of each.
+    The largest jump may be that to a missing part: whether a cut makes sense is asked of each. The
+    first is infinite, as there may be one place only.
     """
     lengths = np.unique(np.maximum(gaps, _NOISE_MM))
     jumps = np.flatnonzero(lengths[1:] >= _LEAST_RATIO * lengths[:-1]) + 1
-    return sorted((float(lengths[n]) for n in jumps), reverse=True)
+    return [np.inf, *(float(length) for length in lengths[jumps][::-1])]
 
 
-def _is_convincing(places: Places, heights: np.ndarray, moments: Moments) -> bool:
+def _is_convincing(
+    places: Places, heights: np.ndarray, moments: Moments, thickness: float | None
+) -> bool:
     ends = [(heights[place].min(), heights[place].max()) for place in places]
-    between = min(after[0] - before[1] for before, after in zip(ends, ends[1:], strict=False))
+    gaps = [after[0] - before[1] for before, after in zip(ends, ends[1:], strict=False)]
+    between = min(gaps, default=thickness or 0.0)
     extent = extent_of(places, heights)
     if extent * _LEAST_RATIO > between:
         return False

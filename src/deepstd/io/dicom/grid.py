@@ -92,7 +92,7 @@ def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
     """Frames along the normal, those at one place together and sorted by moment; notes."""
     heights = np.asarray([float(one.place.position @ located[0].place.normal) for one in located])
     moments = [one.frame.moment for one in located]
-    places = gather.gathered(heights, moments)
+    places = gather.gathered(heights, moments, located[0].frame.thickness)
     slices = [[located[n] for n in place] for place in places]
     counts = {len(place) for place in places}
     if len(counts) > 1:

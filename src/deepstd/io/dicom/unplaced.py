@@ -117,7 +117,7 @@ def _agreeing(locations: list[float], ordered: list[Frame]) -> list[float] | Non
     """Return heights by location of frames in the order of their numbers, None if they disagree."""
     heights = np.asarray(locations) * (1 if locations[-1] > locations[0] else -1)
     heights -= heights.min()
-    places = gathered(heights, [frame.moment for frame in ordered])
+    places = gathered(heights, [frame.moment for frame in ordered], ordered[0].thickness)
     firsts = [min(place) for place in places]
     if len({len(place) for place in places}) > 1 or firsts != sorted(firsts):
         return None
