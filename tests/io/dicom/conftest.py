@@ -81,9 +81,9 @@ def save_series(tmp_path: Path, make_slice: Callable[..., Any]) -> Callable[...,
 
 @pytest.fixture
 def make_enhanced(make_slice: Callable[..., Any]) -> Callable[..., Any]:
-    """make_enhanced(frames, places, contents, shared): an enhanced MR object.
+    """make_enhanced(frames, places, contents, **attributes): an enhanced MR object.
 
-    ``places`` are (position, orientation) of each frame, ``contents`` keywords of its frame content.
+    ``places`` are (position, orientation) of each frame, ``contents`` what its frame content says.
     """
     from pydicom.dataset import Dataset
 

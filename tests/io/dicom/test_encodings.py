@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from deepstd import io
@@ -103,7 +105,7 @@ def test_a_transfer_syntax_without_a_decoder_is_refused_by_name_not_as_damaged(
     meta.TransferSyntaxUID = UID(syntax)
     with path.open("wb") as stream:
         stream.write(whole[:132])
-        pydicom.filewriter.write_file_meta_info(stream, meta, enforce_standard=False)
+        write_file_meta_info(DicomFileLike(stream), meta, enforce_standard=False)
         stream.write(whole[end_of_meta(whole) :])
     with pytest.raises(UnsupportedFormatError, match="gdcmconv --raw") as caught:
         io.read(path)

@@ -39,7 +39,7 @@ def test_uneven_slices_are_told() -> None:
 def test_more_missing_slices_than_a_volume_with_gaps_lacks_are_refused(
     heights: list[float],
 ) -> None:
-    with pytest.raises(InputError, match="would be missing after .* They are several stacks"):
+    with pytest.raises(InputError, match=r"would be missing after .* They are several stacks"):
         notes_on_gaps(at(*heights), UP, 2.0)
 
 

@@ -12,7 +12,9 @@ from deepstd.io.dicom.gather import extent_of, gathered, mixed_phases, phases_of
 ABSENT = -math.inf
 
 
-def moment(temporal: float = ABSENT, echo: float = ABSENT, instance: float = 0) -> tuple[float, ...]:
+def moment(
+    temporal: float = ABSENT, echo: float = ABSENT, instance: float = 0
+) -> tuple[float, ...]:
     """A moment of two ordinals, an echo time and an instance number."""
     return (temporal, ABSENT, echo, instance)
 

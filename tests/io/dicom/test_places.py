@@ -65,7 +65,9 @@ def test_either_sign_of_their_distance(save: Save, planes: np.ndarray, spacing: 
         np.testing.assert_allclose(ours[:3], np.multiply(theirs, [-1, -1, 1]), atol=1e-9)
 
 
-def test_restored_to_dicom_they_lie_there_too(save: Save, planes: np.ndarray, tmp_path: Path) -> None:
+def test_restored_to_dicom_they_lie_there_too(
+    save: Save, planes: np.ndarray, tmp_path: Path
+) -> None:
     volume = io.read(save(-4.4))
     io.write(volume, tmp_path / "back.dcm")
     back = io.read(tmp_path / "back.dcm")

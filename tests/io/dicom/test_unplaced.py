@@ -89,7 +89,9 @@ def test_without_numbers_slice_location_tells_the_order(save: Save, ramp: np.nda
 @pytest.mark.parametrize("numbers", [[1, 2, 2, 3, 4], [1, 2, None, 3, 4]])
 def test_without_any_order_one_line_says_what_is_missing(save: Save, numbers: list[Any]) -> None:
     folder = save(numbers, **SIZES)
-    with pytest.raises(InputError, match="neither Instance Number .* nor Slice Location") as caught:
+    with pytest.raises(
+        InputError, match=r"neither Instance Number .* nor Slice Location"
+    ) as caught:
         io.read(folder)
     assert "no Image Position" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

@@ -1,8 +1,8 @@
 """Frames that are there twice, and frames that only share a UID.
 
-    frames of one SOP Instance UID ┬ another place or moment ─▶ all kept
-                                   └ the same ─ pixels ┬ equal ─▶ once
-                                                       └ other ─▶ refused
+frames of one SOP Instance UID ┬ another place or moment ─▶ all kept
+                               └ the same ─ pixels ┬ equal ─▶ once
+                                                   └ other ─▶ refused
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _sharing(frames: Sequence[Frame]) -> int:
 
 
 def _same_pixels(one: Image, other: Image) -> bool:
-    """Whether two objects hold the same pixels; files are decoded only where their bytes differ."""
+    """Return whether two objects hold the same pixels; equal files are not decoded."""
     with one.item.open() as first, other.item.open() as second:
         while (piece := first.read(_PIECE)) == second.read(_PIECE):
             if not piece:

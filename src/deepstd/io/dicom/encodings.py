@@ -1,7 +1,7 @@
 """Bytes of a DICOM object to its data set and pixels, whatever transfer syntax they are in.
 
-    bytes ─ deflated? ─ inflate ─▶ stream ─┬ up to the pixels ─▶ data set
-                                           └ pixels ─ decoder ─▶ stored values
+bytes ─ deflated? ─ inflate ─▶ stream ─┬ up to the pixels ─▶ data set
+                                       └ pixels ─ decoder ─▶ stored values
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _PIXELS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)
 def read_header(stream: BinaryIO, label: str) -> Dataset:
     """Return a data set up to its pixels, with its file meta information."""
     from pydicom.filereader import read_partial
+    from pydicom.uid import UID
 
     plain, is_deflated = _plain(stream, MOST_HEADER_BYTES, label)
     dataset = read_partial(plain, stop_when=_stop_at(lambda tag: tag in _PIXELS), force=True)
     if is_deflated:
-        dataset.file_meta.TransferSyntaxUID = DEFLATED
+        dataset.file_meta.TransferSyntaxUID = UID(DEFLATED)
     return dataset
 
 
@@ -60,7 +61,7 @@ def check_decodable(syntax: str) -> None:
     Raises:
         UnsupportedFormatError: it is one.
     """
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     if not syntax:

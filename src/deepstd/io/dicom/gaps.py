@@ -1,7 +1,7 @@
 """Distances of slices, as far as a user should know of them.
 
-    positions ─ distances along the normal ─▶ gaps, uneven slices
-    mean step ─ angle to the normal ─▶ tilt
+positions ─ distances along the normal ─▶ gaps, uneven slices
+mean step ─ angle to the normal ─▶ tilt
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WHOLE_GAP_WITHIN = 0.1
 _TILT_FROM_DEGREES = 0.1
 _MOST_NAMED = 6
 # Slices missing for each that is there, beyond which they are no volume with gaps.
-_MOST_MISSING = 0.5
+_MOST_MISSING = 1.0
 # Gaps are a pattern of the scanner where so many of the distances are odd, and no slices overlap.
 _OFTEN = 0.25
 _OVERLAP = 0.9
@@ -29,9 +29,7 @@ def told(position: np.ndarray) -> str:
     return "(" + ", ".join(f"{x:.2f}" for x in position) + ") mm"
 
 
-def notes_on_gaps(
-    positions: np.ndarray, normal: np.ndarray, thickness: float | None
-) -> list[str]:
+def notes_on_gaps(positions: np.ndarray, normal: np.ndarray, thickness: float | None) -> list[str]:
     """Return sentences about slices that are missing or do not lie evenly.
 
     Args:
@@ -88,8 +86,8 @@ def notes_on_shifts(positions: np.ndarray, normal: np.ndarray, pixel: float) -> 
     if shift <= pixel / 10:
         return []
     return [
-        f"slices are shifted in their plane by up to {shift:.4g} mm from a straight line. Positions "
-        "are kept; NIfTI, NRRD and MetaImage only hold the line"
+        f"slices are shifted in their plane by up to {shift:.4g} mm from a straight line. "
+        "Positions are kept; NIfTI, NRRD and MetaImage only hold the line"
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _is_convincing(
     places: Places, heights: np.ndarray, moments: Moments, thickness: float | None
 ) -> bool:
     ends = [(heights[place].min(), heights[place].max()) for place in places]
-    gaps = [after[0] - before[1] for before, after in zip(ends, ends[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in pairwise(ends)]
     between = min(gaps, default=thickness or 0.0)
     extent = extent_of(places, heights)
     if extent * _LEAST_RATIO > between:
@@ -105,7 +106,7 @@ def _is_convincing(
 
 
 def _have_the_same_phases(places: Places, moments: Moments) -> bool:
-    """Whether values that are the same at each place tell the frames there apart.
+    """Return whether values that are the same at each place tell the frames there apart.
 
     *Instance Number*, which is unique, says nothing of this.
     """

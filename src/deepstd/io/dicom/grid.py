@@ -89,7 +89,7 @@ class _Located:
 
 
 def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
-    """Frames along the normal, those at one place together and sorted by moment; notes."""
+    """Return frames along the normal, those at one place together and sorted by moment; notes."""
     heights = np.asarray([float(one.place.position @ located[0].place.normal) for one in located])
     moments = [one.frame.moment for one in located]
     places = gather.gathered(heights, moments, located[0].frame.thickness)
@@ -107,7 +107,8 @@ def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
     count = counts.pop()
     if count == 1:
         return slices, []
-    notes = [f"{count} frames at each of {len(slices)} places: a fourth axis"]
+    where = f"each of {len(slices)} places" if len(slices) > 1 else "one place"
+    notes = [f"{count} frames at {where}: a fourth axis"]
     extent = gather.extent_of(places, heights)
     if extent > _TOLD_FROM_MM:
         notes.append(f"positions of these differ by up to {extent:.2g} mm: taken as one")
@@ -115,7 +116,7 @@ def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
 
 
 def _check_in_line(slices: list[list[_Located]]) -> None:
-    """InputError where frames at one height lie side by side."""
+    """Refuse frames at one height that lie side by side."""
     for slice_ in slices:
         axes = slice_[0].place.orientation
         in_plane = np.stack([axes @ one.place.position for one in slice_])
@@ -140,13 +141,13 @@ def _unequal(slices: list[list[_Located]]) -> str:
 
 
 def _named(slice_: list[_Located]) -> str:
-    """The place of a slice and the first files there."""
+    """Return the place of a slice and the first files there."""
     files = ", ".join(one.frame.image.item.label for one in slice_[:3]) + " …" * (len(slice_) > 3)
     return f"{gaps.told(slice_[0].place.position)} ({files})"
 
 
 def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
-    """Affine, whether positions deviate from it, and notes."""
+    """Return the affine, whether positions deviate from it, and notes."""
     first = slices[0][0]
     positions = np.stack([slice_[0].place.position for slice_ in slices])
     between_rows, between_columns = first.place.spacing
@@ -174,9 +175,9 @@ def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
 
 
 def _check_one_phase(frames: list[Frame]) -> None:
-    """InputError where slices that lie unevenly are of several temporal positions."""
+    """Refuse slices of several temporal positions that lie unevenly."""
     phases = gather.phases_of([frame.moment for frame in frames])
-    if phases > 1:
+    if 1 < phases <= len(frames) / 2:  # numbers that count slices are no temporal positions
         raise InputError(
             f"slices of {phases} temporal positions do not lie at the same places, so they are "
             "no volumes of one grid. Give the slices of one temporal position alone"

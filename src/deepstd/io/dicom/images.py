@@ -67,7 +67,7 @@ class Image:
 
     @property
     def is_multi_frame(self) -> bool:
-        """Whether it stores several frames one after the other."""
+        """True where several frames are stored one after the other."""
         return self.frames > 1 and self.grid == 1
 
     @property
@@ -250,7 +250,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
 
 
 def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> None:
-    """InputError where a file cannot be that of the frames that its header declares."""
+    """Refuse a file that cannot be that of the frames that its header declares."""
     from pydicom.uid import UID
 
     syntax, size = UID(_transfer_syntax(dataset)), item.nbytes
@@ -269,7 +269,7 @@ def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> 
 
 
 def _most_bytes(pixel_bytes: int) -> int:
-    """What a whole object may have: pixels, even where coding made them larger, and the rest."""
+    """Return how many bytes an object may have: pixels that coding made larger, and the rest."""
     return MOST_HEADER_BYTES + 2 * pixel_bytes
 
 

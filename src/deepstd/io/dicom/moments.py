@@ -1,6 +1,6 @@
 """When a frame was taken, or in what other way it differs from those at the same place.
 
-    functional groups, data set, vectors of a nuclear medicine object ─▶ values, in order of weight
+functional groups, data set, vectors of a nuclear medicine object ─▶ values, in order of weight
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TIMES = (
     ((), "AcquisitionDateTime"),
     ((), "AcquisitionTime"),
 )
-# Of a nuclear medicine object, an index for each frame (PS3.3 C.8.4.8).
+# Indices that a nuclear medicine object has for each frame (PS3.3 C.8.4.8).
 _VECTORS = (
     "EnergyWindowVector",
     "DetectorVector",

@@ -112,7 +112,7 @@ def kinds_of(dataset: Dataset) -> list[str]:
 
 
 def _is_tiled(image: Image, grid: int) -> bool:
-    """Whether the pixels are a mosaic still: other tools unpack one and leave its private header."""
+    """Return whether pixels are still a mosaic; other tools unpack one and leave its header."""
     matrix: Any = image.dataset.get("AcquisitionMatrix") or []
     sizes = {image.rows, image.columns}
     if any(size // grid in matrix for size in sizes):

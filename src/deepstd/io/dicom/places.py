@@ -70,12 +70,10 @@ def spacing_between_slices(dataset: Dataset) -> float | None:
 
 
 def has_nuclear_slices(dataset: Dataset) -> bool:
-    """Whether the frames of a nuclear medicine object are slices (PS3.3 C.8.4.15)."""
+    """Return whether the frames of a nuclear medicine object are slices (PS3.3 C.8.4.15)."""
     kinds: Any = dataset.get("ImageType") or []
     is_reconstructed = not isinstance(kinds, str) and any(str(k).startswith("RECON") for k in kinds)
-    return text(dataset, "Modality") in ("NM", "PT") and (
-        "SliceVector" in dataset or is_reconstructed
-    )
+    return text(dataset, "Modality") == "NM" and ("SliceVector" in dataset or is_reconstructed)
 
 
 def nuclear_place(dataset: Dataset, index: int, spacing: tuple[float, float]) -> Place | None:

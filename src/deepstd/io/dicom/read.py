@@ -168,7 +168,7 @@ def _on_one_scale(voxels: np.ndarray, grid: Grid) -> tuple[np.ndarray, float, fl
 
 
 def _order(frames: list[Frame]) -> list[int] | None:
-    """Numbers of the frames in the object that is kept, which has no others; None if each has one."""
+    """Return the numbers of the frames in the object that is kept; None if each has its own."""
     if not frames[0].image.is_multi_frame:
         return None
     numbers = sorted(frame.number for frame in frames)

@@ -130,7 +130,8 @@ def find(items: Iterable[Item]) -> Found:
         except OSError as error:
             reason = InputError(f"{item.label}: {error.strerror or error}")
             damaged[item] = (None, reason)
-    found = [stack for some in stacks.values() for joined in _joined(some) for stack in _split(joined)]
+    whole = [stack for some in stacks.values() for stack in _joined(some)]
+    found = [part for stack in whole for part in _split(stack)]
     known = {stack.series for stack in found}
     return Found(
         [
@@ -227,7 +228,7 @@ def _joined(stacks: list[_Stack]) -> list[_Stack]:
 
 
 def _split(stack: _Stack) -> list[_Stack]:
-    """Part the parallel stacks of an enhanced object; stacks of one slice each are left together."""
+    """Part the parallel stacks of an enhanced object, unless they are of one slice each."""
     parts: dict[str, list[Frame]] = defaultdict(list)
     for frame in stack.frames:
         parts[frame.stack].append(frame)

@@ -19,7 +19,7 @@ MOST_HEADER_BYTES = 1 << 26
 _PIECE = 1 << 16
 
 
-class Unpacked(io.BufferedIOBase):
+class Unpacked(io.BufferedIOBase, BinaryIO):
     """A stream that can be read and sought in, and is unpacked as far as it was read.
 
     Args:

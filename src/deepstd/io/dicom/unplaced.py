@@ -29,7 +29,7 @@ _MOST_NAMED = 3
 
 
 def is_slice(image: Image) -> bool:
-    """Whether an object may be one slice of a volume although its place is not told."""
+    """Return whether an object may be one slice of a volume although its place is not told."""
     is_scout = any(kind.startswith("LOCALIZER") for kind in kinds_of(image.dataset))
     return image.modality in _SLICED and image.frames == 1 and not is_scout
 

@@ -129,7 +129,7 @@ def _planes(volume: Volume) -> list[np.ndarray]:
 def _mosaics(
     volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
 ) -> list[Dataset]:
-    """Mosaics where all is there that tells so, else a data set a slice."""
+    """Return mosaics where all is there that tells so, else a data set a slice."""
     if len(kept) * (facts.tiles or 1) != len(planes):
         raise InputError(f"{len(kept)} DICOM mosaics were kept for {len(planes)} slices")
     if facts.metadata == Metadata.ALL:
