@@ -208,7 +208,7 @@ def _series(items: dict[str, dicom.Item]) -> tuple[list[ScanSource], list[Passed
         name = str(folder / series.id)
         if len(files) == 1 and shared[files[0]] == 1:
             name = names[files[0]]
-        image, count = series.image, len({(f.image.instance, f.number) for f in series.frames})
+        image, count = series.image, len(dicom.distinct(series.frames))
         voxels = image.rows * image.columns * count
         sizes = (voxels, voxels * image.dtype.itemsize)
         scans.append(_source(files, series.id, name, sizes, title_of(series.image.dataset)))

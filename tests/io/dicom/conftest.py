@@ -54,7 +54,7 @@ def make_slice() -> Callable[..., Any]:
             dataset.RescaleSlope, dataset.RescaleIntercept = "1", "-1024"
         for keyword, value in attributes.items():
             if value is None:
-                del dataset[keyword]
+                dataset.pop(keyword, None)
             else:
                 setattr(dataset, keyword, value)
         # What the standard wants in group 2 is filled in by save_as(enforce_file_format=True).
@@ -77,6 +77,49 @@ def save_series(tmp_path: Path, make_slice: Callable[..., Any]) -> Callable[...,
         return folder
 
     return save
+
+
+@pytest.fixture
+def make_enhanced(make_slice: Callable[..., Any]) -> Callable[..., Any]:
+    """make_enhanced(frames, places, contents, **attributes): an enhanced MR object.
+
+    ``places`` are (position, orientation) of each frame, ``contents`` what its frame content says.
+    """
+    from pydicom.dataset import Dataset
+
+    def item(**values: Any) -> Dataset:
+        dataset = Dataset()
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+        return dataset
+
+    def make(
+        frames: np.ndarray, places: list[Any], contents: list[dict[str, Any]], **attributes: Any
+    ) -> Dataset:
+        told = {
+            "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.1",
+            "Modality": "MR",
+            "NumberOfFrames": len(frames),
+            "PixelData": frames.tobytes(),
+            **attributes,
+        }
+        dataset = make_slice(frames[0], None, **told)
+        measures = item(PixelSpacing=[2, 3], SliceThickness=5)
+        scale = item(RescaleSlope="1", RescaleIntercept="0", RescaleType="US")
+        dataset.SharedFunctionalGroupsSequence = [
+            item(PixelMeasuresSequence=[measures], PixelValueTransformationSequence=[scale])
+        ]
+        dataset.PerFrameFunctionalGroupsSequence = [
+            item(
+                FrameContentSequence=[item(**content)],
+                PlanePositionSequence=[item(ImagePositionPatient=list(map(float, position)))],
+                PlaneOrientationSequence=[item(ImageOrientationPatient=list(orientation))],
+            )
+            for (position, orientation), content in zip(places, contents, strict=True)
+        ]
+        return dataset
+
+    return make
 
 
 @pytest.fixture

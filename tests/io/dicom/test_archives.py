@@ -194,3 +194,31 @@ def test_a_damaged_member_of_a_series_is_not_left_out(series: Path, tmp_path: Pa
     assert (len(rest.files), broken.name) == (4, "s.zip/a/003")
     with pytest.raises(InputError, match=r"s\.zip:a/003: cannot be unpacked"):
         io.read_scan(broken)
+
+
+def test_a_member_with_a_tail_of_zeros_is_not_unpacked(
+    series: Path, tmp_path: Path, unpacked: dict[str, list[int]]
+) -> None:
+    with zipfile.ZipFile(series) as archive:
+        names = [name for name in archive.namelist() if name != "a/film.bin"]
+        members = {name: archive.read(name) for name in names}
+    unpacked.clear()
+    path = tmp_path / "tail.zip"
+    tail = (1 << 26) + (1 << 20)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data + bytes(tail if name == names[0] else 0))
+    assert path.stat().st_size < 1 << 20
+    (entry,) = io.survey([path])["series"]
+    assert "unpacks to 68" in entry["problem"]
+    with pytest.raises(InputError, match=r"a/003: unpacks to 68\d+ bytes, its image has 48"):
+        io.read(path)
+    assert sum(unpacked[names[0]]) < 1 << 18
+
+
+def test_a_short_tail_does_no_harm(series: Path, ramp: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "tail.zip"
+    with zipfile.ZipFile(series) as archive, zipfile.ZipFile(path, "w") as padded:
+        for name in archive.namelist():
+            padded.writestr(name, archive.read(name) + bytes(4096))
+    np.testing.assert_array_equal(io.read(path).voxels, ramp)

@@ -4,6 +4,7 @@ files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read
 Volume ─ header, tables ─ write ─▶ files
 """
 
+from deepstd.io.dicom.copies import distinct
 from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
@@ -25,6 +26,7 @@ __all__ = [
     "begins_as_dicom",
     "check",
     "contents",
+    "distinct",
     "facts_of",
     "find",
     "is_written",

@@ -3,58 +3,32 @@
     Image ─ functional groups, or the data set itself ─▶ Frame …
 
 Enhanced objects keep these values in functional groups, per frame or shared (PS3.3 C.7.6.16);
-classic ones on the data set itself. Coordinates are DICOM's own here: LPS, millimetres.
+classic ones on the data set itself.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
-from deepstd.io.dicom.images import Image, number, numbers
+from deepstd.io.dicom import mosaic
+from deepstd.io.dicom.images import Image, numbers
 from deepstd.io.dicom.modality_lut import scale_by_table
+from deepstd.io.dicom.moments import moment_of
+from deepstd.io.dicom.places import Place, axes_of, has_nuclear_slices, nuclear_place
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_ORTHONORMAL_WITHIN = 1e-3
 _POSITION = ("PlanePositionSequence", "PlanePositionVolumeSequence")
 _ORIENTATION = ("PlaneOrientationSequence", "PlaneOrientationVolumeSequence")
 _MEASURES = ("PixelMeasuresSequence",)
 _RESCALE = ("PixelValueTransformationSequence",)
-# What tells frames at one place apart, in the order in which they are sorted by it.
-_MOMENTS = (
-    (("FrameContentSequence",), "TemporalPositionIndex"),
-    ((), "TemporalPositionIdentifier"),
-    (("CardiacSynchronizationSequence",), "NominalCardiacTriggerDelayTime"),
-    ((), "TriggerTime"),
-    (("MRDiffusionSequence",), "DiffusionBValue"),
-    ((), "DiffusionBValue"),
-    (("MREchoSequence",), "EffectiveEchoTime"),
-    ((), "EchoTime"),
-    ((), "AcquisitionNumber"),
-    ((), "InstanceNumber"),
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the pixels of a frame lie in the patient, in LPS mm.
-
-    Attributes:
-        position: of the centre of the first pixel.
-        orientation: (2, 3) unit vectors along a row and down a column.
-        spacing: (between rows, between columns).
-    """
-
-    position: np.ndarray
-    orientation: np.ndarray
-    spacing: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -65,20 +39,28 @@ class Frame:
         image: the object it belongs to.
         number: its number in the object, from 0.
         place: None where position, orientation or spacing is not known.
+        missing: names of the attributes of these that are absent.
+        position: LPS mm of the centre of the first pixel, or None.
+        orientation: (2, 3) unit vectors along a row and down a column, or None.
         spacing: (between rows, between columns) in mm, or None.
         thickness: mm, or None.
         slope, intercept: from stored values to real-world ones.
         moment: sorts frames at one place.
+        stack: *Stack ID* of an enhanced object, or empty.
     """
 
     image: Image
     number: int
     place: Place | None
+    missing: tuple[str, ...]
+    position: np.ndarray | None
+    orientation: np.ndarray | None
     spacing: tuple[float, float] | None
     thickness: float | None
     slope: float
     intercept: float
     moment: tuple[float, ...]
+    stack: str
 
 
 def frames_of(image: Image) -> list[Frame]:
@@ -96,7 +78,9 @@ def frames_of(image: Image) -> list[Frame]:
         )
     try:
         table = scale_by_table(image)
-        return [_frame(image, index, table) for index in range(image.frames)]
+        if image.grid == 1:
+            return [_frame(image, index, table) for index in range(image.frames)]
+        return _tiles(_frame(image, 0, table))
     except (InputError, UnsupportedFormatError) as error:
         raise type(error)(f"{image.item.label}: {error}") from error
 
@@ -121,20 +105,42 @@ def _frame(image: Image, index: int, table: tuple[float, float] | None) -> Frame
     if spacing is not None and min(spacing) <= 0:
         raise InputError("PixelSpacing is not above zero. The header is damaged")
     both = None if spacing is None else (spacing[0], spacing[1])
+    axes = None if orientation is None else axes_of(orientation)
     place = None
-    if position is not None and orientation is not None and both is not None:
-        place = Place(np.asarray(position), _axes(orientation), both)
-    moments = [values(groups, keyword, 1) for groups, keyword in _MOMENTS]
+    if both is not None and has_nuclear_slices(image.dataset):
+        place = nuclear_place(image.dataset, index, both)
+    elif position is not None and axes is not None and both is not None:
+        place = Place(np.asarray(position), axes, both)
+    told = {"Image Position": position, "Image Orientation": axes, "Pixel Spacing": both}
     return Frame(
         image,
         index,
         place,
+        tuple(name for name, value in told.items() if value is None),
+        None if position is None else np.asarray(position),
+        axes,
         both,
         None if thickness is None else thickness[0],
         1.0 if slope is None else slope[0],
         0.0 if intercept is None else intercept[0],
-        tuple(-math.inf if m is None else m[0] for m in moments),
+        moment_of(image.dataset, index, partial(_parts, image.dataset, index)),
+        _stack_id(image.dataset, index),
     )
+
+
+def _tiles(plane: Frame) -> list[Frame]:
+    """Return the slices of a mosaic, given its plane as one frame."""
+    if plane.place is None:
+        raise InputError(f"a mosaic without {', '.join(plane.missing)}: its slices have no place")
+    places = mosaic.tile_places(plane.image, plane.place)
+    return [replace(plane, number=k, place=place) for k, place in enumerate(places)]
+
+
+def _stack_id(dataset: Dataset, index: int) -> str:
+    for part in _parts(dataset, index, ("FrameContentSequence",)):
+        if "StackID" in part:
+            return str(part.StackID)
+    return ""
 
 
 def functional_groups(dataset: Dataset, index: int) -> list[Dataset]:
@@ -152,15 +158,3 @@ def _parts(dataset: Dataset, index: int, groups: tuple[str, ...]) -> Iterator[Da
             if items:
                 yield items[0]
     yield dataset
-
-
-def _axes(orientation: tuple[float, ...]) -> np.ndarray:
-    axes = np.asarray(orientation).reshape(2, 3)
-    if np.abs(axes @ axes.T - np.eye(2)).max() > _ORTHONORMAL_WITHIN:
-        raise InputError("ImageOrientationPatient is not two perpendicular unit vectors")
-    return axes
-
-
-def spacing_between_slices(image: Image) -> float | None:
-    """*Spacing Between Slices*, where a classic object states it; it may be negative."""
-    return number(image.dataset, "SpacingBetweenSlices")

@@ -1,29 +1,29 @@
 """Frames to a grid: sorted by place and moment, with the affine that fits.
 
-    frames ─ along the normal ─▶ places k ─ at each place by moment ─▶ (k, t)
+    frames ─ copies once ─ along the normal ─▶ places k ─ at each place by moment ─▶ (k, t)
     first and last position ─▶ affine (RAS+ mm), sheared where the gantry was tilted
     distances ─▶ notes: gaps, uneven slices, tilt
 
-Slices are sorted by *Image Position (Patient)*, never by number, and their distance is that of
+Slices are sorted by *Image Position (Patient)* where it is told, and their distance is that of
 their positions, never *Slice Thickness*.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deepstd.errors import InputError
-from deepstd.io.dicom.frames import Frame, Place, spacing_between_slices
+from deepstd.io.dicom import gaps, gather, mosaic, unplaced
+from deepstd.io.dicom.copies import without_copies
+from deepstd.io.dicom.frames import Frame
+from deepstd.io.dicom.patients import check_one_patient
+from deepstd.io.dicom.places import Place, spacing_between_slices
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_PLACE_MM = 1e-3
-_EVEN_WITHIN_MM = 1e-2
-_WHOLE_GAP_WITHIN = 0.1
-_TILT_FROM_DEGREES = 0.1
+_TOLD_FROM_MM = 1e-3
 _MOST_NAMED = 6
 
 
@@ -36,12 +36,14 @@ class Grid:
         affine: (column, row, slice) to RAS+ mm, or None where the frames have no place.
         positions: (K, 3) LPS mm of the slices where the affine cannot say them exactly, else None.
         notes: what a user should know, in sentences.
+        assumed: whether a part of the affine is made up, as the headers do not say it.
     """
 
     frames: list[list[Frame]]
     affine: np.ndarray | None
     positions: np.ndarray | None
     notes: tuple[str, ...]
+    assumed: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,25 +60,26 @@ def arrange(frames: Sequence[Frame]) -> Grid:
     """Sort frames of equal size and orientation.
 
     Raises:
-        InputError: several frames at some places and not at others.
+        InputError: of two patients; several frames at some places and not at others; slices that
+            contradict each other, do not say where they lie, or for the most part are missing.
+        MissingExtraError: to tell copies, pixels need a decoder that is not installed.
     """
-    frames, notes = _without_doubles(frames)
+    check_one_patient(frames)
+    frames, notes = without_copies(frames)
+    notes += mosaic.notes_of(frames[0].image)
+    assumed = False
+    if any(frame.place is None for frame in frames):
+        unplaced.check_all_unplaced(frames)
+        if len(frames) == 1 or not all(unplaced.is_slice(frame.image) for frame in frames):
+            return Grid([[frame] for frame in frames], None, None, tuple(notes))
+        frames, more = unplaced.placed(frames)
+        assumed, notes = True, notes + more
     located = [_Located(frame, frame.place) for frame in frames if frame.place is not None]
-    if len(located) < len(frames):
-        return Grid([[frame] for frame in frames], None, None, tuple(notes))
-    normal = np.cross(*located[0].place.orientation)
-    slices = _slices(located, normal)
-    moments = {len(slice_) for slice_ in slices}
-    if len(moments) > 1:
-        raise InputError(_unequal(slices))
-    slices = [sorted(slice_, key=lambda one: one.frame.moment) for slice_ in slices]
-    positions = np.stack([slice_[0].place.position for slice_ in slices])
-    affine, uneven, more = _affine(slices[0][0], positions, normal)
-    notes += more
-    if moments != {1}:
-        notes.append(f"{moments.pop()} frames at each of {len(slices)} places: a fourth axis")
+    slices, more = _slices(located)
+    affine, uneven, of_affine = _affine(slices)
     grid = [[one.frame for one in slice_] for slice_ in slices]
-    return Grid(grid, affine, positions if uneven else None, tuple(notes))
+    positions = np.stack([slice_[0].place.position for slice_ in slices]) if uneven else None
+    return Grid(grid, affine, positions, (*notes, *of_affine, *more), assumed)
 
 
 @dataclass(frozen=True)
@@ -85,39 +88,51 @@ class _Located:
     place: Place
 
 
-def _without_doubles(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """Files that are there twice count once."""
-    seen: dict[tuple[str, int], Frame] = {}
-    for frame in frames:
-        seen.setdefault((frame.image.instance, frame.number), frame)
-    doubles = len(frames) - len(seen)
-    told = [f"{doubles} frames are there twice (the same instance): each is used once"]
-    return list(seen.values()), told if doubles else []
+def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
+    """Return frames along the normal, those at one place together and sorted by moment; notes."""
+    heights = np.asarray([float(one.place.position @ located[0].place.normal) for one in located])
+    moments = [one.frame.moment for one in located]
+    places = gather.gathered(heights, moments, located[0].frame.thickness)
+    slices = [[located[n] for n in place] for place in places]
+    counts = {len(place) for place in places}
+    if len(counts) > 1:
+        raise InputError(_unequal(slices))
+    odd = gather.mixed_phases(places, moments)
+    if odd is not None:
+        raise InputError(
+            f"other temporal positions at {_named(slices[odd])} than at other places. "
+            "Slices are missing or superfluous: remove what does not belong here, or complete it"
+        )
+    _check_in_line(slices)
+    count = counts.pop()
+    if count == 1:
+        return slices, []
+    where = f"each of {len(slices)} places" if len(slices) > 1 else "one place"
+    notes = [f"{count} frames at {where}: a fourth axis"]
+    extent = gather.extent_of(places, heights)
+    if extent > _TOLD_FROM_MM:
+        notes.append(f"positions of these differ by up to {extent:.2g} mm: taken as one")
+    return slices, notes
 
 
-def _slices(located: list[_Located], normal: np.ndarray) -> list[list[_Located]]:
-    """Frames along the normal; those at one place together."""
-    slices: list[list[_Located]] = []
-    last = -math.inf
-    heights = [float(one.place.position @ normal) for one in located]
-    for number in np.argsort(heights, kind="stable"):
-        along = heights[number]
-        if along - last > _SAME_PLACE_MM:
-            slices.append([])
-            last = along
-        slices[-1].append(located[number])
-    return slices
+def _check_in_line(slices: list[list[_Located]]) -> None:
+    """Refuse frames at one height that lie side by side."""
+    for slice_ in slices:
+        axes = slice_[0].place.orientation
+        in_plane = np.stack([axes @ one.place.position for one in slice_])
+        apart = float(np.linalg.norm(np.ptp(in_plane, axis=0)))
+        if apart > min(slice_[0].place.spacing) / 2:
+            raise InputError(
+                f"slices at one height lie {apart:.4g} mm apart in their plane: "
+                f"{_named(slice_)}. They are of several stacks: give the slices of one alone"
+            )
 
 
 def _unequal(slices: list[list[_Located]]) -> str:
     counts = [len(slice_) for slice_ in slices]
     usual = max(set(counts), key=counts.count)
     odd = [slice_ for slice_ in slices if len(slice_) != usual]
-    named = "; ".join(
-        f"{len(slice_)} at {_told(slice_[0].place.position)} "
-        f"({', '.join(one.frame.image.item.label for one in slice_[:3])}{' …' * (len(slice_) > 3)})"
-        for slice_ in odd[:_MOST_NAMED]
-    )
+    named = "; ".join(f"{len(slice_)} at {_named(slice_)}" for slice_ in odd[:_MOST_NAMED])
     more = f" and {len(odd) - _MOST_NAMED} more places" if len(odd) > _MOST_NAMED else ""
     return (
         f"{usual} slices at most positions, but {named}{more}. Some are missing or superfluous: "
@@ -125,25 +140,32 @@ def _unequal(slices: list[list[_Located]]) -> str:
     )
 
 
-def _told(position: np.ndarray) -> str:
-    return "(" + ", ".join(f"{x:.2f}" for x in position) + ") mm"
+def _named(slice_: list[_Located]) -> str:
+    """Return the place of a slice and the first files there."""
+    files = ", ".join(one.frame.image.item.label for one in slice_[:3]) + " …" * (len(slice_) > 3)
+    return f"{gaps.told(slice_[0].place.position)} ({files})"
 
 
-def _affine(
-    first: _Located, positions: np.ndarray, normal: np.ndarray
-) -> tuple[np.ndarray, bool, list[str]]:
-    """Affine, whether positions deviate from it, and notes."""
+def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
+    """Return the affine, whether positions deviate from it, and notes."""
+    first = slices[0][0]
+    positions = np.stack([slice_[0].place.position for slice_ in slices])
     between_rows, between_columns = first.place.spacing
+    normal = first.place.normal
     notes: list[str] = []
     uneven = False
     if len(positions) == 1:
-        stated = spacing_between_slices(first.frame.image) or first.frame.thickness
+        stated = spacing_between_slices(first.frame.image.dataset) or first.frame.thickness
         step = normal * (abs(stated) if stated else 1.0)
     else:
         step = (positions[-1] - positions[0]) / (len(positions) - 1)
         regular = positions[0] + np.arange(len(positions))[:, None] * step
-        uneven = bool(np.abs(positions - regular).max() > _EVEN_WITHIN_MM)
-        notes = [*_gaps(positions, normal), *_tilt(step, normal)]
+        uneven = bool(np.abs(positions - regular).max() > gaps.EVEN_WITHIN_MM)
+        if uneven and len(slices[0]) == 1:
+            _check_one_phase([slice_[0].frame for slice_ in slices])
+        notes += gaps.notes_on_gaps(positions, normal, first.frame.thickness)
+        notes += gaps.notes_on_shifts(positions, normal, min(first.place.spacing))
+        notes += gaps.notes_on_tilt(step, normal)
     affine = np.eye(4)
     affine[:3, 0] = first.place.orientation[0] * between_columns
     affine[:3, 1] = first.place.orientation[1] * between_rows
@@ -152,29 +174,11 @@ def _affine(
     return _LPS_TO_RAS @ affine, uneven, notes
 
 
-def _gaps(positions: np.ndarray, normal: np.ndarray) -> list[str]:
-    distances = np.diff(positions @ normal)
-    usual = float(np.median(distances))
-    odd = np.flatnonzero(np.abs(distances - usual) > _EVEN_WITHIN_MM)
-    if len(odd) == 0:
-        return []
-    ratios = distances[odd] / usual
-    missing = np.rint(ratios)
-    where = ", ".join(_told(positions[k]) for k in odd[:_MOST_NAMED])
-    where += f" and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
-    if (np.abs(ratios - missing) < _WHOLE_GAP_WITHIN).all() and (missing >= 2).all():
-        told = f"{int((missing - 1).sum())} slices seem to be missing after {where}"
-    else:
-        told = (
-            f"slices lie {distances.min():.4g} to {distances.max():.4g} mm apart; not "
-            f"{usual:.4g} mm after {where}"
+def _check_one_phase(frames: list[Frame]) -> None:
+    """Refuse slices of several temporal positions that lie unevenly."""
+    phases = gather.phases_of([frame.moment for frame in frames])
+    if 1 < phases <= len(frames) / 2:  # numbers that count slices are no temporal positions
+        raise InputError(
+            f"slices of {phases} temporal positions do not lie at the same places, so they are "
+            "no volumes of one grid. Give the slices of one temporal position alone"
         )
-    return [told + ". Positions are kept; NIfTI, NRRD and MetaImage only hold their mean distance"]
-
-
-def _tilt(step: np.ndarray, normal: np.ndarray) -> list[str]:
-    cosine = float(step @ normal) / float(np.linalg.norm(step))
-    degrees = math.degrees(math.acos(min(1.0, abs(cosine))))
-    if degrees < _TILT_FROM_DEGREES:
-        return []
-    return [f"slices are tilted by {degrees:.1f} degrees (gantry): the affine is sheared"]

@@ -45,6 +45,8 @@ class Facts:
         order: where the frames come from one object, their numbers in it in the order of the
             volume, slice by slice; None where each has an object of its own.
         sets: number of data sets kept.
+        tiles: number of slices for each data set, where objects are mosaics; None for one.
+        assumed: true where a part of the affine is made up, as the source does not say it.
         stored: how each frame is stored in the source, in the order of the volume, where frames
             differ in that; None where all are stored as the voxels are.
     """
@@ -61,6 +63,8 @@ class Facts:
     metadata: str
     order: list[int] | None
     sets: int
+    tiles: int | None = None
+    assumed: bool | None = None
     stored: list[FrameScale] | None = None
 
     @property
@@ -139,6 +143,7 @@ def subsampled(
         metadata=Metadata.NONE.value,
         order=None,
         sets=0,
+        tiles=None,
         stored=stored,
     )
     return SourceHeader(source.format, pack(told, []))
@@ -152,7 +157,8 @@ def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
     """
     facts = facts_of(raw)
     planes = int(np.prod(shape[2:]))
-    described = [facts.sets or planes if facts.order is None else len(facts.order)]
+    datasets = facts.sets * (facts.tiles or 1) or planes
+    described = [datasets if facts.order is None else len(facts.order)]
     if facts.stored is not None:
         described.append(len(facts.stored))
     for count in described:
@@ -211,6 +217,10 @@ def _check(facts: Facts) -> None:
         raise ValueError("no number of data sets")
     if facts.order is not None and sorted(facts.order) != list(range(len(facts.order))):
         raise ValueError("no order of frames")
+    if facts.tiles is not None and (type(facts.tiles) is not int or facts.tiles < 2):
+        raise ValueError("no number of tiles")
+    if facts.assumed not in (None, True):
+        raise ValueError("neither true nor absent")
     Metadata(facts.metadata)
     for told in (facts.photometric, facts.modality, facts.sop_class):
         if not isinstance(told, str):

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
+from deepstd.io.dicom.encodings import DEFLATED, check_decodable, read_header, read_pixels
 from deepstd.io.dicom.items import Item
+from deepstd.io.dicom.unpacked import MOST_HEADER_BYTES
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,11 +45,13 @@ class Image:
     Attributes:
         item: where it lies.
         dataset: everything but the pixels.
-        rows, columns, frames: its size.
+        rows, columns, frames: its size; where frames are tiles of one plane, of these.
         dtype: of a stored pixel, native byte order.
         bits: that carry a value, *Bits Stored*.
         series: *Series Instance UID*, or where it has none, the folder's name.
         instance: *SOP Instance UID*, or where it has none, the item's label.
+        grid: number of frames side by side, and one below the other, in a stored plane: 1 but for
+            mosaics.
     """
 
     item: Item
@@ -59,6 +63,24 @@ class Image:
     bits: int
     series: str
     instance: str
+    grid: int = 1
+
+    @property
+    def is_multi_frame(self) -> bool:
+        """True where several frames are stored one after the other."""
+        return self.frames > 1 and self.grid == 1
+
+    @property
+    def stored_shape(self) -> tuple[int, int, int]:
+        """Frames, rows and columns as they are stored."""
+        if self.grid == 1:
+            return self.frames, self.rows, self.columns
+        return 1, self.grid * self.rows, self.grid * self.columns
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the pixels, decoded."""
+        return math.prod(self.stored_shape) * self.dtype.itemsize
 
     @property
     def modality(self) -> str:
@@ -92,10 +114,8 @@ def header(item: Item) -> Dataset:
         MissingExtraError: pydicom is not installed.
     """
     require_pydicom()
-    with _quiet(item, "read as DICOM"), item.open() as stream:
-        from pydicom import dcmread
-
-        dataset = dcmread(stream, stop_before_pixels=True, force=True)
+    with _quiet(item, "read as DICOM"), item.beginning() as stream:
+        dataset = read_header(stream, item.label)
         dataset.walk(lambda _, element: element.value)  # parse now what is damaged
         return dataset
 
@@ -112,27 +132,29 @@ def pixels(image: Image) -> np.ndarray:
         InputError: the pixels are damaged, cut short or absent.
         MissingExtraError: their compression needs a decoder that is not installed.
     """
-    from pydicom.pixels.utils import pixel_array
     from pydicom.uid import UID
 
+    label, syntax = image.item.label, _transfer_syntax(image.dataset)
     with _quiet(image.item, "decoded"), image.item.open() as stream:
         try:
-            told = _transfer_syntax(image.dataset)
-            values = pixel_array(stream if told else _with_transfer_syntax(stream), raw=True)
+            values = read_pixels(stream, syntax, _most_bytes(image.stored_bytes), label)
         except RuntimeError as error:
-            syntax = UID(_transfer_syntax(image.dataset))
             if "missing dependencies" in str(error) or "plugins" in str(error):
                 raise MissingExtraError(
-                    f"{image.item.label}: no decoder for {syntax.name} is installed: {INSTALL}"
+                    f"{label}: no decoder for {UID(syntax).name} is installed: {INSTALL}"
                 ) from error
             raise
-    declared = (image.frames, image.rows, image.columns)
+    declared = image.stored_shape
     if values.size != math.prod(declared) or values.shape[-2:] != declared[1:]:
         raise InputError(
-            f"{image.item.label}: decodes to {values.shape} pixels, its header declares "
+            f"{label}: decodes to {values.shape} pixels, its header declares "
             f"{declared}. It is damaged"
         )
-    return values.reshape(declared).astype(image.dtype, copy=False)
+    values = values.reshape(declared).astype(image.dtype, copy=False)
+    if image.grid == 1:
+        return values
+    tiles = values.reshape(image.grid, image.rows, image.grid, image.columns).swapaxes(1, 2)
+    return tiles.reshape(-1, image.rows, image.columns)[: image.frames]
 
 
 def require_pydicom() -> None:
@@ -211,6 +233,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
     frames = _whole(dataset, "NumberOfFrames") or 1
     if rows < 1 or columns < 1 or not 1 <= frames <= _MOST_FRAMES:
         raise InputError(f"the header declares {frames} frames of {rows} x {columns} pixels")
+    check_decodable(_transfer_syntax(dataset))
     _check_size(item, dataset, frames, rows * columns * allocated // 8)
     instance = text(dataset, "SOPInstanceUID")
     return Image(
@@ -227,19 +250,27 @@ def _checked(item: Item, dataset: Dataset) -> Image:
 
 
 def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> None:
-    """InputError where a file is too small for the frames that its header declares."""
-    from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+    """Refuse a file that cannot be that of the frames that its header declares."""
+    from pydicom.uid import UID
 
-    syntax = UID(_transfer_syntax(dataset))
+    syntax, size = UID(_transfer_syntax(dataset)), item.nbytes
     least = frames * _LEAST_COMPRESSED_FRAME
     if not syntax or not syntax.is_transfer_syntax or not syntax.is_encapsulated:
-        deflated = syntax == DeflatedExplicitVRLittleEndian
-        least = frames * frame_bytes // (_MAX_DEFLATE_RATIO if deflated else 1)
-    if least > item.nbytes:
+        least = frames * frame_bytes // (_MAX_DEFLATE_RATIO if syntax == DEFLATED else 1)
+    if least > size:
         raise InputError(
             f"the header declares {frames} frames of {frame_bytes} bytes, the file has "
-            f"{item.nbytes}. It is damaged or cut short"
+            f"{size}. It is damaged or cut short"
         )
+    if item.member is not None and size > _most_bytes(frames * frame_bytes):
+        raise InputError(
+            f"unpacks to {size} bytes, its image has {frames * frame_bytes}. Unpack it first"
+        )
+
+
+def _most_bytes(pixel_bytes: int) -> int:
+    """Return how many bytes an object may have: pixels that coding made larger, and the rest."""
+    return MOST_HEADER_BYTES + 2 * pixel_bytes
 
 
 def _whole(dataset: Dataset, keyword: str) -> int | None:
@@ -263,18 +294,6 @@ def _without_size(dataset: Dataset) -> DeepSTDError:
 
 def _transfer_syntax(dataset: Dataset) -> str:
     return text(dataset.file_meta, "TransferSyntaxUID")
-
-
-def _with_transfer_syntax(stream: Any) -> Dataset:
-    """A whole data set without a preamble, told how its pixels are stored."""
-    from pydicom import dcmread
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    dataset = dcmread(stream, force=True)
-    is_implicit, is_little = dataset.original_encoding
-    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
-    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
-    return dataset
 
 
 @contextmanager

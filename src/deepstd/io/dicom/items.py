@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deepstd.errors import InputError
+from deepstd.io.dicom.unpacked import MOST_HEADER_BYTES, Unpacked
 
 ZIP_MAGIC = b"PK\x03\x04"
 _PREFIX, _MAGIC = 128, b"DICM"
@@ -136,6 +137,27 @@ class Item:
             return open(self.path, "rb")
         with self._unpacking():
             return io.BytesIO(self.archives.get(self.path).read(self.member))
+
+    @contextmanager
+    def beginning(self) -> Iterator[BinaryIO]:
+        """Open it to read its first bytes, of a member no more than a header can have.
+
+        Raises:
+            InputError: an archive is damaged, or the header is larger.
+        """
+        if self.member is None:
+            with open(self.path, "rb") as stream:
+                yield stream
+            return
+        with self._unpacking():
+            member = self.archives.get(self.path).open(self.member)
+
+        def more(count: int) -> bytes:
+            with self._unpacking():
+                return member.read(count)
+
+        with member:
+            yield Unpacked(more, MOST_HEADER_BYTES, self.label)
 
     def head(self) -> bytes:
         """The first bytes, enough for `begins_as_dicom`; raises as `open`."""

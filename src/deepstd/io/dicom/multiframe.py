@@ -30,21 +30,17 @@ def keep_frames(dataset: Dataset, numbers: Sequence[int]) -> None:
     if groups:
         kept = [groups[n] for n in numbers]
         dataset.PerFrameFunctionalGroupsSequence = kept
-        _renumber(
-            [group.FrameContentSequence[0] for group in kept if "FrameContentSequence" in group]
-        )
+        contents = [group.get("FrameContentSequence") for group in kept]
+        _renumber([content[0] for content in contents if content])
     for tag in _pointers(dataset):
         element = dataset.get(tag)
-        if element is not None and count == element.VM:
+        if element is not None and len(_several(element.value)) == count:
             element.value = [element.value[n] for n in numbers]
 
 
 def _pointers(dataset: Dataset) -> list[Any]:
-    """Tags of the elements that have a value for each frame."""
-    pointers: Any = dataset.get("FrameIncrementPointer")
-    if pointers is None:
-        return []
-    return [pointers] if isinstance(pointers, int) else list(pointers)
+    """Return the tags of the elements that have a value for each frame."""
+    return _several(dataset.get("FrameIncrementPointer"))
 
 
 def _renumber(contents: list[Dataset]) -> None:
@@ -62,11 +58,13 @@ def _renumber(contents: list[Dataset]) -> None:
             content.DimensionIndexValues = list(row)
 
 
-def _several(value: Any) -> list[int]:
-    return [value] if isinstance(value, int) else list(value)
+def _several(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, Sequence) else [value]
 
 
 def _ranks(values: list[int]) -> list[int]:
-    """Place of each value among the different ones, from 1."""
+    """Return the place of each value among the different ones, from 1."""
     ordered = {value: rank for rank, value in enumerate(sorted(set(values)), 1)}
     return [ordered[value] for value in values]

@@ -137,7 +137,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
-        None if frames[0].place or not frames[0].spacing else list(frames[0].spacing),
+        None if grid.affine is not None or not frames[0].spacing else list(frames[0].spacing),
         slope,
         intercept,
         image.photometric,
@@ -147,7 +147,9 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         str(metadata),
         order,
         len(kept),
-        stored=stored,
+        image.frames if image.grid > 1 else None,
+        grid.assumed or None,
+        stored,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
@@ -176,7 +178,7 @@ def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[tuple[int, np.ndarray]
 
 def _order(frames: list[Frame]) -> list[int] | None:
     """Return numbers of the frames in the object that is kept; None if each has its own."""
-    if frames[0].image.frames == 1:
+    if not frames[0].image.is_multi_frame:
         return None
     numbers = sorted(frame.number for frame in frames)
     return [numbers.index(frame.number) for frame in frames]
@@ -189,7 +191,7 @@ def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> 
     datasets = []
     for image in {id(frame.image): frame.image for frame in frames}.values():
         dataset = image.dataset
-        if image.frames > 1:
+        if image.is_multi_frame:
             keep_frames(dataset, sorted(frame.number for frame in frames))
         for element in list(dataset):
             if element.keyword in dropped or element.tag.element == 0:  # a group's length

@@ -24,10 +24,14 @@ from deepstd.errors import (
     MissingExtraError,
     UnsupportedFormatError,
 )
-from deepstd.io.dicom.frames import Frame, Place, frames_of
+from deepstd.io.dicom.copies import appearance
+from deepstd.io.dicom.frames import Frame, frames_of
 from deepstd.io.dicom.images import Image, header, series_of, text
 from deepstd.io.dicom.items import Item, begins_as_dicom
 from deepstd.io.dicom.kinds import apart, kind_of
+from deepstd.io.dicom.mosaic import unpacked
+from deepstd.io.dicom.places import Place
+from deepstd.io.dicom.unplaced import is_slice
 
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-4
@@ -81,19 +85,27 @@ class Found:
 
 @dataclass
 class _Stack:
-    """Frames of a series so far; what they have in common is in ``key`` and ``place``."""
+    """Frames of a series so far; what they have in common is in ``key``, ``place``, ``stack``."""
 
     series: str
     key: tuple[object, ...]
     place: Place | None
     frames: list[Frame]
+    stack: str = ""
     kind: str = ""
 
-    def takes(self, place: Place | None) -> bool:
+    def takes(self, frame: Frame) -> bool:
+        place = frame.place
         if self.place is None or place is None:
-            return self.place is place
+            return self.place is place and self._is_turned_alike(frame)
         turned = np.abs(self.place.orientation - place.orientation).max() > _SAME_DIRECTION
         return not turned and np.allclose(self.place.spacing, place.spacing, rtol=_SAME_SPACING)
+
+    def _is_turned_alike(self, frame: Frame) -> bool:
+        own, other = self.frames[0].orientation, frame.orientation
+        if own is None or other is None:
+            return own is other
+        return bool(np.abs(own - other).max() <= _SAME_DIRECTION)
 
 
 def find(items: Iterable[Item]) -> Found:
@@ -114,8 +126,7 @@ def find(items: Iterable[Item]) -> Found:
                 continue
             dataset = header(item)
             series = series_of(item, dataset)
-            for frame in frames_of(Image.of(item, dataset)):
-                _place(stacks, frame)
+            _place(stacks, frames_of(unpacked(Image.of(item, dataset))))
         except MissingExtraError:
             raise
         except UnsupportedFormatError as error:
@@ -128,7 +139,8 @@ def find(items: Iterable[Item]) -> Found:
     found = [
         replace(stack, kind=kind, frames=frames)
         for some in stacks.values()
-        for stack in some
+        for whole in _joined(some)
+        for stack in _split(whole)
         for kind, frames in apart(stack.frames)
     ]
     known = {stack.series for stack in found}
@@ -191,29 +203,63 @@ def reasons_of(found: Found) -> dict[str, str]:
     return {i.label: str(error).removeprefix(f"{i.label}: ") for i, error in errors.items()}
 
 
-def _place(stacks: dict[tuple[object, ...], list[_Stack]], frame: Frame) -> None:
-    image = frame.image
-    alone = frame.place is None or image.frames > 1
+def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) -> None:
+    """Add the frames of an object to the stacks that they belong to, or to new ones.
+
+    Args:
+        stacks: so far, by what their frames have in common.
+        frames: of the object.
+    """
+    image = frames[0].image
+    name = None
+    if image.is_multi_frame or (frames[0].place is None and not is_slice(image)):
+        # It stands for itself; another one may have the same UID.
+        said = repr([appearance(frame) for frame in frames])
+        name = hashlib.sha256(said.encode()).hexdigest()
     key = (
         image.series,
         image.rows,
         image.columns,
         image.photometric,
         text(image.dataset, "SOPClassUID"),
-        image.instance if alone else None,
+        name,
     )
-    for stack in stacks[key]:
-        if stack.takes(frame.place):
-            stack.frames.append(frame)
-            return
-    stacks[key].append(_Stack(image.series, key, frame.place, [frame]))
+    for frame in frames:
+        for stack in stacks[key]:
+            if stack.takes(frame):
+                stack.frames.append(frame)
+                break
+        else:
+            stacks[key].append(_Stack(image.series, key, frame.place, [frame]))
+
+
+def _joined(stacks: list[_Stack]) -> list[_Stack]:
+    """Add slices without a place to the stack they belong to, if there is one: it is not whole."""
+    placed = [stack for stack in stacks if stack.place is not None]
+    strays = [stack for stack in stacks if stack.place is None]
+    if len(placed) != 1 or not strays:
+        return stacks
+    added = [frame for stack in strays for frame in stack.frames]
+    return [replace(placed[0], frames=placed[0].frames + added)]
+
+
+def _split(stack: _Stack) -> list[_Stack]:
+    """Part the parallel stacks of an enhanced object, unless they are of one slice each."""
+    parts: dict[str, list[Frame]] = defaultdict(list)
+    for frame in stack.frames:
+        parts[frame.stack].append(frame)
+    positions = [{tuple(f.place.position) for f in part if f.place} for part in parts.values()]
+    if len(parts) == 1 or max(map(len, positions)) < 2:
+        return [stack]
+    return [replace(stack, frames=part, stack=name) for name, part in parts.items()]
 
 
 def _ids(stacks: list[_Stack]) -> list[str]:
     """Hashes of what tells stacks from each other."""
     ids: dict[str, None] = {}
     for stack in stacks:
-        told: list[object] = [*stack.key, sorted({kind_of(frame) for frame in stack.frames})]
+        told: list[object] = [*stack.key, *([stack.stack] if stack.stack else [])]
+        told.append(sorted({kind_of(frame) for frame in stack.frames}))
         if stack.place is not None:
             # Zero is added as minus zero would be another text.
             told += (np.round(stack.place.orientation, 2) + 0.0).tolist()

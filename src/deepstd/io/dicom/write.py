@@ -23,6 +23,8 @@ from deepstd.io.dicom.images import require_pydicom
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.read import NAME
 from deepstd.io.dicom.scales import FrameScale
+from deepstd.io.dicom.tiles import one_a_slice, side_by_side
+from deepstd.io.metadata import Metadata
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
     planes = _planes(volume, facts)
     if facts.order is not None:
         datasets = [_multi_frame(facts, kept, planes)]
+    elif kept and facts.tiles is not None:
+        datasets = _mosaics(volume, facts, kept, planes)
     else:
         datasets = _single_frames(volume, facts, kept, planes)
     digest = hashlib.sha256()
@@ -132,6 +136,22 @@ def _planes(volume: Volume, facts: Facts) -> list[np.ndarray]:
     return planes if volume.affine is None else [plane.T for plane in planes]
 
 
+def _mosaics(
+    volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
+) -> list[Dataset]:
+    """Return mosaics where all is there that tells so, else a data set a slice."""
+    if len(kept) * (facts.tiles or 1) != len(planes):
+        raise InputError(f"{len(kept)} DICOM mosaics were kept for {len(planes)} slices")
+    if facts.metadata == Metadata.ALL:
+        return _single_frames(volume, facts, kept, side_by_side(planes, len(kept)))
+
+    def set_place(dataset: Dataset, number: int) -> None:
+        _set_place(dataset, volume, facts, number)
+
+    slices = one_a_slice(kept, len(planes) // len(kept), set_place)
+    return _single_frames(volume, facts, slices, planes)
+
+
 def _single_frames(
     volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
 ) -> list[Dataset]:
@@ -139,6 +159,9 @@ def _single_frames(
         raise InputError(f"{len(kept)} DICOM data sets were kept for {len(planes)} slices")
     datasets = kept or [_plain(volume, facts, number) for number in range(len(planes))]
     for number, (dataset, plane) in enumerate(zip(datasets, planes, strict=True)):
+        if dataset.get("InstanceNumber") is None:
+            dataset.InstanceNumber = number + 1
+        # A mosaic is on the scale of its first slice, which has the number of its moment.
         scale = None if facts.stored is None else facts.stored[number]
         _set_pixels(dataset, plane, facts, facts.bits if scale is None else scale.bits)
         if scale is None:
@@ -203,6 +226,10 @@ def _set_place(dataset: Dataset, volume: Volume, facts: Facts, number: int) -> N
         return
     columns = affine[:3] * _RAS_TO_LPS[:, None]
     sizes = np.linalg.norm(columns, axis=0)
+    if facts.assumed:
+        dataset.PixelSpacing = [_decimal(sizes[1]), _decimal(sizes[0])]
+        dataset.SpacingBetweenSlices = _decimal(sizes[2])
+        return
     moments = volume.shape[3] if len(volume.shape) == 4 else 1
     slice_ = number // moments
     position = columns[:, 3] + slice_ * columns[:, 2]

@@ -1,0 +1,101 @@
+"""When a frame was taken, or in what other way it differs from those at the same place.
+
+functional groups, data set, vectors of a nuclear medicine object ─▶ values, in order of weight
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deepstd.errors import InputError
+from deepstd.io.dicom.images import number, text
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Parts = Callable[[tuple[str, ...]], Iterable["Dataset"]]
+
+_CLOCK = re.compile(r"[0-9]+(\.[0-9]+)?")
+# Ordinal numbers of the same meaning at each place.
+_ORDINALS = (
+    (("FrameContentSequence",), "TemporalPositionIndex"),
+    ((), "TemporalPositionIdentifier"),
+)
+_MEASURED = (
+    (("TemporalPositionSequence",), "TemporalPositionTimeOffset"),
+    (("CardiacSynchronizationSequence",), "NominalCardiacTriggerDelayTime"),
+    (("CardiacSynchronizationSequence",), "NominalPercentageOfCardiacPhase"),
+    (("RespiratorySynchronizationSequence",), "NominalPercentageOfRespiratoryPhase"),
+    ((), "TriggerTime"),
+    ((), "FrameReferenceTime"),
+    (("MRDiffusionSequence",), "DiffusionBValue"),
+    ((), "DiffusionBValue"),
+    (("MREchoSequence",), "EffectiveEchoTime"),
+    ((), "EchoTime"),
+    ((), "InversionTime"),
+    ((), "AcquisitionNumber"),
+)
+_TIMES = (
+    (("FrameContentSequence",), "FrameAcquisitionDateTime"),
+    ((), "AcquisitionDateTime"),
+    ((), "AcquisitionTime"),
+)
+# Indices that a nuclear medicine object has for each frame (PS3.3 C.8.4.8).
+_VECTORS = (
+    "EnergyWindowVector",
+    "DetectorVector",
+    "PhaseVector",
+    "RRIntervalVector",
+    "TimeSlotVector",
+    "RotationVector",
+    "AngularViewVector",
+    "TimeSliceVector",
+)
+ORDINALS = len(_ORDINALS)
+
+
+def moment_of(dataset: Dataset, index: int, parts: Parts) -> tuple[float, ...]:
+    """Return what sorts the frames at one place.
+
+    The first `ORDINALS` numbers mean the same at each place, the last is *Instance Number*. What is
+    absent, or no number, is minus infinity: nothing is lost where a frame does not say all this.
+
+    Args:
+        dataset: of the object.
+        index: number of the frame in it.
+        parts: the data sets where a value may stand that belongs to one of some functional groups.
+    """
+    moment = [_number(parts(groups), keyword) for groups, keyword in _ORDINALS + _MEASURED]
+    moment += [_clock(parts(groups), keyword) for groups, keyword in _TIMES]
+    moment += [_of_vector(dataset, keyword, index) for keyword in _VECTORS]
+    return (*moment, _number(parts(()), "InstanceNumber"))
+
+
+def _number(parts: Iterable[Dataset], keyword: str) -> float:
+    for part in parts:
+        try:
+            found = number(part, keyword)
+        except InputError:
+            continue
+        if found is not None:
+            return found
+    return -math.inf
+
+
+def _clock(parts: Iterable[Dataset], keyword: str) -> float:
+    """Return a date with time, or a time, as a number that grows with it."""
+    for part in parts:
+        match = _CLOCK.match(text(part, keyword).replace(":", ""))
+        if match:
+            return float(match[0])
+    return -math.inf
+
+
+def _of_vector(dataset: Dataset, keyword: str, index: int) -> float:
+    values: Any = dataset.get(keyword)
+    if isinstance(values, Sequence) and not isinstance(values, str) and index < len(values):
+        return float(values[index])
+    return -math.inf
