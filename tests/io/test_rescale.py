@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from deepstd.errors import InputError
-from deepstd.io.rescale import real_world, rescaled
+from deepstd.io.rescale import largest_step, real_world, requantised, rescaled
 from deepstd.volume import SourceHeader, Volume
 
 INTEGERS = ["i1", "u1", "i2", ">i2", "u2", "i4", "u4", "i8", "u8"]
@@ -51,3 +51,10 @@ def test_a_damaged_header() -> None:
     volume = Volume(np.ones((2, 3), np.int16), None, SourceHeader("nifti1", b"x"))
     with pytest.raises(InputError, match="header"):
         real_world(volume)
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("i2", 1.0), ("u1", 1.0), ("f4", 0.0), ("f8", 0.0)])
+def test_the_distance_of_neighbouring_values_is_that_of_the_type(dtype: str, step: float) -> None:
+    volume = Volume(np.ones((2, 3), dtype))
+    assert largest_step(volume) == step
+    assert requantised(volume) is volume

@@ -246,6 +246,7 @@ def test_slices_with_slopes_of_their_own_are_read_as_real_values(pet: Path) -> N
     assert dicom.scale_of(volume.source) == (1.0, 0.0)
     assert np.isnan(volume.voxels[:2]).all()
     assert volume.nbytes == 2 * volume.voxels.size
+    assert io.largest_step(volume) == 3.1202072
     assert any("6 different rescale slopes" in note for note in volume.notes)
     assert any("60 voxels of padding" in note for note in volume.notes)
 
