@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from deepstd import io
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
 from deepstd.io.dicom import unpacked
+from deepstd.io.dicom.encodings import read_header
 
 Make = Callable[..., Any]
 PLANE = np.arange(24, dtype=np.int16).reshape(4, 6)
@@ -119,7 +121,14 @@ def test_zeros_instead_of_elements_are_refused_at_once(make_slice: Make, tmp_pat
     whole = path.read_bytes()
     meta = end_of_meta(whole)
     first = whole.index(b"\x28\0\x10\0US")
-    for begin in (whole[:132], whole[:meta], whole[:first]):
-        path.write_bytes(begin + bytes(1 << 22))
-        with pytest.raises(InputError, match="cut short"):
+    for begin, message in (
+        (whole[:132], "zeros follow. It is cut short"),
+        (whole[:meta], "zeros follow. It is cut short"),
+        (whole[:first], "ends before it says how large"),
+    ):
+        path.write_bytes(begin + bytes(1 << 20))
+        with pytest.raises(InputError, match=message):
             io.read(path)
+        with path.open("rb") as stream, suppress(InputError):
+            read_header(stream, "a")
+            assert stream.tell() < len(begin) + 1000

@@ -63,6 +63,12 @@ def test_slices_of_one_volume_stay_apart(heights: list[float], thickness: float 
     assert gathered(np.array(heights, np.float64), moments, thickness) == expected
 
 
+def test_phases_that_lie_far_apart_are_not_at_one_place() -> None:
+    heights = np.array([3.0 * k + 0.2 * t for k in range(4) for t in range(6)])
+    moments = [moment(t + 1) for _ in range(4) for t in range(6)]
+    assert gathered(heights, moments, 3.0) == [[n] for n in range(24)]
+
+
 @pytest.mark.parametrize("rounding", [0.0, 5e-4, 4e-3, 2e-2])
 def test_phases_of_a_single_slice_lie_at_one_place(rounding: float) -> None:
     heights = rounding * np.array([0.0, 2.0, 1.0])

@@ -130,6 +130,9 @@ def test_the_number_of_slices_is_found_without_the_name_of_its_block(
         for path in folder.iterdir():
             dataset = pydicom.dcmread(path)
             del dataset[0x00190010]
+            dataset[0x0019100A] = pydicom.DataElement(
+                0x0019100A, "UN", SLICES.to_bytes(2, "little")
+            )
             dataset.save_as(path)
     np.testing.assert_array_equal(io.read(folder).voxels, voxels)
 

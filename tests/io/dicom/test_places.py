@@ -83,11 +83,11 @@ def test_gates_become_a_fourth_axis(save: Save, planes: np.ndarray) -> None:
         4.4,
         ImageType=["ORIGINAL", "PRIMARY", "RECON GATED TOMO", "EMISSION"],
         FrameIncrementPointer=[0x00540070, 0x00540080],
-        TimeSlotVector=[1, 1, 1, 2, 2, 2],
+        TimeSlotVector=[2, 2, 2, 1, 1, 1],
         SliceVector=[1, 2, 3, 1, 2, 3],
         NumberOfSlices=3,
     )
-    expected = planes.reshape(2, 3, 4, 5).transpose(3, 2, 1, 0)
+    expected = planes.reshape(2, 3, 4, 5)[::-1].transpose(3, 2, 1, 0)
     np.testing.assert_array_equal(io.read(path).voxels, expected)
 
 

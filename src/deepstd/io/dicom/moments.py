@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Parts = Callable[[tuple[str, ...]], Iterable["Dataset"]]
 
-_CLOCK = re.compile(r"[0-9]+(\.[0-9]+)?")
+_CLOCK = re.compile(r"([0-9]+)(\.[0-9]+)?")
 # Ordinal numbers of the same meaning at each place.
 _ORDINALS = (
     (("FrameContentSequence",), "TemporalPositionIndex"),
@@ -38,10 +38,11 @@ _MEASURED = (
     ((), "InversionTime"),
     ((), "AcquisitionNumber"),
 )
+# With the digits of a whole one: what is not precise ends sooner.
 _TIMES = (
-    (("FrameContentSequence",), "FrameAcquisitionDateTime"),
-    ((), "AcquisitionDateTime"),
-    ((), "AcquisitionTime"),
+    (("FrameContentSequence",), "FrameAcquisitionDateTime", 14),
+    ((), "AcquisitionDateTime", 14),
+    ((), "AcquisitionTime", 6),
 )
 # Indices that a nuclear medicine object has for each frame (PS3.3 C.8.4.8).
 _VECTORS = (
@@ -69,7 +70,7 @@ def moment_of(dataset: Dataset, index: int, parts: Parts) -> tuple[float, ...]:
         parts: the data sets where a value may stand that belongs to one of some functional groups.
     """
     moment = [_number(parts(groups), keyword) for groups, keyword in _ORDINALS + _MEASURED]
-    moment += [_clock(parts(groups), keyword) for groups, keyword in _TIMES]
+    moment += [_clock(parts(groups), keyword, digits) for groups, keyword, digits in _TIMES]
     moment += [_of_vector(dataset, keyword, index) for keyword in _VECTORS]
     return (*moment, _number(parts(()), "InstanceNumber"))
 
@@ -85,12 +86,12 @@ def _number(parts: Iterable[Dataset], keyword: str) -> float:
     return -math.inf
 
 
-def _clock(parts: Iterable[Dataset], keyword: str) -> float:
+def _clock(parts: Iterable[Dataset], keyword: str, digits: int) -> float:
     """Return a date with time, or a time, as a number that grows with it."""
     for part in parts:
         match = _CLOCK.match(text(part, keyword).replace(":", ""))
         if match:
-            return float(match[0])
+            return float(match[1].ljust(digits, "0") + (match[2] or ""))
     return -math.inf
 
 
