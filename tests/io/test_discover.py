@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepstd import io
 from deepstd.errors import InputError
 from deepstd.io import declared, discover, passed, read_scan
+from deepstd.io.formats import SUFFIXES
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -60,7 +60,7 @@ def test_no_two_scans_have_one_name(files: set[str]) -> None:
         touch(Path(folder), *files)
         found = discover(Path(folder)).scans
         assert len({scan.name for scan in found}) == len(found)
-        wanted = {f for f in files if f.endswith(io.discover.__globals__["SUFFIXES"])}
+        wanted = {f for f in files if f.endswith(SUFFIXES)}
         assert {scan.files[0].name for scan in found} == {f for f in wanted if f[0] != "."}
 
 
