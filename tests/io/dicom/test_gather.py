@@ -64,7 +64,7 @@ def test_slices_of_one_volume_stay_apart(heights: list[float], thickness: float 
 
 
 def test_phases_that_lie_far_apart_are_not_at_one_place() -> None:
-    heights = np.array([3.0 * k + 0.2 * t for k in range(4) for t in range(6)])
+    heights = np.array([3.0 * k + 0.15 * t for k in range(4) for t in range(6)])
     moments = [moment(t + 1) for _ in range(4) for t in range(6)]
     assert gathered(heights, moments, 3.0) == [[n] for n in range(24)]
 
