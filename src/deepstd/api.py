@@ -134,8 +134,8 @@ def compress(
     """Compress a scan to a .dstd file of a chosen size.
 
     Args:
-        source: path or URL of a NIfTI, NRRD, MetaImage, .npy, or grey PNG or TIFF file, or a
-            folder of such images; a DICOM file, folder or zip archive, or several of them.
+        source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file,
+            or a folder of such images; a DICOM file, folder or zip archive, or several of them.
         output: file or URL to write, or "-" for standard output.
         ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
         model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
@@ -351,7 +351,7 @@ def verify(
 
     Raises:
         ContainerError: the file is damaged.
-        InputError: the original has another shape.
+        InputError: the original has another shape, or more samples by another count.
     """
     container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
@@ -364,6 +364,7 @@ def verify(
                 f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
                 f"{volume.shape}: they are not the same scan"
             )
+        io.check_complete(against, volume, series)
         measured = asdict(measure(original.voxels, volume.voxels))
         if stated is not None:
             step = io.largest_step(volume)

@@ -117,7 +117,7 @@ class Codec:
         model = self._shape_model
         if model is None:
             return True
-        affine = io.affine_of(volume.source)
+        affine = io.placement_of(volume.source)
         if frame.ndim != model.ndim:
             return False
         ours, theirs = np.array(model.template.shape, float), np.array(frame.shape, float)
@@ -232,6 +232,7 @@ class Codec:
         source = container.source_header()
         try:
             affine = io.check_header(source, head.shape, head.dtype)
+            placement = io.placement_of(source)
         except InputError as error:
             raise DamagedError(f"the header of the original scan is damaged: {error}") from error
         frame_shape = head.shape[:3]
@@ -245,7 +246,7 @@ class Codec:
             if chunks.specials is not None:
                 removed = specials.Specials.from_bytes(chunks.specials, frame_shape, container.name)
                 removed = removed.subsampled(factors)
-            part = self._shape_of_file(chunks, frame_shape, affine)
+            part = self._shape_of_file(chunks, frame_shape, placement)
             texture = self._decode_texture(chunks, frame_shape, part, container.name, level)
             latents.update(texture.latents)
             steps = filtered(texture.steps).reshape(kept)

@@ -106,7 +106,7 @@ class Encoding:
     ) -> None:
         self._codec, self._volume, self._allowed = codec, volume, allowed
         self._effort, self._progress = effort, progress
-        self._affine = io.affine_of(volume.source)
+        self._affine = io.placement_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
         self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
         self._network, _ = codec.network_for(self._parts[0][0].shape)

@@ -66,7 +66,7 @@ class Volume:
         if voxels.dtype.kind not in _NUMERIC_KINDS or voxels.dtype.itemsize > 8:
             raise UnsupportedFormatError(
                 f"voxels of type {voxels.dtype} are not supported: expected integers, booleans or "
-                "floats of at most 64 bits. Convert the scan to one grey value per voxel."
+                "floats of at most 64 bits. Give one grey value per voxel."
             )
         if not 2 <= voxels.ndim <= 4 or voxels.size == 0:
             raise UnsupportedFormatError(

@@ -54,7 +54,7 @@ class TestBadFiles:
             ({"space": "nowhere"}, "geometry"),
             ({"space": "; rm"}, "space"),
             ({"byte_skip": "-1", "encoding": "gzip"}, "byte skip"),
-            ({"data_file": "none.raw"}, "none.raw is not beside"),
+            ({"data_file": "none.raw"}, "none.raw is not there"),
             ({"data_file": "/etc/passwd"}, "own folder"),
             ({"data_file": "../a.raw"}, "own folder"),
             ({"data_file": "a%03d.raw 1 3 1"}, "several files"),
@@ -91,7 +91,7 @@ class TestBadFiles:
             ({"ElementDataFile": "a%03d.raw 1 3 1"}, "several files"),
             ({"ElementDataFile": "/etc/passwd"}, "own folder"),
             ({"ElementDataFile": "..\\a.raw"}, "own folder"),
-            ({"ElementDataFile": "none.raw"}, "not beside"),
+            ({"ElementDataFile": "none.raw"}, "not there"),
         ],
     )
     def test_metaimage(self, tmp_path: Path, keys: dict[str, Any], words: str) -> None:

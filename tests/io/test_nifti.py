@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair, data_type_codes
+from nibabel.nifti1 import Nifti1Header, Nifti1Image, data_type_codes
 from nibabel.nifti2 import Nifti2Header
 
 from deepstd import io
-from deepstd.errors import GeometryError, InputError, UnsupportedFormatError
+from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.volume import SourceHeader, Volume
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
@@ -173,7 +173,7 @@ def test_long_axes_take_nifti2(tmp_path: Path) -> None:
         ({"datatype": 128}, UnsupportedFormatError, "RGB"),
         ({"datatype": 1536}, UnsupportedFormatError, "float128"),
         ({"datatype": 777}, UnsupportedFormatError, "777"),
-        ({"magic": b"ni1"}, UnsupportedFormatError, "pair"),
+        ({"magic": b"ni1"}, InputError, "image file .* is not beside"),
         ({"magic": b""}, UnsupportedFormatError, "Analyze"),
         ({"dim": [5, 5, 4, 3, 1, 3, 1, 1]}, UnsupportedFormatError, "axes"),
         ({"dim": [1, 60, 1, 1, 1, 1, 1, 1]}, UnsupportedFormatError, "axes"),
@@ -187,8 +187,6 @@ def test_long_axes_take_nifti2(tmp_path: Path) -> None:
         ({"vox_offset": np.nan}, InputError, "damaged"),
         ({"vox_offset": 1e30}, InputError, "damaged"),
         ({"vox_offset": 1e9}, InputError, "damaged"),
-        ({"srow_x": [np.nan] * 4}, GeometryError, "finite"),
-        ({"sform_code": 0, "quatern_b": 3}, GeometryError, "orientation"),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
@@ -247,18 +245,8 @@ def test_flipped_bytes_never_escape_as_other_errors(
 def test_a_wrong_checksum_in_a_gzip_file_is_noticed(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(nifti_bytes(shape=(30, 20, 20))))
     data[-8] ^= 1
-    with pytest.raises(InputError, match=r"scan\.nii\.gz.*CRC"):
+    with pytest.raises(InputError, match=r"scan\.nii\.gz.*data check"):
         io.read(put(tmp_path, bytes(data), "scan.nii.gz"))
-
-
-def test_pair_gets_advice(tmp_path: Path) -> None:
-    image = Nifti1Pair(np.zeros((3, 3, 3), np.int16), np.eye(4))
-    image.to_filename(tmp_path / "p.hdr")
-    for name in ("p.hdr", "p.img"):
-        with pytest.raises(UnsupportedFormatError, match=r"nibabel\.save"):
-            io.read(tmp_path / name)
-    with pytest.raises(UnsupportedFormatError, match=r"\.nii\.gz"):
-        io.write(Volume(np.zeros((3, 3))), tmp_path / "q.hdr")
 
 
 def test_a_header_that_does_not_fit_is_refused(tmp_path: Path) -> None:

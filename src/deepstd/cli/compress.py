@@ -27,7 +27,7 @@ def compress(
         typer.Argument(
             metavar="SRC...",
             help="A DICOM folder, zip archive or file, or the files of one series; NIfTI, NRRD, "
-            "MetaImage, .npy, grey PNG or TIFF; a folder of such images; or a URL.",
+            "MetaImage, FreeSurfer, .npy, grey PNG or TIFF; a folder of such images; or a URL.",
         ),
     ],
     output: Annotated[

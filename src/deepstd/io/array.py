@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.io.others import FILE
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
@@ -102,16 +103,54 @@ def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     if dtype.kind not in "iufb" or dtype.itemsize > 8:
         raise UnsupportedFormatError(
             f"an array of type {dtype} is not supported: expected integers, booleans or floats "
-            "of at most 64 bits. Save one grey value per voxel"
+            f"of at most 64 bits. {_way_out(dtype)}"
+        )
+    if not 2 <= len(shape) <= 4 or 0 in shape:
+        squeezed = len([length for length in shape if length != 1])
+        way_out = "Save each part of 2 to 4 axes as an array of its own"
+        if 2 <= squeezed <= 4 and 0 not in shape:
+            way_out = f"Leave out axes of length one: {_saving('a.squeeze()')}"
+        raise UnsupportedFormatError(
+            f"an array of shape {shape} is not supported: expected 2 to 4 axes, none empty. "
+            f"{way_out}"
         )
     expected = math.prod(shape) * dtype.itemsize
-    found = os.fstat(stream.fileno()).st_size - stream.tell()
+    start = stream.tell()
+    found = os.fstat(stream.fileno()).st_size - start
+    if found > expected:
+        stream.seek(start + expected)
+        several = recognises(stream.read(len(npy.MAGIC_PREFIX)))
+        stream.seek(start)
+        if several:
+            raise UnsupportedFormatError(
+                "several arrays in one file are not supported. Save each as a file of its own, the "
+                f"first with {_saving('a')}"
+            )
     if expected != found:
         raise InputError(
             f"the header declares {shape} values of {dtype}, {expected} bytes, but {found} "
             "follow it. The file is damaged or cut short"
         )
     return shape, fortran, dtype
+
+
+def _way_out(dtype: np.dtype) -> str:
+    """Return how values of a type that is not handled are saved as ones that are."""
+    if dtype.kind == "c":
+        parts = _saving("a.real")
+        return f"Save real and imaginary parts as arrays of their own, the first with {parts}"
+    if dtype.names:
+        field = _saving(f"a['{dtype.names[0]}']")
+        return f"Save each field as an array of its own, the first with {field}"
+    if dtype.kind == "f":
+        wide = _saving("a.astype('float64')")
+        return f"Where 64 bits are precise enough: {wide}"
+    return "Save numbers, one grey value per voxel"
+
+
+def _saving(values: str) -> str:
+    """Return a command that saves an expression of an array ``a``."""
+    return f"python -c \"import numpy; a = numpy.load('{FILE}'); numpy.save('scan.npy', {values})\""
 
 
 def _header(voxels: np.ndarray, fortran: bool) -> bytes:

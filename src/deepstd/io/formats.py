@@ -1,12 +1,11 @@
-"""The formats whose scans are one file each.
+"""The formats whose scans are files of their own: the one table of reading and writing them.
 
-first bytes, unzipped ─ format_of_content ─▶ Format ─ read
+first bytes, unpacked ─ format_of_content ─▶ Format ─ read
 suffix ─ format_of_suffix ─▶ Format ─ write
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,22 @@ from typing import TYPE_CHECKING
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io import (
     array,
-    dicom,
+    headers,
     image,
     itk,
     meta_header,
+    mgh,
     nifti,
+    nifti_pair,
     nifti_private,
     nrrd_header,
+    others,
     rescale,
-    stack,
+    streams,
+    tiff,
 )
 from deepstd.io.metadata import Metadata
+from deepstd.io.world import as_pictures, in_world
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
     from deepstd.volume import Volume
 
 HEAD_BYTES = 4096
-_UNZIP = 16 + zlib.MAX_WBITS
+
+
+def _not_written(volume: Volume, path: Path) -> None:
+    raise UnsupportedFormatError("files of this format are read and not written. Use .nii.gz")
 
 
 @dataclass(frozen=True)
@@ -42,37 +49,67 @@ class Format:
 
     Attributes:
         label: its name in messages.
-        suffixes: of its files, in small letters.
-        recognises: whether a file begins as one of these does, given its first bytes unzipped.
+        suffixes: of the files that are written, in small letters; none where none can be.
+        recognises: whether a file begins as one of these does, given its first bytes unpacked.
         read: path to volume, with as much of its header as is asked for.
         write: volume to a path with one of the suffixes.
         declares: path to shape and type, without reading the voxels.
+        read_suffixes: of files that are read and not written.
+        packed: whether its files may be gzipped or bzip2ed.
     """
 
     label: str
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
     read: Callable[[Path, Metadata], Volume]
-    write: Callable[[Volume, Path], None]
-    declares: Callable[[Path], tuple[tuple[int, ...], np.dtype] | None] | None = None
+    write: Callable[[Volume, Path], None] = _not_written
+    declares: Callable[[Path], tuple[tuple[int, ...], np.dtype]] | None = None
+    read_suffixes: tuple[str, ...] = ()
+    packed: bool = False
 
 
-def _read_nifti(path: Path, metadata: Metadata) -> Volume:
-    volume = nifti.read(path)
-    return nifti_private.without_text(volume) if metadata is Metadata.NONE else volume
+def _of_nifti(read: Callable[[Path], Volume]) -> Callable[[Path, Metadata], Volume]:
+    def read_as_asked(path: Path, metadata: Metadata) -> Volume:
+        volume = read(path)
+        return nifti_private.without_text(volume) if metadata is Metadata.NONE else volume
+
+    return read_as_asked
 
 
 def _write_nifti(volume: Volume, path: Path) -> None:
-    nifti.write(volume, path, rescale.scale_of(volume.source))
-
-
-def _write_image(volume: Volume, path: Path) -> None:
-    shown = dicom.picture(volume) if volume.source.format == dicom.NAME else volume
-    stack.write_pages(shown, path)
+    scale, frames = rescale.scale_of(volume.source), headers.frames_of(volume)
+    nifti.write(in_world(volume), path, scale, frames)
 
 
 _FORMATS = (
-    Format("NIfTI", nifti.SUFFIXES, nifti.recognises, _read_nifti, _write_nifti, nifti.declares),
+    Format(
+        "NIfTI pair",
+        (),
+        nifti_pair.recognises,
+        _of_nifti(nifti_pair.read),
+        declares=nifti_pair.declares,
+        read_suffixes=nifti_pair.HEADER_SUFFIXES,
+        packed=True,
+    ),
+    Format(
+        "NIfTI",
+        nifti.SUFFIXES,
+        nifti.recognises,
+        _of_nifti(nifti.read),
+        _write_nifti,
+        nifti.declares,
+        nifti.PACKED_SUFFIXES,
+        packed=True,
+    ),
+    Format(
+        "FreeSurfer",
+        (),
+        mgh.recognises,
+        lambda path, metadata: mgh.read(path),
+        declares=mgh.declares,
+        read_suffixes=mgh.SUFFIXES,
+        packed=True,
+    ),
     Format(
         "NRRD",
         itk.NRRD_SUFFIXES,
@@ -92,23 +129,30 @@ _FORMATS = (
         array.declares,
     ),
     Format(
-        "image",
+        "PNG",
         image.SUFFIXES,
         image.recognises,
-        lambda path, metadata: stack.read_file(path),
-        _write_image,
+        lambda path, metadata: image.read(path),
+        lambda volume, path: image.write(as_pictures(volume, black_is_zero=True), path),
         image.declares,
     ),
+    Format(
+        "TIFF",
+        tiff.SUFFIXES,
+        tiff.recognises,
+        lambda path, metadata: tiff.read(path),
+        lambda volume, path: tiff.write(as_pictures(volume), path),
+        tiff.declares,
+    ),
 )
-SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\xd5STD\r\n\n", "a .dstd file, compressed already. Decompress it instead"),
-    (0, b"\xff\xd8\xff", "a JPEG image, which has lost detail already. Use a PNG or TIFF original"),
+SUFFIXES = tuple(
+    suffix for family in _FORMATS for suffix in (*family.suffixes, *family.read_suffixes)
 )
+WRITTEN_SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
 
 
 def format_of_content(path: Path) -> Format:
-    """The format of an existing file.
+    """Return the format of an existing file.
 
     Raises:
         UnsupportedFormatError: it is of another kind.
@@ -116,18 +160,26 @@ def format_of_content(path: Path) -> Format:
     """
     if path.exists() and not path.is_file():
         raise InputError("not an ordinary file. Save the scan to a file first")
-    head = _head(path)
-    for offset, magic, what in _OTHERS:
-        if head[offset:].startswith(magic):
-            raise UnsupportedFormatError(what)
+    with open(path, "rb") as stream:
+        packed = _packed_by(stream.read(HEAD_BYTES))
+    head = streams.head(path, HEAD_BYTES)
+    refused = others.refusal(head, path.name)
+    if refused is not None:
+        raise refused
     for family in _FORMATS:
         if family.recognises(head):
+            if packed and not family.packed:
+                raise UnsupportedFormatError(
+                    f"packed with {packed}, which {family.label} files may not be. Unpack it "
+                    f"first: {packed} -dk {others.FILE}"
+                )
             return family
+    again = _packed_by(head)
+    if again:
+        raise UnsupportedFormatError(f"packed twice. Unpack it once: {packed} -dk {others.FILE}")
     name = path.name.lower()
-    if name.endswith((".hdr", ".img", ".img.gz")):
-        raise UnsupportedFormatError(nifti.PAIR_ADVICE)
     for family in _FORMATS:
-        if name.endswith(family.suffixes):
+        if name.endswith((*family.suffixes, *family.read_suffixes)):
             raise InputError(
                 f"does not begin as a {family.label} file, which its suffix promises. It is "
                 "damaged, cut short or of another kind"
@@ -135,32 +187,30 @@ def format_of_content(path: Path) -> Format:
     raise UnsupportedFormatError(f"a file of an unknown kind: expected {', '.join(SUFFIXES)}")
 
 
-def _head(path: Path) -> bytes:
-    with open(path, "rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    if not head.startswith(nifti.GZIP_MAGIC):
-        return head
-    try:
-        unzipped = zlib.decompressobj(_UNZIP).decompress(head, HEAD_BYTES)
-    except zlib.error as error:
-        raise InputError(f"a damaged gzip file ({error}). Copy or download it again") from error
-    if array.recognises(unzipped) or image.recognises(unzipped):
-        raise UnsupportedFormatError("gzipped, which only NIfTI files may be. Unzip it first")
-    return unzipped
+def _packed_by(head: bytes) -> str:
+    """Return the program that packed a file, or nothing."""
+    if head.startswith(streams.GZIP_MAGIC):
+        return "gzip"
+    return "bzip2" if head.startswith(streams.BZIP2_MAGIC) else ""
 
 
 def format_of_suffix(path: Path) -> Format:
-    """The format that a name asks for.
+    """Return the format that a name asks for.
 
     Raises:
-        UnsupportedFormatError: it asks for none.
+        UnsupportedFormatError: it asks for none, or for one that is not written.
     """
     name = path.name.lower()
     for family in _FORMATS:
         if name.endswith(family.suffixes):
             return family
-    if name.endswith((".hdr", ".img", ".img.gz")):
+    if name.endswith((*nifti_pair.HEADER_SUFFIXES, *nifti_pair.IMAGE_SUFFIXES)):
         raise UnsupportedFormatError("a header and image pair cannot be written. Use .nii.gz")
+    for family in _FORMATS:
+        if name.endswith(family.read_suffixes):
+            raise UnsupportedFormatError(
+                f"{family.label} files of this suffix are read and not written. Use .nii.gz"
+            )
     raise UnsupportedFormatError(
-        f"the suffix names no format: expected one of {', '.join(SUFFIXES)}"
+        f"the suffix names no format: expected one of {', '.join(WRITTEN_SUFFIXES)}"
     )

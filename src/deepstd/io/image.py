@@ -1,177 +1,193 @@
-"""Grey PNG and TIFF images of 8 or 16 bits: one 2-D frame, without geometry.
+"""Grey PNG images of 8 or 16 bits: one 2-D frame, without geometry.
 
     file ─ Pillow ─▶ voxels[row, column] as stored, uint8 or uint16, affine None
-             └▶ SourceHeader.raw: the resolution as JSON, or empty where there is none
+             └▶ SourceHeader.raw: resolution and significant bits as JSON, or empty
 
-Colour, palettes, transparency, 1-, 2- and 4-bit grey and inverted grey are refused: what is
-compressed is what is stored, and none of these is one grey value a pixel.
+Colour, palettes, transparency and 1-, 2- and 4-bit grey are refused: what is compressed is what is
+stored, and none of these is one grey value a pixel.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.errors import UnsupportedFormatError
+from deepstd.io.others import FILE
+from deepstd.io.picture_header import NAMES, Kept, pack, plausible_dpi, unpack
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from PIL.Image import Image
 
-NAMES = ("png", "tiff")
-SUFFIXES = (".png", ".tif", ".tiff")
+SUFFIXES = (".png",)
+MAGIC = b"\x89PNG\r\n\x1a\n"
+_SIGNIFICANT_BITS = b"sBIT"
+_GREY = 0  # colour type
+# Pillow widens the values of fewer bits to 0 … 255.
+_WIDENED = {1: 255, 2: 85, 4: 17}
 
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
-_GREY_ADVICE = 'Convert it to grey first, for example with Pillow: image.convert("L")'
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _X_RESOLUTION = 258, 262, 282
-_BLACK_IS_ZERO = 1
+
+class Png(NamedTuple):
+    """What the chunks before the pixels say.
+
+    Attributes:
+        bits: of a sample.
+        colour: colour type, 0 for grey.
+        significant: bits that carry a value, or None where it is not told.
+    """
+
+    bits: int
+    colour: int
+    significant: int | None
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins so is PNG or TIFF."""
-    return head.startswith(_MAGIC)
+    """Return whether a file that begins so is PNG."""
+    return head.startswith(MAGIC)
 
 
 def read(path: Path) -> Volume:
     """Read a grey image; voxels have shape (rows, columns).
 
     Raises:
-        UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel, or several pages.
+        UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel.
         InputError: the file is damaged, cut short, or has more pixels than Pillow allows.
     """
     with opened(path) as image:
-        kind = "png" if image.format == "PNG" else "tiff"
-        check_grey(image, path)
-        dpi = _plausible_dpi(image.info.get("dpi")) if _has_resolution(image) else None
+        kept = checked(image, path)
         voxels = pixels(image)
-    return Volume(voxels, None, SourceHeader(kind, _pack_dpi(dpi)))
+    return Volume(voxels, None, SourceHeader("png", pack(kept)), notes_of(kept))
 
 
-def declares(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Shape and stored type of an image; None where it has several pages. Raises as `read`."""
+def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and stored type of an image; raises as `read`, as far as the header goes."""
     with opened(path) as image:
-        if getattr(image, "n_frames", 1) != 1:
-            return None
-        check_grey(image, path)
-        return (image.height, image.width), np.dtype("u1" if image.mode == "L" else "u2")
+        checked(image, path)
+        return (image.height, image.width), stored_type(image)
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write a 2-D uint8 or uint16 scan, with its resolution where it came from an image.
+    """Write a 2-D uint8 or uint16 scan, with what is kept of an image's header.
 
     Raises:
         UnsupportedFormatError: more axes or another type.
+        InputError: the header is damaged.
     """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     voxels = volume.voxels
     if voxels.ndim != 2 or voxels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise UnsupportedFormatError(
-            f"a scan of {voxels.ndim} axes and type {voxels.dtype} cannot be an image: expected 2 "
-            "axes of uint8 or uint16. Write it as .nii.gz or .npy"
+            f"a scan of {voxels.ndim} axes and type {voxels.dtype} cannot be a PNG image: expected "
+            "2 axes of uint8 or uint16. Write it as .nii.gz or .npy"
         )
-    kind = "png" if path.suffix.lower() == ".png" else "tiff"
+    kept = unpack(volume.source.raw) if volume.source.format in NAMES else Kept()
+    options: dict[str, Any] = {} if kept.dpi is None else {"dpi": kept.dpi}
+    if kept.bits is not None:
+        chunks = PngInfo()
+        chunks.add(_SIGNIFICANT_BITS, bytes([min(kept.bits, 8 * voxels.dtype.itemsize)]))
+        options["pnginfo"] = chunks
     native = np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))
-    dpi = _unpack_dpi(volume.source.raw) if volume.source.format in NAMES else None
-    options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
-    Image.fromarray(native).save(path, format=kind, **options)
+    Image.fromarray(native).save(path, format="png", **options)
+
+
+def notes_of(kept: Kept) -> tuple[str, ...]:
+    """Return what a user should know of a PNG image's resolution."""
+    if kept.dpi is None:
+        return ()
+    return (
+        f"a resolution of {kept.dpi[0]:g} x {kept.dpi[1]:g} dpi: kept for PNG. NIfTI, NRRD and "
+        "MetaImage get pixels of 1 mm, as SimpleITK reads them",
+    )
 
 
 def pixels(image: Image) -> np.ndarray:
-    """The frame that an opened image stands at, shape (rows, columns), in native byte order."""
+    """Return the pixels of an opened image, shape (rows, columns), in native byte order."""
     image.load()
     values = np.array(image)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def frames(image: Image) -> int:
-    """Frames of an opened image."""
-    return getattr(image, "n_frames", 1)
+def stored_type(image: Image) -> np.dtype:
+    """Return the type of a pixel of an image that `checked` lets pass."""
+    return np.dtype("u1" if image.mode == "L" else "u2")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image]:
-    """A PNG or TIFF file, of which only the header is read yet."""
+    """Open a PNG file, of which only the header is read yet."""
     from PIL import Image
 
     with warnings.catch_warnings():
         # Pillow warns above 89 million pixels and refuses above twice that: here the first counts.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=("PNG", "TIFF")) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             yield image
 
 
-def check_grey(image: Image, path: Path) -> None:
-    """UnsupportedFormatError unless a pixel of the frame is one grey value of 8 or 16 bits."""
-    if image.format == "PNG" and frames(image) != 1:
+def checked(image: Image, path: Path) -> Kept:
+    """Return what is kept of an image's header.
+
+    Raises:
+        UnsupportedFormatError: a pixel is not one grey value of 8 or 16 bits.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
         raise UnsupportedFormatError(
-            f"an animation of {frames(image)} frames is not supported: expected one image"
+            f"an animation of {frames} frames is not supported: expected one image. Save each "
+            "frame as an image of its own, and compress their folder"
         )
-    if not (image.mode == "L" or image.mode.startswith("I;16")) or "transparency" in image.info:
-        raise UnsupportedFormatError(
-            f"a {image.format} image of mode {image.mode} is not supported: expected one grey "
-            f"value of 8 or 16 bits a pixel, without transparency. {_GREY_ADVICE}"
-        )
-    bits, inverted = _depth(image, path)
-    if bits not in (8, 16) or inverted:
-        raise UnsupportedFormatError(
-            f"a {image.format} image of {bits} bits a pixel{', white being zero,' * inverted} is "
-            f"not supported: expected 8 or 16 bits, black being zero. {_GREY_ADVICE}"
-        )
+    png = _chunks(path)
+    if png.colour != _GREY or png.bits < 8 or "transparency" in image.info:
+        raise _not_grey(image.mode, png, "transparency" in image.info)
+    dpi = plausible_dpi(image.info.get("dpi"))
+    significant = png.significant
+    return Kept(dpi, bits=significant if significant and significant < png.bits else None)
 
 
-def stored_type(image: Image, path: Path) -> np.dtype:
-    """Type of a pixel of an image that `check_grey` lets pass."""
-    return np.dtype("u1" if _depth(image, path)[0] == 8 else "u2")
+def _not_grey(mode: str, png: Png, transparency: bool) -> UnsupportedFormatError:
+    """Return the refusal of an image, with a way to its values as they are stored."""
+    advice, values = "Save its values as they are", "numpy.asarray(image)"
+    if png.colour == _GREY and png.bits < 8:
+        values = f"numpy.asarray(image.convert('L')) // {_WIDENED[png.bits]}"
+    elif mode == "P":
+        advice = "Save its indices, where they are values"
+    elif png.colour != _GREY:
+        advice, values = "Save each channel as a scan of its own", "numpy.asarray(image)[..., 0]"
+    command = (
+        f"python -c \"import numpy, PIL.Image; image = PIL.Image.open('{FILE}'); "
+        f"numpy.save('scan.npy', {values})\""
+    )
+    if png.colour != _GREY and png.bits > 8:  # Pillow reads colours of 16 bits as 8
+        command = f"magick {FILE} -separate channel-%d.png"
+    also = ", with transparency" if transparency else ""
+    return UnsupportedFormatError(
+        f"a PNG image of mode {mode} with {png.bits} bits a sample{also} is not supported: "
+        f"expected one grey value of 8 or 16 bits a pixel. {advice}: {command}"
+    )
 
 
-def _depth(image: Image, path: Path) -> tuple[int, bool]:
-    """Stored bits of a pixel, which Pillow widens to 8, and whether white is zero."""
-    if image.format == "PNG":
-        with open(path, "rb") as stream:
-            return stream.read(25)[24], False
-    tags = _tiff_tags(image)
-    return tags[_BITS_PER_SAMPLE][0], tags.get(_PHOTOMETRIC) != _BLACK_IS_ZERO
-
-
-def _has_resolution(image: Image) -> bool:
-    """Whether the file states it; Pillow gives every TIFF a dpi, of 1 where it does not."""
-    return image.format == "PNG" or _X_RESOLUTION in _tiff_tags(image)
-
-
-def _tiff_tags(image: Image) -> Mapping[int, Any]:
-    return image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _plausible_dpi(dpi: Any) -> tuple[float, float] | None:
-    try:
-        x, y = (float(value) for value in dpi)
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return (x, y) if all(math.isfinite(v) and 0 < v < 1e6 for v in (x, y)) else None
-
-
-def _pack_dpi(dpi: tuple[float, float] | None) -> bytes:
-    if dpi is None:
-        return b""
-    rounded = [round(value, 4) for value in dpi]
-    return json.dumps({"dpi": rounded}, separators=(",", ":")).encode()
-
-
-def _unpack_dpi(raw: bytes) -> tuple[float, float] | None:
-    if not raw:
-        return None
-    try:
-        kept = json.loads(raw)
-    except ValueError as error:
-        raise InputError(f"the image's header is damaged ({error})") from error
-    return _plausible_dpi(kept.get("dpi")) if isinstance(kept, dict) else None
+def _chunks(path: Path) -> Png:
+    """Read the chunks before the pixels; Pillow tells neither depth nor significant bits."""
+    significant = None
+    with open(path, "rb") as stream:
+        header = stream.read(33)
+        while True:
+            start = stream.read(8)
+            length, name = int.from_bytes(start[:4], "big"), start[4:]
+            if len(start) < 8 or name == b"IDAT":
+                break
+            if name == _SIGNIFICANT_BITS and length == 1:
+                significant = stream.read(1)[0]
+                length -= 1
+            stream.seek(length + 4, 1)
+    return Png(header[24], header[25], significant)

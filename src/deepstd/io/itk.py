@@ -6,58 +6,34 @@
     Volume ─ SimpleITK ─▶ .nrrd, .mha, compressed
 
 Free key-value pairs ("0010|0010:=…" where SimpleITK made the file from DICOM) may name a patient:
-they are dropped unless ``Metadata.ALL`` is asked for. `affine_of` needs no SimpleITK.
+they are dropped unless ``Metadata.ALL`` is asked for.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepstd.errors import GeometryError, InputError, MissingExtraError, UnsupportedFormatError
-from deepstd.io import meta_header, nrrd_header
+from deepstd.errors import InputError, MissingExtraError, UnsupportedFormatError
+from deepstd.io import headers, itk_geometry, meta_header, nrrd_header
 from deepstd.io.itk_data import read_voxels
+from deepstd.io.itk_geometry import METAIMAGE, NAMES, NRRD, Geometry, Kept
 from deepstd.io.metadata import Metadata
-from deepstd.io.rescale import real_world
+from deepstd.io.rescale import real_world, rescaled, scale_of
+from deepstd.io.world import in_world
 from deepstd.volume import SourceHeader, Volume
 
-NRRD, METAIMAGE = "nrrd", "metaimage"
-NAMES = (NRRD, METAIMAGE)
 NRRD_SUFFIXES = (".nrrd", ".nhdr")
 METAIMAGE_SUFFIXES = (".mha", ".mhd")
 _IMAGE_IO = {NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO"}
 _PARSERS = {NRRD: nrrd_header.parse, METAIMAGE: meta_header.parse}
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .|()/-]*")
-_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-_SMALLEST_DETERMINANT = 1e-9
-
-
-@dataclass(frozen=True)
-class _Geometry:
-    """As ITK has it: LPS millimetres; ``direction`` has one row an axis of space."""
-
-    origin: np.ndarray
-    spacing: np.ndarray
-    direction: np.ndarray
-
-    @property
-    def affine(self) -> np.ndarray:
-        """4x4 matrix in RAS+ millimetres of the spatial axes."""
-        axes = min(len(self.origin), 3)
-        affine = np.eye(4)
-        affine[:axes, :axes] = self.direction[:axes, :axes] * self.spacing[:axes]
-        affine[:axes, 3] = self.origin[:axes]
-        affine[:3] *= _LPS_TO_RAS[:, None]
-        affine[2, 2] = 1.0 if axes == 2 else affine[2, 2]
-        return affine + 0.0  # no negative zeros
+_DATA_LINE = b"ElementDataFile = LOCAL\n"
 
 
 def read_nrrd(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
@@ -77,37 +53,11 @@ def read_metaimage(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Vo
     return _read(path, METAIMAGE, metadata)
 
 
-def affine_of(source: SourceHeader, axes: int | None = None) -> np.ndarray:
-    """The affine, 4x4 float64, RAS+ millimetres, that a kept header says.
-
-    Args:
-        source: header as `read_nrrd` and `read_metaimage` keep it.
-        axes: of the scan, where known: another number in the header is then an error.
-
-    Raises:
-        InputError: the header is damaged.
-        GeometryError: its matrix is singular or not finite.
-    """
-    return _unpack(source.raw, axes)[0].affine
-
-
-def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> SourceHeader:
-    """The header of a scan of which every so many-th voxel is left, the first among them.
-
-    Raises:
-        InputError: the header is damaged.
-    """
-    geometry, fields = _unpack(source.raw, axes)
-    spacing = geometry.spacing.copy()
-    spacing[: len(factors)] *= factors
-    return SourceHeader(source.format, _pack(replace(geometry, spacing=spacing), fields))
-
-
 def write(volume: Volume, path: Path) -> None:
     """Write a scan as .nrrd or .mha, compressed, with its geometry.
 
     Booleans become uint8 and float16 float32. A scan whose file states a slope and intercept is
-    written with both applied, as neither format can state them.
+    written with both applied; MetaImage that came from MetaImage states them again.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
@@ -116,9 +66,9 @@ def write(volume: Volume, path: Path) -> None:
     sitk = _simpleitk()
     if path.suffix.lower() == ".nhdr":
         raise UnsupportedFormatError("a detached header cannot be written. Use .nrrd")
-    scaled = real_world(volume)
-    voxels = scaled.voxels
-    geometry, fields = _geometry_and_fields(volume)
+    kind = NRRD if path.suffix.lower() in NRRD_SUFFIXES else METAIMAGE
+    voxels, kept = _as_itk_has_it(volume, kind)
+    geometry = kept.geometry
     if len(geometry.origin) > voxels.ndim:
         voxels = voxels[..., None]
     stored = {"bool": "u1", "float16": "f4"}.get(voxels.dtype.newbyteorder("=").name)
@@ -128,8 +78,7 @@ def write(volume: Volume, path: Path) -> None:
     image.SetSpacing(geometry.spacing.tolist())
     image.SetOrigin(geometry.origin.tolist())
     image.SetDirection(geometry.direction.ravel().tolist())
-    kind = NRRD if path.suffix.lower() in NRRD_SUFFIXES else METAIMAGE
-    for name, value in fields.items():
+    for name, value in kept.fields.items():
         if _is_harmless(name, value, kind):
             image.SetMetaData(name, value)
     writer = sitk.ImageFileWriter()
@@ -137,6 +86,8 @@ def write(volume: Volume, path: Path) -> None:
     writer.SetFileName(str(path))
     writer.UseCompressionOn()
     writer.Execute(image)
+    if kept.scale != itk_geometry.NO_SCALE:
+        _state_scale(path, kept.scale)
 
 
 def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None:
@@ -144,13 +95,28 @@ def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         whole = Path(folder) / "scan.mha"
         write(volume, whole)
-        local = b"ElementDataFile = LOCAL\n"
         with open(whole, "rb") as stream, open(header, "wb") as head, open(data, "wb") as rest:
-            for line in iter(stream.readline, local):
+            for line in iter(stream.readline, _DATA_LINE):
                 head.write(line)
-            head.write(local.replace(b"LOCAL", data_name.encode()))
-            while piece := stream.read(1 << 20):
-                rest.write(piece)
+            head.write(_DATA_LINE.replace(b"LOCAL", data_name.encode()))
+            shutil.copyfileobj(stream, rest)
+
+
+def _state_scale(path: Path, scale: tuple[float, float]) -> None:
+    """Add slope and offset, which SimpleITK does not write, to the header of a .mha file."""
+    slope, offset = scale
+    told = (
+        f"ElementToIntensityFunctionSlope = {slope:.17g}\n"
+        f"ElementToIntensityFunctionOffset = {offset:.17g}\n"
+    )
+    with tempfile.TemporaryFile() as copy, open(path, "r+b") as stream:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        stream.seek(0)
+        for line in iter(copy.readline, _DATA_LINE):
+            stream.write(line)
+        stream.write(told.encode() + _DATA_LINE)
+        shutil.copyfileobj(copy, stream)
 
 
 def _is_harmless(name: str, value: str, kind: str) -> bool:
@@ -166,9 +132,11 @@ def _read(path: Path, kind: str, metadata: Metadata) -> Volume:
     sitk = _simpleitk()
     header = _PARSERS[kind](path)
     geometry = _geometry_by_itk(sitk, header.plain, kind, header.layout.shape)
-    raw = _pack(geometry, header.fields if metadata is Metadata.ALL else {})
-    affine = affine_of(SourceHeader(kind, raw), len(header.layout.shape))
-    return Volume(read_voxels(header.layout), affine, SourceHeader(kind, raw))
+    fields = header.fields if metadata is Metadata.ALL else {}
+    raw = itk_geometry.pack(Kept(geometry, fields, header.scale))
+    source = SourceHeader(kind, raw)
+    affine = itk_geometry.affine_of(source, len(header.layout.shape))
+    return Volume(read_voxels(header.layout), affine, source, header.notes)
 
 
 def _simpleitk() -> Any:
@@ -183,7 +151,7 @@ def _simpleitk() -> Any:
     return sitk
 
 
-def _geometry_by_itk(sitk: Any, plain: str, kind: str, shape: tuple[int, ...]) -> _Geometry:
+def _geometry_by_itk(sitk: Any, plain: str, kind: str, shape: tuple[int, ...]) -> Geometry:
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         path = Path(folder) / f"header{'.nrrd' if kind == NRRD else '.mha'}"
         path.write_text(plain, encoding="ascii")
@@ -201,104 +169,38 @@ def _geometry_by_itk(sitk: Any, plain: str, kind: str, shape: tuple[int, ...]) -
             "scan of several values per voxel is not supported"
         )
     axes = len(shape)
-    geometry = _Geometry(
+    geometry = Geometry(
         np.array(reader.GetOrigin()),
         np.array(reader.GetSpacing()),
         np.array(reader.GetDirection()).reshape(axes, axes),
     )
-    _check(geometry)
+    itk_geometry.check(geometry)
     return geometry
 
 
-def _check(geometry: _Geometry) -> None:
-    parts = (geometry.origin, geometry.spacing, geometry.direction)
-    if not all(np.isfinite(part).all() for part in parts) or (geometry.spacing <= 0).any():
-        raise GeometryError("the voxel sizes, origin or directions are not finite and positive")
-    if abs(np.linalg.det(geometry.direction)) < _SMALLEST_DETERMINANT:
-        raise GeometryError("the directions of the axes do not span space (the matrix is singular)")
-    if len(geometry.origin) == 4 and (
-        geometry.direction[3, :3].any() or geometry.direction[:3, 3].any()
-    ):
-        raise UnsupportedFormatError("a scan whose fourth axis is not time is not supported")
+def _as_itk_has_it(volume: Volume, kind: str) -> tuple[np.ndarray, Kept]:
+    """Return the voxels to be written and what is written with them.
 
-
-def _geometry_and_fields(volume: Volume) -> tuple[_Geometry, dict[str, str]]:
-    """What the scan's own header says where it is one of ours, otherwise what its affine means."""
-    axes = volume.voxels.ndim
-    fields: dict[str, str] = {}
-    if volume.source.format in NAMES:
-        geometry, fields = _unpack(volume.source.raw, axes)
-        if volume.affine is not None and np.array_equal(geometry.affine, volume.affine):
-            return geometry, fields
-    if volume.affine is None:
-        return _Geometry(np.zeros(axes), np.ones(axes), np.eye(axes)), fields
-    return _from_affine(volume.affine, axes), fields
-
-
-def _from_affine(affine: np.ndarray, axes: int) -> _Geometry:
-    """ITK's view of an affine; an image that does not lie in the plane z = 0 becomes a slice."""
-    matrix = affine[:3] * _LPS_TO_RAS[:, None]
-    flat = not matrix[2, [0, 1, 3]].any()
-    size = axes if axes > 2 or flat else 3
-    spatial = min(size, 3)
-    origin, spacing, direction = np.zeros(size), np.ones(size), np.eye(size)
-    origin[:spatial] = matrix[:spatial, 3]
-    spacing[:spatial] = np.linalg.norm(matrix[:spatial, :spatial], axis=0)
-    if (spacing == 0).any():
-        raise GeometryError("the affine is singular: an axis has no length. Correct it first")
-    direction[:spatial, :spatial] = matrix[:spatial, :spatial] / spacing[:spatial]
-    geometry = _Geometry(origin, spacing, direction)
-    _check(geometry)
-    return geometry
-
-
-def _pack(geometry: _Geometry, fields: dict[str, str]) -> bytes:
-    """Compact JSON of what is not as it is by default; empty where nothing is."""
-    axes = len(geometry.origin)
-    told: dict[str, Any] = {}
-    for name, values, default in (
-        ("origin", geometry.origin, np.zeros(axes)),
-        ("spacing", geometry.spacing, np.ones(axes)),
-        ("direction", geometry.direction.ravel(), np.eye(axes).ravel()),
-    ):
-        if not np.array_equal(values, default):
-            told[name] = [int(v) if v == int(v) and abs(v) < 2**53 else v for v in values.tolist()]
-    if fields:
-        told["fields"] = fields
-    return json.dumps(told, separators=(",", ":")).encode() if told else b""
-
-
-def _unpack(raw: bytes, axes: int | None) -> tuple[_Geometry, dict[str, str]]:
-    try:
-        told = json.loads(raw) if raw else {}
-        if not isinstance(told, dict):
-            raise TypeError("not an object")
-        axes = _axes_of(told) if axes is None else axes
-        geometry = _Geometry(
-            _numbers(told.get("origin", [0] * axes), axes),
-            _numbers(told.get("spacing", [1] * axes), axes),
-            _numbers(told.get("direction", np.eye(axes).ravel().tolist()), axes**2).reshape(
-                axes, axes
-            ),
-        )
-        fields = told.get("fields", {})
-        if not all(isinstance(text, str) for pair in fields.items() for text in pair):
-            raise TypeError("a field is not text")
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"the scan's header is damaged ({error})") from error
-    _check(geometry)
-    return geometry, fields
-
-
-def _axes_of(told: dict[str, Any]) -> int:
-    for name in ("origin", "spacing"):
-        if name in told:
-            return len(told[name])
-    return math.isqrt(len(told.get("direction", range(9))))
-
-
-def _numbers(values: Any, count: int) -> np.ndarray:
-    numbers = [float(value) for value in values]
-    if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"expected {count} finite numbers")
-    return np.array(numbers)
+    A scan with a header of ours keeps what the header says where its affine is still that of the
+    header. Any other gets what its affine means; a fourth axis of length one is left out, as
+    SimpleITK reads NIfTI.
+    """
+    source, axes = volume.source, volume.voxels.ndim
+    if source.format in NAMES:
+        kept = itk_geometry.unpack(source.raw, axes)
+        if volume.affine is not None and np.array_equal(kept.geometry.affine, volume.affine):
+            if kind == METAIMAGE and source.format == METAIMAGE:
+                return volume.voxels, kept
+            return real_world(volume).voxels, Kept(kept.geometry, kept.fields)
+    placed, frames = in_world(volume), headers.frames_of(volume)
+    voxels = placed.voxels
+    if axes == 4 and voxels.shape[3] == 1:
+        voxels, axes = voxels[..., 0], 3
+    slope, intercept = scale_of(source)
+    if (slope, intercept) != itk_geometry.NO_SCALE:
+        voxels = rescaled(voxels, slope, intercept)
+    if placed.affine is None:
+        geometry = itk_geometry.without_affine(axes)
+    else:
+        geometry = itk_geometry.from_affine(placed.affine, axes)
+    return voxels, Kept(geometry.with_frames(*frames))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.io.others import FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ class Layout:
 
 
 def detached(folder: Path, name: str) -> Path:
-    """The data file that a header names; it must lie beside the header.
+    """Return the data file that a header names; it must lie beside the header or below it.
 
     Raises:
         UnsupportedFormatError: the header names several files, or a pattern of them.
@@ -75,17 +76,19 @@ def detached(folder: Path, name: str) -> Path:
     """
     if name.upper().startswith("LIST") or "%" in name:
         raise UnsupportedFormatError(
-            "the voxels lie in several files, which is not supported. Save the scan as one .nrrd "
-            "or .mha file"
+            "the voxels lie in several files, which is not supported. Join them: python -c "
+            f"\"import SimpleITK as s; s.WriteImage(s.ReadImage('{FILE}'), 'scan.nrrd')\""
         )
-    if name in ("", ".", "..") or any(sign in name for sign in "/\\:\0"):
+    parts = name.split("/")
+    strange = any(sign in name for sign in "\\:\0")
+    if strange or name == "." or parts[0] == "" or ".." in parts:
         raise InputError(
-            "the header names a data file that is not in its own folder. Put both into one folder "
-            "and correct the name"
+            f"the header names a data file that is not in its own folder, {name[:200]!r}. Put both "
+            "into one folder and correct the name"
         )
     path = folder / name
     if not path.is_file():
-        raise InputError(f"its data file {name} is not beside it. Copy both")
+        raise InputError(f"its data file {name} is not there. Copy both")
     return path
 
 

@@ -29,11 +29,15 @@ class Header:
         layout: where the voxels are and what they are.
         plain: the same header with nothing but geometry, for ITK.
         fields: the free key-value pairs.
+        scale: slope and intercept from stored to real-world values.
+        notes: what a user should know of it, in sentences.
     """
 
     layout: Layout
     plain: str
     fields: dict[str, str] = field(default_factory=dict)
+    scale: tuple[float, float] = (1.0, 0.0)
+    notes: tuple[str, ...] = ()
 
 
 def next_line(stream: BinaryIO) -> str | None:

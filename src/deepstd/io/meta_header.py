@@ -80,7 +80,23 @@ def parse(path: Path) -> Header:
         offset if local else skip,
     )
     pairs = {name: value for name, value in keys.items() if name not in KEYS}
-    return Header(layout, _plain(keys, lengths), pairs)
+    scale, notes = _scale(keys)
+    return Header(layout, _plain(keys, lengths), pairs, scale, notes)
+
+
+def _scale(keys: dict[str, str]) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """Return what takes stored values to intensities, and what a user should know of it."""
+    names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
+    values = zip(names, ("1", "0"), strict=True)
+    slope, offset = (numbers(name, keys.get(name, default), 1)[0] for name, default in values)
+    if slope == 0:
+        return (1.0, 0.0), ("ElementToIntensityFunctionSlope is 0: slope and offset are not kept",)
+    if (slope, offset) == (1.0, 0.0):
+        return (1.0, 0.0), ()
+    return (slope, offset), (
+        f"ElementToIntensityFunction is {slope:g} x value + {offset:g}: kept for MetaImage and "
+        "applied in other formats; SimpleITK ignores it",
+    )
 
 
 def _lines(stream: BinaryIO) -> dict[str, str]:
@@ -102,7 +118,7 @@ def _dtype(keys: dict[str, str]) -> np.dtype:
     if name not in _DTYPES:
         raise UnsupportedFormatError(
             f"voxels of type {name[:40]!r} are not supported: expected integers or floats of at "
-            "most 64 bits. Convert the scan to one grey value per voxel"
+            "most 64 bits. Save it as one of them"
         )
     order = keys.get("BinaryDataByteOrderMSB", keys.get("ElementByteOrderMSB", "False"))
     return np.dtype(_DTYPES[name]).newbyteorder(">" if _is_true(order) else "<")

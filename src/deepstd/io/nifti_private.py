@@ -28,4 +28,4 @@ def without_text(volume: Volume) -> Volume:
     offset, place = ("f", 108) if kind == "nifti1" else ("q", 168)
     struct.pack_into(order + offset, header, place, _SIZE[kind] + len(_NO_EXTENSIONS))
     raw = bytes(header) + _NO_EXTENSIONS
-    return Volume(volume.voxels, volume.affine, SourceHeader(kind, raw))
+    return Volume(volume.voxels, volume.affine, SourceHeader(kind, raw), volume.notes)

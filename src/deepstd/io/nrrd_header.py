@@ -13,6 +13,7 @@ import numpy as np
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.itk_data import AT_THE_END, Layout, detached
 from deepstd.io.itk_header import Header, damaged, next_line, numbers, whole
+from deepstd.io.others import FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +39,11 @@ _ENCODINGS = {
 }  # fmt: skip
 _ALIASES = {
     "datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip",
+    "oldmin": "old min", "oldmax": "old max", "sampleunits": "sample units",
     "axismins": "axis mins", "axismaxs": "axis maxs", "centerings": "centers",
 }  # fmt: skip
+# The range before quantisation, and the unit.
+_OF_VALUES = ("old min", "old max", "sample units")
 _ONE_VALUE_A_VOXEL = ("domain", "space", "time", "none", "???")
 _WORD = re.compile(r"[A-Za-z0-9-]+")
 _ESCAPE = re.compile(r"\\([n\\])")
@@ -73,7 +77,7 @@ def parse(path: Path) -> Header:
         whole("line skip", fields.get("line skip", "0")),
         max(whole("byte skip", fields.get("byte skip", "0"), AT_THE_END), 0),
     )
-    return Header(layout, _plain(fields, lengths), pairs)
+    return Header(layout, _plain(fields, lengths), pairs, notes=_notes(fields))
 
 
 def _lines(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str], bool]:
@@ -99,6 +103,17 @@ def _lines(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str], bool]:
     return fields, pairs, False
 
 
+def _notes(fields: dict[str, str]) -> tuple[str, ...]:
+    """Return what a header says of its values and no reader applies."""
+    told = [f"{name} {fields[name]}" for name in _OF_VALUES if name in fields]
+    if not told:
+        return ()
+    return (
+        f"the header says of its values: {', '.join(told)[:200]}. Neither applied, as SimpleITK "
+        "does not, nor kept",
+    )
+
+
 def _check_kinds(kinds: str | None, axes: int) -> None:
     if kinds is None:
         return
@@ -118,7 +133,7 @@ def _dtype(fields: dict[str, str]) -> np.dtype:
     if name not in _DTYPES:
         raise UnsupportedFormatError(
             f"voxels of type {name!r} are not supported: expected integers or floats of at most "
-            "64 bits. Convert the scan to one grey value per voxel"
+            "64 bits. Save it as one of them"
         )
     endian = fields.get("endian", "little").lower()
     if endian not in ("little", "big"):
@@ -130,7 +145,8 @@ def _encoding(fields: dict[str, str]) -> str:
     name = fields.get("encoding", "").lower()
     if name in ("bz2", "bzip2"):
         raise UnsupportedFormatError(
-            "bzip2 is not supported, as ITK does not read it. Save the scan with gzip"
+            "bzip2 is not supported, as ITK does not read it. Save the scan with gzip: unu save "
+            f"-f nrrd -e gzip -i {FILE} -o scan.nrrd"
         )
     if name not in _ENCODINGS:
         raise damaged("encoding", "raw, gzip, ascii or hex", name)

@@ -14,23 +14,24 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
-from deepstd.io import array, dicom, itk, nifti, nifti_grid, stack
+from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
+from deepstd.io import dicom, itk, nifti_pair, others, stack
 from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
+from deepstd.io.limits import with_limits
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
+from deepstd.io.world import as_stack
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
-    from deepstd.volume import Derivation, SourceHeader
+    from deepstd.volume import Derivation
 
 PathLike = str | os.PathLike[str]
 
@@ -49,9 +50,9 @@ def read(
     (row, column[, slice]).
 
     Args:
-        source: a NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd), NumPy (.npy), or grey PNG or
-            TIFF file, or a folder of such images; a DICOM file, folder or zip archive, or several
-            of them; or the URL of a file.
+        source: a NIfTI (.nii, .nii.gz, .nii.bz2, .hdr and .img), FreeSurfer (.mgh, .mgz), NRRD,
+            MetaImage (.mha, .mhd), NumPy (.npy), or grey PNG or TIFF file, or a folder of such
+            images; a DICOM file, folder or zip archive, or several of them; or the URL of a file.
         series: id of a DICOM series, where the source holds several.
         metadata: which other information of the file its header keeps.
         progress: called with a sentence while a URL is fetched.
@@ -72,12 +73,13 @@ def read(
     ):
         local = [fetching.enter_context(fetched(place, progress)) for place in places]
         if len(local) > 1 or _holds_dicom(local[0]):
-            return dicom.read(local, series, metadata)
+            return with_limits(dicom.read(local, series, metadata), basename(places[0]))
         if series is not None:
             raise InputError(f"only DICOM has series: leave out series {series}")
         if local[0].is_dir():
-            return stack.read_folder(local[0])
-        return format_of_content(local[0]).read(local[0], metadata)
+            return with_limits(stack.read_folder(local[0]), basename(places[0]))
+        path = nifti_pair.header_beside(local[0])
+        return with_limits(format_of_content(path).read(path, metadata), basename(places[0]))
 
 
 def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
@@ -89,8 +91,9 @@ def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
     with _naming(str(path), "read", "It is damaged or cut short: copy or download it again"):
         if _holds_dicom(path):
             return None
-        family = format_of_content(path)
-        return None if family.declares is None else family.declares(path)
+        header = nifti_pair.header_beside(path)
+        family = format_of_content(header)
+        return None if family.declares is None else family.declares(header)
 
 
 def write(
@@ -153,7 +156,7 @@ def writer(
             if from_dicom:
                 yield _named(name, lambda scan: dicom.write_series(scan, folder, derivation))
             else:
-                yield _named(name, lambda scan: stack.write_folder(scan, folder))
+                yield _named(name, lambda scan: stack.write_folder(as_stack(scan), folder))
         return
     with _writing(name):
         write_file = _writer_of(Path(name), derivation)
@@ -188,7 +191,7 @@ def check_output(path: PathLike, axes: int, dtype: np.dtype, affine: np.ndarray 
     # By writing one voxel elsewhere, so that whatever a format refuses is refused here as well.
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder, _writing(name):
         if _is_folder(place, voxel.source.format):
-            stack.write_folder(voxel, Path(folder))
+            stack.write_folder(as_stack(voxel), Path(folder))
         else:
             _writer_of(Path(name), None)(voxel, Path(folder, basename(place)))
 
@@ -197,81 +200,6 @@ def holds_series(path: PathLike) -> bool:
     """Whether a path is what DICOM series lie in: a folder, a zip archive, a DICOM file."""
     place = location(path)
     return not is_url(place) and _holds_dicom(Path(place))
-
-
-def affine_of(source: SourceHeader) -> np.ndarray | None:
-    """The affine that `read` gives a scan with this header; None where the format has none.
-
-    Raises:
-        InputError: the header is damaged.
-        GeometryError: its orientation is not finite.
-    """
-    if source.format in itk.NAMES:
-        return itk.affine_of(source)
-    if source.format == dicom.NAME:
-        return dicom.facts_of(source.raw).matrix
-    return nifti.affine_of(source) if source.format in nifti.NAMES else None
-
-
-def check_header(
-    source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype
-) -> np.ndarray | None:
-    """The affine that goes with a header that describes such voxels.
-
-    Raises:
-        InputError: the header is damaged, or describes others.
-    """
-    if source.format in nifti.NAMES:
-        return nifti.check_header(source, shape, dtype)
-    if source.format in itk.NAMES:
-        return itk.affine_of(source, len(shape))
-    if source.format == dicom.NAME:
-        return dicom.check(source.raw, shape)
-    if source.format == "npy":
-        array.check_header(source.raw, shape, dtype)
-    return None
-
-
-def subsampled(
-    source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
-) -> SourceHeader:
-    """The header for every so many-th voxel of a scan, the first among them.
-
-    Geometry and grey scale stay true. What describes single frames of DICOM, or the layout of a
-    file of another format, is left out.
-
-    Args:
-        source: header of the whole.
-        shape: what is left.
-        factors: whole numbers, one for each spatial axis.
-
-    Raises:
-        InputError: the header is damaged.
-    """
-    if source.format in nifti.NAMES:
-        return nifti_grid.subsampled(source, shape, factors)
-    if source.format in itk.NAMES:
-        return itk.subsampled(source, len(shape), factors)
-    if source.format == dicom.NAME:
-        return dicom.subsampled(source, shape, factors)
-    return replace(source, raw=b"")
-
-
-def with_own_header(volume: Volume) -> Volume:
-    """The volume with a header that says all it holds: a NIfTI one for an affine of its own.
-
-    Raises:
-        InputError: the header it has describes another scan, or no header can hold its geometry.
-    """
-    affine = check_header(volume.source, volume.shape, volume.voxels.dtype)
-    if volume.affine is None:
-        if affine is not None:
-            raise InputError("the scan has no affine, its header has one. Give it that affine")
-        return volume
-    if affine is None:
-        return nifti.with_fresh_header(volume)
-    nifti.check_affine(volume.affine, affine)
-    return volume
 
 
 def _is_folder(place: str, source: str) -> bool:
@@ -290,6 +218,9 @@ def _holds_dicom(path: Path) -> bool:
         return False
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
+    refused = others.archive_of_arrays(head)
+    if refused is not None:
+        raise refused
     return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
 
 
@@ -337,9 +268,15 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     try:
         yield
     except DeepSTDError as error:
+        message = others.filled_in(str(error), path)
         if str(error).startswith(path):
             raise
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {message}") from error
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path}: cannot be {done}, as a package of this installation cannot be loaded "
+            f"({error}). Install it again: pip install --force-reinstall {_package(error)}"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except MemoryError as error:
@@ -347,3 +284,8 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     except Exception as error:
         # nibabel, Pillow, NumPy and zlib raise many kinds, and promise none.
         raise InputError(f"{path}: cannot be {done} ({error}). {advice}") from error
+
+
+def _package(error: ImportError) -> str:
+    """Return the package that could not be loaded, or deepstd where that is not told."""
+    return (error.name or "deepstd").partition(".")[0]

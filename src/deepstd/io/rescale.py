@@ -9,13 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepstd.io import dicom, nifti
+from deepstd.io import dicom, itk_geometry, nifti_scale, picture_header
+from deepstd.io.nifti_header import NAMES as NIFTI_NAMES
 from deepstd.volume import SourceHeader, Volume
 
 Scale = tuple[float, float]
 # How a format's header states slope and intercept; a format that is not here has none.
 _SCALES: dict[str, Callable[[SourceHeader], Scale]] = {
-    **dict.fromkeys(nifti.NAMES, nifti.scale_of),
+    **dict.fromkeys(NIFTI_NAMES, nifti_scale.scale_of),
+    **dict.fromkeys(itk_geometry.NAMES, itk_geometry.scale_of),
+    **dict.fromkeys(picture_header.NAMES, picture_header.scale_of),
     dicom.NAME: dicom.scale_of,
 }
 _INTEGERS = (np.int16, np.int32)

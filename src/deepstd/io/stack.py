@@ -1,8 +1,7 @@
-"""Stacks of grey PNG or TIFF images: a folder with one file a slice, or a TIFF of many pages.
+"""Stacks of grey PNG or TIFF images: a folder with one file a slice.
 
     FOLDER/slice_2.png, slice_10.png … ─ natural order ─▶ voxels[row, column, slice], affine None
-    pages.tif ─ in order ─────────────────────▶           "
-    Volume ─▶ FOLDER/slice_0001.png …  or  pages.tif
+    Volume ─▶ FOLDER/slice_0001.png …
 
 Sizes and types are compared, and the memory they ask for, before any pixel is decoded.
 """
@@ -11,23 +10,25 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
-from deepstd.io import image as images
+from deepstd.io import image, tiff
+from deepstd.io.picture_header import NAMES as PICTURES
+from deepstd.io.picture_header import Kept, pack
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from PIL.Image import Image
 
 PNG, TIFF = "png-stack", "tiff-stack"
 NAMES = (PNG, TIFF)
 _SUFFIXES = {PNG: ".png", TIFF: ".tif"}
+_OF_IMAGES = (*image.SUFFIXES, *tiff.SUFFIXES)
 _WRITTEN = re.compile(r"slice_[0-9]{4,}\.(png|tif)")
 _DIGITS = re.compile(r"([0-9]+)")
 # More than deflate and LZW reach on a black image.
@@ -41,37 +42,16 @@ class _Page(NamedTuple):
     rows: int
     columns: int
     dtype: np.dtype
+    kept: Kept
 
     def __str__(self) -> str:
-        return f"{self.format} of {self.rows} x {self.columns}, {self.dtype.name}"
+        white = ", white is zero" if self.kept.white else ""
+        return f"{self.format} of {self.rows} x {self.columns}, {self.dtype.name}{white}"
 
 
 def is_stack(folder: Path) -> bool:
     """Whether a folder holds a PNG or TIFF image."""
     return any(_is_image(entry) for entry in folder.iterdir())
-
-
-def read_file(path: Path) -> Volume:
-    """Read a PNG or TIFF file: an image, or a stack where it has several pages.
-
-    Raises:
-        UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel.
-        InputError: pages differ in size or type, or the file is damaged.
-    """
-    with images.opened(path) as image:
-        count = images.frames(image)
-        if image.format != "TIFF" or count == 1:
-            return images.read(path)
-        pages = []
-        for number in range(count):
-            image.seek(number)
-            pages.append(_page(image, path))
-        _check_alike(pages, [f"page {number + 1}" for number in range(count)])
-        voxels = _empty(pages, path.stat().st_size)
-        for number in range(count):
-            image.seek(number)
-            voxels[..., number] = images.pixels(image)
-    return Volume(voxels, None, SourceHeader(TIFF))
 
 
 def read_folder(folder: Path) -> Volume:
@@ -80,7 +60,7 @@ def read_folder(folder: Path) -> Volume:
     Files whose name begins with a dot are passed over.
 
     Raises:
-        UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel.
+        UnsupportedFormatError: not one grey value a pixel, or several images in a file.
         InputError: the folder holds something else, images differ, or one is damaged.
     """
     paths = sorted(
@@ -95,45 +75,39 @@ def read_folder(folder: Path) -> Volume:
     pages = [_page_of(path) for path in paths]
     _check_alike(pages, [path.name for path in paths])
     voxels = _empty(pages, sum(path.stat().st_size for path in paths))
+    notes: list[str] = []
     for number, path in enumerate(paths):
-        with images.opened(path) as image, _naming(path):
-            voxels[..., number] = images.pixels(image)
-    return Volume(voxels, None, SourceHeader(PNG if pages[0].format == "PNG" else TIFF))
-
-
-def write_pages(volume: Volume, path: Path) -> None:
-    """Write an image, or with three axes a TIFF of one page a slice.
-
-    Raises:
-        UnsupportedFormatError: another type or number of axes.
-    """
-    from PIL import Image
-
-    if volume.voxels.ndim != 3 or path.suffix.lower() == ".png":
-        images.write(volume, path)
-        return
-    _check_type(volume)
-    first, *rest = (Image.fromarray(_slice(volume, n)) for n in range(volume.shape[2]))
-    first.save(path, format="TIFF", save_all=True, append_images=rest)
+        with _naming(path):
+            slice_ = _reader_of(path)(path)
+        voxels[..., number] = slice_.voxels
+        notes += [note for note in slice_.notes if note not in notes]
+    # Of what differs from slice to slice nothing is kept.
+    same = all(page.kept == pages[0].kept for page in pages)
+    kept = pages[0].kept if same else Kept(white=pages[0].kept.white)
+    source = SourceHeader(PNG if pages[0].format == "PNG" else TIFF, pack(kept))
+    return Volume(voxels, None, source, tuple(notes))
 
 
 def write_folder(volume: Volume, folder: Path) -> None:
     """Write slices as slice_0001.png and so on, or as .tif where they came from TIFF.
 
     Raises:
-        UnsupportedFormatError: other than three axes of uint8 or uint16.
+        UnsupportedFormatError: other than three axes, or a type that the images cannot have.
     """
     if volume.voxels.ndim != 3:
         raise UnsupportedFormatError(
             f"a scan of {volume.voxels.ndim} axes cannot be a folder of images: expected 3. Write "
             "it as .nii.gz"
         )
-    _check_type(volume)
     suffix = _SUFFIXES.get(volume.source.format, ".png")
+    write = image.write if suffix == ".png" else tiff.write
+    source = SourceHeader("npy")
+    if volume.source.format in PICTURES:
+        source = replace(volume.source, format="tiff" if suffix == ".tif" else "png")
     digits = max(4, len(str(volume.shape[2])))
     for number in range(volume.shape[2]):
-        page = Volume(_slice(volume, number))
-        images.write(page, folder / f"slice_{number + 1:0{digits}d}{suffix}")
+        page = Volume(volume.voxels[..., number], None, source)
+        write(page, folder / f"slice_{number + 1:0{digits}d}{suffix}")
 
 
 def is_written(name: str) -> bool:
@@ -143,7 +117,7 @@ def is_written(name: str) -> bool:
 
 def _is_image(path: Path) -> bool:
     hidden = path.name.startswith(".")
-    return not hidden and path.suffix.lower() in images.SUFFIXES and path.is_file()
+    return not hidden and path.suffix.lower() in _OF_IMAGES and path.is_file()
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -165,22 +139,27 @@ def _naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path.name} is damaged or cut short ({error})") from error
 
 
+def _reader_of(path: Path) -> Callable[[Path], Volume]:
+    with open(path, "rb") as stream:
+        is_tiff = tiff.recognises(stream.read(4))
+    return tiff.read if is_tiff else image.read
+
+
 def _page_of(path: Path) -> _Page:
-    with _naming(path), images.opened(path) as image:
-        if images.frames(image) != 1:
-            raise UnsupportedFormatError("several pages in a file of a stack are not supported")
-        return _page(image, path)
-
-
-def _page(image: Image, path: Path) -> _Page:
-    images.check_grey(image, path)
-    columns, rows = image.size
-    return _Page(image.format or "", rows, columns, images.stored_type(image, path))
+    with _naming(path):
+        if _reader_of(path) is image.read:
+            with image.opened(path) as opened:
+                kept = image.checked(opened, path)
+                return _Page("PNG", opened.height, opened.width, image.stored_type(opened), kept)
+        shape, dtype, kept = tiff.described(path)
+        if len(shape) != 2:
+            raise UnsupportedFormatError("several images in a file of a stack are not supported")
+        return _Page("TIFF", *shape, dtype, kept)
 
 
 def _check_alike(pages: Sequence[_Page], names: Sequence[str]) -> None:
     for page, name in zip(pages, names, strict=True):
-        if page != pages[0]:
+        if str(page) != str(pages[0]):
             raise InputError(
                 f"{name} is {page}, but {names[0]} {pages[0]}: the slices of a scan must be alike"
             )
@@ -195,16 +174,3 @@ def _empty(pages: Sequence[_Page], nbytes: int) -> np.ndarray:
             f"{shape} pixels, {wanted} bytes, cannot come of {nbytes} bytes. The files are damaged"
         )
     return np.empty(shape, first.dtype, order="F")
-
-
-def _check_type(volume: Volume) -> None:
-    if volume.voxels.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise UnsupportedFormatError(
-            f"a scan of type {volume.voxels.dtype} cannot be images: expected uint8 or uint16. "
-            "Write it as .nii.gz or .npy"
-        )
-
-
-def _slice(volume: Volume, number: int) -> np.ndarray:
-    dtype = volume.voxels.dtype.newbyteorder("=")
-    return np.ascontiguousarray(volume.voxels[..., number], dtype=dtype)

@@ -49,6 +49,7 @@ class Facts:
         assumed: true where a part of the affine is made up, as the source does not say it.
         stored: how each frame is stored in the source, in the order of the volume, where frames
             differ in that; None where all are stored as the voxels are.
+        between: mm between frames without a place, negative where they run backwards, or None.
     """
 
     affine: list[list[float]] | None
@@ -66,6 +67,15 @@ class Facts:
     tiles: int | None = None
     assumed: bool | None = None
     stored: list[FrameScale] | None = None
+    between: float | None = None
+
+    @property
+    def spacing_without_place(self) -> tuple[float, float, float] | None:
+        """Mm between rows, columns and frames without a place; None where nothing is known."""
+        if self.spacing is None and self.between is None:
+            return None
+        rows, columns = self.spacing or (1.0, 1.0)
+        return rows, columns, self.between or 1.0
 
     @property
     def matrix(self) -> np.ndarray | None:
@@ -140,6 +150,7 @@ def subsampled(
         affine=affine,
         positions=positions,
         spacing=spacing,
+        between=facts.between and facts.between * [*factors, 1][2],
         metadata=Metadata.NONE.value,
         order=None,
         sets=0,
@@ -209,6 +220,8 @@ def _check(facts: Facts) -> None:
             array = np.asarray(value, dtype=np.float64)
             if not np.isfinite(array).all() or array.size != array.reshape(shape).size:
                 raise ValueError("not finite")
+    if facts.between is not None and (not np.isfinite(facts.between) or facts.between == 0):
+        raise ValueError("no distance")
     if not (np.isfinite(facts.slope) and np.isfinite(facts.intercept)) or facts.slope == 0:
         raise ValueError("no grey scale")
     if type(facts.bits) is not int or not 1 <= facts.bits <= 32:

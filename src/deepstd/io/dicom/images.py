@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 1 << 20
 _LEAST_COMPRESSED_FRAME = 8  # the head of its item
 _MAX_DEFLATE_RATIO = 1032
+_IMPORT_FAILED = re.compile(
+    r"No module named|cannot import name|DLL load failed|shared object|undefined symbol"
+)
 _IMAGES = "Image Storage"  # how the names of their classes end
 _NOT_COMPRESSED = {
     "RTDOSE": "a radiotherapy dose, which must be kept exactly",
@@ -139,10 +143,12 @@ def pixels(image: Image) -> np.ndarray:
         try:
             values = read_pixels(stream, syntax, _most_bytes(image.stored_bytes), label)
         except RuntimeError as error:
-            if "missing dependencies" in str(error) or "plugins" in str(error):
+            if "missing dependencies" in str(error):
                 raise MissingExtraError(
                     f"{label}: no decoder for {UID(syntax).name} is installed: {INSTALL}"
                 ) from error
+            if _IMPORT_FAILED.search(str(error)):  # pydicom passes on the words alone
+                raise _broken(image.item) from error
             raise
     declared = image.stored_shape
     if values.size != math.prod(declared) or values.shape[-2:] != declared[1:]:
@@ -213,7 +219,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
     if (_whole(dataset, "SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
         raise UnsupportedFormatError(
             f"a colour image ({photometric or 'unknown'}) is not supported: expected one grey "
-            "value a pixel. Convert it to grey, or keep it as it is"
+            "value a pixel. Keep it as it is, or save each channel as a scan of its own"
         )
     if allocated not in (8, 16, 32):
         raise UnsupportedFormatError(
@@ -296,6 +302,14 @@ def _transfer_syntax(dataset: Dataset) -> str:
     return text(dataset.file_meta, "TransferSyntaxUID")
 
 
+def _broken(item: Item) -> MissingExtraError:
+    """Return the error for a decoder or a package that is installed and cannot be loaded."""
+    return MissingExtraError(
+        f"{item.label}: a package of this installation cannot be loaded. Install it again: "
+        f"{INSTALL.replace('install', 'install --force-reinstall')}"
+    )
+
+
 @contextmanager
 def _quiet(item: Item, done: str) -> Iterator[None]:
     """Name the item in errors; let no message of a library through, which may quote a patient."""
@@ -310,6 +324,8 @@ def _quiet(item: Item, done: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise InputError(f"{item.label}: is larger than the free memory") from error
+    except ImportError as error:
+        raise _broken(item) from error
     except Exception as error:
         raise InputError(
             f"{item.label}: cannot be {done} ({type(error).__name__}). It is damaged, cut short or "

@@ -30,6 +30,7 @@ from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
 from deepstd.io.dicom.planes import planes_of
+from deepstd.io.dicom.projection import projection_of
 from deepstd.io.dicom.scales import scale_of_frame
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.metadata import Metadata
@@ -131,13 +132,15 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         nbytes = sum(plane.nbytes for plane in planes)
         source_nbytes = None if nbytes == voxels.nbytes else nbytes
         notes += joint.notes
+    projected = projection_of(frames[0]) if grid.affine is None else None
+    notes += () if projected is None else projected.notes
     order = _order(frames)
     told_apart = stored is not None and order is None
     kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
         None if grid.positions is None else grid.positions.tolist(),
-        None if grid.affine is not None or not frames[0].spacing else list(frames[0].spacing),
+        None if projected is None else projected.spacing,
         slope,
         intercept,
         image.photometric,
@@ -150,6 +153,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         image.frames if image.grid > 1 else None,
         grid.assumed or None,
         stored,
+        between=None if projected is None else projected.between,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)

@@ -21,6 +21,7 @@ from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
 from deepstd.io.dicom.images import require_pydicom
 from deepstd.io.dicom.planes import planes_of
+from deepstd.io.dicom.projection import spacing_keyword
 from deepstd.io.dicom.read import NAME
 from deepstd.io.dicom.scales import FrameScale
 from deepstd.io.dicom.tiles import one_a_slice, side_by_side
@@ -222,7 +223,8 @@ def _set_place(dataset: Dataset, volume: Volume, facts: Facts, number: int) -> N
     affine = volume.affine
     if affine is None:
         if facts.spacing is not None:
-            dataset.PixelSpacing = [_decimal(x) for x in facts.spacing]
+            keyword = spacing_keyword(facts.sop_class)
+            setattr(dataset, keyword, [_decimal(x) for x in facts.spacing])
         return
     columns = affine[:3] * _RAS_TO_LPS[:, None]
     sizes = np.linalg.norm(columns, axis=0)

@@ -1,0 +1,162 @@
+"""How many samples a scan's files hold, counted without the readers of this package.
+
+path ─ walk of TIFF, nibabel, NumPy, pydicom ─▶ number of samples, or None where nothing counts them
+
+A reader that loses slices loses them both when a scan is compressed and when the file is compared
+with it: only another count notices. NRRD and MetaImage are left out, as their sizes are compared
+with SimpleITK's whenever they are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepstd.errors import InputError
+from deepstd.io import array, image, mgh, nifti, nifti_pair, streams, tiff, tiff_count
+from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expanded
+from deepstd.io.places import is_url, location, shown
+from deepstd.volume import Volume
+
+PathLike = str | os.PathLike[str]
+_OF_IMAGES = (*image.SUFFIXES, *tiff.SUFFIXES)
+_NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
+_MOSAIC = "MOSAIC"
+_NOT_IMAGES = ("SEG", "RTDOSE")
+
+
+def check_complete(
+    source: PathLike | Sequence[PathLike], volume: Volume, series: str | None = None
+) -> None:
+    """Raise InputError where a scan's files hold more samples than a volume.
+
+    They are counted without the readers of this package (see `count`). What lies behind a URL is
+    not counted.
+
+    Args:
+        source, series: as given to `read`.
+        volume: the scan, as it was read or restored.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    places = [location(one) for one in sources]
+    if any(map(is_url, places)):
+        return
+    counted = count_samples([Path(place) for place in places], series)
+    if counted is not None and counted > volume.voxels.size:
+        raise InputError(
+            f"{shown(places[0])}: holds {counted} samples, the compressed scan {volume.voxels.size}"
+            ": slices were lost. Keep the original, and please report this with `deepstd doctor`"
+        )
+
+
+def count_samples(paths: Sequence[Path], series: str | None = None) -> int | None:
+    """Return how many samples the files of one scan hold; None where that cannot be counted.
+
+    Args:
+        paths: local files or folders, as `deepstd.read` takes them.
+        series: id of the DICOM series that the scan is; such a part of a source is not counted.
+    """
+    path = nifti_pair.header_beside(paths[0])
+    if len(paths) > 1 or (path.is_dir() and not _holds_images(path)) or _is_dicom(path):
+        return None if series is not None else _of_dicom(paths)
+    if path.is_dir():
+        counts = [_of_file(entry) for entry in path.iterdir() if not entry.name.startswith(".")]
+        return sum(count or 0 for count in counts)
+    return _of_file(path)
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(entry.suffix.lower() in _OF_IMAGES for entry in folder.iterdir())
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        head = stream.read(4096)
+    return head.startswith(ZIP_MAGIC) or begins_as_dicom(head)
+
+
+def _of_file(path: Path) -> int | None:
+    head = streams.head(path, 4096)
+    for recognises, count in _COUNTERS:
+        if recognises(head):
+            return count(path)
+    return None
+
+
+def _by_nibabel(path: Path) -> int | None:
+    """Count by the shape that nibabel finds; it goes by the suffix, so only files that have one."""
+    import nibabel
+
+    if not path.name.lower().endswith(_NIFTI_SUFFIXES):
+        return None
+    with suppress(Exception):  # what nibabel refuses it does not count
+        shape: Any = nibabel.load(path).shape  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
+        return math.prod(max(int(n), 1) for n in shape)
+    return None
+
+
+def _by_numpy(path: Path) -> int:
+    return int(np.load(path, mmap_mode="r", allow_pickle=False).size)
+
+
+def _by_header(path: Path) -> int:
+    """Count the pixels of a PNG file."""
+    with open(path, "rb") as stream:
+        header = stream.read(24)
+    return int.from_bytes(header[16:20], "big") * int.from_bytes(header[20:24], "big")
+
+
+_COUNTERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], int | None]], ...] = (
+    (tiff.recognises, tiff_count.count),
+    (image.recognises, _by_header),
+    (array.recognises, _by_numpy),
+    (nifti.recognises, _by_nibabel),
+    (mgh.recognises, _by_nibabel),
+)
+
+
+def _of_dicom(paths: Sequence[Path]) -> int | None:
+    """Count the pixels of grey images; objects that are equal in place and pixels count once."""
+    counted: dict[tuple[str, str, bytes], int] = {}
+    with expanded(paths) as items:
+        for item in items:
+            if not begins_as_dicom(item.head()):
+                continue
+            try:
+                key, count = _of_object(item)
+            except Exception:  # pydicom raises many kinds; what it cannot read it does not count
+                return None
+            if count is None:
+                return None
+            counted[key] = count
+    return sum(counted.values())
+
+
+def _of_object(item: Item) -> tuple[tuple[str, str, bytes], int | None]:
+    """Return what tells one DICOM object from its copies, and its pixels; None where unknown."""
+    from pydicom import dcmread
+
+    with item.open() as stream:
+        dataset = dcmread(stream, force=True)
+    pixels = dataset.get("PixelData") or b""
+    key = (
+        str(dataset.get("SOPInstanceUID", item.label)),
+        str(dataset.get("ImagePositionPatient", "")),
+        hashlib.sha256(pixels).digest(),
+    )
+    grey = int(dataset.get("SamplesPerPixel", None) or 1) == 1
+    if not pixels or not grey or dataset.get("Modality") in _NOT_IMAGES:
+        return key, 0
+    if _MOSAIC in (dataset.get("ImageType") or []):
+        return key, None  # some of its tiles may be empty
+    frames = int(dataset.get("NumberOfFrames", None) or 1)
+    return key, frames * int(dataset.Rows) * int(dataset.Columns)

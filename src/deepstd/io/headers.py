@@ -1,0 +1,173 @@
+"""What a kept header means, by the format it came from: the one table of it.
+
+SourceHeader ─ kind_of ─▶ Kind ─▶ affine, frames; checked, subsampled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deepstd.errors import InputError
+from deepstd.io import array, dicom, itk_geometry, nifti, nifti_grid, picture_header
+from deepstd.io.nifti_header import NAMES as NIFTI_NAMES
+from deepstd.volume import SourceHeader, Volume
+
+Shape = tuple[int, ...]
+_NO_FRAMES = (1.0, 0.0)
+
+
+def _no_affine(source: SourceHeader) -> None:
+    return None
+
+
+def _unchecked(source: SourceHeader, shape: Shape, dtype: np.dtype) -> None:
+    return None
+
+
+def _left_out(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> SourceHeader:
+    return replace(source, raw=b"")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the header of one format means. All may raise InputError where it is damaged.
+
+    Attributes:
+        affine_of: the affine that reading gives such a scan, or None.
+        placement_of: the affine by which files lay it on a template, a part of the file format.
+        check: the affine of a header that describes voxels of such a shape and type.
+        subsampled: the header for every so many-th voxel.
+        frames_of: distance between frames and place of the first.
+    """
+
+    affine_of: Callable[[SourceHeader], np.ndarray | None] = _no_affine
+    placement_of: Callable[[SourceHeader], np.ndarray | None] = _no_affine
+    check: Callable[[SourceHeader, Shape, np.dtype], np.ndarray | None] = _unchecked
+    subsampled: Callable[[SourceHeader, Shape, Sequence[int]], SourceHeader] = _left_out
+    frames_of: Callable[[SourceHeader], tuple[float, float]] = lambda source: _NO_FRAMES
+
+
+def _dicom_affine(source: SourceHeader) -> np.ndarray | None:
+    return dicom.facts_of(source.raw).matrix
+
+
+def _check_array(source: SourceHeader, shape: Shape, dtype: np.dtype) -> None:
+    array.check_header(source.raw, shape, dtype)
+
+
+_NIFTI = Kind(
+    nifti.affine_of,
+    nifti.placement_of,
+    nifti.check_header,
+    nifti_grid.subsampled,
+    nifti.frame_step_of,
+)
+_ITK = Kind(
+    itk_geometry.affine_of,
+    itk_geometry.affine_of,
+    lambda source, shape, dtype: itk_geometry.affine_of(source, len(shape)),
+    lambda source, shape, factors: itk_geometry.subsampled(source, len(shape), factors),
+    lambda source: itk_geometry.unpack(source.raw, None).geometry.frames,
+)
+_DICOM = Kind(
+    _dicom_affine,
+    _dicom_affine,
+    lambda source, shape, dtype: dicom.check(source.raw, shape),
+    lambda source, shape, factors: dicom.subsampled(source, shape, factors),
+)
+_PICTURE = Kind(
+    subsampled=lambda source, shape, factors: picture_header.subsampled(source, factors),
+    frames_of=lambda source: (picture_header.unpack(source.raw).frame or 1.0, 0.0),
+)
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(NIFTI_NAMES, _NIFTI),
+    **dict.fromkeys(itk_geometry.NAMES, _ITK),
+    dicom.NAME: _DICOM,
+    **dict.fromkeys(picture_header.NAMES, _PICTURE),
+    "npy": Kind(check=_check_array),
+}
+
+
+def kind_of(source: SourceHeader) -> Kind:
+    """Return what headers of a source's format mean; one of an unknown format means nothing."""
+    return _KINDS.get(source.format, Kind())
+
+
+def frames_of(volume: Volume) -> tuple[float, float]:
+    """Return distance and first place of a scan's frames, in seconds if it is time; else 1 and 0.
+
+    Raises:
+        InputError: its header is damaged.
+    """
+    if volume.voxels.ndim < 4:
+        return _NO_FRAMES
+    return kind_of(volume.source).frames_of(volume.source)
+
+
+def affine_of(source: SourceHeader) -> np.ndarray | None:
+    """Return the affine that `read` gives a scan with this header; None where it has none.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: its orientation is not finite.
+    """
+    return kind_of(source).affine_of(source)
+
+
+def placement_of(source: SourceHeader) -> np.ndarray | None:
+    """Return the affine by which a file with this header lays its scan on a template.
+
+    It is a part of the file format (docs/format.md), and `affine_of` but for NIfTI headers that
+    need repairs.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: its orientation is not finite.
+    """
+    return kind_of(source).placement_of(source)
+
+
+def check_header(source: SourceHeader, shape: Shape, dtype: np.dtype) -> np.ndarray | None:
+    """Return the affine that goes with a header that describes such voxels.
+
+    Raises:
+        InputError: the header is damaged, or describes others.
+    """
+    return kind_of(source).check(source, shape, dtype)
+
+
+def subsampled(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> SourceHeader:
+    """Return the header for every so many-th voxel of a scan, the first among them.
+
+    Geometry and grey scale stay true. What describes single frames of DICOM, or the layout of a
+    NumPy file, is left out.
+
+    Args:
+        source: header of the whole.
+        shape: what is left.
+        factors: whole numbers, one for each spatial axis.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return kind_of(source).subsampled(source, shape, factors)
+
+
+def with_own_header(volume: Volume) -> Volume:
+    """Return the volume with a header that says all it holds: NIfTI's for an affine of its own.
+
+    Raises:
+        InputError: the header it has describes another scan, or no header can hold its geometry.
+    """
+    affine = check_header(volume.source, volume.shape, volume.voxels.dtype)
+    if volume.affine is None:
+        if affine is not None:
+            raise InputError("the scan has no affine, its header has one. Give it that affine")
+        return volume
+    if affine is None:
+        return nifti.with_fresh_header(volume)
+    nifti.check_affine(volume.affine, affine)
+    return volume

@@ -1,0 +1,122 @@
+"""What is kept of PNG and TIFF files besides pixels, as JSON; nothing by default.
+
+resolution, distance of slices and frames, grey scale, significant bits
+  ─ pack ─▶ SourceHeader.raw ─ unpack ─▶ the same
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from deepstd.errors import InputError
+from deepstd.volume import SourceHeader
+
+NAMES = ("png", "tiff", "png-stack", "tiff-stack")
+MM_PER_INCH = 25.4
+NO_SCALE = (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the file of an image says.
+
+    Attributes:
+        dpi: pixels per inch along a row and down a column, or None.
+        slice: mm between slices, or None.
+        frame: seconds between frames, or None.
+        scale: slope and intercept from stored to real-world values.
+        white: whether white is zero.
+        bits: of a sample that carry a value (sBIT of PNG), or None for all.
+    """
+
+    dpi: tuple[float, float] | None = None
+    slice: float | None = None
+    frame: float | None = None
+    scale: tuple[float, float] = NO_SCALE
+    white: bool = False
+    bits: int | None = None
+
+    @property
+    def spacing(self) -> tuple[float, float, float] | None:
+        """Millimetres between rows, columns and slices; None where nothing is known."""
+        if self.dpi is None and self.slice is None:
+            return None
+        x, y = (1.0, 1.0) if self.dpi is None else (MM_PER_INCH / value for value in self.dpi)
+        return y, x, 1.0 if self.slice is None else self.slice
+
+
+def pack(kept: Kept) -> bytes:
+    """Return compact JSON of what is not as it is by default; empty where nothing is."""
+    default = asdict(Kept())
+    told = {name: value for name, value in asdict(kept).items() if value != default[name]}
+    return json.dumps(told, separators=(",", ":")).encode() if told else b""
+
+
+def unpack(raw: bytes) -> Kept:
+    """Return what a kept header says.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    if not raw:
+        return Kept()
+    try:
+        told = json.loads(raw)
+        if not isinstance(told, dict):
+            raise TypeError("not an object")
+        dpi, scale = told.get("dpi"), told.get("scale")
+        return Kept(
+            None if dpi is None else _pair(dpi),
+            _number(told.get("slice")),
+            _number(told.get("frame")),
+            NO_SCALE if scale is None else _pair(scale),
+            bool(told.get("white", False)),
+            None if told.get("bits") is None else int(told["bits"]),
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the image's header is damaged ({error})") from error
+
+
+def plausible_dpi(dpi: Any) -> tuple[float, float] | None:
+    """Return a resolution to 7 digits; None where it is none."""
+    try:
+        x, y = (float(f"{float(value):.7g}") for value in dpi)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 0 < v < 1e9 for v in (x, y)) else None
+
+
+def scale_of(source: SourceHeader) -> tuple[float, float]:
+    """Return slope and intercept of a kept header; raises InputError where it is damaged."""
+    return unpack(source.raw).scale
+
+
+def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
+    """Return the header of every so many-th pixel; raises InputError where it is damaged."""
+    kept = unpack(source.raw)
+    rows, columns, *slices = factors
+    if kept.dpi is not None:
+        kept = replace(kept, dpi=(kept.dpi[0] / columns, kept.dpi[1] / rows))
+    if kept.slice is not None and slices:
+        kept = replace(kept, slice=kept.slice * slices[0])
+    return SourceHeader(source.format, pack(kept))
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    first, second = (_finite(value) for value in values)
+    return first, second
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else _finite(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
