@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nibabel.nifti1 import Nifti1Pair
 from PIL import Image
 
 from deepstd.errors import InputError
@@ -188,6 +189,27 @@ def test_voxels_in_a_file_of_their_own_are_found_in_an_archive(tmp_path: Path) -
     with pytest.raises(InputError, match=r"a\.zip:x/b\.mhd: .*not in its own folder"):
         read_scan(second)
     assert [one.name for one in discover(tmp_path).passed_over] == ["a.zip/b.raw"]
+
+
+def test_data_files_below_their_header_and_pairs_in_archives(tmp_path: Path) -> None:
+    header = b"ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\n"
+    image = Nifti1Pair(np.arange(24, dtype="u1").reshape((4, 3, 2), order="F"), np.eye(4))
+    image.to_filename(tmp_path / "p.hdr")
+    pair = [(tmp_path / f"p.{suffix}").read_bytes() for suffix in ("hdr", "img")]
+    for suffix in ("hdr", "img"):
+        (tmp_path / f"p.{suffix}").unlink()
+    pack(
+        tmp_path / "a.zip",
+        ("x/a.mhd", header + b"ElementDataFile = ./data/a.raw\n"),
+        ("x/data/a.raw", bytes(range(24))),
+        ("x/p.hdr", pair[0]),
+        ("x/p.img", pair[1]),
+    )
+    found = discover(tmp_path)
+    assert [scan.name for scan in found.scans] == ["a.zip/x/a", "a.zip/x/p"]
+    for scan in found.scans:
+        assert read_scan(scan).voxels.ravel(order="F").tolist() == list(range(24))
+    assert "a.zip/x/p.img" not in [one.name for one in found.passed_over]
 
 
 def test_a_scan_in_an_archive_that_is_damaged_is_named(tmp_path: Path, nifti: bytes) -> None:

@@ -30,8 +30,8 @@ def stem(name: str) -> str:
 
 
 def stem_of_data(name: str) -> str | None:
-    """Take the suffix of a file of voxels off its name, such as .raw, .zraw and .raw.gz."""
-    short = re.sub(r"\.z?raw(\.gz)?$", "", name, flags=re.IGNORECASE)
+    """Take the suffix of a file of voxels off its name, such as .raw, .zraw, .raw.gz and .img."""
+    short = re.sub(r"\.(z?raw|img)(\.gz)?$", "", name, flags=re.IGNORECASE)
     return short if short != name else None
 
 

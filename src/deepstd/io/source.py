@@ -18,12 +18,14 @@ from deepstd.errors import DeepSTDError, InputError
 from deepstd.io import dicom
 from deepstd.io.formats import SUFFIXES
 from deepstd.io.metadata import Metadata
-from deepstd.io.naming import safe_member
+from deepstd.io.naming import safe_member, stem
+from deepstd.io.nifti_pair import IMAGE_SUFFIXES
 from deepstd.io.registry import read
 from deepstd.volume import Volume
 
 # Formats whose voxels may lie in a second file, and where the header names it.
 _DETACHED = (".mhd", ".nhdr")
+_PAIR = ".hdr"
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.M | re.I)
 _HEADER_BYTES = 1 << 16
 # Other programs need room in the same place.
@@ -108,7 +110,7 @@ def _unpacked(item: dicom.Item) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         path = Path(folder, f"scan{_suffix(item.member or '')}")
         _unpack(item, path)
-        if path.suffix in _DETACHED:
+        if path.suffix in (*_DETACHED, _PAIR):
             _unpack_data(item, path)
         yield path
 
@@ -125,17 +127,29 @@ def _unpack(item: dicom.Item, path: Path) -> None:
 
 
 def _unpack_data(item: dicom.Item, header: Path) -> None:
-    """Unpack the file of voxels that a header names, if it lies beside the header's member."""
+    """Unpack the file of voxels that a header names or has, if it lies beside or below it."""
+    if header.suffix == _PAIR:
+        for suffix in IMAGE_SUFFIXES:
+            _unpack_beside(item, f"{stem(item.member or '')}{suffix}", header.with_suffix(suffix))
+        return
     with open(header, "rb") as stream:
         named = _DATA_FILE.search(stream.read(_HEADER_BYTES))
     if named is None:
         return
     name = named[1].decode(errors="replace")
-    if name != PurePosixPath(name).name or "\\" in name or "\0" in name or name == header.name:
+    parts = PurePosixPath(name).parts
+    strange = name.startswith("/") or ".." in parts or "\\" in name or "\0" in name
+    if strange or not parts or parts == (header.name,):
         return  # reading the header says what is wrong with it
-    member = str(PurePosixPath(item.member or "").with_name(name))
+    member = str(PurePosixPath(item.member or "").parent.joinpath(*parts))
+    _unpack_beside(item, member, header.parent.joinpath(*parts))
+
+
+def _unpack_beside(item: dicom.Item, member: str, path: Path) -> None:
+    """Unpack another member of an item's archive, if it is there."""
     if member in item.archives.get(item.path).NameToInfo:
-        _unpack(dicom.Item(item.path, member, item.archives), header.with_name(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _unpack(dicom.Item(item.path, member, item.archives), path)
 
 
 def _suffix(name: str) -> str:

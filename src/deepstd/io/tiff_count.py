@@ -33,7 +33,7 @@ class _Layout(NamedTuple):
     """How directories are written: those of BigTIFF are wider."""
 
     order: str
-    count: str
+    entries: str
     offset: str
     entry: str
 
@@ -92,7 +92,7 @@ def _directories(stream: BinaryIO) -> Iterator[dict[int, int]]:
         while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
             seen.add(offset)
             stream.seek(offset)
-            (entries,) = layout.read(stream, layout.count)
+            (entries,) = layout.read(stream, layout.entries)
             tags = {}
             for _ in range(entries):
                 tag, kind, number = layout.read(stream, layout.entry)

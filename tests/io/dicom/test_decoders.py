@@ -51,10 +51,10 @@ def test_a_decoder_that_cannot_be_loaded_is_a_broken_installation(
         raise ImportError("libopenjp2.so.7: cannot open shared object file")
 
     monkeypatch.setattr(JPEG2000LosslessDecoder, "_available", {"gdcm": fail})
-    with pytest.raises(MissingExtraError, match=r"a\.dcm: cannot be loaded.*force-reinstall"):
+    with pytest.raises(MissingExtraError, match=r"a\.dcm: .*cannot be loaded.*force-reinstall"):
         io.read(compressed)
     monkeypatch.setitem(sys.modules, "pydicom.pixels.utils", None)
-    with pytest.raises(MissingExtraError, match=r"a\.dcm: cannot be loaded.*force-reinstall"):
+    with pytest.raises(MissingExtraError, match=r"a\.dcm: .*cannot be loaded.*force-reinstall"):
         io.read(compressed)
 
 
