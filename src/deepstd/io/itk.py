@@ -11,9 +11,12 @@ they are dropped unless ``Metadata.ALL`` is asked for. `affine_of` needs no Simp
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +41,8 @@ _PARSERS = {NRRD: nrrd_header.parse, METAIMAGE: meta_header.parse}
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .|()/-]*")
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 _SMALLEST_DETERMINANT = 1e-9
+# With fewer bytes free, ITK's error is that of a full disk, which it says in many ways or not.
+_NO_ROOM = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,19 @@ def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> Sourc
     return SourceHeader(source.format, _pack(replace(geometry, spacing=spacing), fields))
 
 
+def on_grid(source: SourceHeader, axes: int, affine: np.ndarray) -> SourceHeader:
+    """Return the header of a scan on another grid; a fourth axis stays as it is.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: the affine is singular.
+    """
+    geometry, fields = _unpack(source.raw, axes)
+    other = _from_affine(affine, axes)
+    other.origin[3:], other.spacing[3:] = geometry.origin[3:], geometry.spacing[3:]
+    return SourceHeader(source.format, _pack(other, fields))
+
+
 def write(volume: Volume, path: Path) -> None:
     """Write a scan as .nrrd or .mha, compressed, with its geometry.
 
@@ -136,7 +154,12 @@ def write(volume: Volume, path: Path) -> None:
     writer.SetImageIO(_IMAGE_IO[kind])
     writer.SetFileName(str(path))
     writer.UseCompressionOn()
-    writer.Execute(image)
+    try:
+        writer.Execute(image)
+    except RuntimeError as error:
+        if shutil.disk_usage(path.parent).free >= _NO_ROOM:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None:

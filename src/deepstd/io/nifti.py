@@ -104,21 +104,6 @@ def affine_of(source: SourceHeader) -> np.ndarray:
     return _affine(_layout(source.raw, source.format).header)
 
 
-def scale_of(source: SourceHeader) -> tuple[float, float]:
-    """Slope and intercept of a raw header; 1 and 0 where it states none.
-
-    Raises:
-        InputError: the header is damaged.
-    """
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        slope, intercept = _layout(source.raw, source.format).header.get_slope_inter()
-    except HeaderDataError as error:
-        raise InputError(f"the header's slope and intercept are damaged ({error})") from error
-    return (1.0, 0.0) if slope is None else (float(slope), float(intercept or 0.0))
-
-
 def read(path: Path) -> Volume:
     """Read a scan; voxels in the stored type and byte order, in Fortran order.
 
@@ -262,12 +247,17 @@ def _affine(header: Nifti1Header) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             affine = np.array(header.get_best_affine(), dtype=np.float64)
-            affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+            affine[:3] *= millimetres_of(header)
     except (ValueError, ArithmeticError) as error:
         raise GeometryError(f"the header's orientation is damaged ({error})") from error
     if not np.isfinite(affine).all():
         raise GeometryError("the header's affine is not finite. Set its sform or voxel sizes")
     return affine
+
+
+def millimetres_of(header: Nifti1Header) -> float:
+    """Return the millimetres of the header's unit of length; 1 where it states none."""
+    return _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
 
 
 def check_header(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -301,7 +291,8 @@ def with_fresh_header(volume: Volume) -> Volume:
             f"{layout.dtype}"
         )
     kind = "nifti1" if len(raw) == _FIRST_OFFSET["nifti1"] else "nifti2"
-    return Volume(volume.voxels, _affine(layout.header), SourceHeader(kind, raw))
+    header = SourceHeader(kind, raw)
+    return Volume(volume.voxels, _affine(layout.header), header, volume.notes)
 
 
 def _own_layout(volume: Volume) -> _Layout:

@@ -22,11 +22,12 @@ import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
 from deepstd.io import array, dicom, itk, nifti, nifti_grid, stack
-from deepstd.io.atomic import atomic_folder, atomic_path
+from deepstd.io.atomic import NoSpaceError, atomic_folder, atomic_path, needing
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.metadata import Metadata
 from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
+from deepstd.io.shear import with_shear_told
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def read(
     ):
         local = [fetching.enter_context(fetched(place, progress)) for place in places]
         if len(local) > 1 or _holds_dicom(local[0]):
-            return dicom.read(local, series, metadata)
+            return with_shear_told(dicom.read(local, series, metadata))
         if series is not None:
             raise InputError(f"only DICOM has series: leave out series {series}")
         if local[0].is_dir():
             return stack.read_folder(local[0])
-        return format_of_content(local[0]).read(local[0], metadata)
+        return with_shear_told(format_of_content(local[0]).read(local[0], metadata))
 
 
 def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
@@ -322,7 +323,7 @@ def _named(name: str, write_scan: Callable[[Volume], None]) -> Callable[[Volume]
     """What writes a scan, so that it names the file in errors."""
 
     def put(volume: Volume) -> None:
-        with _writing(name):
+        with _writing(name), needing(volume.voxels.nbytes + len(volume.source.raw)):
             write_scan(volume)
 
     return put
@@ -340,6 +341,8 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
         if str(error).startswith(path):
             raise
         raise type(error)(f"{path}: {error}") from error
+    except NoSpaceError:
+        raise  # whoever made the place names it, and says how much room there was
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except MemoryError as error:
