@@ -64,8 +64,9 @@ def test_a_scan_comes_back_as_it_was_but_for_its_voxels(scan: Path, tmp_path: Pa
     assert after.voxels.dtype == before.voxels.dtype
     np.testing.assert_array_equal(after.affine, before.affine)
     error = np.abs(after.voxels.astype(float) - before.voxels)
-    assert report.mae == pytest.approx(error.mean())
-    assert report.max_error == error.max()
+    assert report.slope == 2
+    assert report.mae == pytest.approx(2 * error.mean())
+    assert report.max_error == 2 * error.max()
     assert error.mean() < 8
 
 

@@ -149,3 +149,22 @@ def test_shapes_must_agree() -> None:
         quality.mae(np.zeros((2, 3)), np.zeros((3, 2)))
     with pytest.raises(InputError, match="expected equal"):
         quality.ssim(np.zeros((2, 3)), np.zeros((3, 2)), data_range=1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e100, 1e160, 1e300])
+def test_figures_know_no_scale(scale: float) -> None:
+    original = scan((14, 12, 10)).astype(np.float64)
+    restored = original + scan((14, 12, 10), seed=1) / 50
+    one = quality.measure(original, restored)
+    other = quality.measure(original * scale, restored * scale)
+    assert other.mae == pytest.approx(one.mae * scale, rel=1e-9)
+    assert other.max_error == pytest.approx(one.max_error * scale, rel=1e-9)
+    assert other.psnr == pytest.approx(one.psnr, rel=1e-9)
+    assert other.ssim == pytest.approx(one.ssim, rel=1e-4)
+    root = quality.rmse(original, restored)
+    assert quality.rmse(original * scale, restored * scale) == pytest.approx(root * scale)
+
+
+def test_scaled_errors() -> None:
+    figures = quality.Quality(1.5, 4.0, 40.0, 0.9)
+    assert figures.scaled(0.5) == quality.Quality(0.75, 2.0, 40.0, 0.9)

@@ -10,13 +10,19 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, replace
 
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import Codec
-from deepstd.container import Beginning, pack_source_header
+from deepstd.container import (
+    LARGEST_FIGURE,
+    Beginning,
+    Container,
+    pack_source_header,
+    parse,
+    printable,
+)
 from deepstd.effort import NORMAL
 from deepstd.encoding import Compressed
 from deepstd.errors import (
@@ -27,11 +33,18 @@ from deepstd.errors import (
     RateError,
     named,
 )
-from deepstd.inspection import quality_of, read_container, read_first_levels
+from deepstd.inspection import (
+    error_scale_of,
+    notes_of,
+    quality_of,
+    read_container,
+    read_first_levels,
+    smallest_of,
+)
 from deepstd.io import Metadata
-from deepstd.quality import measure
+from deepstd.quality import Quality, measure
 from deepstd.rate import Target, note_on_fill
-from deepstd.shape.register import ShapeReport
+from deepstd.reports import CompressReport, VerifyReport
 from deepstd.volume import Derivation, Volume
 
 AUTO = "auto"
@@ -39,6 +52,7 @@ AUTO = "auto"
 _STATED_WITHIN = 0.02
 # By how many grey levels figures may differ: devices restore voxels to within one.
 _MARGINS = {"mae": 1e-3, "max_error": 1.0}
+_SMALLEST_FIGURE = 1e-36
 PathLike = str | os.PathLike[str]
 Source = PathLike | Sequence[PathLike]
 Progress = Callable[[str], None]
@@ -46,74 +60,6 @@ Progress = Callable[[str], None]
 
 def _quiet(message: str) -> None:
     """Report nothing."""
-
-
-@dataclass(frozen=True)
-class CompressReport:
-    """What `compress` did.
-
-    Attributes:
-        source, output: paths or URLs, the latter without credentials.
-        bundle: name and version of the bundle that was used.
-        tried: mean squared error of every bundle that was tried at the same size.
-        voxels, stored_bytes, file_bytes: sizes.
-        ratio: stored bytes divided by file bytes. bpv: bits of the file per voxel.
-        shape_bytes, texture_bytes: payloads of the file.
-        field_kept: whether a deformation field is in the file.
-        registration: of each frame, how its field was fitted, or None where none is in the file.
-        mae, max_error, psnr, ssim: error of the decoded scan, in stored units and dB.
-        seconds: time taken.
-        notes: what to know of the scan, such as missing slices, and of a size that is not filled.
-    """
-
-    source: str
-    output: str
-    bundle: str
-    tried: dict[str, float]
-    voxels: int
-    stored_bytes: int
-    file_bytes: int
-    ratio: float
-    bpv: float
-    shape_bytes: int
-    texture_bytes: int
-    field_kept: bool
-    registration: tuple[ShapeReport | None, ...]
-    mae: float
-    max_error: float
-    psnr: float
-    ssim: float
-    seconds: float
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What `verify` found of a file that decodes as it was encoded.
-
-    Attributes:
-        source: the file.
-        bundle: name and version of its bundle.
-        stated: the figures "mae", "max_error", "psnr" and "ssim" in the file, or None.
-        against: the original, if one was given.
-        measured: the same figures against it.
-        as_stated: whether the measured error is the stated one; None where one of them is missing.
-    """
-
-    source: str
-    bundle: str
-    stated: dict[str, float] | None
-    against: str | None
-    measured: dict[str, float] | None
-    as_stated: bool | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def compress(
@@ -159,30 +105,47 @@ def compress(
             name, best, tried = best_encoding(
                 volume, target, model, device, progress, effort=effort
             )
-        temporary.write_bytes(best.data)
+        with io.needing(len(best.data)):
+            temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
+    container = parse(best.data, io.shown(output))
+    scale = error_scale_of(container)
+    quality = best.quality.scaled(scale.slope)
     return CompressReport(
         name_of_source,
-        io.shown(output),
+        container.name,
         name,
         tried,
         volume.voxels.size,
         volume.nbytes,
-        len(best.data),
-        volume.nbytes / len(best.data),
-        8 * len(best.data) / volume.voxels.size,
+        container.nbytes,
+        volume.nbytes / container.nbytes,
+        8 * container.nbytes / volume.voxels.size,
         best.shape_bytes,
         best.texture_bytes,
         any(report is not None for report in best.shape),
         best.shape,
-        best.quality.mae,
-        best.quality.max_error,
-        best.quality.psnr,
-        best.quality.ssim,
+        quality.mae,
+        quality.max_error,
+        quality.psnr,
+        quality.ssim,
         time.monotonic() - began,
-        volume.notes if unfilled is None else (*volume.notes, unfilled),
+        (*_all_notes(volume.notes, container), *([] if unfilled is None else [unfilled])),
+        scale.slope,
+        scale.unit,
+        *smallest_of(container),
     )
+
+
+def _all_notes(notes: Sequence[str], container: Container) -> tuple[str, ...]:
+    """What to know of a scan and its file, those notes included that the file has no room for."""
+    kept = notes_of(container)
+    told = tuple(dict.fromkeys((*kept, *map(printable, notes))))
+    left_out = len(told) - len(kept)
+    if left_out:
+        told += (f"the file has no room for the last {left_out} of these notes",)
+    return told
 
 
 @contextmanager
@@ -279,6 +242,7 @@ def decompress(
     model: str = AUTO,
     device: str = "auto",
     level: int = 0,
+    straighten: bool = False,
     overwrite: bool = False,
 ) -> Volume:
     """Restore the scan of a .dstd file, or a preview of it.
@@ -294,11 +258,17 @@ def decompress(
         device: "auto", "cpu", "cuda" or "cuda:N".
         level: 0 for the whole, 1 for a half of the resolution, 2 for a quarter …; axes with thick
             slices are halved later.
+        straighten: whether the slices of a sheared scan, as of a tilted gantry, are shifted onto a
+            grid of right angles, which all programs open.
         overwrite: whether an existing output may be replaced.
+
+    Returns:
+        the scan that was written, with notes on what is to be known of it.
 
     Raises:
         ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
         InputError: the scan has not so many levels.
+        GeometryError: no two axes of a scan to be straightened are at right angles.
     """
     output = _apart(source, output)
     if level:
@@ -307,8 +277,10 @@ def decompress(
     else:
         container = read_container(source)
         volume = codec_for(container, model, device).decode(container)
-    io.write(volume, output, overwrite=overwrite, derivation=_derivation(container, volume))
-    return volume
+    derivation = _derivation(container, volume)
+    volume = io.straightened(volume) if straighten else volume
+    io.write(volume, output, overwrite=overwrite, derivation=derivation)
+    return replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
 
 
 def _derivation(container: Beginning, volume: Volume) -> Derivation:
@@ -355,7 +327,7 @@ def verify(
     """
     container = read_container(source)
     volume = codec_for(container, model, device).decode(container)
-    reference = container.head.bundle
+    reference, scale = container.head.bundle, error_scale_of(container)
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None:
         original = io.read(against, series=series, metadata=Metadata.NONE)
@@ -365,11 +337,11 @@ def verify(
                 f"{volume.shape}: they are not the same scan"
             )
         io.check_complete(against, volume, series)
-        measured = asdict(measure(original.voxels, volume.voxels))
+        measured = asdict(_measured(original, volume, scale.slope))
         if stated is not None:
-            step = io.largest_step(volume)
+            step = io.largest_step(volume) * scale.slope
             as_stated = all(
-                _close(measured[figure], stated[figure], margin * step)
+                _close(measured[figure], stated[figure], margin * step, scale.slope)
                 for figure, margin in _MARGINS.items()
             )
     return VerifyReport(
@@ -379,14 +351,29 @@ def verify(
         None if against is None else name_of(against),
         measured,
         as_stated,
+        scale.slope,
+        scale.unit,
+        notes_of(container),
     )
 
 
-def _close(measured: float, stated: float, margin: float) -> bool:
+def _measured(original: Volume, restored: Volume, slope: float) -> Quality:
+    """Figures of a restored scan, errors in real-world values, ``slope`` of them a stored unit."""
+    if io.scale_of(original.source) == io.scale_of(restored.source):
+        return measure(original.voxels, restored.voxels).scaled(slope)
+    # Stored values on two scales, as of a release that put all frames of a series on one.
+    return measure(io.real_world(original).voxels, io.real_world(restored).voxels)
+
+
+def _close(measured: float, stated: float, margin: float, slope: float) -> bool:
+    """Whether figures are equal to what a file can state and devices may differ by."""
     if math.isnan(measured) or math.isnan(stated):
         return math.isnan(measured) and math.isnan(stated)
+    if math.isinf(stated):
+        return measured >= (1 - _STATED_WITHIN) * LARGEST_FIGURE * slope
     # A file keeps figures in a part of float32, which has few digits for the smallest numbers.
-    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=max(margin, 1e-36))
+    least = max(margin, _SMALLEST_FIGURE * slope)
+    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=least)
 
 
 def _apart(source: Source, output: PathLike) -> str:

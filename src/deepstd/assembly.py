@@ -16,10 +16,12 @@ import numpy as np
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     REGISTRATION_BYTES,
+    About,
     BundleRef,
     FrameChunks,
     Head,
     Registration,
+    pack_notes,
     pack_source_header,
     write_container,
 )
@@ -28,6 +30,7 @@ from deepstd.quality import Quality
 from deepstd.rate import Point
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
+from deepstd.smallest_type import smallest_type
 from deepstd.specials import Specials
 from deepstd.texture.transforms import Encoded, Encoder, squared_error
 from deepstd.texture.wiener_fit import RestoredFrame
@@ -36,6 +39,8 @@ from deepstd.volume import Volume
 NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 # Of a file, that may go to telling how registration went.
 _REGISTRATION_SHARE = 0.005
+# Of what the header and special values leave of a file, that may go to notes.
+_NOTES_SHARE = 0.125
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Assembly:
         bundle: that its files are decoded with.
         parts: of each frame, finite values and what was special among them.
         allowed: bytes of a file.
+        notes: what a user should know of the scan, in sentences.
     """
 
     def __init__(
@@ -83,17 +89,22 @@ class Assembly:
         bundle: BundleRef,
         parts: Sequence[tuple[np.ndarray, Specials | None]],
         allowed: int,
+        notes: Sequence[str],
     ) -> None:
         self._volume, self._bundle, self._allowed = volume, bundle, allowed
         self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._specials = [specials for _, specials in parts]
         self._payloads = [None if s is None else s.to_bytes() for s in self._specials]
+        room = allowed - len(self._header) - sum(len(payload or b"") for payload in self._payloads)
+        kept = pack_notes(notes, int(_NOTES_SHARE * room))
+        self._about = About(kept, smallest_type(volume.voxels))
 
     @property
     def fixed_bytes(self) -> int:
         """About how many bytes of a file do not depend on the encoding."""
-        return len(self._header) + sum(len(payload or b"") for payload in self._payloads)
+        specials = sum(len(payload or b"") for payload in self._payloads)
+        return len(self._header) + specials + len(self._about.notes)
 
     def file(
         self,
@@ -126,7 +137,7 @@ class Assembly:
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
-        return write_container(head, self._header, frames, latents, wiener)
+        return write_container(head, self._header, frames, latents, wiener, self._about)
 
     def size(
         self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded], wiener: bytes | None

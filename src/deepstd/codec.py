@@ -20,6 +20,7 @@ from deepstd import bundle as bundles
 from deepstd import io, specials
 from deepstd.assembly import FrameShape
 from deepstd.bundle import Bundle
+from deepstd.bundle.manifest import on_one_line
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     Beginning,
@@ -39,7 +40,7 @@ from deepstd.errors import (
     InputError,
     named,
 )
-from deepstd.frames import flat_axis, frames_of, stored
+from deepstd.frames import as_single, flat_axis, frames_of, stored
 from deepstd.rate import Target
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
@@ -76,7 +77,7 @@ class Codec:
                 raise
             raise BundleError(
                 f"bundle {bundle.manifest.name}: a description or an array is not such as this "
-                f"release expects ({type(error).__name__}: {error})"
+                f"release expects ({type(error).__name__}: {on_one_line(error)})"
             ) from error
         whole = [network for part, network in self._networks.items() if part != BETWEEN]
         if self._shape_model is None and any(network.config.template for network in whole):
@@ -258,7 +259,7 @@ class Codec:
             source = io.subsampled(source, voxels.shape, factors)
             affine = io.affine_of(source)
             source_nbytes = None
-        volume = Volume(voxels, affine, source, source_nbytes=source_nbytes)
+        volume = Volume(voxels, affine, source, container.notes, source_nbytes)
         return io.requantised(volume), latents.digest()
 
     def _check_frames(self, container: Beginning, level: int) -> tuple[int, ...]:
@@ -314,7 +315,7 @@ class Codec:
         payload, code, report = None, None, None
         if field:
             tables = self._networks[model.ndim].tables
-            fitted, report = register(values.astype(np.float32), affine, model)
+            fitted, report = register(as_single(values), affine, model)
             payload = encode_field(fitted, model, tables)
             code = decode_field(payload, model, tables)
         conditioning = condition_on(model, code, values.shape, affine, self.workers)

@@ -108,7 +108,8 @@ class Encoding:
         self._effort, self._progress = effort, progress
         self._affine = io.placement_of(volume.source)
         self._parts = [specials.split(frame) for frame in frames_of(volume)]
-        self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
+        reference, notes = codec.bundle.reference, volume.notes
+        self._assembly = Assembly(volume, reference, self._parts, allowed, notes)
         self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
         self._start: Start | None = None
@@ -329,10 +330,11 @@ class Encoding:
         data = self._assembly.file(*parts, NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
+        error = rmse(self._volume.voxels, restored.voxels)
         return Compressed(
             self._assembly.file(*parts, quality, latents),
             quality,
-            rmse(self._volume.voxels, restored.voxels) ** 2,
+            error * error,
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),

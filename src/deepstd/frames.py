@@ -6,12 +6,16 @@ values ─ rounded, clipped ─ special values in ─▶ stored frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from deepstd.specials import Specials
 from deepstd.volume import Volume
+
+# Sums of squares of values up to 2 to this power are float32, too.
+_SINGLE_EXPONENT = 50
 
 
 def frames_of(volume: Volume) -> list[np.ndarray]:
@@ -36,6 +40,18 @@ def are_nonnegative(frames: Iterable[np.ndarray], dtype: np.dtype) -> bool:
         dtype: stored type.
     """
     return dtype.kind in "if" and not any((frame < 0).any() for frame in frames)
+
+
+def as_single(values: np.ndarray) -> np.ndarray:
+    """Return a frame in float32, divided by a power of two where float32 cannot hold it.
+
+    For computations that know no scale of the values.
+    """
+    largest = float(np.abs(values).max(initial=0.0)) if values.dtype.kind == "f" else 0.0
+    exponent = math.frexp(largest)[1]
+    if exponent <= _SINGLE_EXPONENT:
+        return values.astype(np.float32)
+    return (values * 2.0**-exponent).astype(np.float32)
 
 
 def stored(

@@ -1,6 +1,7 @@
 """What a .dstd file says of itself, read without torch.
 
-file, URL or standard input ─ parse ─▶ sizes, bundle, quality, sections
+file, URL or standard input ─ parse ─▶ sizes, bundle, quality, notes, sections
+figures of stored values ─ slope and unit of the source header ─▶ figures that reports state
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from deepstd.container import (
     MAX_HEADER_BYTES,
     Beginning,
     Container,
+    Description,
     parse,
     parse_head_only,
     read_beginning,
 )
-from deepstd.errors import DamagedError
+from deepstd.errors import DamagedError, InputError
 
 # Enough for the head, which says how large the rest may be.
 _FIRST_BYTES = 1 << 16
@@ -76,17 +78,63 @@ def _bounded(stream: BinaryIO, name: str) -> memoryview:
     return memoryview(data)
 
 
-def quality_of(container: Container) -> dict[str, float] | None:
-    """The figures "mae", "max_error", "psnr" and "ssim" that a file states, or None."""
+def error_scale_of(container: Description) -> io.ErrorScale:
+    """Return how errors of a file's stored values are stated.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
+    try:
+        return io.error_scale_of(container.source_header())
+    except InputError as error:
+        raise DamagedError(
+            f"{container.name}: the header of the original scan is damaged: {error}"
+        ) from error
+
+
+def quality_of(container: Description) -> dict[str, float] | None:
+    """Return the figures "mae", "max_error", "psnr" and "ssim" that a file states, or None.
+
+    The file keeps errors of stored values; here they are errors of the values that these stand
+    for, in the unit of `error_scale_of`.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
     quality = container.head.quality
     if quality is None:
         return None
-    return {
-        "mae": quality.mae,
-        "max_error": quality.max_error,
-        "psnr": quality.psnr,
-        "ssim": quality.ssim,
-    }
+    return asdict(quality.scaled(error_scale_of(container).slope))
+
+
+def smallest_of(container: Description) -> tuple[str | None, float | None]:
+    """Return the smallest type that holds every voxel, and the ratio with voxels of that type.
+
+    Both are None where the stored type is not larger than scanners' types, or as small as can be.
+    """
+    smallest, head = container.smallest, container.head
+    if smallest is None:
+        return None, None
+    nbytes = head.voxel_count * smallest.itemsize
+    return (
+        (smallest.name, nbytes / container.nbytes) if nbytes < head.stored_bytes else (None, None)
+    )
+
+
+def notes_of(container: Description) -> tuple[str, ...]:
+    """Return what a user should know of a compressed scan, in sentences: of its size, then kept."""
+    smallest, ratio = smallest_of(container)
+    if smallest is None or ratio is None:
+        return container.notes
+    head = container.head
+    bpv = 8 * container.nbytes / head.voxel_count
+    stored_ratio = head.stored_bytes / container.nbytes
+    told = (
+        f"{stored_ratio:.2f}:1 of {head.dtype.name} is {ratio:.2f}:1 of {smallest}, which holds "
+        f"every value; {bpv:.4f} bits per voxel. For {stored_ratio:.0f}:1 of {smallest} ask for "
+        f"--ratio {stored_ratio**2 / ratio:.0f}"
+    )
+    return told, *container.notes
 
 
 def _registration_of(container: Container) -> dict[str, float] | None:
@@ -98,6 +146,36 @@ def _registration_of(container: Container) -> dict[str, float] | None:
     return {"bytes": sum(fields), **({} if told is None else asdict(told))}
 
 
+def figures_of(container: Container) -> dict[str, Any]:
+    """Return what the ledger of a batch says of a file: plain values, those that are known.
+
+    "mae" and "max_error" are errors in real-world values, "slope" of them a stored unit. Lines of
+    earlier releases have no slope: their errors are of stored values.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
+    head, scale = container.head, error_scale_of(container)
+    smallest, smallest_ratio = smallest_of(container)
+    told = {
+        "format": head.source_format,
+        "dtype": head.dtype.newbyteorder("=").name,
+        "voxels": head.voxel_count,
+        "stored_bytes": head.stored_bytes,
+        "file_bytes": container.nbytes,
+        "ratio": head.stored_bytes / container.nbytes,
+        "bpv": 8 * container.nbytes / head.voxel_count,
+        "smallest_dtype": smallest,
+        "smallest_ratio": smallest_ratio,
+        "bundle": f"{head.bundle.name} {head.bundle.version}",
+        **(quality_of(container) or {}),
+        "slope": scale.slope,
+        "unit": scale.unit,
+        "notes": list(notes_of(container)) or None,
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
 def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
     """Shape, type, sizes, bundle, quality and sections of a file.
 
@@ -105,7 +183,8 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
         ContainerError: it is not a .dstd file, or damaged.
     """
     container = read_container(source)
-    head = container.head
+    head, scale = container.head, error_scale_of(container)
+    smallest, smallest_ratio = smallest_of(container)
     return {
         "file": container.name,
         "file_bytes": container.nbytes,
@@ -117,12 +196,17 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
         "stored_bytes": head.stored_bytes,
         "ratio": head.stored_bytes / container.nbytes,
         "bpv": 8 * container.nbytes / head.voxel_count,
+        "smallest_dtype": smallest,
+        "smallest_ratio": smallest_ratio,
         "bundle": {
             "name": head.bundle.name,
             "version": head.bundle.version,
             "digest": head.bundle.digest.hex(),
         },
         "quality": quality_of(container),
+        "slope": scale.slope,
+        "unit": scale.unit,
+        "notes": list(notes_of(container)),
         "registration": _registration_of(container),
         "latents_digest": container.latents_digest.hex(),
         "sections": [

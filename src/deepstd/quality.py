@@ -19,7 +19,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from deepstd.errors import InputError
 
 _SLAB_VOXELS = 4_000_000
 _MOST_THREADS = 4
+# Between these, squares of values and of their errors can be summed over any scan.
+_SQUARES_FIT = (1e-100, 1e140)
 _SSIM_SIGMA = 1.5
 _SSIM_TRUNCATE = 3.5
 _SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
@@ -46,32 +48,41 @@ class Quality:
     psnr: float
     ssim: float
 
+    def scaled(self, slope: float) -> Quality:
+        """Return the figures with errors in other units, so many of them a stored unit.
+
+        PSNR and SSIM are ratios, and stay.
+        """
+        return replace(self, mae=self.mae * slope, max_error=self.max_error * slope)
+
 
 @dataclass(frozen=True)
 class Errors:
     """Sums over the finite voxels of a scan or a region, in stored units.
 
     Attributes:
-        absolute: sum of |e|.
-        squared: sum of e².
+        absolute: sum of |e / unit|.
+        squared: sum of (e / unit)².
         largest: largest |e|.
         count: voxels counted. Figures of none are NaN.
+        unit: a power of two, 1 but for values whose squares no float64 holds.
     """
 
     absolute: float
     squared: float
     largest: float
     count: int
+    unit: float = 1.0
 
     @property
     def mae(self) -> float:
         """Mean absolute error."""
-        return self.absolute / self.count if self.count else math.nan
+        return self.unit * (self.absolute / self.count) if self.count else math.nan
 
     @property
     def rmse(self) -> float:
         """Root of the mean squared error."""
-        return math.sqrt(self.squared / self.count) if self.count else math.nan
+        return self.unit * math.sqrt(self.squared / self.count) if self.count else math.nan
 
     @property
     def max_error(self) -> float:
@@ -91,7 +102,7 @@ class Errors:
             return math.nan
         if math.isinf(self.squared):
             return -math.inf
-        return 20 * math.log10(peak) - 10 * math.log10(self.squared / self.count)
+        return 20 * math.log10(peak / self.unit) - 10 * math.log10(self.squared / self.count)
 
 
 def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
@@ -133,7 +144,7 @@ def psnr(original: np.ndarray, restored: np.ndarray, *, peak: float) -> float:
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
     """Smallest and largest finite value; (NaN, NaN) where there is none."""
     low, high = math.inf, -math.inf
-    for part in _slabs(voxels):
+    for part in slabs(voxels):
         slab = voxels[part]
         if slab.dtype.kind == "f":
             slab = slab[np.isfinite(slab)]
@@ -211,7 +222,7 @@ def ssim_of_regions(
     totals, counts = [0.0] * len(regions), [0] * len(regions)
     # Filters of scipy let other threads run.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-        for found in pool.map(sums, _slabs(original, halo=_SSIM_RADIUS)):
+        for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
             for number, (total, count) in enumerate(found):
                 totals[number] += total
                 counts[number] += count
@@ -287,7 +298,8 @@ def errors_of(
     """
     _check_shapes(original, restored)
     absolute, squared, largest, count = 0.0, 0.0, 0.0, 0
-    for part in _slabs(original):
+    unit = _unit_of(original)
+    for part in slabs(original):
         before = original[part].astype(np.float64)
         with np.errstate(invalid="ignore"):  # ∞ − ∞, left out or counted as infinite below
             error = np.abs(before - restored[part].astype(np.float64))
@@ -298,16 +310,33 @@ def errors_of(
             error = error[counted]
         if error.size:
             error[np.isnan(error)] = math.inf
-            absolute += float(error.sum())
             largest = max(largest, float(error.max()))
+            error /= unit
+            absolute += float(error.sum())
             count += error.size
             # Not a dot product: where processes share cores, threads of BLAS wait for each other.
             squared += float(np.square(error, out=error).sum())
-    return Errors(absolute, squared, largest, count)
+    return Errors(absolute, squared, largest, count, unit)
 
 
-def _slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:
-    """Slices that cut the array across its slowest axis into parts of bounded size."""
+def _unit_of(voxels: np.ndarray) -> float:
+    """Return a power of two in which squares of errors of a scan are sums that float64 holds."""
+    if voxels.dtype.kind != "f" or voxels.dtype.itemsize < 8:
+        return 1.0
+    largest = max(map(abs, finite_range(voxels)))
+    low, high = _SQUARES_FIT
+    if low <= largest <= high or largest == 0 or math.isnan(largest):
+        return 1.0
+    return 2.0 ** (math.frexp(largest)[1] - 1)
+
+
+def slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:
+    """Return slices that cut an array across its slowest axis into parts of bounded size.
+
+    Args:
+        voxels: array of any shape.
+        halo: voxels on each side that a part is read with; parts are much thicker than that.
+    """
     strides = [abs(s) if n > 1 else 0 for s, n in zip(voxels.strides, voxels.shape, strict=True)]
     axis = int(np.argmax(strides))
     layer = max(1, voxels.size // voxels.shape[axis])

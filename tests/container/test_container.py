@@ -12,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.container import (
+    About,
     BundleRef,
     FrameChunks,
     Head,
+    pack_notes,
     pack_source_header,
     parse,
     parse_head_only,
     read_beginning,
+    read_description,
     write_container,
 )
 from deepstd.container.format import PREAMBLE, VERSION, ChunkType, encode_chunk, encode_varint
@@ -69,6 +72,11 @@ def cine() -> bytes:
         FrameChunks(b"", None, (b"t",), b"inf"),
     ]
     return write_container(CINE, b"", parts, DIGEST, b"filter")
+
+
+def noted() -> bytes:
+    about = About(pack_notes(("slices are tilted", "one is missing"), 1 << 10), np.dtype("u1"))
+    return write_container(HEAD, source_payload(), [FRAME], DIGEST, None, about)
 
 
 def chunk(letter: str, payload: bytes = b"") -> bytes:
@@ -123,7 +131,7 @@ def test_the_head_needs_only_the_beginning() -> None:
         parse_head_only(sample()[:20], "f")
 
 
-@pytest.mark.parametrize("make", [sample, cine])
+@pytest.mark.parametrize("make", [sample, cine, noted])
 def test_every_truncation_is_noticed(make: Callable[[], bytes]) -> None:
     data = make()
     for length in range(len(data)):
@@ -131,7 +139,7 @@ def test_every_truncation_is_noticed(make: Callable[[], bytes]) -> None:
             parse(data[:length], "scan.dstd")
 
 
-@pytest.mark.parametrize("make", [sample, cine])
+@pytest.mark.parametrize("make", [sample, cine, noted])
 def test_every_changed_byte_is_noticed(make: Callable[[], bytes]) -> None:
     data, rng = make(), random.Random(0)
     for turn in range(2000):
@@ -151,7 +159,7 @@ def test_any_patch_is_noticed_or_harmless(place: int, patch: bytes, insert: bool
             parse(changed, "f")
 
 
-@given(st.lists(st.tuples(st.sampled_from("HOVSTLEx"), st.binary(max_size=60)), max_size=8))
+@given(st.lists(st.tuples(st.sampled_from("HOnyVSTLEx"), st.binary(max_size=60)), max_size=8))
 def test_any_chunks_are_a_file_or_an_error(chunks: list[tuple[str, bytes]]) -> None:
     data = PREAMBLE + HEAD_CHUNK + b"".join(chunk(*c) for c in chunks)
     try:
@@ -170,6 +178,13 @@ def test_any_chunks_are_a_file_or_an_error(chunks: list[tuple[str, bytes]]) -> N
     [
         ("TE", ""),
         ("OVSTLLE", ""),
+        ("OnVSTLLE", ""),
+        ("nTE", ""),
+        ("nnTE", "a NOTE chunk cannot follow NOTE"),
+        ("TnE", "a NOTE chunk cannot follow TEXT"),
+        ("nOTE", "a SRCH chunk cannot follow NOTE"),
+        ("VnTE", "a NOTE chunk cannot follow SPCL"),
+        ("yTE", "its smallest type"),
         ("xTxEx", "follow its end"),
         ("xOxTxE", ""),
         ("E", "cannot follow HEAD"),
@@ -314,4 +329,54 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
 
 
 def test_a_chunk_of_the_format_is_known() -> None:
-    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVW"
+    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVWny"
+
+
+def test_notes_and_the_smallest_type_come_back() -> None:
+    data = noted()
+    container = parse(data, "f")
+    assert container.notes == ("slices are tilted", "one is missing")
+    assert container.smallest == np.dtype("u1")
+    assert [s.name for s in container.sections][1:5] == ["HEAD", "SRCH", "NOTE", "TYPE"]
+    assert read_beginning(io.BytesIO(data), "f").notes == container.notes
+    assert (parse(sample(), "f").notes, parse(sample(), "f").smallest) == ((), None)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x0f", b"\x20", b"\0\0"])
+def test_a_malformed_smallest_type_is_damage(payload: bytes) -> None:
+    data = PREAMBLE + HEAD_CHUNK + chunk("y", payload) + chunk("T") + END
+    with pytest.raises(DamagedError, match="its smallest type"):
+        parse(data, "f")
+
+
+class Counted(io.BytesIO):
+    """A stream that counts the bytes that are read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        self.taken += len(piece)
+        return piece
+
+
+def test_a_description_is_read_without_the_frames() -> None:
+    big = [FrameChunks(bytes(1 << 20), bytes(1 << 10), (bytes(1 << 20),), bytes(1 << 16))]
+    about = About(pack_notes(("slices are tilted",), 1 << 10))
+    data = write_container(HEAD, source_payload(), big, DIGEST, b"filter", about)
+    stream = Counted(data)
+    told = read_description(stream, "f")
+    assert (told.head, told.notes, told.nbytes) == (HEAD, ("slices are tilted",), len(data))
+    assert told.source_header() == SourceHeader("nifti1", RAW_HEADER)
+    assert stream.taken < 1000
+
+
+@pytest.mark.parametrize("make", [sample, cine, noted])
+def test_a_description_tells_a_file_that_is_cut_off(make: Callable[[], bytes]) -> None:
+    data = make()
+    assert read_description(io.BytesIO(data), "f").nbytes == len(data)
+    for length in range(len(data)):
+        with pytest.raises(ContainerError):
+            read_description(io.BytesIO(data[:length]), "f")
+    with pytest.raises(DamagedError, match="2 bytes follow its end"):
+        read_description(io.BytesIO(data + b"xx"), "f")

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from deepstd import io
+from deepstd.evaluate.compare import PICTURES
 from deepstd.evaluate.figures import NAMES, Yardstick, foreground_of
-from deepstd.volume import Volume
+from deepstd.evaluate.report import slices_sections
+from deepstd.evaluate.rows import OURS, Row
+from deepstd.evaluate.view import View, keep_slice
+from deepstd.io.dicom.header import Facts, pack
+from deepstd.volume import SourceHeader, Volume
 
 skimage_metrics = pytest.importorskip(
     "skimage.metrics", reason="needs scikit-image: pip install 'deepstd[evaluate]'"
@@ -122,6 +127,43 @@ def test_ct_is_measured_in_hounsfield_units(tmp_path: Path) -> None:
     found = yardstick.measure(restored)
     assert (found.mae, found.max_error) == (6, 6)
     assert found.psnr == pytest.approx(20 * math.log10(1220 / 6))
+
+
+def dicom(modality: str, sop_class: str, unit: str | None) -> SourceHeader:
+    """A kept header of a series with a slope of −3."""
+    facts = Facts(
+        None, None, None, -3.0, 50.0, "MONOCHROME2", 16, modality, sop_class, "none", None, 0, unit
+    )
+    return SourceHeader("dicom", pack(facts, []))
+
+
+def test_dicom_says_its_slope_and_unit(phantom: Phantom) -> None:
+    source = dicom("PT", "1.2.840.10008.5.1.4.1.1.128", "Bq/ml")
+    original = phantom((20, 20, 12))
+    yardstick = Yardstick.of(Volume(original, None, source))
+    assert (yardstick.unit, yardstick.scale) == ("Bq/ml", 3.0)
+    assert yardstick.measure(original + np.int16(2)).max_error == 6
+    assert yardstick.definitions()["max_error"] == "max[Bq/ml]"
+
+
+def test_dicom_without_a_unit_is_not_taken_for_ct() -> None:
+    source = dicom("MR", "1.2.840.10008.5.1.4.1.1.4", None)
+    stored = np.linspace(-300, 350, 1000).astype(np.int16).reshape(10, 10, 10)
+    assert Yardstick.of(Volume(stored, None, source)).unit == "grey values"
+    assert Yardstick.of(Volume(-3 * stored + 50)).unit == "HU"
+
+
+def test_pages_show_slices_in_real_units(phantom: Phantom, tmp_path: Path) -> None:
+    source = dicom("PT", "1.2.840.10008.5.1.4.1.1.128", "Bq/ml")
+    volume = Volume(phantom((40, 36, 6)), None, source)
+    view = View(2, 0, 4, 6, 16)
+    row = Row("scan", OURS, "64×", 100, 99, digest="abc", view=vars(view))
+    keep_slice(tmp_path / PICTURES, row, volume, volume.voxels + np.int16(2), view)
+    (section,) = slices_sections(tmp_path, [row])
+    part = -3.0 * view.of(volume.voxels) + 50
+    low, high = np.percentile(part, (0.5, 99.5))
+    assert f"Slice 2, {low:.4g} to {high:.4g} Bq/ml from black to white" in section.texts[0]
+    assert section.panels[2].caption == "key: error from −6 (blue) to +6 Bq/ml (red)"
 
 
 def test_every_figure_says_what_it_is(phantom: Phantom) -> None:

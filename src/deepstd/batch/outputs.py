@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from deepstd.batch.ledger import Row
-from deepstd.container import Container
 from deepstd.errors import DeepSTDError, InputError, TruncatedError
-from deepstd.inspection import quality_of, read_container
+from deepstd.inspection import read_container
 
 IN_THE_WAY = (
     "there is a file already where the output belongs, and this command did not write it. "
@@ -80,20 +78,3 @@ def is_cut_off(path: Path, nbytes: object) -> bool:
     except (DeepSTDError, OSError):
         return False
     return False
-
-
-def figures_of(container: Container) -> Row:
-    """Return the sizes, the bundle and the error figures of an output for its ledger line."""
-    head = container.head
-    quality = quality_of(container) or {}
-    return {
-        "format": head.source_format,
-        "dtype": head.dtype.newbyteorder("=").name,
-        "voxels": head.voxel_count,
-        "stored_bytes": head.stored_bytes,
-        "file_bytes": container.nbytes,
-        "ratio": head.stored_bytes / container.nbytes,
-        "bpv": 8 * container.nbytes / head.voxel_count,
-        "bundle": f"{head.bundle.name} {head.bundle.version}",
-        **quality,
-    }

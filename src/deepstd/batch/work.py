@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deepstd.batch.case import Case, Request, fingerprint
-from deepstd.batch.outputs import figures_of
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
+from deepstd.inspection import figures_of
 from deepstd.rate import Target
 from deepstd.volume import Volume
 

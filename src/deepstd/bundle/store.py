@@ -27,9 +27,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from deepstd.bundle.manifest import Manifest
+from deepstd.bundle.manifest import Manifest, faults, on_one_line
 from deepstd.container import BUNDLE_DIGEST_BYTES, BundleRef
 from deepstd.errors import BundleError, BundleNotFoundError
+from deepstd.io import needing, room_told
 
 _MANIFEST = "bundle.json"
 _TEMPLATE = "template.nii.gz"
@@ -184,9 +185,10 @@ def save(
     contents[_CARD] = card.encode()
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     manifest = Manifest.model_validate({**description, "files": hashes})
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)
-    (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    with room_told(folder, folder), needing(sum(map(len, contents.values()))):
+        for name, data in contents.items():
+            (folder / name).write_bytes(data)
+        (folder / _MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     return load(folder)
 
 
@@ -196,7 +198,10 @@ def _described(folder: Path) -> tuple[Manifest, bytes]:
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise BundleError(f"{folder / _MANIFEST}: not a bundle's description: {error}") from error
+        raise BundleError(
+            f"{folder / _MANIFEST}: not a bundle's description ({faults(error)}). Install the "
+            "bundle again; one of a newer release needs that release"
+        ) from error
     return manifest, hashlib.sha256(raw).digest()
 
 
@@ -240,7 +245,10 @@ def _arrays(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str,
     try:
         return load_arrays(contents[name])
     except (KeyError, SafetensorError, ValueError) as error:
-        raise BundleError(f"{folder / name}: not readable as safetensors: {error}") from error
+        raise BundleError(
+            f"{folder / name}: not readable as safetensors ({on_one_line(error)}). Install the "
+            "bundle again"
+        ) from error
 
 
 def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
@@ -254,4 +262,7 @@ def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
         EOFError,
         ImageFileError,
     ) as error:
-        raise BundleError(f"{folder / _TEMPLATE}: not a readable template: {error}") from error
+        raise BundleError(
+            f"{folder / _TEMPLATE}: not a readable template ({on_one_line(error)}). Install the "
+            "bundle again"
+        ) from error

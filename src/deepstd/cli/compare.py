@@ -150,9 +150,18 @@ def _table(rows: Sequence[Row]) -> str:
             "" if getattr(row, name) is None else number(getattr(row, name), name)
             for name in ("mae", "psnr", "ssim", "encode_s", "decode_s")
         ]
+        figures[0] += _unit(row) if figures[0] else ""
         note = row.note if row.status in ("ok", "cannot") else f"{row.status}: {row.note}"
         lines.append((row.scan, row.target, row.codec, nbytes, fill, *figures, note))
     return console.table(head, lines)
+
+
+def _unit(row: Row) -> str:
+    """Return what follows an error in its row: its unit, where that is known."""
+    from deepstd.evaluate.figures import UNKNOWN_UNIT
+
+    unit = row.definitions.get("mae", "").partition("[")[2].rstrip("]")
+    return "" if unit in ("", UNKNOWN_UNIT) else f" {unit}"
 
 
 def _split(text: str) -> tuple[str, ...]:

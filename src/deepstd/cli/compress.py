@@ -77,21 +77,21 @@ def compress(
             overwrite=overwrite,
             progress=progress,
         )
-    for note in report.notes:
-        console.note(f"note: {note}")
+    console.notes(report.notes)
     if keep_metadata:
         console.note(f"note: {report.output} holds all metadata, the patient's identity included")
+    told = report.to_dict()
     if as_json:
-        tell(console.as_json(report.to_dict()))
+        tell(console.as_json(told))
         return
     fitted = [one for one in report.registration if one is not None]
     others = [name for name in report.tried if name != report.bundle]
-    sizes = f"{console.size(report.file_bytes)}, ratio {report.ratio:.2f}, {report.bpv:.4f} bpv"
+    sizes = f"{console.size(report.file_bytes)}, {console.rate(told)}"
     tell(f"{report.source} -> {report.output}")
     entries = [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
-        ("error", console.figures(report.mae, report.max_error, report.psnr, report.ssim)),
+        ("error", console.figures(told, report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
         ("time", f"{report.seconds:.1f} s"),
     ]
@@ -134,6 +134,14 @@ def decompress(
             "first part of the file; the rest is not read and may be missing.",
         ),
     ] = 0,
+    straighten: Annotated[
+        bool,
+        typer.Option(
+            "--straighten",
+            help="Shift the slices of a sheared scan, as of a tilted gantry, onto a grid of right "
+            "angles, by linear interpolation: SimpleITK, ANTs and nnU-Net open no other NIfTI.",
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a compressed scan.
@@ -148,11 +156,18 @@ def decompress(
         from deepstd import api, io
 
         volume = api.decompress(
-            source, output, model=model, device=device, level=level, overwrite=overwrite
+            source,
+            output,
+            model=model,
+            device=device,
+            level=level,
+            straighten=straighten,
+            overwrite=overwrite,
         )
     shape = " x ".join(map(str, volume.shape))
     told = f"{options.shown(source)} -> {io.shown(output)}"
     console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")
+    console.notes(volume.notes)
 
 
 def default_output(sources: list[str]) -> str:

@@ -11,7 +11,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,12 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def notes(texts: Iterable[str]) -> None:
+    """What a user should know of a scan, a line each, to stderr."""
+    for text in texts:
+        note(f"note: {text}")
+
+
 def result_json(values: Any) -> None:
     """A result as JSON, to stdout."""
     result(as_json(values))
@@ -87,9 +93,42 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def figures(mae: float, max_error: float, psnr: float, ssim: float) -> str:
-    """The four figures of a restored scan in words."""
-    return f"MAE {mae:.4g}, largest {max_error:.4g}, PSNR {psnr:.2f} dB, SSIM {ssim:.4f}"
+def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str:
+    """Return the four figures of a restored scan in words.
+
+    Args:
+        quality: "mae", "max_error", "psnr" and "ssim", errors in real-world values.
+        slope: real-world units a stored unit.
+        unit: of the real-world values, None where it is not known.
+    """
+    ending = "" if unit is None else f" {unit}"
+    errors = f"MAE {_error(quality['mae'], slope)}{ending}, "
+    errors += f"largest {_error(quality['max_error'], slope)}{ending}"
+    if unit is None and slope != 1:
+        errors += f" (stored values × {slope:.6g})"
+    return f"{errors}, PSNR {quality['psnr']:.2f} dB, SSIM {quality['ssim']:.4f}"
+
+
+def _error(value: float, slope: float) -> str:
+    """Return an error in words; a file keeps what is too large for float32 as infinite."""
+    if not math.isinf(value):
+        return f"{value:.4g}"
+    from deepstd.container import LARGEST_FIGURE  # not at the top: it takes NumPy along
+
+    return f"over {LARGEST_FIGURE * slope:.2g}"
+
+
+def rate(report: Mapping[str, Any]) -> str:
+    """Return ratio and bits per voxel of a file in words.
+
+    Args:
+        report: "ratio" and "bpv"; "smallest_dtype" and "smallest_ratio" where a smaller type than
+            the stored one holds every voxel, else None.
+    """
+    told = f"ratio {report['ratio']:.2f}"
+    if report["smallest_dtype"] is not None:
+        told += f" ({report['smallest_ratio']:.2f} of {report['smallest_dtype']})"
+    return f"{told}, {report['bpv']:.4f} bpv"
 
 
 def size(nbytes: int) -> str:

@@ -1,7 +1,7 @@
 """``info`` and ``verify``: what a file says of itself, and whether it is true.
 
-IN.dstd ─ deepstd.inspect ─▶ sizes, bundle, figures, sections        (no torch)
-DICOM ─ io.survey ─▶ the series in it
+IN.dstd ─ deepstd.inspect ─▶ sizes, bundle, figures, notes, sections        (no torch)
+folder ─ deepstd.listing ─▶ a line for each scan in it                      (no torch)
 IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
 """
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from deepstd.cli import console, options
+from deepstd.cli.listing import in_words
 
 _DIFFERS = 1
 
@@ -23,43 +24,46 @@ def info(
         typer.Argument(
             metavar="IN.dstd|DIR",
             help="A compressed scan: a file, a URL, or - for stdin. Or a folder, zip archive or "
-            "file of DICOM.",
+            "file of scans.",
         ),
     ],
     as_json: options.Json = False,
 ) -> None:
-    """Show what is in a compressed scan, or which DICOM series are in a folder.
+    """Show what is in a compressed scan, or which scans are in a folder.
 
-    Nothing is decoded.
+    Of a folder, zip archive or file of scans: a line for each DICOM series, scan of another format
+    and compressed scan, with the description and date that its header has. Nothing is decoded.
     """
-    from deepstd import io
     from deepstd.inspection import describe
+    from deepstd.listing import is_listed, listing
 
-    if io.holds_series(source):
-        surveyed = io.survey([Path(source)])
+    if is_listed(source):
+        found = listing(Path(source))
         if as_json:
-            console.result_json(surveyed)
+            console.result_json(found)
         else:
-            console.result(_series_in_words(surveyed))
+            console.result(in_words(found))
         return
     described = describe(source)
     if as_json:
         console.result_json(described)
         return
     bundle, quality = described["bundle"], described["quality"]
+    scale = described["slope"], described["unit"]
     shape = " x ".join(map(str, described["shape"]))
     order = ", big-endian" if described["byte_order"] == "big" else ""
     file_bytes = console.size(described["file_bytes"])
     entries = [
         ("file", described["file"]),
         ("scan", f"{shape}, {described['dtype']}{order}, from {described['source_format']}"),
-        ("size", f"{file_bytes}, ratio {described['ratio']:.2f}, {described['bpv']:.4f} bpv"),
+        ("size", f"{file_bytes}, {console.rate(described)}"),
         ("bundle", f"{bundle['name']} {bundle['version']} ({bundle['digest']})"),
-        ("error", "not stated" if quality is None else console.figures(**quality)),
+        ("error", "not stated" if quality is None else console.figures(quality, *scale)),
         *_registration(described["registration"]),
         ("parts", _parts(described["sections"])),
     ]
     console.result(console.pairs(entries))
+    console.notes(described["notes"])
 
 
 def _registration(told: dict[str, float] | None) -> list[tuple[str, str]]:
@@ -74,38 +78,6 @@ def _registration(told: dict[str, float] | None) -> list[tuple[str, str]]:
             f"{told['folding_percent']:.3f} %"
         )
     return [("field", words)]
-
-
-def _series_in_words(surveyed: dict[str, Any]) -> str:
-    """A table of series, then what is to be known of each, then what is none."""
-    head = ("series", "modality", "files", "size", "voxel (mm)", "stored as", "compressed as")
-    rows = []
-    for entry in surveyed["series"]:
-        size = "cannot be compressed" if entry["shape"] is None else _joined(entry["shape"], "g")
-        spacing = "-" if entry["spacing_mm"] is None else _joined(entry["spacing_mm"], ".4g")
-        stored = f"{entry['dtype']}, {entry['bits']} bits"
-        rows.append(
-            (
-                entry["id"],
-                entry["modality"],
-                str(entry["files"]),
-                size,
-                spacing,
-                stored,
-                entry["transfer_syntax"],
-            )
-        )
-    parts = [console.table(head, rows)] if rows else ["no series that can be compressed"]
-    for entry in surveyed["series"]:
-        parts += [f"{entry['id']}: {told}" for told in (entry["problem"], *entry["notes"]) if told]
-    parts += [f"{label}: {reason}" for label, reason in surveyed["refused"].items()]
-    if surveyed["others"]:
-        parts.append(f"{surveyed['others']} other files")
-    return "\n".join(parts)
-
-
-def _joined(values: list[float], form: str) -> str:
-    return " x ".join(format(value, form) for value in values)
 
 
 def _parts(sections: list[dict[str, Any]]) -> str:
@@ -141,11 +113,14 @@ def verify(
     else:
         entries = [("file", f"{report.source}: whole, and decodes as it was encoded")]
         entries.append(("bundle", report.bundle))
+        scale = report.slope, report.unit
         if report.stated is not None:
-            entries.append(("stated error", console.figures(**report.stated)))
+            entries.append(("stated error", console.figures(report.stated, *scale)))
         if report.measured is not None:
-            entries.append((f"against {report.against}", console.figures(**report.measured)))
+            against_it = console.figures(report.measured, *scale)
+            entries.append((f"against {report.against}", against_it))
         console.result(console.pairs(entries))
+        console.notes(report.notes)
     if report.as_stated is False:
         console.note(
             f"error: the error against {report.against} is not what {report.source} states: it "

@@ -7,42 +7,57 @@ The format is specified in docs/format.md.
 
 from deepstd.container.head import (
     BUNDLE_DIGEST_BYTES,
+    LARGEST_FIGURE,
     REGISTRATION_BYTES,
     BundleRef,
     Head,
     Registration,
 )
+from deepstd.container.notes import pack_notes, printable
 from deepstd.container.reader import (
     Beginning,
     Container,
+    Description,
     Section,
     parse,
     parse_head_only,
     read_beginning,
+    read_description,
 )
 from deepstd.container.source_header import (
     MAX_HEADER_BYTES,
     pack_source_header,
     unpack_source_header,
 )
-from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
+from deepstd.container.writer import (
+    LATENTS_DIGEST_BYTES,
+    About,
+    FrameChunks,
+    write_container,
+)
 
 __all__ = [
     "BUNDLE_DIGEST_BYTES",
+    "LARGEST_FIGURE",
     "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
     "REGISTRATION_BYTES",
+    "About",
     "Beginning",
     "BundleRef",
     "Container",
+    "Description",
     "FrameChunks",
     "Head",
     "Registration",
     "Section",
+    "pack_notes",
     "pack_source_header",
     "parse",
     "parse_head_only",
+    "printable",
     "read_beginning",
+    "read_description",
     "unpack_source_header",
     "write_container",
 ]

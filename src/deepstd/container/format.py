@@ -26,13 +26,15 @@ RETRIEVE_AGAIN = "Copy or download the file again, then check it with `deepstd v
 
 
 class ChunkType(IntEnum):
-    """Chunk types of format version 3, each an ASCII capital.
+    """Chunk types of format version 3, each an ASCII letter.
 
     A type with bit 5 set (a small letter) may be skipped by a reader that does not know it.
     """
 
     HEAD = ord("H")
     SRCH = ord("O")
+    NOTE = ord("n")
+    TYPE = ord("y")
     SPCL = ord("V")
     SHAP = ord("S")
     TEXT = ord("T")

@@ -44,6 +44,8 @@ _HAS_SOURCE_BYTES = 1 << 6
 _QUALITY_BYTES = 3
 _NAN_FIGURE = b"\x00\xc0\x7f"
 REGISTRATION_BYTES = 4
+LARGEST_FIGURE = 3.4e38
+"""A larger figure is kept as infinite."""
 _NCC_STEPS = 127
 _CYCLE_STEPS = 32
 
@@ -187,7 +189,7 @@ class Head:
         flags |= _HAS_REGISTRATION if self.registration else 0
         flags |= _NONNEGATIVE if self.nonnegative else 0
         flags |= 0 if self.source_nbytes is None else _HAS_SOURCE_BYTES
-        out = bytearray((SOURCE_FORMATS[self.source_format], _pack_dtype(self.dtype), flags))
+        out = bytearray((SOURCE_FORMATS[self.source_format], pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
         name = self.bundle.name
@@ -214,7 +216,7 @@ class Head:
         """
         cursor = Cursor(payload, name, "the head")
         source_format = _source_format(cursor.byte(), name)
-        dtype = _unpack_dtype(cursor)
+        dtype = unpack_dtype(cursor)
         flags = cursor.byte()
         if flags & ~(_HAS_SOURCE_BYTES | _NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
             raise cursor.error(f"flags {flags:#04x} do not exist")
@@ -259,12 +261,14 @@ def _unknown(what: str, name: str) -> UnsupportedVersionError:
     )
 
 
-def _pack_dtype(dtype: np.dtype) -> int:
+def pack_dtype(dtype: np.dtype) -> int:
+    """Return the byte that stands for a stored type."""
     big = _BIG_ENDIAN if dtype.str[0] == ">" else 0
     return _KINDS.index(dtype.kind) | (dtype.itemsize.bit_length() - 1) << 2 | big
 
 
-def _unpack_dtype(cursor: Cursor) -> np.dtype:
+def unpack_dtype(cursor: Cursor) -> np.dtype:
+    """Read the byte of a stored type; DamagedError where there is no such type."""
     code = cursor.byte()
     kind, size = _KINDS[code & 3], 1 << (code >> 2 & 3)
     big = bool(code & _BIG_ENDIAN)
@@ -291,7 +295,7 @@ def _pack_figure(value: float, upwards: bool = False) -> bytes:
         single = np.float32(value)
     if np.isnan(single):
         return _NAN_FIGURE
-    if upwards and single < value:
+    if upwards and float(single) < value:
         single = np.nextafter(single, np.float32(np.inf))
     # A carry out of the mantissa raises the exponent, as rounding demands, at most to infinity.
     bits = int(single.view(np.uint32)) + (0xFF if upwards else 0x80)

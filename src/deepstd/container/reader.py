@@ -2,6 +2,7 @@
 
     bytes ─ preamble ─▶ chunks (length, CRC-32) ─▶ order and number ─▶ Container
     stream ─ the same, tiles passed over, up to the last TEXT ─▶ Beginning
+           ─ the same, up to the first chunk of a frame ─▶ Description
 
 Nothing is decoded here, and no memory is asked for beyond a copy of the bytes that are there.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from deepstd.container.format import (
     CRC_BYTES,
@@ -27,22 +30,27 @@ from deepstd.container.format import (
     is_skippable,
     truncated,
 )
-from deepstd.container.head import Head
+from deepstd.container.head import Head, unpack_dtype
+from deepstd.container.notes import unpack_notes
 from deepstd.container.source_header import unpack_source_header
 from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks
 from deepstd.errors import DamagedError, NotDstdError, TruncatedError, UnsupportedVersionError
 from deepstd.volume import SourceHeader
 
-_H, _O, _V, _S, _T, _L, _W, _E = (
-    ChunkType.HEAD, ChunkType.SRCH, ChunkType.SPCL, ChunkType.SHAP, ChunkType.TEXT,
-    ChunkType.TILE, ChunkType.WIEN, ChunkType.HASH,
+_H, _O, _N, _Y, _V, _S, _T, _L, _W, _E = (
+    ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE, ChunkType.SPCL,
+    ChunkType.SHAP, ChunkType.TEXT, ChunkType.TILE, ChunkType.WIEN, ChunkType.HASH,
 )  # fmt: skip
+_DESCRIBING = (_H, _O, _N, _Y)
+_OF_FRAMES = (_V, _S, _T, _L, _W)
 _TYPES = {int(chunk_type): chunk_type for chunk_type in ChunkType}
 _PIECE = 1 << 22
 _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
     None: (_H,),
-    _H: (_O, _V, _S, _T),
-    _O: (_V, _S, _T),
+    _H: (_O, _N, _Y, _V, _S, _T),
+    _O: (_N, _Y, _V, _S, _T),
+    _N: (_Y, _V, _S, _T),
+    _Y: (_V, _S, _T),
     _V: (_S, _T),
     _S: (_T,),
     _T: (_V, _S, _T, _L, _W, _E),
@@ -66,22 +74,24 @@ class _Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What a preview needs of a .dstd file.
+class Description:
+    """What a .dstd file says of its scan.
 
     Attributes:
         name: the file, for messages.
         nbytes: bytes of the file that were read.
         head: contents of the HEAD chunk.
         packed_source_header: payload of the SRCH chunk; empty where there is none.
-        frames: payloads of every frame, perhaps without its tiles.
+        notes: what a user should know of the scan, in sentences.
+        smallest: smallest type that holds every voxel, where that is not the stored one.
     """
 
     name: str
     nbytes: int
     head: Head
     packed_source_header: bytes
-    frames: tuple[FrameChunks, ...]
+    notes: tuple[str, ...]
+    smallest: np.dtype | None
 
     def source_header(self) -> SourceHeader:
         """The header of the source file, byte for byte; DamagedError if it is malformed."""
@@ -89,6 +99,17 @@ class Beginning:
         return unpack_source_header(
             self.packed_source_header, head.source_format, head.shape, head.dtype, self.name
         )
+
+
+@dataclass(frozen=True)
+class Beginning(Description):
+    """What a preview needs of a .dstd file.
+
+    Attributes:
+        frames: payloads of every frame, perhaps without its tiles.
+    """
+
+    frames: tuple[FrameChunks, ...]
 
 
 @dataclass(frozen=True)
@@ -132,8 +153,8 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     sections = (preamble, *(chunk.section for chunk in chunks))
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
-    source_header = _packed_source_header(known)
-    return Container(name, len(data), head, source_header, frames, wiener, digest, sections)
+    told = _told(known, name)
+    return Container(name, len(data), head, *told, frames, wiener, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -153,18 +174,10 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     Raises:
         ContainerError: as `parse`, as far as the file is read.
     """
-    start = stream.read(len(PREAMBLE))
-    _check_preamble(start, name)
-    head, frames, nbytes = None, 0, len(start)
+    head, frames, nbytes = None, 0, len(PREAMBLE)
     known: list[tuple[ChunkType, bytes]] = []
-    while head is None or frames < head.frame_count:
-        last = known[-1][0] if known else None
-        # Each chunk alone: a file may hold millions, and what is read of it must not be copied
-        # once more for every one.
-        data = memoryview(_chunk_bytes(stream, last, name))
-        chunk = _next_chunk(_FileCursor(data, name, "its framing"), data, name, nbytes)
-        nbytes += len(data)
-        _check_order(chunk.type, last, name)
+    for chunk in _chunks_of(stream, name, (ChunkType.TILE,)):
+        nbytes += chunk.section.nbytes
         if chunk.type in (ChunkType.WIEN, ChunkType.HASH):
             raise damaged(name, f"it ends after {frames} frames")
         if chunk.type is ChunkType.HEAD:
@@ -172,7 +185,32 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         frames += chunk.type is ChunkType.TEXT
         if chunk.type is not None:
             known.append((chunk.type, chunk.payload))
-    return Beginning(name, nbytes, head, _packed_source_header(known), _frames(known))
+        if head is not None and frames == head.frame_count:
+            return Beginning(name, nbytes, head, *_told(known, name), _frames(known))
+    raise damaged(name, f"it ends after {frames} frames")
+
+
+def read_description(stream: BinaryIO, name: str) -> Description:
+    """Read what a .dstd file says of its scan; of the rest, only where its chunks end.
+
+    Args:
+        stream: at the first byte of the file, seekable.
+        name: the file, for messages.
+
+    Raises:
+        TruncatedError: the file ends before its last chunk does.
+        ContainerError: as `parse`, as far as the file is read.
+    """
+    nbytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    known: list[tuple[ChunkType, bytes]] = []
+    for chunk in _chunks_of(stream, name, _OF_FRAMES):
+        if chunk.type is not None and chunk.type in _DESCRIBING:
+            known.append((chunk.type, chunk.payload))
+    if stream.tell() != nbytes:
+        raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
+    head = Head.unpack(known[0][1], name)
+    return Description(name, nbytes, head, *_told(known, name))
 
 
 class _FileCursor(Cursor):
@@ -198,6 +236,26 @@ def _chunks(data: bytes | memoryview, name: str) -> Iterator[_Chunk]:
         raise damaged(name, f"{cursor.remaining} bytes follow its end")
 
 
+def _chunks_of(stream: BinaryIO, name: str, passed_over: Collection[ChunkType]) -> Iterator[_Chunk]:
+    """Chunks of a stream in a valid order, but for types that are passed over, up to its end."""
+    start = stream.read(len(PREAMBLE))
+    _check_preamble(start, name)
+    offset, last = len(start), None
+    while last is not ChunkType.HASH:
+        code, begin, length = _chunk_begin(stream, name)
+        kind = _TYPES.get(code)
+        _check_order(kind, last, name)
+        last = last if kind is None else kind
+        if kind in passed_over:
+            _pass_over(stream, length, name)
+        else:
+            # Each chunk alone: a file may hold millions, and what is read of it must not be copied
+            # once more for every one.
+            data = memoryview(begin + _taken(stream, length, name))
+            yield _next_chunk(_FileCursor(data, name, "its framing"), data, name, offset)
+        offset += len(begin) + length
+
+
 def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
     """DamagedError where a chunk, None for an unknown one, must not follow the last known one."""
     if chunk is None:
@@ -208,23 +266,22 @@ def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> 
         raise damaged(name, f"a {chunk.name} chunk cannot follow {before}")
 
 
-def _chunk_bytes(stream: BinaryIO, last: ChunkType | None, name: str) -> bytes:
-    """The next whole chunk that is not a tile; ``last`` is the known one before."""
-    while True:
-        start = _taken(stream, 2, name)
-        while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
-            start += _taken(stream, 1, name)
-        length = Cursor(start[1:], name, "its framing").varint() + CRC_BYTES
-        if start[0] != ChunkType.TILE:
-            return start + _taken(stream, length, name)
-        _check_order(ChunkType.TILE, last, name)
-        if stream.seekable():
-            here, end = stream.tell(), stream.seek(0, os.SEEK_END)
-            if length > end - here:
-                raise truncated(name, f"its framing: expected {length - end + here} more bytes")
-            stream.seek(here + length)
-        else:
-            _taken(stream, length, name, keep=False)
+def _chunk_begin(stream: BinaryIO, name: str) -> tuple[int, bytes, int]:
+    """The type of the next chunk, its first bytes, and how many follow, checksum included."""
+    start = _taken(stream, 2, name)
+    while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
+        start += _taken(stream, 1, name)
+    return start[0], start, Cursor(start[1:], name, "its framing").varint() + CRC_BYTES
+
+
+def _pass_over(stream: BinaryIO, length: int, name: str) -> None:
+    if not stream.seekable():
+        _taken(stream, length, name, keep=False)
+        return
+    here, end = stream.tell(), stream.seek(0, os.SEEK_END)
+    if length > end - here:
+        raise truncated(name, f"its framing: expected {length - end + here} more bytes")
+    stream.seek(here + length)
 
 
 def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> bytes:
@@ -278,8 +335,17 @@ def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
     return tuple(replace(frame, tiles=tuple(frame.tiles)) for frame in frames)
 
 
-def _packed_source_header(chunks: list[tuple[ChunkType, bytes]]) -> bytes:
-    return chunks[1][1] if chunks[1][0] is ChunkType.SRCH else b""
+def _told(
+    chunks: list[tuple[ChunkType, bytes]], name: str
+) -> tuple[bytes, tuple[str, ...], np.dtype | None]:
+    """The packed source header, the notes and the smallest type in chunks of a valid order."""
+    found = {kind: payload for kind, payload in chunks if kind in _DESCRIBING}
+    notes, smallest = found.get(_N), None
+    if _Y in found:
+        cursor = Cursor(found[_Y], name, "its smallest type")
+        smallest = unpack_dtype(cursor)
+        cursor.finish()
+    return found.get(_O, b""), () if notes is None else unpack_notes(notes, name), smallest
 
 
 def _check_preamble(start: bytes, name: str) -> None:

@@ -1,6 +1,7 @@
 """From parts to the bytes of a .dstd file.
 
-    preamble · HEAD · [SRCH] · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · [WIEN] · HASH
+    preamble · HEAD · [SRCH] · [NOTE] · [TYPE]
+    · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · [WIEN] · HASH
 
 Payloads are opaque here; docs/format.md says what they hold.
 """
@@ -10,10 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk
-from deepstd.container.head import Head
+from deepstd.container.head import Head, pack_dtype
 
 LATENTS_DIGEST_BYTES = 4
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file tells of its scan that no decoder needs.
+
+    Attributes:
+        notes: result of `pack_notes`; empty where there are none.
+        smallest: smallest type that holds every voxel, where that is not the stored one.
+    """
+
+    notes: bytes = b""
+    smallest: np.dtype | None = None
+
+
+NOTHING_MORE = About()
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ def write_container(
     frames: Sequence[FrameChunks],
     latents_digest: bytes,
     wiener: bytes | None = None,
+    about: About = NOTHING_MORE,
 ) -> bytes:
     """A whole .dstd file.
 
@@ -48,6 +68,7 @@ def write_container(
         frames: one for each frame of ``head.shape``.
         latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
         wiener: the filter that all frames go through in the end; None for none.
+        about: what else the file tells of the scan.
     """
     if len(frames) != head.frame_count:
         raise ValueError(f"expected {head.frame_count} frames, got {len(frames)}")
@@ -58,6 +79,10 @@ def write_container(
     parts = [PREAMBLE, encode_chunk(ChunkType.HEAD, head.pack())]
     if source_header:
         parts.append(encode_chunk(ChunkType.SRCH, source_header))
+    if about.notes:
+        parts.append(encode_chunk(ChunkType.NOTE, about.notes))
+    if about.smallest is not None:
+        parts.append(encode_chunk(ChunkType.TYPE, bytes([pack_dtype(about.smallest)])))
     for frame in frames:
         if frame.specials is not None:
             parts.append(encode_chunk(ChunkType.SPCL, frame.specials))

@@ -16,12 +16,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from deepstd import io
 from deepstd.errors import MissingExtraError
 from deepstd.evaluate.metrics import range_peak
 from deepstd.quality import errors_of, finite_range, ssim_of_regions
 from deepstd.volume import Volume
 
-_NIFTI_FORMATS = ("nifti1", "nifti2")
+UNKNOWN_UNIT = "grey values"
 _PERCENTILES = (0.5, 99.5)
 _OTSU_VOXELS = 4_000_000
 _HOUNSFIELD_LOWEST = (-3100.0, -900.0)
@@ -59,8 +60,9 @@ class Yardstick:
         original: stored voxels.
         foreground: bool, same shape.
         peak: of the PSNR, and range of the SSIM, in stored units: max − min of the scan.
-        scale: units per stored unit, the slope of the file.
-        unit: "HU" where the values are such as only CT has, else "grey values".
+        scale: real-world units per stored unit, the size of the file's slope.
+        unit: of the real-world values, as the file states it, or "HU" where it cannot and values
+            are such as only CT has; else `UNKNOWN_UNIT`.
     """
 
     original: np.ndarray
@@ -76,18 +78,12 @@ class Yardstick:
         Raises:
             MissingExtraError: scikit-image is not installed.
         """
-        slope, intercept = _scale_of(volume)
-        low, high = sorted(slope * v + intercept for v in finite_range(volume.voxels))
-        is_ct = (
-            _HOUNSFIELD_LOWEST[0] <= low <= _HOUNSFIELD_LOWEST[1]
-            and _HOUNSFIELD_HIGHEST[0] <= high <= _HOUNSFIELD_HIGHEST[1]
-        )
         return Yardstick(
             volume.voxels,
             foreground_of(volume.voxels),
             range_peak(volume.voxels),
-            abs(slope),
-            "HU" if is_ct else "grey values",
+            io.error_scale_of(volume.source).slope,
+            unit_of(volume) or UNKNOWN_UNIT,
         )
 
     def measure(self, restored: np.ndarray) -> Figures:
@@ -125,6 +121,23 @@ class Yardstick:
         return all_voxels | foreground
 
 
+def unit_of(volume: Volume) -> str | None:
+    """Return the unit of a scan's real-world values; None where nothing tells it.
+
+    Formats that cannot state a unit are taken for HU where values are such as only CT has.
+    """
+    stated = io.error_scale_of(volume.source).unit
+    if stated is not None or volume.source.format == "dicom":
+        return stated
+    slope, intercept = io.scale_of(volume.source)
+    low, high = sorted(slope * v + intercept for v in finite_range(volume.voxels))
+    is_ct = (
+        _HOUNSFIELD_LOWEST[0] <= low <= _HOUNSFIELD_LOWEST[1]
+        and _HOUNSFIELD_HIGHEST[0] <= high <= _HOUNSFIELD_HIGHEST[1]
+    )
+    return "HU" if is_ct else None
+
+
 def foreground_of(voxels: np.ndarray) -> np.ndarray:
     """Where a scan shows something: above Otsu's threshold, holes of its slices filled.
 
@@ -153,15 +166,3 @@ def foreground_of(voxels: np.ndarray) -> np.ndarray:
     for k in np.ndindex(mask.shape[2:]):
         mask[(..., *k)] = binary_fill_holes(mask[(..., *k)])
     return mask
-
-
-def _scale_of(volume: Volume) -> tuple[float, float]:
-    """Slope and intercept of a NIfTI header; 1 and 0 where there are none."""
-    if volume.source.format not in _NIFTI_FORMATS:
-        return 1.0, 0.0
-    import nibabel
-
-    kind = nibabel.Nifti1Header if volume.source.format == "nifti1" else nibabel.Nifti2Header
-    header = kind(volume.source.raw[: kind.template_dtype.itemsize], check=False)
-    slope, intercept = header.get_slope_inter()
-    return 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from deepstd import io
+from deepstd.evaluate.figures import unit_of
 from deepstd.evaluate.rows import Row
 from deepstd.volume import Volume
 
@@ -67,12 +69,14 @@ def _corner(centre: np.integer, size: int, length: int) -> int:
 
 
 def keep_slice(folder: Path, row: Row, volume: Volume, restored: np.ndarray, view: View) -> None:
-    """Write the slice of the original, once, and that of the restored scan."""
+    """Write the slice of the original, once, with what its values mean, and the restored one."""
     folder.mkdir(parents=True, exist_ok=True)
     affine = np.zeros((0, 0)) if volume.affine is None else volume.affine
     original = original_path(folder, row)
     if not original.is_file():
-        np.savez_compressed(original, slice=view.of(volume.voxels), affine=affine)
+        scale, unit = io.scale_of(volume.source), unit_of(volume) or ""
+        part = view.of(volume.voxels)
+        np.savez_compressed(original, slice=part, affine=affine, scale=scale, unit=unit)
     np.savez_compressed(restored_path(folder, row), slice=view.of(restored))
 
 

@@ -4,11 +4,14 @@ folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 """
 
-from deepstd.io.atomic import atomic_folder, atomic_path
+from deepstd.io.atomic import atomic_folder, atomic_path, needing, room_told
 from deepstd.io.count import check_complete
-from deepstd.io.dicom import survey
+from deepstd.io.dicom import survey, survey_items
+from deepstd.io.dicom import words_of as dicom_words
 from deepstd.io.discover import Discovered, discover
 from deepstd.io.displacement import check_displacement, displacement_writer
+from deepstd.io.formats import SUFFIXES
+from deepstd.io.glance import Glance, described, glance, spacing_of
 from deepstd.io.headers import (
     affine_of,
     check_header,
@@ -21,12 +24,24 @@ from deepstd.io.passed import PassedOver
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import check_output, declared, holds_series, read, write, writer
 from deepstd.io.remote import incoming, placed
-from deepstd.io.rescale import largest_step, real_world, requantised
+from deepstd.io.rescale import (
+    ErrorScale,
+    error_scale_of,
+    largest_step,
+    real_world,
+    requantised,
+    scale_of,
+)
+from deepstd.io.shear import notes_of_output
 from deepstd.io.source import ScanSource, read_scan
+from deepstd.io.straighten import straightened
 
 __all__ = [
     "STREAM",
+    "SUFFIXES",
     "Discovered",
+    "ErrorScale",
+    "Glance",
     "Metadata",
     "PassedOver",
     "ScanSource",
@@ -39,23 +54,34 @@ __all__ = [
     "check_header",
     "check_output",
     "declared",
+    "described",
+    "dicom_words",
     "discover",
     "displacement_writer",
+    "error_scale_of",
+    "glance",
     "holds_series",
     "incoming",
     "is_same",
     "is_url",
     "largest_step",
     "location",
+    "needing",
+    "notes_of_output",
     "placed",
     "placement_of",
     "read",
     "read_scan",
     "real_world",
     "requantised",
+    "room_told",
+    "scale_of",
     "shown",
+    "spacing_of",
+    "straightened",
     "subsampled",
     "survey",
+    "survey_items",
     "with_own_header",
     "write",
     "writer",

@@ -2,13 +2,16 @@
 
 with atomic_path(path) as temporary ─▶ the caller writes it ─▶ os.replace to ``path``
                                          └ any exception ─▶ removed, ``path`` as it was
+                                           (a full disk ─▶ an error that names ``path``)
 with atomic_folder(path) as temporary ─▶ the caller writes files into it ─▶ renamed to ``path``
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +19,38 @@ from pathlib import Path
 from deepstd.errors import InputError, OutputExistsError
 
 _SUFFIX_CHARACTERS = 32
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, quota or file system that has no room for an output."""
+
+# Beyond a quota or the largest file, free bytes of the disk are none for us.
+_OF_DISK = (errno.ENOSPC,)
+
+
+class NoSpaceError(OSError):
+    """A disk has no room for an output.
+
+    Attributes:
+        nbytes: that the output needs at most.
+    """
+
+    def __init__(self, number: int, nbytes: int) -> None:
+        super().__init__(number, os.strerror(number))
+        self.nbytes = nbytes
+
+
+@contextmanager
+def needing(nbytes: int) -> Iterator[None]:
+    """Tell how many bytes an output needs that is written in the block, should the disk be full.
+
+    Raises:
+        NoSpaceError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise NoSpaceError(error.errno, nbytes) from error
 
 
 @contextmanager
@@ -31,13 +66,14 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 
     Raises:
         OutputExistsError: the file is there and ``overwrite`` is false.
-        InputError: the folder is missing or not writable, or ``path`` is no ordinary file.
+        InputError: the folder is missing, not writable or full, or ``path`` is no ordinary file.
     """
     target = _real(path)
     _check_target(target, path, overwrite)
     temporary = _create_beside(target, path)
     try:
-        yield temporary
+        with room_told(path, temporary):
+            yield temporary
         _check_target(target, path, overwrite)
         try:
             os.replace(temporary, target)
@@ -72,11 +108,43 @@ def atomic_folder(
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        yield temporary
+        with room_told(path, temporary):
+            yield temporary
         _check_folder(target, path, overwrite, ours)
         _swap(temporary, target, path, ours)
     finally:
         _empty(temporary, lambda name: True)
+
+
+@contextmanager
+def room_told(path: str | os.PathLike[str], temporary: Path) -> Iterator[None]:
+    """Say which output a full disk has no room for, and how much room there was.
+
+    Args:
+        path: the output, as it may be told.
+        temporary: file or folder that is written in the block.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise _no_room(path, temporary, error) from error
+
+
+def _no_room(path: str | os.PathLike[str], temporary: Path, error: OSError) -> InputError:
+    parts = temporary.iterdir() if temporary.is_dir() else [temporary]
+    written = sum(part.stat().st_size for part in parts if part.is_file())
+    told = f"{path}: cannot be written ({os.strerror(error.errno or errno.ENOSPC)}). "
+    if isinstance(error, NoSpaceError):
+        told += f"It needs up to {error.nbytes:,} bytes, and there is room for "
+    else:
+        told += "There is room for "
+    room = written + (shutil.disk_usage(temporary.parent).free if error.errno in _OF_DISK else 0)
+    return InputError(f"{told}{room:,}. Free some space, or choose another output")
 
 
 def _swap(

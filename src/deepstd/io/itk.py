@@ -11,6 +11,8 @@ they are dropped unless ``Metadata.ALL`` is asked for.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import tempfile
@@ -34,6 +36,8 @@ _IMAGE_IO = {NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO"}
 _PARSERS = {NRRD: nrrd_header.parse, METAIMAGE: meta_header.parse}
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .|()/-]*")
 _DATA_LINE = b"ElementDataFile = LOCAL\n"
+# With fewer bytes free, ITK's error is that of a full disk, which it says in many ways or not.
+_NO_ROOM = 1 << 16
 
 
 def read_nrrd(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
@@ -85,7 +89,12 @@ def write(volume: Volume, path: Path) -> None:
     writer.SetImageIO(_IMAGE_IO[kind])
     writer.SetFileName(str(path))
     writer.UseCompressionOn()
-    writer.Execute(image)
+    try:
+        writer.Execute(image)
+    except RuntimeError as error:
+        if shutil.disk_usage(path.parent).free >= _NO_ROOM:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     if kept.scale != itk_geometry.NO_SCALE:
         _state_scale(path, kept.scale)
 

@@ -113,6 +113,19 @@ def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> Sourc
     )
 
 
+def on_grid(source: SourceHeader, axes: int, affine: np.ndarray) -> SourceHeader:
+    """Return the header of a scan on another grid; a fourth axis stays as it is.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: the affine is singular.
+    """
+    kept = unpack(source.raw, axes)
+    other = from_affine(affine, axes)
+    other.origin[3:], other.spacing[3:] = kept.geometry.origin[3:], kept.geometry.spacing[3:]
+    return SourceHeader(source.format, pack(replace(kept, geometry=other)))
+
+
 def check(geometry: Geometry) -> None:
     """Raise GeometryError where a geometry is none, UnsupportedFormatError where it has no time."""
     parts = (geometry.origin, geometry.spacing, geometry.direction)

@@ -54,10 +54,15 @@ class Placed(NamedTuple):
     notes: tuple[str, ...]
 
 
+def millimetres_of(header: Nifti1Header) -> float:
+    """Return the millimetres of the header's unit of length; 1 where it states none."""
+    return _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+
+
 def placed(header: Nifti1Header) -> Placed:
     """Return the affine that a header means; it means one, whatever is wrong with it."""
     shape = [int(n) for n in header["dim"][1 : 1 + max(int(header["dim"][0]), 1)]]
-    scale = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    scale = millimetres_of(header)
     to_mm = np.diag([scale, scale, scale, 1.0])
     sizes = _sizes(header, len(shape)) * scale
     sform = qform = None
@@ -105,7 +110,7 @@ def stated_affine(header: Nifti1Header) -> np.ndarray | None:
     try:
         with np.errstate(all="ignore"):
             affine = np.array(header.get_best_affine(), dtype=np.float64)
-            affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+            affine[:3] *= millimetres_of(header)
     except (HeaderDataError, ValueError, ArithmeticError):
         return None
     axes = min(int(header["dim"][0]), 3)

@@ -1,14 +1,23 @@
-"""A NIfTI header for a part of a scan's voxels.
+"""A NIfTI header for a scan on another grid: a part of its voxels, or others.
 
 header, every so many-th voxel ─ lengths, spacing, matrices ─▶ header; all else stays
+header, affine ─ lengths, spacing, matrices ─▶ header; all else stays
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from deepstd.io import nifti
+import numpy as np
+
+from deepstd.io import nifti, nifti_affine
 from deepstd.volume import SourceHeader
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Header
+
+_ALIGNED = 2
 
 
 def subsampled(
@@ -19,6 +28,35 @@ def subsampled(
     Raises:
         InputError: the header is damaged.
     """
+    header = _resized(source, shape)
+    for axis, factor in enumerate(factors):
+        header["pixdim"][1 + axis] *= factor
+        for row in ("srow_x", "srow_y", "srow_z"):
+            header[row][axis] *= factor
+    return _packed(source, header)
+
+
+def on_grid(source: SourceHeader, shape: tuple[int, ...], affine: np.ndarray) -> SourceHeader:
+    """Return the header of a scan on another grid of right angles, for sform and qform alike.
+
+    Args:
+        source: header of the scan.
+        shape: on the other grid.
+        affine: of the other grid, 4x4, RAS+ mm.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    header = _resized(source, shape)
+    own = affine.copy()
+    own[:3] /= nifti_affine.millimetres_of(header)
+    code = int(header["sform_code"]) or int(header["qform_code"]) or _ALIGNED
+    header.set_sform(own, code)
+    header.set_qform(own, code)
+    return _packed(source, header)
+
+
+def _resized(source: SourceHeader, shape: tuple[int, ...]) -> Nifti1Header:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -29,8 +67,9 @@ def subsampled(
     header = header_class(source.raw[:size], endianness=order, check=False)
     header["dim"][1 : 1 + len(shape)] = shape
     header["slice_code"], header["slice_start"], header["slice_end"] = 0, 0, 0
-    for axis, factor in enumerate(factors):
-        header["pixdim"][1 + axis] *= factor
-        for row in ("srow_x", "srow_y", "srow_z"):
-            header[row][axis] *= factor
-    return SourceHeader(source.format, header.binaryblock + source.raw[size:])
+    return header
+
+
+def _packed(source: SourceHeader, header: Nifti1Header) -> SourceHeader:
+    tail = source.raw[header.sizeof_hdr :]
+    return SourceHeader(source.format, header.binaryblock + tail)

@@ -21,7 +21,7 @@ import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
 from deepstd.io import dicom, itk, nifti_pair, others, stack
-from deepstd.io.atomic import atomic_folder, atomic_path
+from deepstd.io.atomic import NoSpaceError, atomic_folder, atomic_path, needing
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.limits import with_limits
 from deepstd.io.metadata import Metadata
@@ -253,7 +253,7 @@ def _named(name: str, write_scan: Callable[[Volume], None]) -> Callable[[Volume]
     """What writes a scan, so that it names the file in errors."""
 
     def put(volume: Volume) -> None:
-        with _writing(name):
+        with _writing(name), needing(volume.voxels.nbytes + len(volume.source.raw)):
             write_scan(volume)
 
     return put
@@ -277,6 +277,8 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
             f"{path}: cannot be {done}, as a package of this installation cannot be loaded "
             f"({error}). Install it again: pip install --force-reinstall {_package(error)}"
         ) from error
+    except NoSpaceError:
+        raise  # whoever made the place names it, and says how much room there was
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except MemoryError as error:

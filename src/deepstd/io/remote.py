@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, OutputExistsError
-from deepstd.io.atomic import atomic_path
+from deepstd.io.atomic import atomic_path, room_told
 from deepstd.io.places import STREAM, basename, is_url, shown
 
 _PIECE = 1 << 20
@@ -93,8 +93,9 @@ def placed(place: str, *, overwrite: bool = False) -> Iterator[Path]:
     system, path = _writable(place, overwrite) if place != STREAM else (None, "")
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         local = Path(folder) / ("stream" if system is None else basename(place))
-        local.touch()
-        yield local
+        with room_told(f"{shown(place)}, on its way in {folder}", local):
+            local.touch()
+            yield local
         if system is None:
             _to_stdout(local)
         else:

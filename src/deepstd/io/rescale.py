@@ -1,11 +1,13 @@
-"""Stored values to the values they stand for, for formats that cannot state a slope.
+"""Stored values to the values they stand for: slope, intercept and unit of a scan's header.
 
 Volume ─ slope and intercept of its header ─▶ the same scan in real-world values
+header ─▶ how errors of stored values are stated: times the slope's size, with the unit
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,6 +33,30 @@ def scale_of(source: SourceHeader) -> Scale:
         InputError: the header is damaged.
     """
     return _SCALES[source.format](source) if source.format in _SCALES else (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ErrorScale:
+    """How errors of stored values become errors of the values that they stand for.
+
+    Attributes:
+        slope: real-world units a stored unit, above zero.
+        unit: of the real-world values, such as "HU"; None where it is not known.
+    """
+
+    slope: float = 1.0
+    unit: str | None = None
+
+
+def error_scale_of(source: SourceHeader) -> ErrorScale:
+    """Return how errors of a scan with such a header are stated.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    slope, _ = scale_of(source)
+    unit = dicom.unit_of(source) if source.format == dicom.NAME else None
+    return ErrorScale(abs(slope), unit)
 
 
 def requantised(volume: Volume) -> Volume:

@@ -69,7 +69,8 @@ def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:
     step, offset = np.float64(encoder.scaling.step(step_code)), encoder.scaling.offset
     restored, total = encoder.restored(encoded, step_code), 0.0
     for row, truth in zip(restored, encoder.values, strict=True):
-        total += float(np.square(row * step + offset - truth).sum())
+        with np.errstate(over="ignore"):  # infinite is larger than all others, and that is enough
+            total += float(np.square(row * step + offset - truth).sum())
     return total / restored.size
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from deepstd.errors import InputError
+from deepstd.io import room_told
 
 _VERSION = 1
 
@@ -48,7 +49,11 @@ class CachedScan:
 
 
 def write_cache(folder: Path, scans: list[CachedScan]) -> None:
-    """Write a cache into a folder, replacing one that is there."""
+    """Write a cache into a folder, replacing one that is there.
+
+    Raises:
+        InputError: the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{n:05d}": np.ascontiguousarray(s.voxels) for n, s in enumerate(scans)}
     entries = []
@@ -57,9 +62,15 @@ def write_cache(folder: Path, scans: list[CachedScan]) -> None:
         del entry["voxels"]
         entry["affine"] = None if scan.affine is None else np.asarray(scan.affine).tolist()
         entries.append(entry)
-    save_file(tensors, folder / "voxels.safetensors")
+    path = folder / "voxels.safetensors"
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        nbytes = sum(scan.voxels.nbytes for scan in scans)
+        raise InputError(f"{path}: {nbytes:,} bytes cannot be written ({error})") from error
     text = json.dumps({"version": _VERSION, "scans": entries}, indent=1)
-    (folder / "cache.json").write_text(text, encoding="utf-8")
+    with room_told(folder / "cache.json", folder / "cache.json"):
+        (folder / "cache.json").write_text(text, encoding="utf-8")
 
 
 def read_cache(folder: Path) -> list[CachedScan]:

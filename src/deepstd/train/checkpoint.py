@@ -78,7 +78,12 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
                 arrays[f"second.{key}"] = _numpy(moments["exp_avg_sq"])
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / (_FILE + ".part")
-    save_file(arrays, temporary, metadata={"values": json.dumps(values)})
+    try:
+        save_file(arrays, temporary, metadata={"values": json.dumps(values)})
+    except SafetensorError as error:
+        nbytes = sum(array.nbytes for array in arrays.values())
+        told = f"{folder / _FILE}: {nbytes:,} bytes cannot be written ({error})"
+        raise InputError(told) from error
     os.replace(temporary, folder / _FILE)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
+from deepstd.io import room_told
 from deepstd.texture.networks import BETWEEN, Part, description_of
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
@@ -50,7 +51,9 @@ def write_bundle(
         None if shape is None else shape.affine,
         model_card(trained, config, scans),
     )
-    (folder / "training.svg").write_text(training_curve(trained.history), encoding="utf-8")
+    curve = folder / "training.svg"
+    with room_told(curve, curve):
+        curve.write_text(training_curve(trained.history), encoding="utf-8")
     return written
 
 

@@ -5,13 +5,13 @@ Volume ─ header, tables ─ write ─▶ files
 """
 
 from deepstd.io.dicom.copies import distinct
-from deepstd.io.dicom.header import check, facts_of, scale_of, subsampled
+from deepstd.io.dicom.header import check, facts_of, on_grid, scale_of, subsampled, unit_of
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.planes import largest_step, requantised, with_padding_values
 from deepstd.io.dicom.read import NAME, read, read_items
-from deepstd.io.dicom.report import survey
+from deepstd.io.dicom.report import survey, survey_items, words_of
 from deepstd.io.dicom.series import Found, Series, find
 from deepstd.io.dicom.write import SUFFIX, is_written, write_object, write_series
 
@@ -31,6 +31,7 @@ __all__ = [
     "find",
     "is_written",
     "largest_step",
+    "on_grid",
     "picture",
     "read",
     "read_items",
@@ -38,8 +39,11 @@ __all__ = [
     "scale_of",
     "subsampled",
     "survey",
+    "survey_items",
     "text",
+    "unit_of",
     "with_padding_values",
+    "words_of",
     "write_object",
     "write_series",
 ]

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+HOUNSFIELD = "HU"
 _LENGTH = struct.Struct("<I")
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
+# CT, enhanced CT and legacy converted enhanced CT images are in HU unless they say otherwise.
+_CT_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.2{end}" for end in ("", ".1", ".2"))
+_MOST_UNIT = 32
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Facts:
         stored: how each frame is stored in the source, in the order of the volume, where frames
             differ in that; None where all are stored as the voxels are.
         between: mm between frames without a place, negative where they run backwards, or None.
+        unit: of the real-world values where the class of the source does not imply it: "" for
+            none that is known; None for what the class implies.
     """
 
     affine: list[list[float]] | None
@@ -68,6 +74,7 @@ class Facts:
     assumed: bool | None = None
     stored: list[FrameScale] | None = None
     between: float | None = None
+    unit: str | None = None
 
     @property
     def spacing_without_place(self) -> tuple[float, float, float] | None:
@@ -117,6 +124,26 @@ def scale_of(source: SourceHeader) -> tuple[float, float]:
     return facts.slope, facts.intercept
 
 
+def unit_of(source: SourceHeader) -> str | None:
+    """Return the unit of the real-world values; None where it is not known.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    facts = facts_of(source.raw)
+    return implied_unit(facts.sop_class) if facts.unit is None else facts.unit or None
+
+
+def implied_unit(sop_class: str) -> str | None:
+    """Return the unit of rescaled values of a class of images that does not state one."""
+    return HOUNSFIELD if sop_class in _CT_IMAGES else None
+
+
+def stated_unit(unit: str | None, sop_class: str) -> str | None:
+    """Return `Facts.unit` for a unit, None for one that is not known."""
+    return None if unit == implied_unit(sop_class) else unit or ""
+
+
 def subsampled(
     source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
 ) -> SourceHeader:
@@ -156,6 +183,25 @@ def subsampled(
         sets=0,
         tiles=None,
         stored=stored,
+    )
+    return SourceHeader(source.format, pack(told, []))
+
+
+def on_grid(source: SourceHeader, affine: np.ndarray) -> SourceHeader:
+    """Return the header of a scan with as many slices on another grid, without data sets.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    told = replace(
+        facts_of(source.raw),
+        affine=affine[:3].tolist(),
+        positions=None,
+        spacing=None,
+        metadata=Metadata.NONE.value,
+        order=None,
+        sets=0,
+        tiles=None,
     )
     return SourceHeader(source.format, pack(told, []))
 
@@ -235,6 +281,9 @@ def _check(facts: Facts) -> None:
     if facts.assumed not in (None, True):
         raise ValueError("neither true nor absent")
     Metadata(facts.metadata)
-    for told in (facts.photometric, facts.modality, facts.sop_class):
+    unit = facts.unit or ""
+    for told in (facts.photometric, facts.modality, facts.sop_class, unit):
         if not isinstance(told, str):
             raise TypeError("not text")
+    if len(unit) > _MOST_UNIT or not unit.isprintable():
+        raise ValueError("no unit")

@@ -311,14 +311,24 @@ def _broken(item: Item) -> MissingExtraError:
 
 
 @contextmanager
-def _quiet(item: Item, done: str) -> Iterator[None]:
-    """Name the item in errors; let no message of a library through, which may quote a patient."""
+def silenced() -> Iterator[None]:
+    """Let no message of pydicom through, which may quote a patient."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _quiet(item: Item, done: str) -> Iterator[None]:
+    """Name the item in errors; let no message of a library through, which may quote a patient."""
+    try:
+        with silenced():
             yield
     except DeepSTDError:
         raise
@@ -331,5 +341,3 @@ def _quiet(item: Item, done: str) -> Iterator[None]:
             f"{item.label}: cannot be {done} ({type(error).__name__}). It is damaged, cut short or "
             "of another kind: copy or export it again"
         ) from error
-    finally:
-        logger.setLevel(level)

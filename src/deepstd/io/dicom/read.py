@@ -24,7 +24,7 @@ from deepstd.errors import DeepSTDError
 from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
-from deepstd.io.dicom.header import Facts, pack
+from deepstd.io.dicom.header import Facts, pack, stated_unit
 from deepstd.io.dicom.images import pixels, text
 from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
@@ -33,6 +33,7 @@ from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import projection_of
 from deepstd.io.dicom.scales import scale_of_frame
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
+from deepstd.io.dicom.units import common_unit
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader, Volume
 
@@ -117,7 +118,7 @@ def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) ->
 def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     frames = [frame for place in grid.frames for frame in place]
     scales = [scale_of_frame(frame) for frame in frames]
-    image = series.image
+    image, sop_class = series.image, text(series.image.dataset, "SOPClassUID")
     notes = grid.notes
     source_nbytes = None
     if same_scale(scales):
@@ -136,6 +137,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     notes += () if projected is None else projected.notes
     order = _order(frames)
     told_apart = stored is not None and order is None
+    unit = common_unit(frames)  # before data sets are cut down to what is kept
     kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
@@ -146,14 +148,15 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         image.photometric,
         max(scale.bits for scale in scales),
         image.modality,
-        text(image.dataset, "SOPClassUID"),
+        sop_class,
         str(metadata),
         order,
         len(kept),
         image.frames if image.grid > 1 else None,
         grid.assumed or None,
         stored,
-        between=None if projected is None else projected.between,
+        None if projected is None else projected.between,
+        stated_unit(unit, sop_class),
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)

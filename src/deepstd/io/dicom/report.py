@@ -1,45 +1,99 @@
 """The series among DICOM files, for a user to look at before anything is compressed.
 
-paths ─ find ─ arrange ─▶ one entry a series, refused objects, number of other files
+    paths ─ find ─ arrange ─▶ one entry a series, refused objects, other files
+    kept header ─▶ description and date, as far as they are kept
 
-Nothing here tells who the patient is, but for the paths that the user gave.
+Paths, descriptions and dates are shown as they are, as the files are the user's own; they may tell
+who the patient is, and nothing else here does.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepstd.errors import DeepSTDError
 from deepstd.io.dicom.grid import arrange
-from deepstd.io.dicom.images import text
-from deepstd.io.dicom.items import expanded
+from deepstd.io.dicom.header import datasets_of, facts_of
+from deepstd.io.dicom.images import silenced, text
+from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.series import Series, find, reasons_of
+from deepstd.io.metadata import Metadata
+from deepstd.volume import SourceHeader
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_DATES = ("SeriesDate", "AcquisitionDate", "StudyDate", "ContentDate")
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "StudyDescription")
+_DATE_DIGITS = 8
 
 
 def survey(paths: Sequence[Path]) -> dict[str, Any]:
     """What is among some files, folders and archives.
 
     Returns:
-        "series": for each its id, modality, number of files, first file, shape, stored type, bits,
-        spacing in mm, photometric interpretation, transfer syntax, notes, and the problem that
-        keeps it from being compressed or None; "refused": label to reason; "others": number of
-        files that are not DICOM.
+        "series": for each its id, modality, number of files, their folder or only file, first file,
+        shape, stored type, bits, spacing in mm, photometric interpretation, transfer syntax,
+        description, date, bytes, notes, and the problem that keeps it from being compressed or
+        None; "refused": label to reason; "others": number of files that are not DICOM.
 
     Raises:
         InputError: a path does not exist, or an archive is damaged.
         MissingExtraError: pydicom is not installed.
     """
+    surveyed, others = survey_items(paths)
+    return {**surveyed, "others": len(others)}
+
+
+def survey_items(paths: Sequence[Path]) -> tuple[dict[str, Any], list[Item]]:
+    """Return `survey` without "others", and the files that are not DICOM; raises as `survey`."""
     with expanded(paths) as items:
         found = find(items)
-    return {
-        "series": [_entry(series) for series in found.series],
-        "refused": reasons_of(found),
-        "others": len(found.others),
-    }
+        series = [_entry(series) for series in found.series]
+    return {"series": series, "refused": reasons_of(found)}, found.others
+
+
+def words_of(source: SourceHeader) -> dict[str, Any]:
+    """Return "modality", "spacing_mm", "description" and "date" of a kept header.
+
+    The last two are empty where they were not kept.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    facts = facts_of(source.raw)
+    words = {"description": "", "date": ""}
+    if facts.metadata == Metadata.ALL.value and facts.sets:
+        with silenced():
+            words = _words(datasets_of(source.raw)[0])
+    matrix = facts.matrix
+    spacing = None if matrix is None else np.linalg.norm(matrix[:3, :3], axis=0).tolist()
+    return {"modality": facts.modality, "spacing_mm": spacing, **words}
+
+
+def _words(dataset: Dataset) -> dict[str, str]:
+    """Return the first description and date that a data set states, the series' before others."""
+
+    def first(keywords: Sequence[str]) -> str:
+        return next((told for keyword in keywords if (told := text(dataset, keyword))), "")
+
+    date = first(_DATES)
+    if len(date) == _DATE_DIGITS and date.isdigit():
+        date = f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    return {"description": first(_DESCRIPTIONS), "date": date}
+
+
+def _place(series: Series) -> str:
+    """Return where the files of a series lie: the only one, their archive, or their folder."""
+    if len(series.items) == 1:
+        return series.items[0].label
+    paths = {item.path for item in series.items}
+    return str(paths.pop()) if len(paths) == 1 else os.path.commonpath([p.parent for p in paths])
 
 
 def _entry(series: Series) -> dict[str, Any]:
@@ -50,6 +104,9 @@ def _entry(series: Series) -> dict[str, Any]:
         "id": series.id,
         "modality": image.modality,
         "files": len(series.items),
+        "path": _place(series),
+        **_words(image.dataset),
+        "bytes": sum(item.nbytes for item in series.items),
         "first": series.items[0].label,
         "shape": None,
         "dtype": ", ".join(sorted({frame.image.dtype.name for frame in series.frames})),

@@ -1,0 +1,64 @@
+"""``info`` of a folder: a line for each scan in it, then what is to be known of them.
+
+entries of `deepstd.listing` ─▶ table · problems and notes · numbers of what is passed over
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deepstd.cli import console
+
+_HEAD = (
+    "path",
+    "kind",
+    "series",
+    "size",
+    "voxel (mm)",
+    "stored as",
+    "date",
+    "bytes",
+    "description",
+)
+_MOST_LETTERS = 48
+_NONE = "-"
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """Return what is in a folder as text."""
+    entries = [*found["series"], *found["scans"], *found["compressed"]]
+    entries.sort(key=lambda entry: entry["path"])
+    parts = [console.table(_HEAD, [_row(entry) for entry in entries])] if entries else ["no scans"]
+    for entry in entries:
+        name = f"{entry['path']} ({entry['id']})" if "id" in entry else entry["path"]
+        parts += [f"{name}: {told}" for told in (entry["problem"], *entry["notes"]) if told]
+    parts += [f"{label}: {reason}" for label, reason in found["refused"].items()]
+    if found["others"]:
+        parts.append(f"{found['others']} other files")
+    return "\n".join(parts)
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    spacing = entry["spacing_mm"]
+    size = _NONE if entry["shape"] is None else _joined(entry["shape"], "g")
+    stored = entry["dtype"] or _NONE
+    if "bits" in entry:
+        stored += f", {entry['bits']} bits"
+    if entry.get("ratio") is not None:
+        stored += f", {entry['ratio']:.1f}:1"
+    words = entry["description"] or _NONE
+    return (
+        entry["path"],
+        entry["kind"],
+        entry.get("id", _NONE),
+        "cannot be read" if entry["problem"] else size,
+        _NONE if spacing is None else _joined(spacing, ".4g"),
+        stored,
+        entry["date"] or _NONE,
+        f"{entry['bytes']:,}",
+        words if len(words) <= _MOST_LETTERS else f"{words[: _MOST_LETTERS - 1]}…",
+    )
+
+
+def _joined(values: list[float], form: str) -> str:
+    return " x ".join(format(value, form) for value in values)

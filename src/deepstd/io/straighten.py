@@ -1,0 +1,175 @@
+"""A sheared scan on a grid of right angles, for programs that know no other.
+
+    affine, positions ─ in-plane offset of each slice, in voxels ─▶ grid that holds all slices
+    slices ─ shifted by linear interpolation ─▶ voxels on that grid, the darkest value around them
+
+Slices stay where they are along their normal, so distances that are uneven stay uneven.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepstd.errors import GeometryError
+from deepstd.io import dicom, itk_geometry, nifti, nifti_grid
+from deepstd.io.headers import affine_of
+from deepstd.io.rescale import error_scale_of, scale_of
+from deepstd.io.shear import SHEARED, is_sheared, largest_cosine
+from deepstd.volume import SourceHeader, Volume
+
+_LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+# Axes of a slice are scanner axes: they are at right angles but for rounding in the header.
+_RECTANGULAR_WITHIN = 1e-3
+_WHOLE_WITHIN = 1e-4
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The grid of right angles.
+
+    Attributes:
+        affine: 4x4, RAS+ mm.
+        axis: of the slices.
+        shape: of a slice.
+        offsets: (slices, 2) from voxels of the grid to those of each slice.
+        farthest: largest in-plane shift in mm.
+    """
+
+    affine: np.ndarray
+    axis: int
+    shape: tuple[int, int]
+    offsets: np.ndarray
+    farthest: float
+
+
+def straightened(volume: Volume) -> Volume:
+    """Return a scan with axes at right angles; the scan itself where they are.
+
+    Slices are shifted within their planes, and grow by the largest shift. Its header states the new
+    grid, the grey scale and nothing of single slices.
+
+    Raises:
+        GeometryError: no two axes of the scan are at right angles.
+        InputError: its header is damaged.
+    """
+    if volume.affine is None or not is_sheared(volume.affine, volume.voxels.ndim):
+        return volume
+    grid = _grid_of(volume, volume.affine)
+    fill = _darkest(volume.voxels)
+    voxels = _resampled(volume.voxels, grid, fill)
+    source = _header_of(volume, voxels.shape, grid.affine)
+    slope, intercept = scale_of(volume.source)
+    unit = error_scale_of(volume.source).unit
+    told = (
+        f"straightened: slices are shifted within their planes by up to {grid.farthest:.4g} mm, by "
+        f"linear interpolation, with {slope * fill + intercept:.6g}{f' {unit}' if unit else ''} "
+        "around them"
+    )
+    notes = (*(note for note in volume.notes if note != SHEARED), told)
+    return Volume(voxels, affine_of(source), source, notes)
+
+
+def _grid_of(volume: Volume, affine: np.ndarray) -> _Grid:
+    axis = _slice_axis(affine)
+    plane = [other for other in range(3) if other != axis]
+    columns, step = affine[:3, plane], affine[:3, axis]
+    sizes = np.linalg.norm(columns, axis=0)
+    across = columns / sizes
+    # Of nearly perpendicular axes, the second gives way.
+    across[:, 1] -= across[:, 0] * (across[:, 0] @ across[:, 1])
+    across[:, 1] /= np.linalg.norm(across[:, 1])
+    normal = np.cross(across[:, 0], across[:, 1])
+    height = float(step @ normal)
+    count = volume.shape[axis]
+    places = _places(volume.source, count, axis)
+    if places is None:
+        places = np.arange(count)[:, None] * step
+    shifts = (places - places[0]) @ across / sizes
+    low = np.floor(shifts.min(axis=0) + _WHOLE_WITHIN).astype(int)
+    high = np.ceil(shifts.max(axis=0) - _WHOLE_WITHIN).astype(int)
+    straight = np.eye(4)
+    straight[:3, plane] = across * sizes
+    straight[:3, axis] = height * normal
+    straight[:3, 3] = affine[:3, 3] + straight[:3, plane] @ low
+    lengths = [volume.shape[other] for other in plane]
+    shape = (lengths[0] + int(high[0] - low[0]), lengths[1] + int(high[1] - low[1]))
+    farthest = float(np.linalg.norm(shifts * sizes, axis=1).max())
+    return _Grid(straight, axis, shape, low - shifts, farthest)
+
+
+def _slice_axis(affine: np.ndarray) -> int:
+    """Return the axis along which lie slices that are rectangles: the third where it can be."""
+    for axis in (2, 1, 0):
+        plane = tuple(other for other in range(3) if other != axis)
+        if largest_cosine(affine, plane) < _RECTANGULAR_WITHIN:
+            return axis
+    raise GeometryError(
+        "no two axes of the scan are at right angles, so its slices cannot be shifted into place. "
+        "Restore it to .nrrd, which keeps its axes"
+    )
+
+
+def _places(source: SourceHeader, count: int, axis: int) -> np.ndarray | None:
+    """Return where slices lie, (slices, 3) RAS mm; None where the affine says it exactly."""
+    if source.format != dicom.NAME or axis != 2:
+        return None
+    positions = dicom.facts_of(source.raw).positions
+    if positions is None or len(positions) != count:
+        return None
+    return np.asarray(positions, dtype=np.float64) * _LPS_TO_RAS
+
+
+def _resampled(voxels: np.ndarray, grid: _Grid, fill: float) -> np.ndarray:
+    shape = list(voxels.shape)
+    for other, length in zip((n for n in range(3) if n != grid.axis), grid.shape, strict=True):
+        shape[other] = length
+    straight = np.empty(shape, voxels.dtype, order="F")
+    slices = np.moveaxis(voxels, grid.axis, 2)
+    target = np.moveaxis(straight, grid.axis, 2)
+    for place in np.ndindex(slices.shape[2:]):
+        target[(..., *place)] = _shifted(slices[(..., *place)], grid, place[0], fill)
+    return straight
+
+
+def _shifted(plane: np.ndarray, grid: _Grid, number: int, fill: float) -> np.ndarray:
+    """Return a slice on the grid, in its own type."""
+    offset = grid.offsets[number]
+    whole = np.rint(offset).astype(int)
+    if np.abs(offset - whole).max() < _WHOLE_WITHIN:
+        # A copy, so that NaN does not spread by a weight of zero.
+        moved = np.full(grid.shape, fill, plane.dtype)
+        i, j = -whole
+        moved[i : i + plane.shape[0], j : j + plane.shape[1]] = plane
+        return moved
+    from scipy import ndimage  # takes longer to import than all else here
+
+    moved = ndimage.affine_transform(
+        plane.astype(np.float64),
+        np.ones(2),
+        offset,
+        output_shape=grid.shape,
+        order=1,
+        mode="constant",
+        cval=fill,
+    )
+    if plane.dtype.kind == "b":
+        return moved >= 0.5
+    return np.rint(moved) if plane.dtype.kind in "iu" else moved
+
+
+def _darkest(voxels: np.ndarray) -> float:
+    """Return the smallest finite value of a scan; 0 where there is none."""
+    finite = voxels[np.isfinite(voxels)] if voxels.dtype.kind == "f" else voxels
+    return float(finite.min()) if finite.size else 0.0
+
+
+def _header_of(volume: Volume, shape: tuple[int, ...], affine: np.ndarray) -> SourceHeader:
+    """Return the scan's header for another grid."""
+    source = volume.source
+    if source.format in nifti.NAMES:
+        return nifti_grid.on_grid(source, shape, affine)
+    if source.format in itk_geometry.NAMES:
+        return itk_geometry.on_grid(source, len(shape), affine)
+    return dicom.on_grid(source, affine)

@@ -1,0 +1,181 @@
+"""The scans in a folder, whatever their kinds, by their headers alone.
+
+    folder ─ io.survey_items ─▶ DICOM series
+           └ other files ─┬ .dstd ─ read_description ─▶ compressed scans
+                          ├ a format of scans ─ io.glance ─▶ scans
+                          └ neither ─▶ a number
+
+What is shown of a scan is what its file says, descriptions and dates included.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from deepstd import io
+from deepstd.container import Description, printable, read_description
+from deepstd.container.format import SIGNATURE
+from deepstd.errors import DeepSTDError
+from deepstd.inspection import notes_of
+
+_FORMATS = {
+    "npy": "NumPy", "nifti1": "NIfTI", "nifti2": "NIfTI", "png": "PNG", "tiff": "TIFF",
+    "nrrd": "NRRD", "metaimage": "MetaImage", "png-stack": "PNG stack", "tiff-stack": "TIFF stack",
+}  # fmt: skip
+_IMAGES = ("PNG", "TIF", "TIFF")
+Entry = dict[str, Any]
+
+
+def is_listed(place: str) -> bool:
+    """Return whether a place is a folder, or a file of scans that are not compressed."""
+    path = Path(place)
+    if io.is_url(place) or not path.exists():
+        return False
+    return path.is_dir() or io.holds_series(place) or (path.is_file() and not _is_dstd(path))
+
+
+def listing(place: Path) -> dict[str, Any]:
+    """Return what is among the files of a folder or archive, or in a file.
+
+    Returns:
+        "series": DICOM series, as `io.survey` has them; "scans": files of other formats;
+        "compressed": .dstd files; "refused": label to reason; "others": number of other files.
+        Each entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm",
+        "description", "date" (year-month-day, or empty), "bytes" (of its files), "notes" and
+        "problem", None where there is none.
+
+    Raises:
+        InputError: there is no such file or folder, or an archive is damaged.
+        MissingExtraError: pydicom is not installed and a file is DICOM.
+    """
+    surveyed, others = io.survey_items([place])
+    root = place if place.is_dir() else place.parent
+    scans, compressed, left = [], [], 0
+    for item in others:
+        entry = None
+        if item.member is None:
+            entry = _compressed(item.path) if _is_dstd(item.path) else _scan(item.path)
+        if entry is None:
+            left += 1
+            continue
+        (compressed if "ratio" in entry else scans).append(entry)
+    scans = _stacked(scans, [item.path for item in others], surveyed["series"])
+    series = [_below({**entry, "kind": entry["modality"]}, root) for entry in surveyed["series"]]
+    return {
+        "series": series,
+        "scans": [_below(entry, root) for entry in scans],
+        "compressed": [_below(entry, root) for entry in compressed],
+        "refused": surveyed["refused"],
+        "others": left,
+    }
+
+
+def _stacked(scans: list[Entry], files: list[Path], series: list[Entry]) -> list[Entry]:
+    """Return entries with one for each folder of equal images alone, as they may be slices."""
+    taken = {Path(entry["first"]).parent for entry in series}
+    folders: dict[Path, list[Entry]] = {}
+    for entry in scans:
+        folders.setdefault(Path(entry["path"]).parent, []).append(entry)
+    found = []
+    for folder, inside in folders.items():
+        alike = {(entry["kind"], str(entry["shape"]), entry["dtype"]) for entry in inside}
+        alone = folder not in taken and len(inside) == sum(file.parent == folder for file in files)
+        first, count = inside[0], len(inside)
+        shape: list[int] = first["shape"] or []
+        images = first["kind"] in _IMAGES and len(shape) == 2
+        if not (images and alone and len(alike) == 1 and count > 1):
+            found += inside
+            continue
+        whole = {
+            "path": str(folder),
+            "kind": f"{count} {first['kind']} images",
+            "shape": [*shape, count],
+            "bytes": sum(entry["bytes"] for entry in inside),
+        }
+        found.append({**first, **whole})
+    return found
+
+
+def _is_dstd(path: Path) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+
+
+def _below(entry: Entry, root: Path) -> Entry:
+    """Return an entry with its path below a folder, and text that is safe to print."""
+    path = os.path.relpath(entry["path"], root)
+    words = {key: printable(entry[key]) for key in ("path", "description", "kind")}
+    return {**entry, **words, "path": printable(path)}
+
+
+def _blank(path: Path, kind: str) -> Entry:
+    return {
+        "path": str(path),
+        "kind": kind,
+        "shape": None,
+        "dtype": None,
+        "spacing_mm": None,
+        "description": "",
+        "date": "",
+        "bytes": path.stat().st_size,
+        "notes": [],
+        "problem": None,
+    }
+
+
+def _scan(path: Path) -> Entry | None:
+    """Return an entry for a file of a format of scans; None for any other file."""
+    try:
+        seen = io.glance(path)
+    except (DeepSTDError, OSError) as error:
+        if not path.name.lower().endswith(io.SUFFIXES):
+            return None
+        return {**_blank(path, path.suffix[1:].upper()), "problem": str(error)}
+    return {
+        **_blank(path, seen.format),
+        "shape": None if seen.shape is None else list(seen.shape),
+        "dtype": None if seen.dtype is None else seen.dtype.name,
+        "spacing_mm": _rounded(seen.spacing),
+        "description": seen.description,
+    }
+
+
+def _compressed(path: Path) -> Entry:
+    """Return an entry for a .dstd file: what the scan in it is, as far as the file tells."""
+    blank = {**_blank(path, "dstd"), "ratio": None, "bundle": None}
+    try:
+        with open(path, "rb") as stream:
+            told = read_description(stream, "the file")
+        return {**blank, **_described(told)}
+    except (DeepSTDError, OSError) as error:
+        return {**blank, "problem": str(error)}
+
+
+def _described(told: Description) -> Entry:
+    head, source = told.head, told.source_header()
+    words: Entry = {"description": io.described(source)}
+    kind, spacing = _FORMATS.get(head.source_format, head.source_format), None
+    if head.source_format == "dicom":
+        words = io.dicom_words(source)
+        kind, spacing = words.pop("modality"), words.pop("spacing_mm")
+    else:
+        spacing = io.spacing_of(source, len(head.shape))
+    return {
+        "kind": f"dstd of {kind}",
+        "shape": list(head.shape),
+        "dtype": head.dtype.name,
+        "spacing_mm": _rounded(spacing),
+        **words,
+        "ratio": head.stored_bytes / told.nbytes,
+        "bundle": f"{head.bundle.name} {head.bundle.version}",
+        "notes": list(notes_of(told)),
+    }
+
+
+def _rounded(spacing: tuple[float, ...] | None) -> list[float] | None:
+    return None if spacing is None else [round(x, 6) for x in spacing]
