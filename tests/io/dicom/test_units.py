@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,8 @@ def test_a_negative_slope_has_a_size(save_series: Callable[..., Path], ramp: np.
 
 
 def facts(unit: Any, sop_class: str = PET) -> SourceHeader:
-    told = Facts(
-        None, None, None, 1.0, 0.0, "MONOCHROME2", 16, "PT", sop_class, "none", None, 0, unit
-    )
-    return SourceHeader("dicom", pack(told, []))
+    plain = Facts(None, None, None, 1.0, 0.0, "MONOCHROME2", 16, "PT", sop_class, "none", None, 0)
+    return SourceHeader("dicom", pack(replace(plain, unit=unit), []))
 
 
 def test_headers_without_a_unit_are_those_of_earlier_files() -> None:
