@@ -132,7 +132,8 @@ def test_ct_is_measured_in_hounsfield_units(tmp_path: Path) -> None:
 def dicom(modality: str, sop_class: str, unit: str | None) -> SourceHeader:
     """A kept header of a series with a slope of −3."""
     facts = Facts(
-        None, None, None, -3.0, 50.0, "MONOCHROME2", 16, modality, sop_class, "none", None, 0, unit
+        *(None, None, None, -3.0, 50.0, "MONOCHROME2", 16, modality, sop_class, "none", None, 0),
+        unit=unit,
     )
     return SourceHeader("dicom", pack(facts, []))
 

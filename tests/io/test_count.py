@@ -16,7 +16,7 @@ from deepstd.errors import InputError
 from deepstd.io.count import count_samples
 from deepstd.volume import Volume
 
-VOXELS = np.arange(7 * 6 * 5, dtype="i2").reshape(7, 6, 5)
+VOXELS: Any = np.arange(7 * 6 * 5, dtype="i2").reshape(7, 6, 5)
 
 
 def test_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,7 +15,10 @@ from deepstd import api, io
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io import Metadata
 
-SLOPE = {"ElementToIntensityFunctionSlope": "2.5", "ElementToIntensityFunctionOffset": "-7"}
+SLOPE: dict[str, Any] = {
+    "ElementToIntensityFunctionSlope": "2.5",
+    "ElementToIntensityFunctionOffset": "-7",
+}
 REAL = VOXELS * 2.5 - 7
 
 
@@ -57,11 +61,8 @@ def test_a_slope_is_applied_or_stated_elsewhere(tmp_path: Path) -> None:
 
 
 def test_slopes_that_say_nothing(tmp_path: Path) -> None:
-    for told, words in (
-        ({"ElementToIntensityFunctionSlope": "1"}, ""),
-        ({"ElementToIntensityFunctionSlope": "0"}, "Slope is 0"),
-    ):
-        volume = io.read(meta(tmp_path / "a.mha", **told))
+    for slope, words in (("1", ""), ("0", "Slope is 0")):
+        volume = io.read(meta(tmp_path / "a.mha", ElementToIntensityFunctionSlope=slope))
         assert bool(words) == any(words in note for note in volume.notes if words)
         assert volume.source.raw == b""
     with pytest.raises(InputError, match=r"a\.mha: .*Slope is 'x'"):

@@ -18,8 +18,8 @@ AFFINE = np.array([[-0.7, 0.1, 0, 90], [0, 0.8, -0.2, -120], [0.1, 0, 2.5, 7], [
 
 
 def save(path: Path, dtype: str = "f4", shape: tuple[int, ...] = (5, 4, 3)) -> np.ndarray:
-    voxels = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
-    image = MGHImage(voxels, AFFINE)
+    voxels: Any = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    image: Any = MGHImage(voxels, AFFINE)
     if len(shape) == 4:
         image.header.set_zooms((*image.header.get_zooms()[:3], 2500.0))
     image.to_filename(path)

@@ -290,19 +290,34 @@ def test_frames_keep_their_distance(tmp_path: Path, units: int, seconds: float) 
 
 def test_files_lay_scans_on_templates_as_before(tmp_path: Path) -> None:
     """What a header without orientation means in the file format does not follow its repairs."""
-    for fields in ({"qform_code": 0}, {"qform_code": -1}, {"sform_code": 1, "sform": SHEAR}):
+    stated: list[dict[str, Any]] = [
+        {"qform_code": 0},
+        {"qform_code": -1},
+        {"sform_code": 1, "sform": SHEAR},
+    ]
+    for fields in stated:
         volume = io.read(put(tmp_path / "a.nii", **fields))
         header = Nifti1Header(volume.source.raw[:348], check=False)
         np.testing.assert_array_equal(
             np.asarray(io.placement_of(volume.source)), header.get_best_affine()
         )
-    for fields in ({"pixdim": {0: 0}}, {"quatern_b": 3}, {"sform_code": 1}):
+    repaired: list[dict[str, Any]] = [
+        {"pixdim": {0: 0}},
+        {"quatern_b": 3},
+        {"sform_code": 1},
+    ]
+    for fields in repaired:
         volume = io.read(put(tmp_path / "a.nii", **fields))
         np.testing.assert_array_equal(np.asarray(io.placement_of(volume.source)), volume.affine)
 
 
 def test_previews_keep_their_place(tmp_path: Path) -> None:
-    for fields in ({}, {"qform_code": 0}, {"sform_code": 2, "sform": STRAIGHT}):
+    cases: list[dict[str, Any]] = [
+        {},
+        {"qform_code": 0},
+        {"sform_code": 2, "sform": STRAIGHT},
+    ]
+    for fields in cases:
         volume = io.read(put(tmp_path / "a.nii", shape=(8, 8, 8), **fields))
         factors = (2, 2, 1)
         preview = io.subsampled(volume.source, (4, 4, 8), factors)

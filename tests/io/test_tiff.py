@@ -94,7 +94,12 @@ class TestSlicesWithoutDirectoriesOfTheirOwn:
         assert count_samples([path]) == volume.voxels.size
 
     def test_a_stack_that_is_cut_short(self, tmp_path: Path) -> None:
-        for options in ({"imagej": True, "truncate": True}, {"truncate": True}, {"metadata": None}):
+        ways: list[dict[str, Any]] = [
+            {"imagej": True, "truncate": True},
+            {"truncate": True},
+            {"metadata": None},
+        ]
+        for options in ways:
             data = write(tmp_path / "a.tif", **options).read_bytes()
             for cut in (20, 71, 200):
                 (tmp_path / "b.tif").write_bytes(data[:-cut])

@@ -43,7 +43,8 @@ def test_pictures_have_the_axes_and_spacing_that_simpleitk_reads(
     source = tmp_path / f"a{'.png' if kind.startswith('png') else '.tif'}"
     told: dict[str, Any] = {"photometric": "minisblack", "metadata": None}
     if kind.startswith("png"):
-        Image.fromarray(PIXELS).save(source, **({"dpi": (127, 254)} if kind == "png-dpi" else {}))
+        options: dict[str, Any] = {"dpi": (127, 254)} if kind == "png-dpi" else {}
+        Image.fromarray(PIXELS).save(source, **options)
     elif kind == "stack":
         pages = np.stack([PIXELS, PIXELS + 1, PIXELS + 2])
         tifffile.imwrite(source, pages, resolution=(20, 40), resolutionunit=3, **told)

@@ -45,7 +45,7 @@ def test_damaged_pixels_are_no_missing_decoder(compressed: Path) -> None:
 def test_a_decoder_that_cannot_be_loaded_is_a_broken_installation(
     compressed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pydicom.pixels.decoders import JPEG2000LosslessDecoder
+    from pydicom.pixels.decoders.base import JPEG2000LosslessDecoder
 
     def fail(*_: object) -> None:
         raise ImportError("libopenjp2.so.7: cannot open shared object file")
@@ -59,7 +59,7 @@ def test_a_decoder_that_cannot_be_loaded_is_a_broken_installation(
 
 
 def test_a_decoder_that_is_not_installed(compressed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pydicom.pixels.decoders import JPEG2000LosslessDecoder
+    from pydicom.pixels.decoders.base import JPEG2000LosslessDecoder
 
     monkeypatch.setattr(JPEG2000LosslessDecoder, "_available", {})
     monkeypatch.setattr(JPEG2000LosslessDecoder, "_unavailable", {"gdcm": ("gdcm",)})
