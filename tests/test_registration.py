@@ -157,7 +157,7 @@ def folder(scans: tuple[Path, Path]) -> Path:
             UnsupportedFormatError,
             r"out\.png: a scan of 3 axes and type int16",
         ),
-        ({"output": "slices/"}, UnsupportedFormatError, "slices/: a scan of type int16"),
+        ({"output": "slices/"}, UnsupportedFormatError, "slices/: a scan of 2 axes and type int16"),
         ({"output": "out.dcm"}, UnsupportedFormatError, r"out\.dcm: a scan from npy"),
         ({"output": "no/out.nii"}, InputError, r"no/out\.nii: the folder .* does not exist"),
         ({"inverse": "out.nii.gz"}, InputError, r"out\.nii\.gz: is given for two outputs"),
@@ -180,9 +180,9 @@ def folder(scans: tuple[Path, Path]) -> Path:
             r"moving-labels\.nii\.gz: labels of shape \(26, 22, 18\), expected \(24, 24, 20\)",
         ),
         (
-            {"labels": "many.npy", "warped_labels": "w.tif"},
+            {"labels": "many.npy", "warped_labels": "w.png"},
             UnsupportedFormatError,
-            r"w\.tif: a scan of type int32",
+            r"w\.png: a scan of 3 axes and type int32",
         ),
     ],
 )

@@ -29,9 +29,12 @@ Entry = dict[str, Any]
 
 
 def is_listed(place: str) -> bool:
-    """Return whether a place is a folder, or a file of scans that are not compressed."""
+    """Return whether a place is a folder, or a file of scans that are not compressed.
+
+    A file that is called .dstd is taken for a compressed scan, whatever it holds.
+    """
     path = Path(place)
-    if io.is_url(place) or not path.exists():
+    if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
         return False
     return path.is_dir() or io.holds_series(place) or (path.is_file() and not _is_dstd(path))
 

@@ -15,7 +15,6 @@ import typer
 
 import deepstd
 from deepstd.cli import console, model, options
-from deepstd.engine.library import describe
 
 _CORE = (
     "torch",
@@ -69,6 +68,7 @@ def examine(progress: console.Progress) -> dict[str, Any]:
     """Everything that `doctor` says, as plain values."""
     from deepstd import bundle as bundles
     from deepstd.bundle.store import folders
+    from deepstd.engine.library import describe
 
     found = []
     for folder in bundles.available():

@@ -187,13 +187,13 @@ def check_output(path: PathLike, axes: int, dtype: np.dtype, affine: np.ndarray 
     """
     place = location(path)
     name = shown(place)
-    voxel = Volume(np.zeros((1,) * axes, dtype), affine)
-    # By writing one voxel elsewhere, so that whatever a format refuses is refused here as well.
+    few = Volume(np.zeros((2,) * axes, dtype), affine)  # pictures drop axes of length one
+    # By writing a few voxels elsewhere, so that whatever a format refuses is refused here as well.
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder, _writing(name):
-        if _is_folder(place, voxel.source.format):
-            stack.write_folder(as_stack(voxel), Path(folder))
+        if _is_folder(place, few.source.format):
+            stack.write_folder(as_stack(few), Path(folder))
         else:
-            _writer_of(Path(name), None)(voxel, Path(folder, basename(place)))
+            _writer_of(Path(name), None)(few, Path(folder, basename(place)))
 
 
 def holds_series(path: PathLike) -> bool:
