@@ -27,10 +27,10 @@ LAYERS = (
     ("assembly", "slicing"),
     ("rate", "frames"),
     ("shape", "texture"),
-    ("bundle",),
+    ("bundle", "specials"),
     ("coding", "container"),
     ("engine",),
-    ("geometry", "io", "specials", "quality"),
+    ("geometry", "io", "quality"),
     ("volume", "devices", "effort", "memory"),
     ("errors",),
 )
