@@ -24,7 +24,7 @@ LAYERS = (
     ("api", "registration"),
     ("codec",),
     ("encoding", "inspection"),
-    ("assembly", "slicing"),
+    ("assembly", "backgrounds", "constant", "slicing"),
     ("rate", "frames"),
     ("shape", "texture"),
     ("bundle", "specials"),

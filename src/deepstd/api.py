@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deepstd import bundle as bundles
-from deepstd import io
+from deepstd import constant, io
 from deepstd.codec import Codec
-from deepstd.container import Beginning, pack_source_header
+from deepstd.container import Beginning, Container, pack_source_header
 from deepstd.effort import NORMAL
 from deepstd.encoding import Compressed
 from deepstd.errors import (
@@ -181,7 +181,7 @@ def compress(
         best.quality.psnr,
         best.quality.ssim,
         time.monotonic() - began,
-        volume.notes if unfilled is None else (*volume.notes, unfilled),
+        (*volume.notes, *best.notes, *([] if unfilled is None else [unfilled])),
     )
 
 
@@ -224,6 +224,10 @@ def best_encoding(
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
     """
+    exact = constant.encode(volume, target)
+    if exact is not None:
+        none = constant.NO_BUNDLE
+        return f"{none.name} {none.version}", Compressed.exactly(exact), {}
     codecs = (
         [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
     )
@@ -301,12 +305,8 @@ def decompress(
         InputError: the scan has not so many levels.
     """
     output = _apart(source, output)
-    if level:
-        container = read_first_levels(source)
-        volume = codec_for(container, model, device).preview(container, level)
-    else:
-        container = read_container(source)
-        volume = codec_for(container, model, device).decode(container)
+    container = read_first_levels(source) if level else read_container(source)
+    volume = restored(container, model, device, level)
     io.write(volume, output, overwrite=overwrite, derivation=_derivation(container, volume))
     return volume
 
@@ -316,6 +316,23 @@ def _derivation(container: Beginning, volume: Volume) -> Derivation:
     ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
+
+
+def restored(
+    container: Beginning, model: str = AUTO, device: str = "auto", level: int = 0
+) -> Volume:
+    """Return the scan of a file, or a preview of it; arguments as for `decompress`.
+
+    Raises:
+        BundleMismatchError: the file's bundle is not installed.
+        DamagedError: the bytes make no sense.
+    """
+    if constant.is_without_texture(container):
+        return constant.decode(container, level)
+    codec = codec_for(container, model, device)
+    if isinstance(container, Container):
+        return codec.decode(container)
+    return codec.preview(container, level)
 
 
 def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
@@ -354,7 +371,7 @@ def verify(
         InputError: the original has another shape.
     """
     container = read_container(source)
-    volume = codec_for(container, model, device).decode(container)
+    volume = restored(container, model, device)
     reference = container.head.bundle
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None:

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from deepstd import io, specials
+from deepstd import io
 from deepstd.assembly import NO_QUALITY, Assembly, Candidate, FrameShape
+from deepstd.backgrounds import take_out
 from deepstd.bundle import Bundle
+from deepstd.constant import Exact
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
@@ -88,6 +90,7 @@ class Compressed:
         mean_squared_error: of the decoded scan, in stored units.
         shape: registration report of each frame whose field was kept, else None.
         shape_bytes, texture_bytes: payload bytes.
+        notes: what a user should know of it, in sentences.
     """
 
     data: bytes
@@ -96,6 +99,12 @@ class Compressed:
     shape: tuple[ShapeReport | None, ...]
     shape_bytes: int
     texture_bytes: int
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def exactly(exact: Exact) -> Compressed:
+        """Return a file that needs no network."""
+        return Compressed(exact.data, exact.quality, 0.0, (), 0, 0)
 
 
 class Encoding:
@@ -107,7 +116,10 @@ class Encoding:
         self._codec, self._volume, self._allowed = codec, volume, allowed
         self._effort, self._progress = effort, progress
         self._affine = io.affine_of(volume.source)
-        self._parts = [specials.split(frame) for frame in frames_of(volume)]
+        frames = frames_of(volume)
+        shape = frames[0].shape
+        taken = take_out(frames, allowed, self._spacing(shape, shape), volume.padding)
+        self._parts, self._notes = taken.frames, taken.notes
         self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed)
         self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
@@ -336,6 +348,7 @@ class Encoding:
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),
+            self._notes,
         )
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:
