@@ -16,12 +16,11 @@ from typing import Any
 from deepstd import bundle as bundles
 from deepstd import constant, io
 from deepstd.codec import Codec
-from deepstd.container import Beginning, Container, pack_source_header
+from deepstd.compressed import Compressed
+from deepstd.container import Beginning, pack_source_header
 from deepstd.effort import NORMAL
-from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
-    BundleMismatchError,
     BundleNotFoundError,
     InputError,
     RateError,
@@ -31,10 +30,10 @@ from deepstd.inspection import quality_of, read_container, read_first_levels
 from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target, note_on_fill
+from deepstd.restoring import AUTO, restored
 from deepstd.shape.register import ShapeReport
 from deepstd.volume import Derivation, Volume
 
-AUTO = "auto"
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
 # By how many grey levels figures may differ: devices restore voxels to within one.
@@ -227,7 +226,7 @@ def best_encoding(
     exact = constant.encode(volume, target)
     if exact is not None:
         none = constant.NO_BUNDLE
-        return f"{none.name} {none.version}", Compressed.exactly(exact), {}
+        return f"{none.name} {none.version}", exact, {}
     codecs = (
         [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
     )
@@ -316,37 +315,6 @@ def _derivation(container: Beginning, volume: Volume) -> Derivation:
     ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
-
-
-def restored(
-    container: Beginning, model: str = AUTO, device: str = "auto", level: int = 0
-) -> Volume:
-    """Return the scan of a file, or a preview of it; arguments as for `decompress`.
-
-    Raises:
-        BundleMismatchError: the file's bundle is not installed.
-        DamagedError: the bytes make no sense.
-    """
-    if constant.is_without_texture(container):
-        return constant.decode(container, level)
-    codec = codec_for(container, model, device)
-    if isinstance(container, Container):
-        return codec.decode(container)
-    return codec.preview(container, level)
-
-
-def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
-    """The codec of a bundle given by name or folder, or else of the one that a file names.
-
-    Raises:
-        BundleMismatchError: the file's bundle is not installed.
-    """
-    if model != AUTO:
-        return Codec.load(model, device=device)
-    try:
-        return Codec(bundles.load_exact(container.head.bundle), device)
-    except BundleNotFoundError as error:
-        raise BundleMismatchError(f"{container.name}: {error}") from error
 
 
 def verify(

@@ -20,6 +20,7 @@ from deepstd import bundle as bundles
 from deepstd import constant, io, specials
 from deepstd.assembly import FrameShape
 from deepstd.bundle import Bundle
+from deepstd.compressed import Compressed
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     Beginning,
@@ -29,7 +30,7 @@ from deepstd.container import (
 )
 from deepstd.devices import Workers
 from deepstd.effort import NORMAL, effort_named
-from deepstd.encoding import Compressed, Encoding, Progress
+from deepstd.encoding import Encoding, Progress
 from deepstd.errors import (
     BundleError,
     BundleMismatchError,
@@ -173,7 +174,7 @@ class Codec:
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
         exact = constant.encode(volume, target)
         if exact is not None:
-            return Compressed.exactly(exact)
+            return exact
         volume = io.with_own_header(volume)
         nbytes = target.bytes_for(volume.voxels.size, volume.nbytes)
         job = Encoding(self, volume, nbytes, effort_named(effort), progress)

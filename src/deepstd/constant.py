@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from deepstd import io, specials
+from deepstd.compressed import Compressed
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     Beginning,
@@ -31,20 +31,8 @@ from deepstd.volume import Volume
 
 NO_BUNDLE = BundleRef("none", "0", bytes(8))
 """The bundle that a file names which needs none."""
-_NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
-
-
-@dataclass(frozen=True)
-class Exact:
-    """A file that restores a scan exactly.
-
-    Attributes:
-        data: the file.
-        quality: of the restored scan.
-    """
-
-    data: bytes
-    quality: Quality
+NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
+"""The hash that such a file holds in the end."""
 
 
 def is_without_texture(container: Beginning) -> bool:
@@ -52,7 +40,7 @@ def is_without_texture(container: Beginning) -> bool:
     return not any(frame.texture for frame in container.frames)
 
 
-def encode(volume: Volume, target: Target) -> Exact | None:
+def encode(volume: Volume, target: Target) -> Compressed | None:
     """Compress a scan all of whose voxels are special; None where it is another.
 
     Args:
@@ -77,7 +65,7 @@ def encode(volume: Volume, target: Target) -> Exact | None:
     head = Head(volume.source.format, dtype, volume.shape, NO_BUNDLE, quality)
     header = pack_source_header(volume.source, volume.shape, dtype)
     frames = [FrameChunks(b"", specials=packed) for packed in specials.payloads(found)]
-    data = write_container(head, header, frames, _NO_LATENTS)
+    data = write_container(head, header, frames, NO_LATENTS)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     if len(data) > allowed:
         needed = in_words(len(data), volume.voxels.size, volume.nbytes)
@@ -85,7 +73,7 @@ def encode(volume: Volume, target: Target) -> Exact | None:
             f"cannot make the file that small: {allowed} bytes were asked for and {len(data)} are "
             f"needed. Ask for {needed}."
         )
-    return Exact(data, quality)
+    return Compressed(data, quality, 0.0, (), 0, 0)
 
 
 def _varies(frame: np.ndarray) -> bool:
@@ -112,7 +100,7 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         affine = io.check_header(source, head.shape, head.dtype)
     except InputError as error:
         raise DamagedError(f"the header of the original scan is damaged: {error}") from error
-    if isinstance(container, Container) and container.latents_digest != _NO_LATENTS:
+    if isinstance(container, Container) and container.latents_digest != NO_LATENTS:
         raise DamagedError(f"{container.name} is damaged: it has a hash of symbols, but no symbols")
     shape = head.shape[:3]
     levels = (max(shape) - 1).bit_length()

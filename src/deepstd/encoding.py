@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,15 +20,14 @@ from deepstd import io
 from deepstd.assembly import NO_QUALITY, Assembly, Candidate, FrameShape
 from deepstd.backgrounds import take_out
 from deepstd.bundle import Bundle
-from deepstd.constant import Exact
+from deepstd.compressed import Compressed
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
 from deepstd.frames import flat_axis, frames_of
-from deepstd.quality import Quality, measure, rmse
+from deepstd.quality import measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
-from deepstd.shape.register import ShapeReport
 from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
@@ -78,33 +77,6 @@ class Coder(Protocol):
     def decode(self, container: Container) -> Volume:
         """Decode a parsed file."""
         ...
-
-
-@dataclass(frozen=True)
-class Compressed:
-    """A .dstd file in memory and how it came about.
-
-    Attributes:
-        data: the file.
-        quality: error of the decoded scan.
-        mean_squared_error: of the decoded scan, in stored units.
-        shape: registration report of each frame whose field was kept, else None.
-        shape_bytes, texture_bytes: payload bytes.
-        notes: what a user should know of it, in sentences.
-    """
-
-    data: bytes
-    quality: Quality
-    mean_squared_error: float
-    shape: tuple[ShapeReport | None, ...]
-    shape_bytes: int
-    texture_bytes: int
-    notes: tuple[str, ...] = ()
-
-    @staticmethod
-    def exactly(exact: Exact) -> Compressed:
-        """Return a file that needs no network."""
-        return Compressed(exact.data, exact.quality, 0.0, (), 0, 0)
 
 
 class Encoding:

@@ -19,12 +19,12 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd.api import best_encoding
-from deepstd.api import restored as restored_of
 from deepstd.assembly import FrameShape
 from deepstd.codec import Codec
+from deepstd.compressed import Compressed
 from deepstd.container import Container, parse
-from deepstd.encoding import Compressed
 from deepstd.rate import Target
+from deepstd.restoring import restored as restored_of
 from deepstd.volume import Volume
 
 _ENCODING = ("encode shape", "encode texture", "encode check")
