@@ -23,7 +23,7 @@ from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
 from deepstd.codec import Codec
 from deepstd.coding.tables import ScaleTables
-from deepstd.encoding import Compressed
+from deepstd.compressed import Compressed
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr

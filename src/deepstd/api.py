@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from deepstd import bundle as bundles
-from deepstd import io
+from deepstd import constant, io
 from deepstd.codec import Codec
+from deepstd.compressed import Compressed
 from deepstd.container import (
     LARGEST_FIGURE,
     Beginning,
@@ -24,10 +25,8 @@ from deepstd.container import (
     printable,
 )
 from deepstd.effort import NORMAL
-from deepstd.encoding import Compressed
 from deepstd.errors import (
     BundleError,
-    BundleMismatchError,
     BundleNotFoundError,
     InputError,
     RateError,
@@ -45,9 +44,9 @@ from deepstd.io import Metadata
 from deepstd.quality import Quality, measure
 from deepstd.rate import Target, note_on_fill
 from deepstd.reports import CompressReport, VerifyReport
+from deepstd.restoring import AUTO, restored
 from deepstd.volume import Derivation, Volume
 
-AUTO = "auto"
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
 # By how many grey levels figures may differ: devices restore voxels to within one.
@@ -131,7 +130,10 @@ def compress(
         quality.psnr,
         quality.ssim,
         time.monotonic() - began,
-        (*_all_notes(volume.notes, container), *([] if unfilled is None else [unfilled])),
+        (
+            *_all_notes((*volume.notes, *best.notes), container),
+            *([] if unfilled is None else [unfilled]),
+        ),
         scale.slope,
         scale.unit,
         *smallest_of(container),
@@ -187,6 +189,10 @@ def best_encoding(
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
     """
+    exact = constant.encode(volume, target)
+    if exact is not None:
+        none = constant.NO_BUNDLE
+        return f"{none.name} {none.version}", exact, {}
     codecs = (
         [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
     )
@@ -271,12 +277,8 @@ def decompress(
         GeometryError: no two axes of a scan to be straightened are at right angles.
     """
     output = _apart(source, output)
-    if level:
-        container = read_first_levels(source)
-        volume = codec_for(container, model, device).preview(container, level)
-    else:
-        container = read_container(source)
-        volume = codec_for(container, model, device).decode(container)
+    container = read_first_levels(source) if level else read_container(source)
+    volume = restored(container, model, device, level)
     derivation = _derivation(container, volume)
     volume = io.straightened(volume) if straighten else volume
     io.write(volume, output, overwrite=overwrite, derivation=derivation)
@@ -288,20 +290,6 @@ def _derivation(container: Beginning, volume: Volume) -> Derivation:
     ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
-
-
-def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
-    """The codec of a bundle given by name or folder, or else of the one that a file names.
-
-    Raises:
-        BundleMismatchError: the file's bundle is not installed.
-    """
-    if model != AUTO:
-        return Codec.load(model, device=device)
-    try:
-        return Codec(bundles.load_exact(container.head.bundle), device)
-    except BundleNotFoundError as error:
-        raise BundleMismatchError(f"{container.name}: {error}") from error
 
 
 def verify(
@@ -326,7 +314,7 @@ def verify(
         InputError: the original has another shape, or more samples by another count.
     """
     container = read_container(source)
-    volume = codec_for(container, model, device).decode(container)
+    volume = restored(container, model, device)
     reference, scale = container.head.bundle, error_scale_of(container)
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None:

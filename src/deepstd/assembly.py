@@ -27,11 +27,11 @@ from deepstd.container import (
 )
 from deepstd.frames import are_nonnegative, limits
 from deepstd.quality import Quality
-from deepstd.rate import Point
+from deepstd.rate import Point, in_words
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
 from deepstd.smallest_type import smallest_type
-from deepstd.specials import Specials
+from deepstd.specials import Specials, payloads
 from deepstd.texture.transforms import Encoded, Encoder, squared_error
 from deepstd.texture.wiener_fit import RestoredFrame
 from deepstd.volume import Volume
@@ -95,7 +95,7 @@ class Assembly:
         self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._specials = [specials for _, specials in parts]
-        self._payloads = [None if s is None else s.to_bytes() for s in self._specials]
+        self._payloads = payloads(self._specials)
         room = allowed - len(self._header) - sum(len(payload or b"") for payload in self._payloads)
         kept = pack_notes(notes, int(_NOTES_SHARE * room))
         self._about = About(kept, smallest_type(volume.voxels))
@@ -163,14 +163,8 @@ class Assembly:
         ]
 
     def describe(self, nbytes: int) -> str:
-        """A size in the words of the options that ask for it."""
-        volume = self._volume
-        ratio = math.floor(100 * volume.nbytes / nbytes) / 100
-        bpv = 8 * nbytes / volume.voxels.size
-        return (
-            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
-            f"--bpv {math.ceil(1e4 * bpv) / 1e4})"
-        )
+        """Return a size in the words of the options that ask for it."""
+        return in_words(nbytes, self._volume.voxels.size, self._volume.nbytes)
 
     def _registration(self, shapes: Sequence[FrameShape]) -> Registration | None:
         """What the file tells of its fields, where there is room for it."""

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from deepstd import bundle as bundles
-from deepstd import io, specials
+from deepstd import constant, io, specials
 from deepstd.assembly import FrameShape
 from deepstd.bundle import Bundle
 from deepstd.bundle.manifest import on_one_line
+from deepstd.compressed import Compressed
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     Beginning,
@@ -30,7 +31,7 @@ from deepstd.container import (
 )
 from deepstd.devices import Workers
 from deepstd.effort import NORMAL, effort_named
-from deepstd.encoding import Compressed, Encoding, Progress
+from deepstd.encoding import Encoding, Progress
 from deepstd.errors import (
     BundleError,
     BundleMismatchError,
@@ -172,6 +173,9 @@ class Codec:
         """
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
+        exact = constant.encode(volume, target)
+        if exact is not None:
+            return exact
         volume = io.with_own_header(volume)
         nbytes = target.bytes_for(volume.voxels.size, volume.nbytes)
         job = Encoding(self, volume, nbytes, effort_named(effort), progress)
@@ -189,6 +193,8 @@ class Codec:
             BundleMismatchError: the file was written with another bundle.
             DamagedError: the decoded latents are not those that were encoded.
         """
+        if constant.is_without_texture(container):
+            return constant.decode(container)
         head = container.head
         own = self.bundle.reference
         if head.bundle != own:
@@ -220,6 +226,8 @@ class Codec:
         """
         if level < 1:
             raise InputError(f"a preview leaves out at least one level, not {level}")
+        if constant.is_without_texture(beginning):
+            return constant.decode(beginning, level)
         if beginning.head.bundle != self.bundle.reference:
             raise mismatch(beginning)
         with named(beginning.name):
@@ -242,11 +250,10 @@ class Codec:
         kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
         voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
         latents = hashlib.sha256()
+        special: specials.Specials | None = None
         for number, chunks in enumerate(container.frames):
-            removed = None
-            if chunks.specials is not None:
-                removed = specials.Specials.from_bytes(chunks.specials, frame_shape, container.name)
-                removed = removed.subsampled(factors)
+            special = specials.unpacked(chunks.specials, special, frame_shape, container.name)
+            removed = None if special is None else special.subsampled(factors)
             part = self._shape_of_file(chunks, frame_shape, placement)
             texture = self._decode_texture(chunks, frame_shape, part, container.name, level)
             latents.update(texture.latents)

@@ -11,22 +11,23 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from deepstd import io, specials
+from deepstd import io
 from deepstd.assembly import NO_QUALITY, Assembly, Candidate, FrameShape
+from deepstd.backgrounds import take_out
 from deepstd.bundle import Bundle
+from deepstd.compressed import Compressed
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
 from deepstd.devices import Workers
 from deepstd.effort import Effort
 from deepstd.errors import RateError
 from deepstd.frames import flat_axis, frames_of
-from deepstd.quality import Quality, measure, rmse
+from deepstd.quality import measure, rmse
 from deepstd.rate import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
-from deepstd.shape.register import ShapeReport
 from deepstd.slicing import try_slices, ways
 from deepstd.texture.encoder import TextureEncoder
 from deepstd.texture.fit import fit_tiles
@@ -78,26 +79,6 @@ class Coder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Compressed:
-    """A .dstd file in memory and how it came about.
-
-    Attributes:
-        data: the file.
-        quality: error of the decoded scan.
-        mean_squared_error: of the decoded scan, in stored units.
-        shape: registration report of each frame whose field was kept, else None.
-        shape_bytes, texture_bytes: payload bytes.
-    """
-
-    data: bytes
-    quality: Quality
-    mean_squared_error: float
-    shape: tuple[ShapeReport | None, ...]
-    shape_bytes: int
-    texture_bytes: int
-
-
 class Encoding:
     """Compression of one scan to one size."""
 
@@ -107,9 +88,12 @@ class Encoding:
         self._codec, self._volume, self._allowed = codec, volume, allowed
         self._effort, self._progress = effort, progress
         self._affine = io.placement_of(volume.source)
-        self._parts = [specials.split(frame) for frame in frames_of(volume)]
-        reference, notes = codec.bundle.reference, volume.notes
-        self._assembly = Assembly(volume, reference, self._parts, allowed, notes)
+        frames = frames_of(volume)
+        shape = frames[0].shape
+        taken = take_out(frames, allowed, self._spacing(shape, shape), volume.padding)
+        self._parts, self._notes = taken.frames, taken.notes
+        notes = (*volume.notes, *taken.notes)
+        self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed, notes)
         self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
         self._start: Start | None = None
@@ -338,6 +322,7 @@ class Encoding:
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),
+            self._notes,
         )
 
     def _spacing(self, shape: tuple[int, ...], seen: tuple[int, ...]) -> tuple[float, ...] | None:

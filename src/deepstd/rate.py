@@ -91,6 +91,18 @@ def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
     return f"{told}: the sizes that this scan can be coded in jump across the rest"
 
 
+def in_words(nbytes: int, voxels: int, stored_bytes: int) -> str:
+    """Return a size in the words of the options that ask for it.
+
+    Args:
+        nbytes: of a file.
+        voxels, stored_bytes: of the scan.
+    """
+    ratio = math.floor(100 * stored_bytes / nbytes) / 100
+    bpv = math.ceil(1e4 * 8 * nbytes / voxels) / 1e4
+    return f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, --bpv {bpv})"
+
+
 @dataclass(frozen=True)
 class Point:
     """One encoding: its quantiser and the size of the file it gives."""

@@ -234,7 +234,8 @@ def _one_frame(volume: Volume, place: PathLike) -> Volume:
 
 def _without_padding(voxels: np.ndarray) -> tuple[np.ndarray, float]:
     """Grey values with NaN where there is no measurement, and what lies outside of such a scan."""
-    values, special = specials.split(voxels)
+    special = specials.find(voxels, specials.standing_apart(voxels))
+    values = specials.without(voxels, special)
     if special is None:
         return values, float(voxels.min())
     values[special.labels != 0] = np.nan

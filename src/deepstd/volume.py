@@ -53,6 +53,7 @@ class Volume:
         notes: what a user should know of it, such as missing slices, in sentences.
         source_nbytes: bytes of the voxels as their file stores them, where that is in another type
             than ``voxels``; None where it is the same.
+        padding: stored values that the source declares to be no measurement.
     """
 
     voxels: np.ndarray
@@ -60,6 +61,7 @@ class Volume:
     source: SourceHeader = field(default_factory=lambda: SourceHeader("npy"))
     notes: tuple[str, ...] = ()
     source_nbytes: int | None = None
+    padding: tuple[int | float, ...] = ()
 
     def __post_init__(self) -> None:
         voxels = self.voxels

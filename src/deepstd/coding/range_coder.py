@@ -21,6 +21,7 @@ from deepstd.coding.tables import (
     PLAIN,
     QUANTIZERS,
     SCALE_COUNT,
+    TOTAL,
     ScaleTables,
     split_index,
     support_radius,
@@ -55,6 +56,11 @@ def _uniform(size: int) -> Any:
 
 
 @lru_cache(maxsize=1)
+def _bernoulli() -> Any:
+    return _stream.model.Bernoulli(perfect=False)
+
+
+@lru_cache(maxsize=1)
 def _offsets() -> Any:
     return _model_of(OFFSET_FREQUENCIES)
 
@@ -85,7 +91,7 @@ class RangeEncoder:
     def __init__(self) -> None:
         self._coder = _stream.queue.RangeEncoder()
         # Entries, their model, and where the coder stood before them.
-        self._log: list[tuple[np.ndarray, object, _Place]] = []
+        self._log: list[tuple[np.ndarray, tuple[Any, ...], _Place]] = []
 
     def encode(
         self,
@@ -130,9 +136,19 @@ class RangeEncoder:
         """Code the offset of a band's scale indices; see `adaptation`."""
         self._put(np.array([offset + LARGEST_OFFSET], dtype=np.int32), _offsets())
 
-    def _put(self, entries: np.ndarray, model: object) -> None:
+    def encode_binary(self, bits: np.ndarray, chances: np.ndarray) -> None:
+        """Code bits, each with a chance of its own.
+
+        Args:
+            bits: (n,) 0 or 1.
+            chances: (n,) whole numbers from 1 to 2**20 − 1: of 2**20, to be 1.
+        """
+        self._put(bits.astype(np.int32), _bernoulli(), chances / np.float64(TOTAL))
+
+    def _put(self, entries: np.ndarray, *model: Any) -> None:
+        """Code entries with a model and what it is told of each."""
         place = self._coder.pos()
-        self._coder.encode(entries, model)
+        self._coder.encode(entries, *model)
         if place[0] * _WORD <= _TRIM_LIMIT:
             self._log.append((entries, model, place))
 
@@ -180,11 +196,16 @@ class RangeEncoder:
             decoder.seek(*self._log[begin][2])
         try:
             return all(
-                np.array_equal(decoder.decode(model, entries.size), entries)
+                np.array_equal(_decoded(decoder, model, entries.size), entries)
                 for entries, model, _ in self._log[max(begin, 0) :]
             )
         except AssertionError:
             return False
+
+
+def _decoded(coder: Any, model: tuple[Any, ...], count: int) -> np.ndarray:
+    """Entries of a model; one that is told something of each knows their number from that."""
+    return coder.decode(*model) if len(model) > 1 else coder.decode(*model, count)
 
 
 def _to_words(data: bytes) -> np.ndarray:
@@ -253,9 +274,14 @@ class RangeDecoder:
         """An offset coded by `RangeEncoder.encode_offset`."""
         return int(self._get(_offsets(), 1)[0]) - LARGEST_OFFSET
 
-    def _get(self, model: object, count: int) -> np.ndarray:
+    def decode_binary(self, chances: np.ndarray) -> np.ndarray:
+        """Bits (uint8) coded by `RangeEncoder.encode_binary` with these chances."""
+        told = chances / np.float64(TOTAL)
+        return self._get(_bernoulli(), told.size, told).astype(np.uint8)
+
+    def _get(self, model: object, count: int, *told: np.ndarray) -> np.ndarray:
         try:
-            return self._coder.decode(model, count)
+            return _decoded(self._coder, (model, *told), count)
         except AssertionError as error:
             raise DamagedError("the coded symbols are damaged: no valid decoding") from error
 

@@ -1,10 +1,27 @@
-"""Voxels that are no measurement, kept exactly: NaN, infinities and padding.
+"""Voxels that are no measurement, kept exactly: NaN, infinities, padding and backgrounds.
 
-voxels ─ split ─┬▶ filled: float, the special voxels replaced by a smooth continuation
-                └▶ Specials ─ to_bytes ─▶ SPCL chunk ─ from_bytes ─ restore ─▶ exact again
+voxels ─ find ─┬▶ filled: float, the special voxels replaced by a smooth continuation
+               └▶ Specials ─ to_bytes ─▶ SPCL chunk ─ from_bytes ─ restore ─▶ exact again
 """
 
-from deepstd.specials.detect import split
-from deepstd.specials.payload import Specials
+from deepstd.specials.detect import (
+    Background,
+    Value,
+    backgrounds_of,
+    find,
+    standing_apart,
+    without,
+)
+from deepstd.specials.payload import Specials, payloads, unpacked
 
-__all__ = ["Specials", "split"]
+__all__ = [
+    "Background",
+    "Specials",
+    "Value",
+    "backgrounds_of",
+    "find",
+    "payloads",
+    "standing_apart",
+    "unpacked",
+    "without",
+]

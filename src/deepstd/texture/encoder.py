@@ -26,6 +26,7 @@ from deepstd.texture.head import TextureHead, tile_count
 from deepstd.texture.inputs import Hint, condition_of, hint_of, network_dtype_of, replicas
 from deepstd.texture.levels import Level, code_levels
 from deepstd.texture.lifting import decompose, split_plan
+from deepstd.texture.magnitudes import Magnitudes
 from deepstd.texture.network import TextureNetwork
 from deepstd.texture.postfilter import restore
 from deepstd.texture.quantizer import symbol_savings
@@ -40,10 +41,6 @@ from deepstd.texture.sources import EncoderSource, Together
 from deepstd.texture.tiling import Region
 
 _FEWEST_SLICES = 16
-# In steps: the quantiser rounds a little less than this to zero.
-_SIGNIFICANT = 0.6
-# Lowest and highest, in octaves of normalised values, and how many in between.
-_MAGNITUDE_OCTAVES = (-24, 24, 3072)
 
 
 class TextureEncoder:
@@ -241,25 +238,12 @@ class TextureEncoder:
         )
 
     def significant(self, step_code: int) -> float:
-        """About how many coefficients are not quantised to zero.
-
-        The bytes of a texture are nearly proportional to them (He and Mitra 2002, the ρ domain).
-        """
-        threshold = math.log2(_SIGNIFICANT) - step_code / STEPS_PER_OCTAVE
-        counts, edges = self._magnitudes
-        return float(np.interp(threshold, edges, counts))
+        """Return about how many coefficients are not quantised to zero; see `magnitudes`."""
+        return self._magnitudes.significant(-step_code / STEPS_PER_OCTAVE)
 
     @cached_property
-    def _magnitudes(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many coefficients have a larger log2 of their magnitude than each of many edges."""
-        lowest, highest, count = _MAGNITUDE_OCTAVES
-        found = np.zeros(count)
-        for bands in self._highs:
-            for band in bands[0]:
-                octaves = torch.log2(band.abs().float()).cpu()
-                found += torch.histc(octaves.clamp_(max=highest), count, lowest, highest).numpy()
-        above = np.concatenate([np.cumsum(found[::-1])[::-1], [0.0]])
-        return above, np.linspace(lowest, highest, count + 1)
+    def _magnitudes(self) -> Magnitudes:
+        return Magnitudes(self._highs)
 
     def middle_slices(
         self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES

@@ -121,9 +121,13 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     image, sop_class = series.image, text(series.image.dataset, "SOPClassUID")
     notes = grid.notes
     source_nbytes = None
+    padding: tuple[int, ...] = ()
     if same_scale(scales):
         voxels = _voxels(grid, image.dtype, _planes(frames))
         slope, intercept, stored = frames[0].slope, frames[0].intercept, None
+        # Where a range is declared, scanners write one of its ends.
+        ends = (end for scale in scales for end in (scale.padding, scale.limit))
+        padding = tuple(dict.fromkeys(end for end in ends if end is not None))
     else:
         planes = [plane for _, plane in sorted(_planes(frames), key=lambda one: one[0])]
         joint = joined(planes, scales)
@@ -161,7 +165,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
     header = SourceHeader(NAME, pack(facts, kept))
-    return Volume(voxels, grid.affine, header, notes, source_nbytes)
+    return Volume(voxels, grid.affine, header, notes, source_nbytes, padding)
 
 
 def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:

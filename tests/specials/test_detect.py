@@ -1,9 +1,10 @@
-"""Special voxels come back exactly; padding is found where it is and nowhere else."""
+"""Special voxels come back exactly; backgrounds are found where they are and nowhere else."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -13,31 +14,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepstd.errors import DamagedError
-from deepstd.specials import Specials, split
-from deepstd.specials.masks import pack_mask, unpack_mask
+from deepstd.specials import (
+    Specials,
+    Value,
+    backgrounds_of,
+    find,
+    standing_apart,
+    without,
+)
+from deepstd.specials.masks import pack_mask
+from tests.helpers.masks import blobs, disc, padded_ct, stripped_head
 
 DTYPES = ["?", "u1", "i1", "u2", ">i2", "u4", "i4", "u8", "i8", "f2", "f4", ">f8"]
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=3, max_side=9)
 
 
-def disc(size: int, radius: float, x: float = 0, y: float = 0) -> np.ndarray:
-    rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
-    return (rows - x) ** 2 + (columns - y) ** 2 <= radius**2
+def split(
+    voxels: np.ndarray, backgrounds: Sequence[Value] | None = None
+) -> tuple[np.ndarray, Specials | None]:
+    """A frame without its special voxels, and these; without backgrounds, what stands apart."""
+    found = find(voxels, standing_apart(voxels) if backgrounds is None else backgrounds)
+    return without(voxels, found), found
 
 
-def padded_ct(size: int = 512, slices: int | None = None, padding: int = -2000) -> np.ndarray:
-    """A noisy body in air, with padding outside the circle of view."""
-    shape = (size, size) if slices is None else (size, size, slices)
-    scan = np.random.default_rng(0).normal(-1000, 15, shape)
-    scan[disc(size, size * 0.35)] += 1040
-    scan[~disc(size, size / 2)] = padding
-    return scan.astype(np.int16)
-
-
-def assert_comes_back(voxels: np.ndarray) -> tuple[np.ndarray, Specials | None]:
+def assert_comes_back(
+    voxels: np.ndarray, backgrounds: Sequence[Value] | None = None
+) -> tuple[np.ndarray, Specials | None]:
     """Split, pack, unpack, restore: specials exact, other voxels exact in `filled`."""
-    filled, specials = split(voxels)
+    filled, specials = split(voxels, backgrounds)
     assert filled.shape == voxels.shape
     assert filled.dtype in (np.float32, np.float64)
     assert np.isfinite(filled).all()
@@ -57,9 +61,12 @@ def assert_comes_back(voxels: np.ndarray) -> tuple[np.ndarray, Specials | None]:
 @given(
     voxels=st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(np.dtype(dtype), SHAPES)),
     fortran=st.booleans(),
+    backgrounds=st.sampled_from([(), (0,), (1, 0)]),
 )
-def test_any_frame_comes_back(voxels: np.ndarray, fortran: bool) -> None:
-    assert_comes_back(np.asfortranarray(voxels) if fortran else voxels)
+def test_any_frame_comes_back(
+    voxels: np.ndarray, fortran: bool, backgrounds: tuple[int, ...]
+) -> None:
+    assert_comes_back(np.asfortranarray(voxels) if fortran else voxels, backgrounds)
 
 
 @given(
@@ -73,25 +80,6 @@ def test_not_finite_values_come_back(voxels: np.ndarray) -> None:
     assert sum(not math.isfinite(v) for v in found) == sum(
         (np.isnan(voxels).any(), np.isposinf(voxels).any(), np.isneginf(voxels).any())
     )
-
-
-@given(mask=hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=4, max_side=12)))
-def test_any_mask_comes_back(mask: np.ndarray) -> None:
-    np.testing.assert_array_equal(unpack_mask(pack_mask(mask), mask.shape), mask)
-
-
-@given(
-    sides=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6)),
-    centre=st.tuples(st.floats(-9, 9), st.floats(-9, 9)),
-    radius=st.floats(1, 25),
-    flip=st.booleans(),
-)
-def test_discs_in_slices_come_back(
-    sides: tuple[int, int, int], centre: tuple[float, float], radius: float, flip: bool
-) -> None:
-    mask = np.stack([disc(40, radius + k % 3, *centre) for k in range(6)], axis=-1)
-    mask = mask[: sides[0], : sides[1], : sides[2]] ^ flip
-    np.testing.assert_array_equal(unpack_mask(pack_mask(mask), mask.shape), mask)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -123,7 +111,7 @@ def test_extremes_of_64_bits_are_exact(dtype: str) -> None:
         voxels[:40] = value
         filled, specials = assert_comes_back(voxels)
         assert specials is not None
-        assert specials.values == (int(value),)
+        assert specials.values == (int(value), int(limits.max // 2))
         assert filled.dtype == np.float64
 
 
@@ -133,7 +121,7 @@ def test_extremes_of_64_bits_are_exact(dtype: str) -> None:
      ("u8", 7, "f4"), ("f2", 1, "f4"), ("f4", 1, "f4"), ("f8", 1, "f8")],
 )  # fmt: skip
 def test_the_working_type_holds_every_value(dtype: str, largest: int, expected: str) -> None:
-    filled, _ = split(np.array([[largest, 0], [3, 2]], dtype))
+    filled, _ = split(np.array([[largest, 0], [3, 2]], dtype), ())
     assert filled.dtype == np.dtype(expected)
     assert filled[0, 0] == largest
 
@@ -178,12 +166,6 @@ def test_background_that_goes_over_into_noise_is_no_padding() -> None:
         assert split(scan.astype(np.int16))[1] is None
 
 
-def test_padding_in_a_scattered_mask_is_left_alone() -> None:
-    voxels = np.random.default_rng(0).integers(1000, 2000, (64, 64, 20), dtype=np.int16)
-    voxels[np.random.default_rng(1).random(voxels.shape) < 0.3] = -2000
-    assert split(voxels)[1] is None
-
-
 def test_the_fill_is_smooth() -> None:
     """Its steps stay below those of the anatomy beside it: nothing new for a wavelet to code."""
     rows, columns = np.mgrid[:256, :256]
@@ -203,56 +185,6 @@ def test_huge_values_do_not_overflow_the_fill() -> None:
         voxels[:, 20:] = np.finfo(dtype).min
         voxels[10:30, 10:30] = math.nan
         assert_comes_back(voxels)
-
-
-@given(data=st.data())
-def test_damage_is_noticed_or_harmless(data: st.DataObject) -> None:
-    frame = padded_ct(48, 3).astype(np.float32)
-    frame[20:25, 30:33, 1] = math.nan
-    if data.draw(st.booleans()):
-        frame = np.where(np.random.default_rng(0).random(frame.shape) < 0.2, math.inf, frame)
-    _, specials = split(frame)
-    assert specials is not None
-    payload = bytearray(specials.to_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-    payload = payload[: data.draw(st.integers(0, len(payload)))]
-    message = "scan.dstd"
-    try:
-        found = Specials.from_bytes(bytes(payload), frame.shape, "scan.dstd")
-    except DamagedError as error:
-        message = str(error)
-    else:
-        assert found.labels.shape == frame.shape
-        assert found.labels.max() <= len(found.values)
-    assert "scan.dstd" in message
-
-
-@given(payload=st.binary(max_size=60))
-def test_any_bytes_are_refused_or_understood(payload: bytes) -> None:
-    try:
-        found = Specials.from_bytes(payload, (7, 6, 5))
-    except DamagedError:
-        return
-    assert found.labels.shape == (7, 6, 5)
-
-
-def test_a_payload_for_a_smaller_frame_asks_for_no_memory() -> None:
-    voxels = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)
-    voxels[np.random.default_rng(1).random((40, 40)) < 0.4] = math.nan
-    _, specials = split(voxels)
-    assert specials is not None
-    with pytest.raises(DamagedError, match="special values"):
-        Specials.from_bytes(specials.to_bytes(), (1 << 20, 1 << 16, 1), "scan.dstd")
-
-
-def test_a_value_that_does_not_fit_is_damage() -> None:
-    labels = np.ones((2, 2), np.uint8)
-    for value, dtype in ((math.nan, "i2"), (-1, "u1"), (70000, "u2"), (2, "?"), (0.5, "i4")):
-        with pytest.raises(DamagedError, match="fit"):
-            Specials((value,), labels).restore(np.zeros((2, 2), dtype))
-    with pytest.raises(ValueError, match="shape"):
-        Specials((0,), labels).restore(np.zeros((2, 3)))
 
 
 def test_a_whole_chest_takes_seconds() -> None:
@@ -288,3 +220,66 @@ def test_real_ct_padding_is_found(data_dir: Path) -> None:
             fired += 1
             assert len(specials.to_bytes()) <= 100
     assert fired == 14
+
+
+def values_of(voxels: np.ndarray, declared: Sequence[Value] = ()) -> list[Value]:
+    return [background.value for background in backgrounds_of([voxels], declared)]
+
+
+def test_a_ragged_background_is_a_candidate() -> None:
+    head = stripped_head((48, 56, 40))
+    assert values_of(head) == [0]
+    (found,) = backgrounds_of([head])
+    assert found.share == pytest.approx((head == 0).mean())
+    assert not found.declared
+    # Two frames of a scan, of which one holds nothing else.
+    assert values_of(np.where(head > 0, head - 1024, -1024)) == [-1024]
+    (found,) = backgrounds_of([head, np.zeros_like(head)])
+    assert found.share == pytest.approx((1 + (head == 0).mean()) / 2)
+
+
+def test_values_that_are_scattered_or_rare_are_no_candidates() -> None:
+    voxels = np.random.default_rng(0).integers(1000, 2000, (64, 64, 20), dtype=np.int16)
+    scattered = np.where(np.random.default_rng(1).random(voxels.shape) < 0.3, -2000, voxels)
+    assert values_of(scattered) == []
+    voxels[:3, :3] = -2000
+    assert values_of(voxels) == []
+
+
+def test_declared_padding_is_a_candidate_wherever_it_is() -> None:
+    voxels = np.random.default_rng(0).integers(1000, 2000, (64, 64), dtype=np.int16)
+    voxels[5, 5] = -2000
+    assert values_of(voxels, [-2000, -3024, 70000]) == [-2000]
+    assert backgrounds_of([voxels], [-2000])[0].declared
+
+
+def test_values_of_any_type_may_be_backgrounds() -> None:
+    inside = blobs((40, 40))
+    noise = np.random.default_rng(0).random((40, 40))
+    for dtype, value in (("f4", -1.5), ("f2", 0), (">f8", 1e300), ("u1", 255), ("i8", -(2**62))):
+        voxels = np.where(inside, noise * 100, 0).astype(dtype)
+        voxels[~inside] = value
+        assert values_of(voxels)[:1] == [value]
+    assert set(values_of(inside)) == {False, True}
+
+
+def test_a_value_that_is_left_stays_in_the_frame() -> None:
+    head = stripped_head((24, 28, 20)).astype(np.float32)
+    head[10, 10, 10] = math.nan
+    found = find(head, [0])
+    left = without(head, found, [0])
+    assert found is not None
+    assert found.values[1] == 0
+    np.testing.assert_array_equal(left == 0, head == 0)
+    assert np.isfinite(left).all()
+    filled = without(head, found)
+    assert filled[head == 0].min() > 0
+
+
+def test_two_values_alone_are_exact() -> None:
+    mask = blobs((30, 30, 9))
+    filled, specials = assert_comes_back(np.where(mask, 7, 3), [3])
+    assert specials is not None
+    assert specials.values == (3, 7)
+    assert (filled == 0).all()
+    assert len(specials.to_bytes()) < len(pack_mask(mask)) + 20  # the rest needs no mask
