@@ -145,7 +145,8 @@ class _PassModel:
         groups = -(-len(differ) // _GROUP)
         filled = np.zeros((groups, _GROUP), np.uint8)
         filled.reshape(-1)[: len(differ)] = differ
-        has_one = _adaptive(filled.any(axis=1).view(np.uint8), self._groups[alike], source)
+        any_set = np.asarray(filled.any(axis=1), np.uint8)
+        has_one = _adaptive(any_set, self._groups[alike], source)
         exceptions = filled[has_one > 0].reshape(-1)
         filled[has_one == 0] = 0
         filled[has_one > 0] = _adaptive(exceptions, self._exceptions[alike], source).reshape(
