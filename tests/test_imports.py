@@ -32,7 +32,7 @@ LAYERS = (
     ("coding", "container"),
     ("engine",),
     ("geometry", "io", "quality"),
-    ("volume", "devices", "effort", "memory"),
+    ("volume", "devices", "effort", "memory", "threads"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

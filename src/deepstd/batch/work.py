@@ -16,6 +16,7 @@ from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
 from deepstd.rate import Target
+from deepstd.threads import wait_passively
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Compressor:
 
     def start(self, threads: int) -> str | None:
         """Import torch and load the bundle; what is wrong where that cannot be done."""
+        wait_passively()
         try:
             import torch
 
