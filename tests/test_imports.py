@@ -29,7 +29,7 @@ LAYERS = (
     ("shape", "texture"),
     ("bundle",),
     ("coding", "container"),
-    ("geometry", "io", "specials", "quality"),
+    ("geometry", "io", "specials", "quality", "overlap"),
     ("volume", "devices", "effort", "memory"),
     ("errors",),
 )
