@@ -85,10 +85,10 @@ def build_shape_model(
 
     def within(items: Iterable[_T], share: float) -> Iterator[_T]:
         """Yield the first item, and others until a share of the time is over."""
-        for number, item in enumerate(items):
-            if number and time.monotonic() - began > share * max_seconds:
-                return
+        for item in items:
             yield item
+            if time.monotonic() - began >= share * max_seconds:
+                return
 
     # In an order of chance, so that the first of them stand for all.
     order = np.random.default_rng(seed).permutation(len(volumes)).tolist()

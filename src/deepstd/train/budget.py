@@ -60,7 +60,7 @@ class Budget:
     def within(self, items: Iterable[_T], share: float) -> Iterator[_T]:
         """Yield the first item, and others until a share of the whole time is over from here on."""
         until = time.monotonic() + share * self.total
-        for number, item in enumerate(items):
-            if number and time.monotonic() >= until:
-                return
+        for item in items:
             yield item
+            if time.monotonic() >= until:
+                return

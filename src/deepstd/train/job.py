@@ -44,6 +44,8 @@ from deepstd.train.start import Start
 
 _CHECKPOINT_EVERY = 120.0
 _TABLE_BATCHES = 60
+# Of what is left of the time in the end, for these; the rest is for tables and bundle.
+_BATCHES_SHARE = 0.5
 _VALIDATION_SCANS = 6
 # How time was shared out by releases whose checkpoints do not say it.
 _FORMER_SHARE = 0.5
@@ -125,6 +127,7 @@ class Job:
                 stop_at=min(self._stop_at, time.monotonic() + _CHECKPOINT_EVERY),
                 report=self._report,
                 group=self._group,
+                clock=time.monotonic,
             )
             began = time.monotonic()
             if ended:
@@ -139,7 +142,8 @@ class Job:
     def frozen(self) -> dict[Part, Network]:
         """The networks, with their tables frozen if the run is finished."""
         networks: dict[Part, Network] = {}
-        for number, (part, state) in enumerate(self._run.states.items()):
+        states = self._run.states
+        for number, (part, state) in enumerate(states.items()):
             networks[part] = averaged(state)
             if self.finished:
                 self._report(f"freezing the tables of the {titled(part)} network", 1.0)
@@ -149,7 +153,7 @@ class Job:
                     self._examples[part],
                     self._config,
                     batches=_TABLE_BATCHES,
-                    seconds=self._budget.left / (len(self._run.states) - number),
+                    seconds=_BATCHES_SHARE * self._budget.left / (len(states) - number),
                 )
         return networks
 

@@ -19,7 +19,9 @@ from deepstd.train.budget import REGISTRATION_SHARE, Budget
 from deepstd.train.cache import CachedScan
 from deepstd.train.data import Example, slices_of
 
-_FIRST_REGISTERED, _REGISTERED_AT_ONCE = 2, 32
+_FIRST_REGISTERED, _REGISTERED_AT_ONCE = 4, 32
+# Registering some scans at once takes about as long as so many more of them would, each alone.
+_OVERHEAD = 4
 # For each scan to validate with, so many to train on are registered before it.
 _TRAINED_BEFORE = 4
 # Of fewer there would be little to learn: others are added, laid by their headers alone.
@@ -94,7 +96,8 @@ def register_within(
         first += len(some)
         report(_told([one for _, one in found], first, len(missing)), 0.0)
         now = time.monotonic()
-        count = min(_REGISTERED_AT_ONCE, int((until - now) * len(some) / max(now - began, 1e-9)))
+        a_scan = max(now - began, 1e-9) / (len(some) + _OVERHEAD)
+        count = min(_REGISTERED_AT_ONCE, int((until - now) / a_scan) - _OVERHEAD)
         if count < 1:
             break
     if first < len(missing):
