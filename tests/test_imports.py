@@ -31,7 +31,7 @@ LAYERS = (
     ("bundle", "specials"),
     ("coding", "container"),
     ("engine",),
-    ("geometry", "io", "quality"),
+    ("geometry", "io", "quality", "overlap"),
     ("volume", "devices", "effort", "memory", "threads"),
     ("errors",),
 )

@@ -30,7 +30,7 @@ def folder(
     """A working folder with the scans, descriptions and bundles that the README speaks of."""
     make_bundle(tmp_path / "home", "generic")
     monkeypatch.setattr("deepstd.bundle.store.folders", lambda: [tmp_path / "home"])
-    monkeypatch.setattr("deepstd.train.run._TABLE_BATCHES", 3)
+    monkeypatch.setattr("deepstd.train.job._TABLE_BATCHES", 3)
     save(tmp_path / "brain.nii.gz", phantom((40, 48, 36)))
     (tmp_path / "scans").mkdir()
     for number in range(4):

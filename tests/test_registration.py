@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import deepstd
 from deepstd import io, registration
+from deepstd.cli.app import main
 from deepstd.errors import (
     BundleError,
     DeepSTDError,
@@ -273,6 +276,77 @@ def test_labels_of_any_type_go_on_a_grid_in_the_world(
     if warped.affine is not None:
         grid = np.array(io.read(folder / "fixed.nii.gz").affine)
         np.testing.assert_allclose(warped.affine, grid, atol=1e-4)
+
+
+@pytest.mark.usefixtures("laid_on")
+def test_labels_of_both_scans_are_compared(folder: Path) -> None:
+    moving, fixed = np.zeros((26, 22, 18), np.uint8), np.zeros((24, 24, 20), np.uint8)
+    moving[8:18, 8:14, 6:12] = 1
+    fixed[7:17, 9:15, 9:15] = 1
+    fixed[2, 2, 2] = 2
+    np.save(folder / "a.npy", moving)
+    np.save(folder / "b.npy", fixed)
+    others = Outputs(labels=folder / "a.npy", fixed_labels=folder / "b.npy")
+    scans = folder / "moving.nii.gz", folder / "fixed.nii.gz"
+    report = register(*scans, folder / "out.nii.gz", others)
+    assert set(report.outputs) == {"output"}
+    again = Outputs(labels=folder / "a.npy", warped_labels=folder / "w.npy")
+    register(*scans, folder / "out2.nii.gz", again)
+    warped = io.read(folder / "w.npy").voxels
+    shared = np.count_nonzero((warped == 1) & (fixed == 1))
+    expected = 2 * shared / (np.count_nonzero(warped == 1) + np.count_nonzero(fixed == 1))
+    assert shared > 0
+    assert report.dice == {1: pytest.approx(expected), 2: 0.0}
+    assert report.dice_before.keys() == {1, 2}
+    assert report.to_dict()["dice"] == report.dice
+
+
+def test_labels_of_one_scan_need_a_place_to_go(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"labels of the fixed scan: give where they go, too"):
+        Outputs(fixed_labels=tmp_path / "b.npy").check()
+    with pytest.raises(InputError, match=r"labels of the moving scan: give what to warp, too"):
+        Outputs(fixed_labels=tmp_path / "b.npy", warped_labels=tmp_path / "w.npy").check()
+
+
+GOOD = PairReport(0.3, 0.6, 0.8, 0.5, 0.0, 10, 5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "covered", "labels", "words"),
+    [
+        ({}, 1.0, ({}, {}), []),
+        ({}, 1.0, ({1: 0.5}, {1: 0.7}), []),
+        ({"ncc_after": 0.41}, 1.0, ({}, {}), ["correlation is 0.41"]),
+        ({"ncc_before": 0.9}, 1.0, ({}, {}), ["lower than by the headers"]),
+        ({"folding_percent": 3.0}, 1.0, ({}, {}), ["folds in 3.0 %"]),
+        ({"cycle_error_voxels": 4.5}, 1.0, ({}, {}), ["miss each other by 4.5 voxels"]),
+        ({}, 0.2, ({}, {}), ["only 20 % of the fixed scan"]),
+        ({}, 1.0, ({1: 0.5, 2: 0.5}, {1: 0.6, 2: 0.1}), ["labels overlap less"]),
+    ],
+)
+def test_a_poor_fit_is_told(
+    changed: dict[str, float],
+    covered: float,
+    labels: tuple[dict[int, float], dict[int, float]],
+    words: list[str],
+) -> None:
+    told = list(registration.poor_fit(replace(GOOD, **changed), 60, covered, *labels))  # pyright: ignore[reportArgumentType]
+    assert len(told) == len(words)
+    for sentence, expected in zip(told, words, strict=True):
+        assert expected in sentence
+
+
+@pytest.mark.usefixtures("laid_on")
+def test_the_command_warns_of_a_poor_fit_and_tells_dice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [str(folder / "moving.nii.gz"), "--to", str(folder / "fixed.nii.gz")]
+    labels = ["--labels", f"{folder}/moving-labels.nii.gz"]
+    labels += ["--fixed-labels", f"{folder}/fixed-labels.nii.gz"]
+    assert main(["register", *scans, "-o", str(folder / "out.nii.gz"), *labels]) == 0
+    told = capsys.readouterr()
+    assert "warning: poor fit: the correlation is 0.00 only" in told.err
+    assert re.search(r"Dice of 3 +0\.\d{4} by the headers, 0\.\d{4} registered", told.out)
 
 
 @pytest.mark.usefixtures("laid_on")

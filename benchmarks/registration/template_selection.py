@@ -21,7 +21,7 @@ import numpy as np
 from scipy import ndimage
 
 from deepstd import io
-from deepstd.evaluate.segmentation import dice
+from deepstd.overlap import dice
 from deepstd.shape.pair import PairSettings, register_pair
 
 _HERE = Path(__file__).resolve().parents[1]

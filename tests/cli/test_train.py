@@ -26,7 +26,7 @@ crop_3d = 8
 
 @pytest.fixture(autouse=True)
 def few_crops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstd.train.run._TABLE_BATCHES", 3)
+    monkeypatch.setattr("deepstd.train.job._TABLE_BATCHES", 3)
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ class Blocker:
             raise ImportError(name + " is not installed here")
 
 sys.meta_path.insert(0, Blocker())
-import deepstd.train.run
-deepstd.train.run._TABLE_BATCHES = 3
+import deepstd.train.job
+deepstd.train.job._TABLE_BATCHES = 3
 from deepstd.train.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

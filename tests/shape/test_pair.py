@@ -166,3 +166,25 @@ def test_voxels_of_a_size_asked_for_are_compared_whatever_the_scan() -> None:
 def test_a_scan_of_one_value_is_refused() -> None:
     with pytest.raises(InputError, match="nothing to register"):
         register_pair(np.zeros((9, 9)), None, np.eye(9), None)
+
+
+def test_scans_that_overlap_where_one_has_no_contrast_are_registered() -> None:
+    """By their headers a gradient lies in the empty part of a scan."""
+    random = np.random.default_rng(0)
+    moving = np.full((28, 28, 20), -1024.0)
+    moving[:6, :6, :6] = 200 * random.normal(size=(6, 6, 6))
+    fixed = np.indices((8, 9, 8)).sum(0) + random.normal(size=(8, 9, 8))
+    there = np.eye(4)
+    there[:3, 3] = 15, 15, 9
+    _, report = register_pair(moving, np.eye(4), fixed, there, PairSettings(affine_only=True))
+    assert np.isfinite(report.ncc_after)
+
+
+def test_scans_that_do_not_overlap_by_their_headers_are_registered_without_a_warning() -> None:
+    random = np.random.default_rng(0)
+    moving, fixed = (np.indices((9, 8, 7)).sum(0) + random.normal(size=(9, 8, 7)) for _ in range(2))
+    far = np.eye(4)
+    far[:3, 3] = 500
+    settings = PairSettings(affine_only=True)
+    _, report = register_pair(moving, np.eye(4), fixed, far, settings)
+    assert report.ncc_affine > 0.9

@@ -89,7 +89,7 @@ def test_a_run_begins_where_the_bundle_ended(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deepstd.train.run._TABLE_BATCHES", 3)
+    monkeypatch.setattr("deepstd.train.job._TABLE_BATCHES", 3)
     scans = [
         CachedScan(f"{n}", f"{n}", "train", phantom((18, 18, 16), seed=n), None) for n in (1, 2)
     ]

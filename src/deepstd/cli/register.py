@@ -5,12 +5,15 @@ MOVING, FIXED or BUNDLE ─ deepstd.register ─▶ OUT, labels, displacement fi
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepstd.cli import console, options
 from deepstd.errors import InputError
+
+if TYPE_CHECKING:
+    from deepstd.registration import RegisterReport
 
 
 def register(
@@ -31,13 +34,19 @@ def register(
         str | None, typer.Option(metavar="OUT", help="FIXED on the grid of MOVING.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="LABELS", help="Labels of MOVING, to be warped.")
+        str | None,
+        typer.Option(metavar="LABELS", help="Labels of MOVING, to be warped, or compared."),
     ] = None,
     warped_labels: Annotated[
         str | None, typer.Option(metavar="OUT", help="Labels of MOVING on the grid of FIXED.")
     ] = None,
     fixed_labels: Annotated[
-        str | None, typer.Option(metavar="LABELS", help="Labels of FIXED, to be warped.")
+        str | None,
+        typer.Option(
+            metavar="LABELS",
+            help="Labels of FIXED, to be warped, or compared. With labels of both, their Dice is "
+            "told.",
+        ),
     ] = None,
     inverse_labels: Annotated[
         str | None, typer.Option(metavar="OUT", help="Labels of FIXED on the grid of MOVING.")
@@ -75,6 +84,8 @@ def register(
         report = registration.register(
             moving, to, output, others, overwrite=overwrite, progress=progress
         )
+    for note in report.notes:
+        console.note(f"warning: {note}")
     if as_json:
         console.result_json(report.to_dict())
         return
@@ -84,7 +95,13 @@ def register(
         ("correlation", f"{before} by the headers, {affine} affine, {after} with the field"),
         ("cycle error", f"{report.cycle_error_voxels:.3f} voxels"),
         ("folding", f"{report.folding_percent:.3f} %"),
+        *((f"Dice of {label}", _from_to(report, label)) for label in report.dice),
         ("time", f"{report.seconds:.1f} s"),
         *((kind.replace("_", " "), place) for kind, place in report.outputs.items()),
     ]
     console.result(f"{report.moving} -> {report.fixed}\n" + console.pairs(entries))
+
+
+def _from_to(report: RegisterReport, label: int) -> str:
+    """Dice of a label before and after."""
+    return f"{report.dice_before[label]:.4f} by the headers, {report.dice[label]:.4f} registered"

@@ -6,6 +6,7 @@ SRC … ─ prepare ─▶ CACHE ─ train ─▶ CHECKPOINT ─▶ … ─▶ B
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,7 +109,10 @@ def train(
     max_time: Annotated[
         float,
         typer.Option(
-            parser=options.duration, metavar="TIME", help="Time for the whole run: 90s, 20m, 1h30m."
+            parser=options.duration,
+            metavar="TIME",
+            help="Time for the whole run, from its start to the bundle: 90s, 20m, 1h30m. Where "
+            "it is short, fewer scans are registered and learned from.",
         ),
     ] = "20m",  # pyright: ignore[reportArgumentType]  typer parses it
     session_time: Annotated[
@@ -131,6 +135,7 @@ def train(
     device: options.OneDevice = "auto",
 ) -> None:
     """Train a model bundle on your scans."""
+    began = time.monotonic()
     if checkpoint is None:
         checkpoint = output.with_name(output.name + ".checkpoint")
     if (output / "bundle.json").exists():
@@ -150,6 +155,7 @@ def train(
             checkpoint,
             total_seconds=max_time,
             session_seconds=math.inf if session_time is None else session_time,
+            spent=time.monotonic() - began,
             resume=resume,
             start=start,
             device=device_named(device),

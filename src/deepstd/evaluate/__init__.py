@@ -2,7 +2,8 @@
 
 from deepstd.evaluate.figures import Figures, Yardstick, foreground_of
 from deepstd.evaluate.metrics import bd_psnr, bd_rate, percentile_peak, range_peak
-from deepstd.evaluate.segmentation import dice, hd95, labels_of
+from deepstd.evaluate.segmentation import hd95
+from deepstd.overlap import dice, labels_of
 
 __all__ = [
     "Figures",

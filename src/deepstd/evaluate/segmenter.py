@@ -18,7 +18,8 @@ import numpy as np
 
 from deepstd import io
 from deepstd.errors import InputError
-from deepstd.evaluate.segmentation import dice, hd95, labels_of
+from deepstd.evaluate.segmentation import hd95
+from deepstd.overlap import dice, labels_of
 from deepstd.volume import Volume
 
 _SCAN, _LABELS = "{scan}", "{labels}"

@@ -37,6 +37,7 @@ _LEAD = 0.1
 _ALIKE = 0.5
 _SHIFTS = 4
 _DAMPING = 1e-3
+_FEWEST_POINTS = 16
 _ENOUGH = 2e-5
 # Next to nothing, but along an axis a tenth as long as the longest, or in proportion to one, a
 # change of a tenth of the extent is worth 0.005 of correlation.
@@ -152,7 +153,7 @@ class _Fit:
         there, inside = self.moving.at(self.q @ matrix.T + offset)
         keep = inside.bool()
         share = float(inside.mean()) / self.possible
-        if int(keep.sum()) < 16:
+        if int(keep.sum()) < _FEWEST_POINTS:
             return _Overlap(-1.0, 0.0)
         a, b = _standard(there[keep]), _standard(self.here[keep])
         return _Overlap(float((a * b).mean()), share)
@@ -176,6 +177,8 @@ class _Fit:
             weights = precision * len(self.q)
             normal = normal + basis.double() @ torch.diag(weights) @ basis.double().T
             right = right - basis.double() @ (weights * _columns(matrix - start, offset))
+            if not float(normal.diagonal().mean()) > 0:
+                break  # the scans hardly overlap, or where one of them has no contrast
             gained = -1.0
             for _ in range(4):
                 ridge = damping * (normal.diagonal() + normal.diagonal().mean() * 1e-3)
@@ -197,6 +200,9 @@ class _Fit:
         q = self.q @ matrix.T + offset
         there, inside = self.moving.at(q)
         keep = inside.bool()
+        if int(keep.sum()) < _FEWEST_POINTS:
+            empty = torch.zeros(len(basis), dtype=torch.float64)
+            return torch.diag(empty), empty
         at = (q[keep] @ self.moving.matrix.T + self.moving.offset)[None]
         slopes = resample(self.slopes, at, "border")[0].T @ self.moving.matrix
         there, here = there[keep], self.here[keep]

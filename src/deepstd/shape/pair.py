@@ -95,17 +95,16 @@ def register_pair(
     began = time.monotonic()
     settings = settings or PairSettings()
     fixed_grid, moving_grid = Grid(fixed.shape, fixed_affine), Grid(moving.shape, moving_affine)
-    placement = base_map(moving.shape, moving_affine, fixed.shape, fixed_affine)
-    base = np.linalg.inv(_homogeneous(*placement.as_float()))
+    start_map = laid_by_headers(fixed_grid, moving_grid).to_moving
     frame = _homogeneous(np.diag(fixed_grid.reach), fixed_grid.centre)
     size = _view_size(fixed_grid, settings.coarser)
     views = (
         view_of(fixed, *_parts(frame), size),
-        view_of(moving, *_parts(base @ frame), size),
+        view_of(moving, *_parts(start_map), size),
     )
     before = _ncc(*views, None)
     generator = torch.Generator().manual_seed(0)
-    starts = _starts(fixed_grid, moving_grid, base @ frame)
+    starts = _starts(fixed_grid, moving_grid, start_map)
     matrix, offset = align_affine(*views, starts, generator)
     affine = _homogeneous(matrix.numpy(), offset.numpy())
     laid = views[0], views[1].moved(matrix, offset)
@@ -113,7 +112,7 @@ def register_pair(
     if not settings.affine_only:
         limit = torch.tensor(fixed.shape) / 2 / torch.from_numpy(fixed_grid.reach).float()
         fields = fit_fields(*laid, limit, settings.cycle, start)
-    transform = PairTransform(fixed_grid, moving_grid, base @ frame @ affine, fields)
+    transform = PairTransform(fixed_grid, moving_grid, start_map @ affine, fields)
     cycle, folding = (0.0, 0.0) if fields is None else _regularity(fields, laid[0], fixed_grid)
     report = PairReport(
         ncc_before=before,
@@ -126,6 +125,18 @@ def register_pair(
         seconds=time.monotonic() - began,
     )
     return transform, report
+
+
+def laid_by_headers(fixed: Grid, moving: Grid) -> PairTransform:
+    """Where two scans lie in each other by their headers alone.
+
+    Raises:
+        GeometryError: the scans cannot be laid on each other.
+    """
+    placement = base_map(moving.shape, moving.affine, fixed.shape, fixed.affine)
+    base = np.linalg.inv(_homogeneous(*placement.as_float()))
+    frame = _homogeneous(np.diag(fixed.reach), fixed.centre)
+    return PairTransform(fixed, moving, base @ frame, None)
 
 
 def _view_size(fixed: Grid, coarser: int | None) -> float:

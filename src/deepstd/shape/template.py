@@ -12,9 +12,11 @@ the grid, and no single person's anatomy is in the bundle.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,11 +35,16 @@ from deepstd.shape.siren import BACKWARD, FORWARD
 WIDTH = 64
 OMEGAS = (10, 8, 6)
 _MAX_TEMPLATE_VOXELS = 1 << 20
-_CALIBRATION_SCANS = 64
+_CALIBRATION_SCANS, _CALIBRATED_AT_ONCE = 64, 4
 _CORRECTION_VOXELS = 1 << 16
 _CORRECTION_CAUTION = 5.0
 _DETAIL_SCANS = 16
-_FIT_SHARE = 0.6
+# Shares of the time, from its beginning, at which each part ends. One that is short of time sees
+# fewer scans.
+_ALIGNED, _FITTED, _AVERAGED, _CORRECTED, _SMOOTHED = 0.15, 0.6, 0.7, 0.85, 0.9
+_T = TypeVar("_T")
+Placed = tuple[np.ndarray, BaseMap]
+"""A scan and its base map."""
 
 
 def build_shape_model(
@@ -55,7 +62,8 @@ def build_shape_model(
         volumes: float32 scans of one body part, each 2-D or each 3-D, any scale of grey values;
             what is not finite is not part of a scan.
         affines: (4, 4) voxel-to-world matrices; geometry is used where every scan has it.
-        max_seconds: time to keep to, roughly; fewer steps are done where it is short.
+        max_seconds: time to keep to; where it is short, fewer steps are done, and fewer scans are
+            used, drawn at random.
         seed: of the random numbers.
         device: where to fit.
         progress: called with a sentence and the share done.
@@ -69,35 +77,47 @@ def build_shape_model(
     if any(a is None for a in affines):
         affines = [None] * len(volumes)
     report = progress or (lambda message, share: None)
+    began = time.monotonic()
     shape, affine = template_grid([v.shape for v in volumes], affines)
     reach = _reach(shape, affine)
     frame = canvas_frame(shape, reach).to(device)
-    placements = [
-        base_map(v.shape, a, shape, affine) for v, a in zip(volumes, affines, strict=True)
-    ]
     nodes = frame.nodes()
-    raw = torch.stack(
-        [
-            align(v, p, frame, nodes).reshape(2, *frame.canvas_shape)
-            for v, p in zip(volumes, placements, strict=True)
-        ]
-    ).to(device)
-    report("scans aligned by their headers", 0.05)
+
+    def within(items: Iterable[_T], share: float) -> Iterator[_T]:
+        """Yield the first item, and others until a share of the time is over."""
+        for item in items:
+            yield item
+            if time.monotonic() - began >= share * max_seconds:
+                return
+
+    # In an order of chance, so that the first of them stand for all.
+    order = np.random.default_rng(seed).permutation(len(volumes)).tolist()
+    placed = ((volumes[n], base_map(volumes[n].shape, affines[n], shape, affine)) for n in order)
+    scans: list[Placed] = []
+    canvases: list[Tensor] = []
+    for scan, placement in within(placed, _ALIGNED):
+        scans.append((scan, placement))
+        canvases.append(align(scan, placement, frame, nodes).reshape(2, *frame.canvas_shape))
+    raw = torch.stack(canvases).to(device)
+    report(f"{len(scans)} of {len(volumes)} scans aligned by their headers", 0.05)
     population = Population(normalised(raw), frame, WIDTH, float(OMEGAS[0]), seed)
-    population.fit(_FIT_SHARE * max_seconds, lambda message, done: report(message, 0.6 * done))
+    left = _FITTED * max_seconds - (time.monotonic() - began)
+    population.fit(max(left, 0.0), lambda message, done: report(message, 0.6 * done))
     fine = Frame(shape, frame.reach, (1,) * len(shape))
-    laid = partial(_laid, volumes, placements, fine, population, raw)
+    laid = partial(_laid, scans, fine, population, raw)
     total = np.zeros((2, *shape))
-    for scan in laid(range(len(volumes))):
-        total += scan
+    for image in within(laid(range(len(scans))), _AVERAGED):
+        total += image
     template = filled(total)
     report("template averaged", 0.75)
-    template = _corrected(template, volumes, placements, fine, population)
-    some = range(0, len(volumes), math.ceil(len(volumes) / _DETAIL_SCANS))
-    template = smoothed(template, list(laid(some)))
+    some = within(enumerate(scans), _CORRECTED)
+    template = _corrected(template, some, fine, population)
+    every = range(0, len(scans), math.ceil(len(scans) / _DETAIL_SCANS))
+    template = smoothed(template, list(within(laid(every), _SMOOTHED)))
     report("template corrected", 0.9)
     model = _assemble(_grey_levels(template), affine, reach, population)
-    return _calibrated(model, frame, population.canvases)
+    few = population.canvases[:: math.ceil(len(scans) / _CALIBRATION_SCANS)]
+    return _calibrated(model, frame, within(few.split(_CALIBRATED_AT_ONCE), 1.0))
 
 
 def template_grid(
@@ -140,8 +160,7 @@ def _reach(shape: tuple[int, ...], affine: np.ndarray | None) -> np.ndarray:
 
 @torch.no_grad()
 def _laid(
-    volumes: Sequence[np.ndarray],
-    placements: Sequence[BaseMap],
+    scans: Sequence[Placed],
     fine: Frame,
     population: Population,
     raw: Tensor,
@@ -155,7 +174,7 @@ def _laid(
     features = population.features(nodes)[FORWARD]
     for index in chosen:
         y = nodes + features @ population.heads[FORWARD, index]
-        found = align(volumes[index], placements[index], fine, y)
+        found = align(*scans[index], fine, y)
         values, mask = found.reshape(2, *fine.template_shape).numpy()
         known = raw[index, 0][raw[index, 1].bool()]
         spread = float(known.std(correction=0)) if len(known) else 0.0
@@ -165,8 +184,7 @@ def _laid(
 
 def _corrected(
     template: np.ndarray,
-    volumes: Sequence[np.ndarray],
-    placements: Sequence[BaseMap],
+    scans: Iterable[tuple[int, Placed]],
     frame: Frame,
     population: Population,
 ) -> np.ndarray:
@@ -179,7 +197,7 @@ def _corrected(
     excess, count = torch.zeros_like(image), torch.zeros_like(image)
     heads = population.heads[BACKWARD]
     generator = np.random.default_rng(0)
-    for index, (volume, placement) in enumerate(zip(volumes, placements, strict=True)):
+    for index, (volume, placement) in scans:
         seen = np.flatnonzero(np.isfinite(volume))
         if len(seen) > _CORRECTION_VOXELS:
             seen = np.sort(generator.choice(seen, _CORRECTION_VOXELS, replace=False))
@@ -251,13 +269,17 @@ def _projected(learnt: Tensor, heads: Tensor, features: Tensor) -> Tensor:
     return solved.reshape(fields, rows, batch, ndim).movedim(2, 1)
 
 
-def _calibrated(model: ShapeModel, frame: Frame, canvases: Tensor) -> ShapeModel:
+def _calibrated(model: ShapeModel, frame: Frame, batches: Iterable[Tensor]) -> ShapeModel:
     """The model with the usual loss and symbol sizes of (some of) the training scans."""
-    some = canvases[:: math.ceil(len(canvases) / _CALIBRATION_SCANS)]
-    fit = HeadFit(model, frame, some, 0)
-    trial = fit.run(TRIAL_STEPS)
-    fit.run(STEPS)
-    spread = (fit.moves.detach() * fit.usual).square().mean(0).sqrt().cpu().numpy()
+    losses: list[Tensor] = []
+    moves: list[Tensor] = []
+    for canvases in batches:
+        fit = HeadFit(model, frame, canvases, 0)
+        losses.append(fit.run(TRIAL_STEPS).cpu())
+        fit.run(STEPS)
+        moves.append((fit.moves.detach() * fit.usual).cpu())
+    spread = torch.cat(moves).square().mean(0).sqrt().numpy()
     scales = model.scale_index.copy()
     scales[0] = scale_indices(spread)
-    return replace(model, threshold=float(torch.quantile(trial.cpu(), 0.75)), scale_index=scales)
+    threshold = float(torch.quantile(torch.cat(losses), 0.75))
+    return replace(model, threshold=threshold, scale_index=scales)

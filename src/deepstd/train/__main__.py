@@ -12,6 +12,7 @@ import argparse
 import logging
 import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def _train(given: argparse.Namespace) -> None:
     from deepstd.train.distributed import joined
     from deepstd.train.run import train
 
+    began = time.monotonic()
     total = seconds_of(given.max_time)
     keep_checkpoint(given.checkpoint, resume=given.resume)
     with joined(given.device) as group:
@@ -64,6 +66,7 @@ def _train(given: argparse.Namespace) -> None:
             given.checkpoint,
             total_seconds=total,
             session_seconds=seconds_of(given.session_time) if given.session_time else math.inf,
+            spent=time.monotonic() - began,
             resume=given.resume,
             device=group.device,
             group=group,

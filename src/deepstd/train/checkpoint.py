@@ -36,6 +36,8 @@ class Checkpoint:
         shape_seconds: time that shape and fields took.
         states: of each network.
         start: name and version of the bundle that the run began with, or None.
+        seconds: that the run has taken, all sessions and all that they did together.
+        total: seconds that were asked for; 0 in checkpoints that do not say so.
     """
 
     shape: ShapeModel | None = None
@@ -43,6 +45,8 @@ class Checkpoint:
     shape_seconds: float = 0.0
     states: dict[Part, TrainingState] = field(default_factory=dict)
     start: str | None = None
+    seconds: float = 0.0
+    total: float = 0.0
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
@@ -53,6 +57,8 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
         "shape": None,
         "start": run.start,
         "shape_seconds": run.shape_seconds,
+        "seconds": run.seconds,
+        "total": run.total,
         "networks": {},
     }
     if run.shape is not None:
@@ -65,6 +71,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
             "texture": description_of(state.network.config),
             "seconds": state.seconds,
             "steps": state.steps,
+            "share": state.share,
             "history": state.history,
         }
         arrays[f"tables.{part}"] = state.network.tables.to_array()
@@ -127,10 +134,12 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
                     "exp_avg_sq": torch.from_numpy(arrays[f"second.{full}"]).to(device),
                 }
         state.seconds, state.steps = entry["seconds"], entry["steps"]
-        state.history = entry["history"]
+        state.history, state.share = entry["history"], entry.get("share", 0.0)
         states[part_named(key)] = state
-    seconds = float(values["shape_seconds"])
-    return Checkpoint(shape, fields, seconds, states, values.get("start"))
+    shape_seconds = float(values["shape_seconds"])
+    known = shape_seconds + sum(state.seconds for state in states.values())
+    seconds, total = values.get("seconds", known), values.get("total", 0.0)
+    return Checkpoint(shape, fields, shape_seconds, states, values.get("start"), seconds, total)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

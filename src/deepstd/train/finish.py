@@ -85,14 +85,15 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     for part in config.parts:
         parameters = sum(p.numel() for p in trained.networks[part].parameters())
         took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"
-        lines.append(f"- {_TITLES[part]}: {parameters:,} parameters, {took}.")
+        used = f", {trained.used[part]} scans" if part in trained.used else ""
+        lines.append(f"- {_TITLES[part]}: {parameters:,} parameters{used}, {took}.")
     if config.learns_slices and 2 in trained.seconds:
         lines.append("- The 2-D network learned from slices of the 3-D scans, too.")
     if trained.shape is not None:
         size = " × ".join(map(str, trained.shape.template.shape))
         lines.append(
             f"- Template: group-wise average {_averaged_over(trained)}, {size}; with the shape "
-            f"model and the fields of all scans {trained.shape_seconds:.0f} s."
+            f"model and the fields of scans {trained.shape_seconds:.0f} s."
         )
     lines += [
         "",

@@ -36,12 +36,23 @@ _AVERAGE = 0.998
 _VALIDATION_RATES = (0.0, 2.0, 4.0)
 _VALIDATIONS = 10
 _COARSE_EVERY = 4
+_FEWEST_TABLE_BATCHES = 2
 _COARSE_LEVEL = {2: 2, 3: 1}
 
 
 @dataclass
 class TrainingState:
-    """All that a run needs to go on where it stopped."""
+    """All that a run needs to go on where it stopped.
+
+    Attributes:
+        part: which network.
+        network, optimiser: as the last step left them.
+        average: running average of the weights.
+        seconds: time that it was trained for.
+        steps: that it was trained for.
+        history: validation figures.
+        share: seconds that it is to be trained for; 0 where that is not decided.
+    """
 
     part: Part
     network: Network
@@ -50,6 +61,7 @@ class TrainingState:
     seconds: float = 0.0
     steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    share: float = 0.0
 
 
 def new_state(part: Part, network: Network, config: TrainConfig) -> TrainingState:
@@ -75,8 +87,8 @@ def train_until(
     report: Callable[[str, float], None],
     group: Group = ALONE,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Train until the clock reads ``stop_at``.
+) -> bool:
+    """Train until the clock reads ``stop_at``, or to the end of the schedule and a last validation.
 
     Args:
         state: changed in place.
@@ -88,6 +100,9 @@ def train_until(
         report: called with a sentence and the share done.
         group: processes that average their gradients and go by the first one's clock.
         clock: seconds by the clock on the wall; or those of the CPU, for runs to be compared.
+
+    Returns:
+        Whether the schedule has ended.
     """
     network = state.network
     device = next(network.parameters()).device
@@ -98,7 +113,22 @@ def train_until(
     validate_every = max(30.0, total_seconds / _VALIDATIONS)
     validated = state.history[-1]["seconds"] if state.history else 0.0
     next_validation = validated + validate_every
-    while group.first(clock() < stop_at and state.seconds < total_seconds):
+    validating = 0.0
+
+    def measure() -> float:
+        """Validate; the seconds that this took."""
+        start = state.seconds
+        figures = validate(state, validation, config)
+        state.history.append({"seconds": start, "steps": state.steps, **figures})
+        report(_sentence(state, figures), start / total_seconds)
+        state.seconds = group.first(before + clock() - began)
+        return state.seconds - start
+
+    def is_over() -> bool:
+        """Whether what is left of the schedule is enough for the last validation alone."""
+        return state.seconds + validating >= total_seconds
+
+    while group.first(clock() < stop_at and not is_over()):
         share = state.seconds / total_seconds
         warm = min(1.0, (state.steps + 1) / _WARM_UP)
         rate = config.learning_rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * share)))
@@ -117,11 +147,14 @@ def train_until(
         _update_average(state)
         state.steps += 1
         state.seconds = group.first(before + clock() - began)
-        if state.seconds >= next_validation:
+        if state.seconds >= next_validation and not is_over():
             next_validation = state.seconds + validate_every
-            figures = validate(state, validation, config)
-            state.history.append({"seconds": state.seconds, "steps": state.steps, **figures})
-            report(_sentence(state, figures), share)
+            validating = measure()
+    if not is_over():
+        return False
+    if not state.history or state.history[-1]["steps"] < state.steps:
+        measure()
+    return True
 
 
 def _coded(
@@ -235,13 +268,26 @@ def freeze_tables(
     config: TrainConfig,
     *,
     batches: int,
+    seconds: float = math.inf,
 ) -> None:
-    """Fit a network's integer frequency tables to the symbols of training crops."""
+    """Fit a network's integer frequency tables to the symbols of training crops.
+
+    Args:
+        state: of its training.
+        network: whose tables are replaced.
+        examples: to take crops from.
+        config: of the run.
+        batches: of crops.
+        seconds: after which no further batches are coded, once there are a few.
+    """
     device = next(network.parameters()).device
     random = np.random.default_rng(config.seed)
     generator = torch.Generator(device=device).manual_seed(config.seed)
     seen: Seen = []
-    for _ in range(batches):
+    began = time.monotonic()
+    for number in range(batches):
+        if number >= _FEWEST_TABLE_BATCHES and time.monotonic() - began > seconds:
+            break
         with torch.no_grad():
             _coded(state, network, examples, config, random, generator, varied=False, seen=seen)
     residual = torch.cat([r for r, _ in seen]).float().cpu().numpy()

@@ -1,0 +1,245 @@
+"""A session of a training run: what is done, in which order, for how long.
+
+template, shape model ─ scans made ready ─ train each network ─ checkpoints ─ freeze the tables
+                      Budget ─▶ how long each of them may take
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deepstd.errors import InputError
+from deepstd.shape.template import build_shape_model
+from deepstd.texture.networks import Network, Part, untrained
+from deepstd.train.between import FEWEST
+from deepstd.train.budget import READY_SHARE, Budget
+from deepstd.train.cache import CachedScan
+from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from deepstd.train.config import TrainConfig
+from deepstd.train.data import Example, make_example
+from deepstd.train.distributed import Group
+from deepstd.train.loop import (
+    TrainingState,
+    averaged,
+    freeze_tables,
+    new_state,
+    titled,
+    train_until,
+)
+from deepstd.train.ready import (
+    Report,
+    by_chance,
+    from_every_source,
+    interleaved,
+    of_kind,
+    register_within,
+    slices_from,
+    with_fields,
+)
+from deepstd.train.start import Start
+
+_CHECKPOINT_EVERY = 120.0
+_TABLE_BATCHES = 60
+# Of what is left of the time in the end, for these; the rest is for tables and bundle.
+_BATCHES_SHARE = 0.5
+_VALIDATION_SCANS = 6
+# How time was shared out by releases whose checkpoints do not say it.
+_FORMER_SHARE = 0.5
+
+
+class Job:
+    """A session of a run.
+
+    Attributes:
+        parts: networks to train.
+        used: names of the scans that each of them learns from.
+        finished: whether all schedules ran to their ends.
+    """
+
+    def __init__(
+        self,
+        scans: list[CachedScan],
+        config: TrainConfig,
+        folder: Path,
+        run: Checkpoint,
+        start: Start | None,
+        device: torch.device | str,
+        report: Report,
+        group: Group,
+        budget: Budget,
+        stop_at: float,
+    ) -> None:
+        self._scans, self._config, self._folder, self._run = scans, config, folder, run
+        self._start, self._device, self._report, self._group = start, device, report, group
+        self._budget, self._stop_at = budget, stop_at
+        self._examples: dict[Part, list[Example]] = {}
+        self.parts = [part for part in config.parts if str(part) not in config.kept]
+        self.used: dict[Part, set[str]] = {}
+        self.finished = True
+        for state in run.states.values():
+            # Asked for another time than before, each network gets its part of it.
+            state.share *= budget.total / (run.total or budget.total)
+
+    def build_shape(self) -> None:
+        """Build template and shape model, if the run wants them and has none."""
+        config, run = self._config, self._run
+        if not config.template or run.shape is not None or not self._group.leads:
+            return
+        began = time.monotonic()
+        chosen = of_kind(self._scans, config.ndims[0], "train")
+        run.shape = build_shape_model(
+            [s.voxels.astype(np.float32) for s in chosen],
+            [s.affine for s in chosen],
+            max_seconds=config.shape_share * self._budget.total,
+            seed=config.seed,
+            device=self._device,
+            progress=self._report,
+        )
+        run.shape_seconds += time.monotonic() - began
+        self._save()
+
+    def train(self) -> None:
+        """Train one network after the other until the session ends."""
+        for part in self.parts:
+            self._begin(part)
+        for part in self.parts:
+            self._train(part)
+            if not self.finished:
+                return
+
+    def _train(self, part: Part) -> None:
+        """Train a network until its schedule or the session ends."""
+        examples, validation = self._ready(part)
+        state = self._run.states[part]
+        share = self._share(state)
+        ended = state.seconds >= share
+        while self._group.first(not ended and time.monotonic() < self._stop_at):
+            ended = train_until(
+                state,
+                examples,
+                validation or examples,
+                self._config,
+                total_seconds=share,
+                stop_at=min(self._stop_at, time.monotonic() + _CHECKPOINT_EVERY),
+                report=self._report,
+                group=self._group,
+                clock=time.monotonic,
+            )
+            began = time.monotonic()
+            if ended:
+                # A later session, perhaps on another machine, has nothing to add.
+                state.share = state.seconds
+            self._save()
+            if not ended:
+                # Writing a checkpoint is a part of training, too.
+                state.seconds = self._group.first(state.seconds + time.monotonic() - began)
+        self.finished = ended
+
+    def frozen(self) -> dict[Part, Network]:
+        """The networks, with their tables frozen if the run is finished."""
+        networks: dict[Part, Network] = {}
+        states = self._run.states
+        for number, (part, state) in enumerate(states.items()):
+            networks[part] = averaged(state)
+            if self.finished:
+                self._report(f"freezing the tables of the {titled(part)} network", 1.0)
+                freeze_tables(
+                    state,
+                    networks[part],
+                    self._examples[part],
+                    self._config,
+                    batches=_TABLE_BATCHES,
+                    seconds=_BATCHES_SHARE * self._budget.left / (len(states) - number),
+                )
+        return networks
+
+    def _ready(self, part: Part) -> tuple[list[Example], list[Example]]:
+        """Examples to train on and to validate with."""
+        config, run, budget = self._config, self._run, self._budget
+        ndim = 3 if isinstance(part, str) else part
+        fewest = FEWEST if isinstance(part, str) else 1
+        chosen = by_chance(of_kind(self._scans, ndim, "train", fewest), config.seed)
+        checked = from_every_source(of_kind(self._scans, ndim, "validation", fewest))
+        checked = checked[:_VALIDATION_SCANS]
+        if not chosen:
+            raise InputError(
+                f"the cache holds no scan of {fewest} slices or more to train the network for "
+                "slices between others on"
+            )
+        if config.template:
+            chosen, checked = self._registered(part, chosen, checked)
+
+        def example(scan: CachedScan) -> Example:
+            return make_example(scan, run.shape, run.fields.get(scan.key)).to(self._device)
+
+        share = READY_SHARE / len(self.parts)
+        validation = [example(scan) for scan in checked]
+        examples = list(budget.within(map(example, chosen), share))
+        if len(examples) < len(chosen):
+            told = f"the time is enough to learn from {len(examples)} of {len(chosen)} scans"
+            self._report(told, 0.0)
+        self.used[part] = {scan.key for scan in chosen[: len(examples)]}
+        if part == 2 and config.learns_slices:
+            volumes = by_chance(of_kind(self._scans, 3, "train"), config.seed)
+            first = budget.within(map(example, volumes), share)
+            checked = from_every_source(of_kind(self._scans, 3, "validation"))[:_VALIDATION_SCANS]
+            examples.extend(slices_from(first, every=True))
+            validation.extend(slices_from(map(example, checked), every=False))
+        self._examples[part] = examples
+        return examples, validation
+
+    def _registered(
+        self, part: Part, chosen: list[CachedScan], checked: list[CachedScan]
+    ) -> tuple[list[CachedScan], list[CachedScan]]:
+        """Scans to train on and to validate with, once those are registered that time allows."""
+        run, group = self._run, self._group
+        if run.shape is not None and group.leads and not run.states[part].steps:
+            began = time.monotonic()
+            wanted = interleaved(chosen, checked)
+            register_within(wanted, run.shape, run.fields, self._budget, self._report)
+            run.shape_seconds += time.monotonic() - began
+            self._save()
+        group.wait()
+        if not group.leads:
+            made = load_checkpoint(self._folder, self._config, self._device)
+            run.shape, run.fields = made.shape, made.fields
+            run.shape_seconds = made.shape_seconds
+        return with_fields(chosen, run.fields), with_fields(checked, run.fields)
+
+    def _begin(self, part: Part) -> None:
+        """Make a network that the checkpoint does not have."""
+        run, start, group = self._run, self._start, self._group
+        if part in run.states:
+            return
+        if start is None and run.start is not None:
+            raise InputError(f"the run began with {run.start}: name that with --from")
+        sizes = self._config.network(part)
+        network = untrained(sizes) if start is None else start.network(part, sizes)
+        group.same(network.to(self._device))
+        run.states[part] = new_state(part, network, self._config)
+        # A later session may be on a machine without the bundle.
+        self._save()
+
+    def _share(self, state: TrainingState) -> float:
+        """Seconds that a network is trained for, over all sessions; the same for all processes."""
+        budget, run = self._budget, self._run
+        begun = sum(other.share > 0 for other in run.states.values())
+        if state.share:
+            share = min(state.share, state.seconds + budget.left_for_networks)
+        elif state.seconds:
+            left = max(budget.total - run.shape_seconds, _FORMER_SHARE * budget.total)
+            share = min(left / len(self.parts), state.seconds + budget.left_for_networks)
+        else:
+            share = budget.for_next_network(len(self.parts) - begun, len(self.parts))
+        state.share = self._group.first(share)
+        return state.share
+
+    def _save(self) -> None:
+        """Write the checkpoint; only one process does."""
+        if self._group.leads:
+            self._run.seconds, self._run.total = self._budget.spent, self._budget.total
+            save_checkpoint(self._folder, self._config, self._run)
