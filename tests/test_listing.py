@@ -131,6 +131,10 @@ def test_a_single_file(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_listed(str(mixed / "knee.nii.gz"))
     assert not is_listed(str(mixed / "knee.dstd"))
     assert not is_listed(str(mixed / "nowhere"))
+    assert not is_listed(str(mixed / "notes.txt"))
+    (mixed / "foreign.dstd").write_bytes((mixed / "knee.nii.gz").read_bytes())
+    assert not is_listed(str(mixed / "foreign.dstd"))
+    assert main(["info", str(mixed / "foreign.dstd")]) == 4
     assert not is_listed("https://example.org/scan.nii.gz")
 
 

@@ -36,7 +36,10 @@ def is_listed(place: str) -> bool:
     path = Path(place)
     if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
         return False
-    return path.is_dir() or io.holds_series(place) or (path.is_file() and not _is_dstd(path))
+    if path.is_dir() or io.holds_series(place):
+        return True
+    named = path.name.lower().endswith(".dstd")
+    return path.is_file() and not named and not _is_dstd(path) and _scan(path) is not None
 
 
 def listing(place: Path) -> dict[str, Any]:

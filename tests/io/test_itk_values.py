@@ -88,6 +88,14 @@ def test_what_nrrd_says_of_its_values_is_told(tmp_path: Path) -> None:
     assert io.read(nrrd(tmp_path / "b.nrrd")).notes == ()
 
 
+def test_free_text_of_nrrd_is_not_quoted(tmp_path: Path) -> None:
+    """Notes are kept in files without metadata, too, and text may name a patient."""
+    path = nrrd(tmp_path / "a.nrrd", old_min="Doe^Jane", sample_units='"Doe 19610203"')
+    (note,) = io.read(path).notes
+    assert "old min, sample units." in note
+    assert "Doe" not in note
+
+
 @pytest.mark.parametrize("name", ["scan.raw", "./scan.raw", "data/scan.raw", "./data/../scan.raw"])
 def test_relative_names_of_data_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "data").mkdir()

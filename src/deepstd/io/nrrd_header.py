@@ -44,6 +44,8 @@ _ALIASES = {
 }  # fmt: skip
 # The range before quantisation, and the unit.
 _OF_VALUES = ("old min", "old max", "sample units")
+_UNITS = ("HU", "Bq/ml", "Bq/mL", "BQML", "g/ml", "counts", "%", "a.u.", "ms", "s", "Hz", "T")
+_NUMBER = re.compile(r"[+-]?[0-9.]{1,20}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 _ONE_VALUE_A_VOXEL = ("domain", "space", "time", "none", "???")
 _WORD = re.compile(r"[A-Za-z0-9-]+")
 _ESCAPE = re.compile(r"\\([n\\])")
@@ -105,13 +107,19 @@ def _lines(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str], bool]:
 
 def _notes(fields: dict[str, str]) -> tuple[str, ...]:
     """Return what a header says of its values and no reader applies."""
-    told = [f"{name} {fields[name]}" for name in _OF_VALUES if name in fields]
+    told = [_quoted(name, fields[name]) for name in _OF_VALUES if name in fields]
     if not told:
         return ()
     return (
-        f"the header says of its values: {', '.join(told)[:200]}. Neither applied, as SimpleITK "
-        "does not, nor kept",
+        f"the header says of its values: {', '.join(told)}. Neither applied, as SimpleITK does "
+        "not, nor kept",
     )
+
+
+def _quoted(name: str, value: str) -> str:
+    """Return a field with its value, or without where that is free text, which may name anybody."""
+    plain = value.strip('"')
+    return f"{name} {value}" if plain in _UNITS or _NUMBER.fullmatch(plain) else name
 
 
 def _check_kinds(kinds: str | None, axes: int) -> None:

@@ -33,6 +33,21 @@ def test_it_is_told(tilted: Volume) -> None:
     assert any("tilted" in note for note in tilted.notes)
 
 
+def test_notes_name_nobody(
+    save_series: Callable[..., Path], ramp: np.ndarray, secrets: tuple[str, ...]
+) -> None:
+    places = [(0.0, -0.3 * k, float(k + (k > 2) + 0.3 * (k > 3))) for k in range(5)]
+    attributes = {"PhotometricInterpretation": "MONOCHROME1", "RescaleType": secrets[0]}
+    folder = save_series(ramp, places, **attributes)
+    named = folder.rename(folder.with_name(secrets[0]))
+    for number, path in enumerate(sorted(named.iterdir())):
+        path.rename(path.with_name(f"{secrets[1]}-{number}"))
+    notes = io.read(named, metadata=io.Metadata.ALL).notes
+    assert len(notes) >= 4
+    assert not [secret for secret in secrets for note in notes if secret in note]
+    assert not [note for note in notes if str(named.parent) in note]
+
+
 def test_slices_are_shifted_by_their_own_places(tilted: Volume) -> None:
     facts = dicom.facts_of(tilted.source.raw)
     assert facts.positions is not None
