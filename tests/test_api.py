@@ -187,12 +187,17 @@ def test_nothing_but_nan(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_size_names_the_one_that_can_be_reached(scan: Path, tmp_path: Path) -> None:
-    with pytest.raises(RateError) as caught:
-        api.compress(scan, tmp_path / "scan.dstd", ratio=5000)
-    assert not (tmp_path / "scan.dstd").exists()
-    named = re.search(r"--ratio ([0-9.]+)", str(caught.value))
-    assert named is not None, caught.value
-    assert api.compress(scan, tmp_path / "scan.dstd", ratio=float(named[1])).ratio > 10
+    ratio = 5000.0
+    # At first by what a file holds beside the voxels, then by its smallest encoding.
+    for _ in range(2):
+        with pytest.raises(RateError) as caught:
+            api.compress(scan, tmp_path / "scan.dstd", ratio=ratio)
+        assert not (tmp_path / "scan.dstd").exists()
+        named = re.search(r"--ratio ([0-9.]+)", str(caught.value))
+        assert named is not None, caught.value
+        assert float(named[1]) < ratio
+        ratio = float(named[1])
+    assert api.compress(scan, tmp_path / "scan.dstd", ratio=ratio).ratio > 10
 
 
 @pytest.mark.parametrize("rate", [{"ratio": 1e9}, {"bpv": 1e-9}, {"max_bytes": 1}])

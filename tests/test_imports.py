@@ -23,14 +23,14 @@ LAYERS = (
     ("baselines",),
     ("api", "registration"),
     ("codec",),
-    ("encoding", "inspection"),
+    ("encoding", "inspection", "preflight"),
     ("assembly", "slicing"),
     ("rate", "frames"),
     ("shape", "texture"),
     ("bundle",),
     ("coding", "container"),
     ("geometry", "io", "specials", "quality"),
-    ("volume", "devices", "effort", "memory"),
+    ("volume", "devices", "effort", "memory", "pair_report", "threads"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

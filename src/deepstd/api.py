@@ -1,6 +1,8 @@
 """Files in, files out: what `deepstd.compress` and its sisters do.
 
 scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ scan file
+
+Torch is imported once nothing else can fail any more, as that alone takes seconds.
 """
 
 from __future__ import annotations
@@ -11,30 +13,31 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepstd import bundle as bundles
-from deepstd import io
-from deepstd.codec import Codec
-from deepstd.container import Beginning, pack_source_header
-from deepstd.effort import NORMAL
-from deepstd.encoding import Compressed
+from deepstd import io, preflight
+from deepstd.container import Beginning, Container, pack_source_header
+from deepstd.effort import NORMAL, effort_named
 from deepstd.errors import (
     BundleError,
-    BundleMismatchError,
     BundleNotFoundError,
     InputError,
     RateError,
     named,
 )
-from deepstd.inspection import quality_of, read_container, read_first_levels
+from deepstd.inspection import bundle_for, quality_of, read_container, read_first_levels
 from deepstd.io import Metadata
 from deepstd.quality import measure
 from deepstd.rate import Target
-from deepstd.shape.register import ShapeReport
 from deepstd.volume import Derivation, Volume
 
-AUTO = "auto"
+if TYPE_CHECKING:
+    from deepstd.codec import Codec
+    from deepstd.encoding import Compressed
+    from deepstd.shape.register import ShapeReport
+
+AUTO = preflight.AUTO
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
 # By how much figures of integers may differ: devices restore voxels to within one grey level.
@@ -153,9 +156,12 @@ def compress(
     target = Target(ratio, bpv, max_bytes)
     output = _apart(source, output)
     name_of_source = name_of(source)
+    effort_named(effort)
+    preflight.check_compressing(source, name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = io.read(source, series=series, metadata=metadata, progress=progress)
         with named(name_of_source, InputError, RateError), _saving_told(volume, metadata):
+            preflight.check_volume(volume, name_of_source, output, target, device)
             name, best, tried = best_encoding(
                 volume, target, model, device, progress, effort=effort
             )
@@ -213,15 +219,18 @@ def best_encoding(
     progress: Progress = _quiet,
     *,
     effort: str = NORMAL,
-    load: Callable[..., Codec] = Codec.load,
+    load: Callable[..., Codec] | None = None,
 ) -> tuple[str, Compressed, dict[str, float]]:
     """Encode with one bundle, or with each that suits the scan and keep the smallest error.
 
-    ``load`` is `Codec.load`, or one that remembers what it loaded.
+    ``load`` is `Codec.load`, which None stands for, or one that remembers what it loaded.
 
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
     """
+    from deepstd.codec import Codec
+
+    load = load or Codec.load
     codecs = (
         [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
     )
@@ -299,13 +308,17 @@ def decompress(
         InputError: the scan has not so many levels.
     """
     output = _apart(source, output)
-    if level:
-        container = read_first_levels(source)
-        volume = codec_for(container, model, device).preview(container, level)
-    else:
-        container = read_container(source)
-        volume = codec_for(container, model, device).decode(container)
-    io.write(volume, output, overwrite=overwrite, derivation=_derivation(container, volume))
+    preflight.check_devices(device)
+    container = read_first_levels(source) if level else read_container(source)
+    with io.writer(output, container.head.source_format, overwrite=overwrite) as put:
+        preflight.check_restoring(container.head, container.name, output, device, level)
+        bundle = bundle_for(container, model)
+        from deepstd.codec import Codec
+
+        codec = Codec(bundle, device)
+        whole = isinstance(container, Container)
+        volume = codec.decode(container) if whole else codec.preview(container, level)
+        put(volume, _derivation(container, volume))
     return volume
 
 
@@ -314,20 +327,6 @@ def _derivation(container: Beginning, volume: Volume) -> Derivation:
     ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
-
-
-def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
-    """The codec of a bundle given by name or folder, or else of the one that a file names.
-
-    Raises:
-        BundleMismatchError: the file's bundle is not installed.
-    """
-    if model != AUTO:
-        return Codec.load(model, device=device)
-    try:
-        return Codec(bundles.load_exact(container.head.bundle), device)
-    except BundleNotFoundError as error:
-        raise BundleMismatchError(f"{container.name}: {error}") from error
 
 
 def verify(
@@ -351,17 +350,23 @@ def verify(
         ContainerError: the file is damaged.
         InputError: the original has another shape.
     """
+    preflight.check_devices(device)
     container = read_container(source)
-    volume = codec_for(container, model, device).decode(container)
-    reference = container.head.bundle
-    stated, measured, as_stated = quality_of(container), None, None
+    bundle, original = bundle_for(container, model), None
+    head = container.head
     if against is not None:
         original = io.read(against, series=series, metadata=Metadata.NONE)
-        if original.shape != volume.shape:
+        if original.shape != head.shape:
             raise InputError(
                 f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
-                f"{volume.shape}: they are not the same scan"
+                f"{head.shape}: they are not the same scan"
             )
+    preflight.check_memory(container.name, head.voxel_count, preflight.DECOMPRESSING, device)
+    from deepstd.codec import Codec
+
+    volume = Codec(bundle, device).decode(container)
+    stated, measured, as_stated = quality_of(container), None, None
+    if original is not None:
         measured = asdict(measure(original.voxels, volume.voxels))
         if stated is not None:
             whole = volume.voxels.dtype.kind in "iu"
@@ -371,7 +376,7 @@ def verify(
             )
     return VerifyReport(
         container.name,
-        f"{reference.name} {reference.version}",
+        f"{head.bundle.name} {head.bundle.version}",
         stated,
         None if against is None else name_of(against),
         measured,

@@ -25,7 +25,7 @@ from deepstd.container import (
 )
 from deepstd.frames import are_nonnegative, limits
 from deepstd.quality import Quality
-from deepstd.rate import Point
+from deepstd.rate import Point, described
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
 from deepstd.specials import Specials
@@ -152,13 +152,7 @@ class Assembly:
 
     def describe(self, nbytes: int) -> str:
         """A size in the words of the options that ask for it."""
-        volume = self._volume
-        ratio = math.floor(100 * volume.nbytes / nbytes) / 100
-        bpv = 8 * nbytes / volume.voxels.size
-        return (
-            f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, "
-            f"--bpv {math.ceil(1e4 * bpv) / 1e4})"
-        )
+        return described(nbytes, self._volume.voxels.size, self._volume.nbytes)
 
     def _registration(self, shapes: Sequence[FrameShape]) -> Registration | None:
         """What the file tells of its fields, where there is room for it."""

@@ -32,7 +32,6 @@ from deepstd.effort import NORMAL, effort_named
 from deepstd.encoding import Compressed, Encoding, Progress
 from deepstd.errors import (
     BundleError,
-    BundleMismatchError,
     DamagedError,
     DeepSTDError,
     GeometryError,
@@ -40,6 +39,7 @@ from deepstd.errors import (
     named,
 )
 from deepstd.frames import flat_axis, frames_of, stored
+from deepstd.inspection import mismatch
 from deepstd.rate import Target
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
@@ -373,14 +373,3 @@ def shape_model_of(bundle: Bundle) -> ShapeModel | None:
     if bundle.manifest.shape is None or bundle.shape is None:
         return None
     return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
-
-
-def mismatch(container: Beginning) -> BundleMismatchError:
-    """The error for a file whose bundle is not the one at hand."""
-    wanted = container.head.bundle
-    return BundleMismatchError(
-        f"{container.name} was written with the bundle {wanted.name} {wanted.version} "
-        f"({wanted.digest.hex()}), which is not the one at hand. Get its folder "
-        f"from where the file was written and give it with -m FOLDER; `deepstd model show "
-        f"{wanted.name}` shows the installed one."
-    )

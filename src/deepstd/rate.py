@@ -70,6 +70,13 @@ class Target:
         return math.floor(min(max(wanted, 1), _MOST_BYTES))
 
 
+def described(nbytes: int, voxels: int, stored_bytes: int) -> str:
+    """Return a file's size in the words of the options that ask for it."""
+    ratio = math.floor(100 * stored_bytes / nbytes) / 100
+    bpv = math.ceil(1e4 * 8 * nbytes / voxels) / 1e4
+    return f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, --bpv {bpv})"
+
+
 @dataclass(frozen=True)
 class Point:
     """One encoding: its quantiser and the size of the file it gives."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from deepstd.batch.plan import Case, Request, figures_of
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
+from deepstd.threads import wait_passively
 
 if TYPE_CHECKING:
     from deepstd.codec import Codec
@@ -65,6 +66,7 @@ class Compressor:
 
     def start(self, threads: int) -> str | None:
         """Import torch and load the bundle; what is wrong where that cannot be done."""
+        wait_passively()
         try:
             import torch
 

@@ -34,6 +34,7 @@ from deepstd.cli import (
 )
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 from deepstd.memory import keep_freed_memory
+from deepstd.threads import wait_passively
 
 INTERRUPTED = 130
 _DEBUG = "DEEPSTD_DEBUG"
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for ending in _ENDINGS:
             signal.signal(ending, _interrupt)
     keep_freed_memory()
+    wait_passively()
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="deepstd")
     except SystemExit as exit_:

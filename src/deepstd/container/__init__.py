@@ -20,6 +20,7 @@ from deepstd.container.reader import (
     parse_head_only,
     read_beginning,
 )
+from deepstd.container.smallest import least_bytes
 from deepstd.container.source_header import (
     MAX_HEADER_BYTES,
     pack_source_header,
@@ -39,6 +40,7 @@ __all__ = [
     "Head",
     "Registration",
     "Section",
+    "least_bytes",
     "pack_source_header",
     "parse",
     "parse_head_only",

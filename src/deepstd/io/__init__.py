@@ -8,11 +8,14 @@ from deepstd.io.atomic import atomic_folder, atomic_path
 from deepstd.io.dicom import survey
 from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
 from deepstd.io.displacement import check_displacement, displacement_writer
+from deepstd.io.formats import SCAN_SUFFIXES
 from deepstd.io.metadata import Metadata
+from deepstd.io.outline import Outline, outline
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     affine_of,
     check_header,
+    check_input,
     check_output,
     declared,
     holds_series,
@@ -26,9 +29,11 @@ from deepstd.io.remote import incoming, placed
 from deepstd.io.rescale import real_world
 
 __all__ = [
+    "SCAN_SUFFIXES",
     "STREAM",
     "Discovered",
     "Metadata",
+    "Outline",
     "ScanSource",
     "affine_of",
     "atomic_folder",
@@ -36,6 +41,7 @@ __all__ = [
     "basename",
     "check_displacement",
     "check_header",
+    "check_input",
     "check_output",
     "declared",
     "discover",
@@ -45,6 +51,7 @@ __all__ = [
     "is_same",
     "is_url",
     "location",
+    "outline",
     "placed",
     "read",
     "read_scan",

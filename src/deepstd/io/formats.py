@@ -101,6 +101,11 @@ _FORMATS = (
     ),
 )
 SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
+# Of whatever holds a scan, those that cannot be read or written here included.
+SCAN_SUFFIXES = (
+    *SUFFIXES, ".dcm", ".hdr", ".img", ".img.gz", ".nii.bz2", ".nii.zst", ".mgz", ".mgh", ".npz",
+    ".zip", ".jpg", ".jpeg",
+)  # fmt: skip
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xd5STD\r\n\n", "a .dstd file, compressed already. Decompress it instead"),
     (0, b"\xff\xd8\xff", "a JPEG image, which has lost detail already. Use a PNG or TIFF original"),
@@ -116,7 +121,7 @@ def format_of_content(path: Path) -> Format:
     """
     if path.exists() and not path.is_file():
         raise InputError("not an ordinary file. Save the scan to a file first")
-    head = _head(path)
+    head = first_bytes(path)
     for offset, magic, what in _OTHERS:
         if head[offset:].startswith(magic):
             raise UnsupportedFormatError(what)
@@ -135,7 +140,13 @@ def format_of_content(path: Path) -> Format:
     raise UnsupportedFormatError(f"a file of an unknown kind: expected {', '.join(SUFFIXES)}")
 
 
-def _head(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """Return the first bytes of a file, unzipped where it is gzipped.
+
+    Raises:
+        UnsupportedFormatError: a gzipped file of a kind that must not be.
+        InputError: a damaged gzip file.
+    """
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
     if not head.startswith(nifti.GZIP_MAGIC):
@@ -161,6 +172,10 @@ def format_of_suffix(path: Path) -> Format:
             return family
     if name.endswith((".hdr", ".img", ".img.gz")):
         raise UnsupportedFormatError("a header and image pair cannot be written. Use .nii.gz")
+    if name.endswith(".dstd"):
+        raise UnsupportedFormatError(
+            "has the name of a compressed scan, but a scan is to be written. Use .nii.gz"
+        )
     raise UnsupportedFormatError(
         f"the suffix names no format: expected one of {', '.join(SUFFIXES)}"
     )

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepstd.errors import DeepSTDError
+from deepstd.threads import wait_passively
 from deepstd.train.session import keep_checkpoint, seconds_of
 
 _LOG = logging.getLogger("deepstd.train")
@@ -23,6 +24,7 @@ _LOG = logging.getLogger("deepstd.train")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train until the session's time is over; the exit code."""
+    wait_passively()
     parser = argparse.ArgumentParser(prog="python -m deepstd.train", description=__doc__)
     parser.add_argument("cache", type=Path, metavar="CACHE", help="of `deepstd prepare`")
     parser.add_argument("--config", type=Path, required=True, metavar="RUN.toml")
