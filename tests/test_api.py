@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import deepstd
-from deepstd import api
-from deepstd.container import pack_source_header, parse, write_container
+from deepstd import api, io
+from deepstd.container import least_bytes, pack_source_header, parse, write_container
 from deepstd.errors import (
     BundleMismatchError,
     BundleNotFoundError,
@@ -362,8 +362,10 @@ class TestBundles:
         self, scan: Path, home: Path, tmp_path: Path, make_bundle: Callable[[Path, str], Path]
     ) -> None:
         make_bundle(home, "second")
+        volume = io.read(scan)
+        least = least_bytes(volume.source, volume.shape, volume.voxels.dtype)
         with pytest.raises(RateError, match=r"(?s)second 1: .*--ratio.*tiny 1: .*--ratio"):
-            api.compress(scan, tmp_path / "scan.dstd", ratio=5000)
+            api.compress(scan, tmp_path / "scan.dstd", max_bytes=least)
 
     def test_another_bundle_of_the_same_name_is_refused(
         self, scan: Path, home: Path, tmp_path: Path

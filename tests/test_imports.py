@@ -30,7 +30,7 @@ LAYERS = (
     ("bundle",),
     ("coding", "container"),
     ("geometry", "io", "specials", "quality"),
-    ("volume", "devices", "effort", "memory", "pair_report", "threads"),
+    ("volume", "devices", "effort", "interrupts", "memory", "pair_report", "threads"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

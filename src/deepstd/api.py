@@ -1,8 +1,6 @@
-"""Files in, files out: what `deepstd.compress` and its sisters do.
+"""Files in, files out: what `deepstd.compress` and its sisters do, torch imported last.
 
 scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ scan file
-
-Torch is imported once nothing else can fail any more, as that alone takes seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepstd import bundle as bundles
 from deepstd import io, preflight
 from deepstd.container import Beginning, Container, pack_source_header
 from deepstd.effort import NORMAL, effort_named
@@ -231,9 +228,8 @@ def best_encoding(
     from deepstd.codec import Codec
 
     load = load or Codec.load
-    codecs = (
-        [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
-    )
+    fitting = model == AUTO
+    codecs = _fitting(volume, device, progress, load) if fitting else [load(model, device=device)]
     best: tuple[str, Compressed] | None = None
     tried: dict[str, float] = {}
     failed: list[tuple[str, RateError | InputError]] = []
@@ -261,6 +257,8 @@ def _fitting(
     volume: Volume, device: str, progress: Progress, load: Callable[..., Codec]
 ) -> list[Codec]:
     """Codecs of all installed bundles that suit a scan; a damaged bundle is passed over."""
+    from deepstd import bundle as bundles
+
     folders = bundles.available()
     if not folders:
         raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
@@ -316,8 +314,10 @@ def decompress(
         from deepstd.codec import Codec
 
         codec = Codec(bundle, device)
-        whole = isinstance(container, Container)
-        volume = codec.decode(container) if whole else codec.preview(container, level)
+        if isinstance(container, Container):
+            volume = codec.decode(container)
+        else:
+            volume = codec.preview(container, level)
         put(volume, _derivation(container, volume))
     return volume
 

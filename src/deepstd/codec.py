@@ -47,8 +47,9 @@ from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
 from deepstd.texture import transforms
 from deepstd.texture.decoder import DecodedTexture
+from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import BETWEEN, Network, Part, network_of, part_named
+from deepstd.texture.networks import Network, network_of, part_named
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.wiener import WienerFilter
 from deepstd.volume import Volume

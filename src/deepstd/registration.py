@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepstd import bundle as bundles
 from deepstd import io, specials
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, named
 from deepstd.pair_report import PairReport
@@ -211,6 +210,8 @@ def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
     is_bundle = (Path(place) / "bundle.json").is_file()
     if io.is_url(place) or (Path(place).exists() and not is_bundle):
         return _one_frame(io.read(to), to), None, io.shown(place)
+    from deepstd import bundle as bundles
+
     try:
         bundle = bundles.load(bundles.find(place))
     except BundleNotFoundError as error:

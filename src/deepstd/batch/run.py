@@ -27,7 +27,8 @@ from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
-from deepstd.io import Discovered, Metadata, discover
+from deepstd.io import Discovered, Metadata, check_folder, discover
+from deepstd.preflight import check_devices
 from deepstd.rate import Target
 
 
@@ -134,6 +135,8 @@ def _begin(job: Job) -> tuple[Discovered, plan.Request, str]:
     """The scans, the request as the ledger has it, and the bundle as processes find it."""
     if not job.source.is_dir():
         raise InputError(f"{job.source}: no such folder")
+    check_folder(job.output)
+    check_devices(job.device)
     model, described = job.model, AUTO
     if model != AUTO:
         bundle = bundles.load(bundles.find(model))

@@ -14,11 +14,11 @@ from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
+from deepstd.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from deepstd.batch.report import Forecast, Summary, Total
 
-_INTERRUPTED = 130
 _MOST_SHOWN = 10
 _HEAD = ("data", "scans", "files before", "voxels", "after", "ratio", "saved")
 
@@ -121,7 +121,7 @@ def batch(
     else:
         console.result(_forecast(done) if isinstance(done, Forecast) else _summary(done))
     if isinstance(done, Summary):
-        code = done.exit_code if done.finished else _INTERRUPTED
+        code = done.exit_code if done.finished else INTERRUPTED
         if code:
             raise typer.Exit(code)
 

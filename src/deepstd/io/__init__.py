@@ -4,7 +4,7 @@ folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 """
 
-from deepstd.io.atomic import atomic_folder, atomic_path
+from deepstd.io.atomic import atomic_folder, atomic_path, check_folder
 from deepstd.io.dicom import survey
 from deepstd.io.discover import Discovered, ScanSource, discover, read_scan
 from deepstd.io.displacement import check_displacement, displacement_writer
@@ -40,6 +40,7 @@ __all__ = [
     "atomic_path",
     "basename",
     "check_displacement",
+    "check_folder",
     "check_header",
     "check_input",
     "check_output",

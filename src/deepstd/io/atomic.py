@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deepstd.errors import OR_REPLACE, InputError, OutputExistsError
@@ -68,16 +68,36 @@ def atomic_folder(
         _swap(temporary, target, path, ours)
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise an InputError where a folder of outputs is something else, or cannot be written to.
+
+    A folder that is not there yet is not made, but the one that it would be made in is tried.
+    """
+    folder = _real(path)
+    while not folder.is_dir():
+        if os.path.lexists(folder):
+            raise InputError(f"{path}: {folder} is a file, not a folder. Choose another folder")
+        folder = folder.parent
+    try:
+        with temporary_beside(folder / "output", folder=True):
+            return
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}). Choose another folder, or "
+            f"allow to write to {folder}"
+        ) from error
+
+
 @contextmanager
 def _beside(target: Path, path: str | os.PathLike[str], *, folder: bool) -> Iterator[Path]:
     """Yield an empty temporary file or folder beside a target."""
-    try:
-        held = temporary_beside(target, folder=folder)
-    except FileNotFoundError as error:
-        raise _no_parent(target, path) from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    with held as temporary:
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(temporary_beside(target, folder=folder))
+        except FileNotFoundError as error:
+            raise _no_parent(target, path) from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
         yield temporary
 
 

@@ -16,7 +16,7 @@ import stat
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,15 @@ _HOST = f"{zlib.crc32(os.uname().nodename.encode()):08x}" if hasattr(os, "uname"
 _STALE = re.compile(r"\.deepstd-([0-9a-f]{8})-[0-9a-f]{12}(?:\..*)?")
 _SUFFIX_CHARACTERS = 32
 _DAY = 86400.0
-_TRIES = 100
 _NO_LOCK = -1
 _in_use: set[Path] = set()
 
 
-def temporary_beside(target: Path, *, folder: bool) -> AbstractContextManager[Path]:
-    """Make an empty file or folder beside a target, with the suffixes of the target.
+@contextmanager
+def temporary_beside(target: Path, *, folder: bool) -> Iterator[Path]:
+    """Yield an empty file or folder beside a target, with the suffixes of the target.
 
-    Returns:
-        a context manager that yields its path and in the end removes what is still there.
+    In the end it is removed, if it is still there.
 
     Raises:
         FileNotFoundError: there is no such folder to write to.
@@ -47,17 +46,24 @@ def temporary_beside(target: Path, *, folder: bool) -> AbstractContextManager[Pa
     """
     remove_stale(target.parent)
     suffix = "" if folder else "".join(target.suffixes)[-_SUFFIX_CHARACTERS:]
-    for _ in range(_TRIES):
-        path = target.with_name(f".deepstd-{_HOST}-{os.urandom(6).hex()}{suffix}")
-        if folder:
-            path.mkdir()
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        lock = _locked(path)
-        # Another process may have taken it for a stale one, before it was locked.
-        if lock is not None and path.exists():
-            return _held(path, lock)
-    raise OSError("other processes remove what is written there")
+    path, lock = target, None
+    try:
+        # Another process may take it for a stale one before it is locked.
+        while lock is None or not path.exists():
+            lock = _unlocked(lock)
+            path = target.with_name(f".deepstd-{_HOST}-{os.urandom(6).hex()}{suffix}")
+            _in_use.add(path)
+            if folder:
+                path.mkdir()
+            else:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            lock = _locked(path)
+        yield path
+    finally:
+        if path != target:
+            _remove(path)
+            _in_use.discard(path)
+        _unlocked(lock)
 
 
 def remove_all() -> None:
@@ -94,18 +100,6 @@ def emptied(folder: Path, ours: Callable[[str], bool]) -> None:
         folder.rmdir()
 
 
-@contextmanager
-def _held(path: Path, lock: int) -> Iterator[Path]:
-    _in_use.add(path)
-    try:
-        yield path
-    finally:
-        _remove(path)
-        _in_use.discard(path)
-        if lock != _NO_LOCK:
-            os.close(lock)
-
-
 def _locked(path: Path) -> int | None:
     """Lock a file or folder: a descriptor, `_NO_LOCK` where there are no locks, None if taken."""
     if fcntl is None:
@@ -120,6 +114,11 @@ def _locked(path: Path) -> int | None:
         taken = isinstance(error, BlockingIOError | FileNotFoundError)
         return None if taken else _NO_LOCK  # a file system without locks: nothing is stale there
     return lock
+
+
+def _unlocked(lock: int | None) -> None:
+    if lock is not None and lock != _NO_LOCK:
+        os.close(lock)
 
 
 def _remove_if_stale(path: Path) -> None:

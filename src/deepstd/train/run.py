@@ -21,7 +21,8 @@ from deepstd.errors import InputError
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.shape.template import build_shape_model
-from deepstd.texture.networks import Network, Part, part_named, untrained
+from deepstd.texture.kinds import Part
+from deepstd.texture.networks import Network, part_named, untrained
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -1,0 +1,77 @@
+"""Commands in processes of their own: CPU and wall time, exit code, and what they tell.
+
+arguments, environment ─ start ─ wait4 ─▶ Measured
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SPIN = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a command.
+
+    Attributes:
+        cpu_s: seconds of CPU of its process and of the processes that it started.
+        wall_s: seconds from its start to its end.
+        code: exit code.
+        told: what it wrote to stderr.
+    """
+
+    cpu_s: float
+    wall_s: float
+    code: int
+    told: str
+
+
+def measured(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Measured:
+    """Run a command in a folder, with some more variables in its environment."""
+    with tempfile.TemporaryFile() as told:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=told,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        told.seek(0)
+        words = told.read().decode(errors="replace")
+    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, words)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that compute without end, while the block runs."""
+    processes = [subprocess.Popen([sys.executable, "-c", _SPIN]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
