@@ -186,13 +186,13 @@ def check_space(place: str, nbytes: int) -> None:
         return
     folder = Path(os.path.realpath(place)).parent
     try:
-        free = shutil.disk_usage(folder).free
+        disk = shutil.disk_usage(folder)
     except OSError:  # what is wrong with the folder is said when it is written to
         return
-    if nbytes > free:
+    if disk.total and nbytes > disk.free:
         raise InputError(
-            f"{place}: takes {nbytes:,} bytes, and {free:,} are free in {folder}. Free some space, "
-            "or choose another folder"
+            f"{place}: takes {nbytes:,} bytes, and {disk.free:,} are free in {folder}. Free some "
+            "space, or choose another folder"
         )
 
 

@@ -94,9 +94,9 @@ def _beside(target: Path, path: str | os.PathLike[str], *, folder: bool) -> Iter
     with ExitStack() as stack:
         try:
             temporary = stack.enter_context(temporary_beside(target, folder=folder))
-        except FileNotFoundError as error:
-            raise _no_parent(target, path) from error
         except OSError as error:
+            if not target.parent.exists():
+                raise _no_parent(target, path) from error
             raise _unwritable(path, error) from error
         yield temporary
 

@@ -62,6 +62,8 @@ def outline(path: Path) -> Outline | None:
 
     Never raises: what is wrong with the file is said when it is read.
     """
+    if not path.is_file():  # to open a pipe would be to wait
+        return None
     try:
         head = first_bytes(path)
         if array.recognises(head):
