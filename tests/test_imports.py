@@ -23,7 +23,7 @@ LAYERS = (
     ("baselines",),
     ("api", "registration"),
     ("restoring",),
-    ("codec", "listing"),
+    ("codec", "listing", "preflight"),
     ("encoding", "inspection", "reports"),
     ("assembly", "backgrounds", "constant", "slicing"),
     ("compressed", "rate", "frames", "smallest_type"),
@@ -32,7 +32,7 @@ LAYERS = (
     ("coding", "container"),
     ("engine",),
     ("geometry", "io", "quality", "overlap"),
-    ("volume", "devices", "effort", "memory", "threads"),
+    ("volume", "devices", "effort", "interrupts", "memory", "pair_report", "threads"),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

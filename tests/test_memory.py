@@ -7,17 +7,18 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from deepstd.memory import keep_freed_memory
+from deepstd.memory import free_memory, keep_freed_memory
 
 _FAULTS = """
 import resource
 import sys
 import numpy as np
-from deepstd.memory import keep_freed_memory
+from deepstd.memory import free_memory, keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -52,3 +53,49 @@ def test_nothing_happens_without_such_a_library(
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     keep_freed_memory()
+
+
+_MEMINFO = "MemTotal: 9 kB\nMemAvailable: 4000 kB\nSwapFree: 1000 kB\nHugePages_Total: 0\n"
+
+
+def system(root: Path, files: dict[str, str]) -> int | None:
+    """What is free on a system with such files."""
+    for name, text in {"proc/meminfo": _MEMINFO, **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return free_memory(root)
+
+
+def test_free_memory_counts_swap_and_what_only_caches_files(tmp_path: Path) -> None:
+    assert free_memory(tmp_path) is None
+    assert system(tmp_path, {}) == 5000 * 1024
+
+
+@pytest.mark.parametrize("swap", ["max", "0"])
+def test_a_container_may_have_less(tmp_path: Path, swap: str) -> None:
+    group = "sys/fs/cgroup/job/step"
+    files = {
+        "proc/self/cgroup": "0::/job/step\n",
+        f"{group}/memory.max": "max\n",
+        f"{group}/memory.current": "900\n",
+        f"{group}/memory.stat": "anon 5\ninactive_file 0\n",
+        "sys/fs/cgroup/job/memory.max": "3000\n",
+        "sys/fs/cgroup/job/memory.current": "1000\n",
+        "sys/fs/cgroup/job/memory.stat": "anon 5\ninactive_file 200\n",
+        "sys/fs/cgroup/job/memory.swap.max": swap,
+        "sys/fs/cgroup/job/memory.swap.current": "0\n",
+    }
+    found = system(tmp_path, files)
+    assert found == (2200 if swap == "0" else 2200 + 1000 * 1024)
+
+
+def test_a_control_group_of_the_first_version(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/memory"  # as a container sees it, whose path is that of the machine
+    files = {
+        "proc/self/cgroup": "5:cpu:/docker/1\n4:memory:/docker/1\n",
+        "proc/meminfo": _MEMINFO.replace("1000 kB", "0 kB"),
+        f"{group}/memory.limit_in_bytes": "3000\n",
+        f"{group}/memory.usage_in_bytes": "1000\n",
+        f"{group}/memory.stat": "cache 7\ntotal_inactive_file 300\n",
+    }
+    assert system(tmp_path, files) == 2300

@@ -129,7 +129,9 @@ def test_a_bundle_without_template_and_a_scan_with_moments_are_refused(tmp_path:
 @pytest.fixture
 def not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registration that must not be begun."""
-    monkeypatch.setattr(registration, "register_pair", lambda *_, **__: pytest.fail("registered"))
+    monkeypatch.setattr(
+        "deepstd.shape.pair.register_pair", lambda *_, **__: pytest.fail("registered")
+    )
 
 
 @pytest.fixture
@@ -230,7 +232,7 @@ def test_nothing_is_written_where_the_registration_fails(
     def fail(*_: object, **__: object) -> None:
         raise GeometryError("the scans cannot be laid on each other")
 
-    monkeypatch.setattr(registration, "register_pair", fail)
+    monkeypatch.setattr("deepstd.shape.pair.register_pair", fail)
     before = sorted(path.name for path in folder.iterdir())
     others = Outputs(inverse=folder / "back.npy", field=folder / "field.nii")
     with pytest.raises(GeometryError, match=r"moving\.nii\.gz: the scans cannot be laid"):
@@ -251,7 +253,7 @@ def laid_on(monkeypatch: pytest.MonkeyPatch) -> None:
         report = PairReport(0.0, 0.0, 0.0, 0.0, 0.0, None, 0, 0.0)
         return PairTransform(*grids, to_moving, None), report
 
-    monkeypatch.setattr(registration, "register_pair", lay)
+    monkeypatch.setattr("deepstd.shape.pair.register_pair", lay)
 
 
 @pytest.mark.usefixtures("laid_on")

@@ -1,4 +1,4 @@
-"""Files in, files out: what `deepstd.compress` and its sisters do.
+"""Files in, files out: what `deepstd.compress` and its sisters do, torch imported last.
 
 scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ scan file
 """
@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
-from deepstd import bundle as bundles
-from deepstd import constant, io
-from deepstd.codec import Codec
-from deepstd.compressed import Compressed
+from deepstd import constant, io, preflight
 from deepstd.container import (
     LARGEST_FIGURE,
     Beginning,
@@ -24,7 +22,7 @@ from deepstd.container import (
     parse,
     printable,
 )
-from deepstd.effort import NORMAL
+from deepstd.effort import NORMAL, effort_named
 from deepstd.errors import (
     BundleError,
     BundleNotFoundError,
@@ -33,6 +31,7 @@ from deepstd.errors import (
     named,
 )
 from deepstd.inspection import (
+    AUTO,
     error_scale_of,
     notes_of,
     quality_of,
@@ -44,8 +43,12 @@ from deepstd.io import Metadata
 from deepstd.quality import Quality, measure
 from deepstd.rate import Target, note_on_fill
 from deepstd.reports import CompressReport, VerifyReport
-from deepstd.restoring import AUTO, restored
+from deepstd.restoring import restored
 from deepstd.volume import Derivation, Volume
+
+if TYPE_CHECKING:
+    from deepstd.codec import Codec
+    from deepstd.compressed import Compressed
 
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
@@ -98,9 +101,12 @@ def compress(
     target = Target(ratio, bpv, max_bytes)
     output = _apart(source, output)
     name_of_source = name_of(source)
+    effort_named(effort)
+    preflight.check_compressing(source, name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = io.read(source, series=series, metadata=metadata, progress=progress)
         with named(name_of_source, InputError, RateError), _saving_told(volume, metadata):
+            preflight.check_volume(volume, name_of_source, output, target, device)
             name, best, tried = best_encoding(
                 volume, target, model, device, progress, effort=effort
             )
@@ -180,11 +186,11 @@ def best_encoding(
     progress: Progress = _quiet,
     *,
     effort: str = NORMAL,
-    load: Callable[..., Codec] = Codec.load,
+    load: Callable[..., Codec] | None = None,
 ) -> tuple[str, Compressed, dict[str, float]]:
     """Encode with one bundle, or with each that suits the scan and keep the smallest error.
 
-    ``load`` is `Codec.load`, or one that remembers what it loaded.
+    ``load`` is `Codec.load`, which None stands for, or one that remembers what it loaded.
 
     Returns:
         The bundle's name and version, the encoding, and the error of every bundle tried.
@@ -193,9 +199,11 @@ def best_encoding(
     if exact is not None:
         none = constant.NO_BUNDLE
         return f"{none.name} {none.version}", exact, {}
-    codecs = (
-        [load(model, device=device)] if model != AUTO else _fitting(volume, device, progress, load)
-    )
+    from deepstd.codec import Codec
+
+    load = load or Codec.load
+    fitting = model == AUTO
+    codecs = _fitting(volume, device, progress, load) if fitting else [load(model, device=device)]
     best: tuple[str, Compressed] | None = None
     tried: dict[str, float] = {}
     failed: list[tuple[str, RateError | InputError]] = []
@@ -223,6 +231,8 @@ def _fitting(
     volume: Volume, device: str, progress: Progress, load: Callable[..., Codec]
 ) -> list[Codec]:
     """Codecs of all installed bundles that suit a scan; a damaged bundle is passed over."""
+    from deepstd import bundle as bundles
+
     folders = bundles.available()
     if not folders:
         raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
@@ -277,11 +287,14 @@ def decompress(
         GeometryError: no two axes of a scan to be straightened are at right angles.
     """
     output = _apart(source, output)
+    preflight.check_devices(device)
     container = read_first_levels(source) if level else read_container(source)
-    volume = restored(container, model, device, level)
-    derivation = _derivation(container, volume)
-    volume = io.straightened(volume) if straighten else volume
-    io.write(volume, output, overwrite=overwrite, derivation=derivation)
+    with io.writer(output, container.head.source_format, overwrite=overwrite) as put:
+        preflight.check_restoring(container, output, device, level)
+        volume = restored(container, model, device, level)
+        derivation = _derivation(container, volume)
+        volume = io.straightened(volume) if straighten else volume
+        put(volume, derivation)
     return replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
 
 
@@ -313,17 +326,21 @@ def verify(
         ContainerError: the file is damaged.
         InputError: the original has another shape, or more samples by another count.
     """
+    preflight.check_devices(device)
     container = read_container(source)
-    volume = restored(container, model, device)
-    reference, scale = container.head.bundle, error_scale_of(container)
-    stated, measured, as_stated = quality_of(container), None, None
+    head, scale = container.head, error_scale_of(container)
+    original = None
     if against is not None:
         original = io.read(against, series=series, metadata=Metadata.NONE)
-        if original.shape != volume.shape:
+        if original.shape != head.shape:
             raise InputError(
                 f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
-                f"{volume.shape}: they are not the same scan"
+                f"{head.shape}: they are not the same scan"
             )
+    preflight.check_memory(container.name, head.voxel_count, preflight.restoring(container), device)
+    volume = restored(container, model, device)
+    stated, measured, as_stated = quality_of(container), None, None
+    if against is not None and original is not None:
         io.check_complete(against, volume, series)
         measured = asdict(_measured(original, volume, scale.slope))
         if stated is not None:
@@ -334,7 +351,7 @@ def verify(
             )
     return VerifyReport(
         container.name,
-        f"{reference.name} {reference.version}",
+        f"{head.bundle.name} {head.bundle.version}",
         stated,
         None if against is None else name_of(against),
         measured,

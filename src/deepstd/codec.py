@@ -34,7 +34,6 @@ from deepstd.effort import NORMAL, effort_named
 from deepstd.encoding import Encoding, Progress
 from deepstd.errors import (
     BundleError,
-    BundleMismatchError,
     DamagedError,
     DeepSTDError,
     GeometryError,
@@ -42,6 +41,7 @@ from deepstd.errors import (
     named,
 )
 from deepstd.frames import as_single, flat_axis, frames_of, stored
+from deepstd.inspection import mismatch
 from deepstd.rate import Target
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
@@ -49,8 +49,9 @@ from deepstd.shape.model import ShapeModel
 from deepstd.shape.register import register
 from deepstd.texture import transforms
 from deepstd.texture.decoder import DecodedTexture
+from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import BETWEEN, Network, Part, network_of, part_named
+from deepstd.texture.networks import Network, network_of, part_named
 from deepstd.texture.slices import SliceNetworks
 from deepstd.texture.wiener import WienerFilter
 from deepstd.volume import Volume
@@ -385,14 +386,3 @@ def shape_model_of(bundle: Bundle) -> ShapeModel | None:
     if bundle.manifest.shape is None or bundle.shape is None:
         return None
     return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
-
-
-def mismatch(container: Beginning) -> BundleMismatchError:
-    """The error for a file whose bundle is not the one at hand."""
-    wanted = container.head.bundle
-    return BundleMismatchError(
-        f"{container.name} was written with the bundle {wanted.name} {wanted.version} "
-        f"({wanted.digest.hex()}), which is not the one at hand. Get its folder "
-        f"from where the file was written and give it with -m FOLDER; `deepstd model show "
-        f"{wanted.name}` shows the installed one."
-    )

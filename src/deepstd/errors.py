@@ -29,6 +29,7 @@ OUT_OF_MEMORY = (
     "not enough memory for a scan of this size. Close other programs, use a machine with more, or "
     "the CPU (-d cpu) where it was the GPU's that ran out."
 )
+OR_REPLACE = "Choose another output, or replace it with --overwrite (in Python overwrite=True)"
 
 
 class DeepSTDError(Exception):

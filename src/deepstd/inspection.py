@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from deepstd import io
 from deepstd.container import (
@@ -21,7 +21,13 @@ from deepstd.container import (
     parse_head_only,
     read_beginning,
 )
-from deepstd.errors import DamagedError, InputError
+from deepstd.errors import BundleMismatchError, BundleNotFoundError, DamagedError, InputError
+
+if TYPE_CHECKING:
+    from deepstd.bundle import Bundle
+
+AUTO = "auto"
+"""Stands for the bundle that a file names."""
 
 # Enough for the head, which says how large the rest may be.
 _FIRST_BYTES = 1 << 16
@@ -213,3 +219,34 @@ def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
             {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in container.sections
         ],
     }
+
+
+def bundle_for(container: Beginning, model: str) -> Bundle:
+    """Return the bundle of a file: one given by name or folder, or else the one that it names.
+
+    Raises:
+        BundleMismatchError: the file was written with another, or its bundle is not installed.
+        BundleError: the bundle is not there, or damaged.
+    """
+    from deepstd import bundle as bundles  # not at the top: `info` does without
+
+    if model != AUTO:
+        bundle = bundles.load(bundles.find(model))
+        if bundle.reference != container.head.bundle:
+            raise mismatch(container)
+        return bundle
+    try:
+        return bundles.load_exact(container.head.bundle)
+    except BundleNotFoundError as error:
+        raise BundleMismatchError(f"{container.name}: {error}") from error
+
+
+def mismatch(container: Beginning) -> BundleMismatchError:
+    """Return the error for a file whose bundle is not the one at hand."""
+    wanted = container.head.bundle
+    return BundleMismatchError(
+        f"{container.name} was written with the bundle {wanted.name} {wanted.version} "
+        f"({wanted.digest.hex()}), which is not the one at hand. Get its folder "
+        f"from where the file was written and give it with -m FOLDER; `deepstd model show "
+        f"{wanted.name}` shows the installed one."
+    )

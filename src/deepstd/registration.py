@@ -4,8 +4,8 @@ outputs ─ taken, checked against what will be written ─┐
 moving, fixed, labels ─ read ─ padding out ─ register_pair ─▶ PairTransform ─ warp ─▶ scans, labels
                                                                  └ displacement ─▶ NIfTI fields
 
-Whatever can be known to fail does so before the registration, and outputs appear when all are
-written.
+Whatever can be known to fail does so before the registration, and before torch is imported, which
+takes seconds. Outputs appear when all are written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepstd import bundle as bundles
 from deepstd import io, specials
-from deepstd.codec import shape_model_of
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, named
 from deepstd.overlap import dice, labels_of
-from deepstd.shape.pair import PairReport, laid_by_headers, register_pair
-from deepstd.shape.siren import Trunk
-from deepstd.shape.transform import PairTransform
+from deepstd.pair_report import PairReport
 from deepstd.volume import Volume
+
+if TYPE_CHECKING:
+    from deepstd.shape.siren import Trunk
+    from deepstd.shape.transform import PairTransform
 
 PathLike = str | os.PathLike[str]
 _IMAGES = ("inverse", "warped_labels", "inverse_labels")
@@ -138,6 +138,8 @@ def register(
     fields = others.of(_FIELDS)
     inputs = (moving, to, *others.of(("labels", "fixed_labels")).values())
     _check_apart(inputs, [*images.values(), *fields.values()])
+    for path in (moving, *others.of(("labels", "fixed_labels")).values()):
+        io.check_input(path)
     with ExitStack() as places:
         put = {
             kind: places.enter_context(io.writer(path, overwrite=overwrite))
@@ -148,8 +150,8 @@ def register(
             for kind, path in fields.items()
         }
         progress("reading the scans")
-        fixed, start, name = _fixed(to)
         scan = _one_frame(io.real_world(io.read(moving, progress=progress)), moving)
+        fixed, start, name = _fixed(to)
         seen, fill = _without_padding(scan.voxels)
         target, target_fill = _without_padding(fixed.voxels)
         warps = [
@@ -166,6 +168,8 @@ def register(
             io.check_displacement((fixed if kind == "field" else scan).voxels.ndim, path)
         progress("registering")
         moved = io.shown(io.location(moving))
+        from deepstd.shape.pair import laid_by_headers, register_pair
+
         with named(moved):
             transform, report = register_pair(seen, scan.affine, target, fixed.affine, start=start)
             by_headers = laid_by_headers(transform.fixed, transform.moving)
@@ -287,6 +291,8 @@ def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
     is_bundle = (Path(place) / "bundle.json").is_file()
     if io.is_url(place) or (Path(place).exists() and not is_bundle):
         return _one_frame(io.read(to), to), None, io.shown(place)
+    from deepstd import bundle as bundles
+
     try:
         bundle = bundles.load(bundles.find(place))
     except BundleNotFoundError as error:
@@ -294,7 +300,11 @@ def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
             f"{io.shown(place)}: there is no such scan, and no bundle of that name. "
             "`deepstd model list` shows the bundles"
         ) from error
-    model = shape_model_of(bundle)
+    model = None
+    if bundle.shape is not None:
+        from deepstd.codec import shape_model_of
+
+        model = shape_model_of(bundle)
     if model is None:
         raise BundleError(
             f"the bundle {bundle.manifest.name} has no template to register to. "

@@ -6,9 +6,10 @@ figures of stored values ─ slope and unit of the header ─▶ figures of the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deepstd.shape.register import ShapeReport
+if TYPE_CHECKING:
+    from deepstd.shape.register import ShapeReport
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,10 @@ container ─┬ no texture ─ constant ─────────────
 
 from __future__ import annotations
 
-from deepstd import bundle as bundles
 from deepstd import constant
-from deepstd.codec import Codec
 from deepstd.container import Beginning, Container
-from deepstd.errors import BundleMismatchError, BundleNotFoundError
+from deepstd.inspection import AUTO, bundle_for
 from deepstd.volume import Volume
-
-AUTO = "auto"
 
 
 def restored(
@@ -22,26 +18,16 @@ def restored(
     """Return the scan of a file, or a preview of it; arguments as for `api.decompress`.
 
     Raises:
-        BundleMismatchError: the file's bundle is not installed.
+        BundleMismatchError: the file was written with another, or its bundle is not installed.
+        BundleError: the bundle is not there, or damaged.
         DamagedError: the bytes make no sense.
     """
     if constant.is_without_texture(container):
         return constant.decode(container, level)
-    codec = codec_for(container, model, device)
+    bundle = bundle_for(container, model)
+    from deepstd.codec import Codec  # with torch, once nothing else can fail
+
+    codec = Codec(bundle, device)
     if isinstance(container, Container):
         return codec.decode(container)
     return codec.preview(container, level)
-
-
-def codec_for(container: Beginning, model: str = AUTO, device: str = "auto") -> Codec:
-    """The codec of a bundle given by name or folder, or else of the one that a file names.
-
-    Raises:
-        BundleMismatchError: the file's bundle is not installed.
-    """
-    if model != AUTO:
-        return Codec.load(model, device=device)
-    try:
-        return Codec(bundles.load_exact(container.head.bundle), device)
-    except BundleNotFoundError as error:
-        raise BundleMismatchError(f"{container.name}: {error}") from error

@@ -94,7 +94,8 @@ def test_a_folder_here_does_not_stand_for_an_installed_bundle(
     assert compressed(scan, packed) == "tiny 1"
     assert restored(packed)
     with pytest.raises(BundleMismatchError):
-        api.decompress(packed, tmp_path / "back.npy", model="tiny")  # which a user means as a path
+        # A user means it as a path.
+        api.decompress(packed, tmp_path / "back.npy", model="tiny", overwrite=True)
 
 
 def test_broken_bundles_beside_it(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,25 +280,6 @@ class TestErrors:
     ) -> None:
         assert failing(OSError(28, "No space left on device", "out.dstd")) == 1
         assert "out.dstd: No space left" in capsys.readouterr().err
-
-    @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-    def test_ended_by_a_signal_nothing_is_left(
-        self, tmp_path: Path, phantom: Callable[..., np.ndarray], ending: signal.Signals
-    ) -> None:
-        np.save(tmp_path / "scan.npy", phantom((96, 96, 96)))
-        program = "from deepstd.cli.app import main; import sys; sys.exit(main())"
-        arguments = ["compress", "scan.npy", "--ratio", "16", "-m", "generic"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments], cwd=tmp_path, stderr=subprocess.PIPE
-        )
-        deadline = time.monotonic() + 60
-        while len(list(tmp_path.iterdir())) == 1 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(ending)
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert b"interrupted" in told
-        assert [path.name for path in tmp_path.iterdir()] == ["scan.npy"]
 
     def test_interrupted(
         self, failing: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str]

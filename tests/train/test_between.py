@@ -16,8 +16,8 @@ from deepstd.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.encoder import TextureEncoder, encode_together
 from deepstd.texture.inputs import Hint
+from deepstd.texture.kinds import BETWEEN
 from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.networks import BETWEEN
 from deepstd.texture.scaling import Scaling
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan

@@ -31,7 +31,8 @@ from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
-from deepstd.io import Discovered, Metadata, ScanSource, discover
+from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
+from deepstd.preflight import check_devices
 from deepstd.rate import Target
 
 
@@ -170,6 +171,8 @@ def _begin(job: Job) -> _Begun:
     is_archive = job.source.is_file() and job.source.name.lower().endswith(".zip")
     if not job.source.is_dir() and not is_archive:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
+    check_folder(job.output)
+    check_devices(job.device)
     model, described = job.model, AUTO
     if model != AUTO:
         bundle = bundles.load(bundles.find(model))

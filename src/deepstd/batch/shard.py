@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -39,6 +38,8 @@ class Shard:
 
     def holds(self, name: str) -> bool:
         """Whether a scan of that name is in this part, whatever other scans there are."""
+        import hashlib  # not at the top, as every command imports this module
+
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 

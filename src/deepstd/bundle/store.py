@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import platformdirs
-from nibabel.filebasedimages import ImageFileError
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -178,6 +176,8 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     contents = {_texture_file(n): save_arrays(dict(a)) for n, a in textures.items()}
     if shape is not None:
+        import nibabel
+
         arrays = dict(shape)
         image = nibabel.Nifti1Image(arrays.pop("template"), template_affine)
         contents[_TEMPLATE] = gzip.compress(image.to_bytes(), mtime=0)
@@ -252,6 +252,9 @@ def _arrays(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str,
 
 
 def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
+    import nibabel  # not at the top: it takes as long as all else that finding a bundle needs
+    from nibabel.filebasedimages import ImageFileError
+
     try:
         image = nibabel.Nifti1Image.from_bytes(gzip.decompress(contents[_TEMPLATE]))
         return np.asarray(image.dataobj)

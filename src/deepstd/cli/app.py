@@ -4,18 +4,15 @@ arguments ─▶ command ─▶ exit code 0
                ├─ wrong usage ─────────────▶ 2
                ├─ DeepSTDError ─▶ "error: …" ▶ its own: 1, or 4 for damaged and incompatible files
                ├─ anything else ─▶ "error: …" ▶ 1; DEEPSTD_DEBUG=1 shows where
-               └─ Ctrl-C, SIGTERM, SIGHUP ─▶ 130
+               └─ Ctrl-C, SIGTERM, SIGHUP ─▶ 130; see `interrupts`
 """
 
 from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -33,12 +30,11 @@ from deepstd.cli import (
     train,
 )
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
+from deepstd.interrupts import INTERRUPTED, end_on_signals
 from deepstd.memory import keep_freed_memory
 from deepstd.threads import wait_passively
 
-INTERRUPTED = 130
 _DEBUG = "DEEPSTD_DEBUG"
-_ENDINGS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 app = typer.Typer(
     help="Compress medical scans 32 to 512 times with learned models, and restore them.",
@@ -92,9 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a sign shows "?" rather than an error.
             stream.reconfigure(errors="replace")
-    with suppress(ValueError):  # not the main thread: nobody sends signals there
-        for ending in _ENDINGS:
-            signal.signal(ending, _interrupt)
+    end_on_signals()
     keep_freed_memory()
     wait_passively()
     try:
@@ -112,14 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """A job scheduler or a closing terminal ends a command as Ctrl-C does: nothing is left over."""
-    raise KeyboardInterrupt
-
-
 def _report(error: Exception) -> int:
     """Say what went wrong in one message; the exit code."""
     if os.environ.get(_DEBUG):
+        import traceback  # no other command needs it
+
         console.note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, DeepSTDError):
         console.note(f"error: {error}")

@@ -14,8 +14,7 @@ from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
 from deepstd.effort import NORMAL
 from deepstd.errors import InputError
-
-_INTERRUPTED = 130
+from deepstd.interrupts import INTERRUPTED
 
 
 def _shard(text: str) -> Shard:
@@ -147,7 +146,7 @@ def batch(
     else:
         console.result(batch_words.summary(done))
     if isinstance(done, Summary):
-        code = done.exit_code if done.finished else _INTERRUPTED
+        code = done.exit_code if done.finished else INTERRUPTED
         if code:
             raise typer.Exit(code)
 

@@ -5,9 +5,7 @@ versions · devices · extras · bundles ─ hashes, a small scan there and back
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import time
 from typing import Any
 
@@ -66,6 +64,8 @@ def doctor(as_json: options.Json = False) -> None:
 
 def examine(progress: console.Progress) -> dict[str, Any]:
     """Everything that `doctor` says, as plain values."""
+    import platform  # not at the top, as every command imports this module
+
     from deepstd import bundle as bundles
     from deepstd.bundle.store import folders
     from deepstd.engine.library import describe
@@ -94,9 +94,11 @@ def examine(progress: console.Progress) -> dict[str, Any]:
 
 
 def _version_of(name: str) -> str | None:
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
 
 

@@ -141,14 +141,17 @@ def train(
     if (output / "bundle.json").exists():
         raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
     with console.Progress("starting", bar=True) as progress:
-        from deepstd.devices import device_named
-        from deepstd.train import run, session
-        from deepstd.train.finish import write_bundle
+        described = _checked(source, output, config, begin, device)
+        from deepstd.train import session
 
         session.keep_checkpoint(checkpoint, resume=resume)
         scans = _scans_of(source, checkpoint, progress)
+        from deepstd.devices import device_named
+        from deepstd.train import run
+        from deepstd.train.finish import write_bundle
+
         start = None if begin is None else _start_of(begin)
-        settings = _settings(config, output, scans, start)
+        settings = described or _described_by(scans, start, output)
         trained = run.train(
             scans,
             settings,
@@ -199,27 +202,47 @@ def _start_of(name: str) -> Start:
     return Start(f"{manifest.name} {manifest.version}", codec.shape_model, codec.networks)
 
 
-def _settings(
-    config: Path | None, output: Path, scans: list[CachedScan], start: Start | None
-) -> TrainConfig:
-    """The run's description, checked for what would only fail when the bundle is written."""
+def _checked(
+    source: Path, output: Path, config: Path | None, begin: str | None, device: str
+) -> TrainConfig | None:
+    """Check what is known before scans are read; the run's description, where one is given."""
+    from deepstd import io, preflight
+    from deepstd.train.config import TrainConfig
+
+    preflight.check_sources([source])
+    preflight.check_devices(device)
+    io.check_folder(output)
+    if begin is not None:
+        preflight.check_bundle(begin)
+    if config is None:
+        _check_manifest(TrainConfig(output.name.lower()), output)
+        return None
+    settings = TrainConfig.read(config)
+    if settings.kept and begin is None:
+        raise InputError(f"{config}: the run keeps networks of a bundle: name that with --from")
+    _check_manifest(settings, config)
+    return settings
+
+
+def _described_by(scans: list[CachedScan], start: Start | None, output: Path) -> TrainConfig:
+    """The description of a run for which none is given."""
+    from deepstd.train.config import TrainConfig
+
+    ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
+    values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims}
+    if start is None:
+        values["template"] = len(ndims) == 1
+    else:
+        values |= start.sizes(ndims)
+    return TrainConfig.from_dict(values, "the default description")
+
+
+def _check_manifest(settings: TrainConfig, place: Path) -> None:
+    """InputError for what would only fail when the bundle is written."""
     from pydantic import ValidationError
 
     from deepstd.bundle import Manifest
-    from deepstd.train.config import TrainConfig
 
-    if config is not None:
-        settings = TrainConfig.read(config)
-    else:
-        ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
-        values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims}
-        if start is None:
-            values["template"] = len(ndims) == 1
-        else:
-            values |= start.sizes(ndims)
-        settings = TrainConfig.from_dict(values, "the default description")
-    if settings.kept and start is None:
-        raise InputError(f"{config}: the run keeps networks of a bundle: name that with --from")
     try:
         Manifest(
             name=settings.name,
@@ -236,7 +259,6 @@ def _settings(
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{config or output}: {field} = {first['input']!r} does not suit a bundle: "
-            f"{first['msg']}. Name it in small letters, digits, dots and hyphens, with --config"
+            f"{place}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
+            "it in small letters, digits, dots and hyphens, with --config"
         ) from error
-    return settings

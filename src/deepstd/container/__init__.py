@@ -24,6 +24,7 @@ from deepstd.container.reader import (
     read_beginning,
     read_description,
 )
+from deepstd.container.smallest import least_bytes
 from deepstd.container.source_header import (
     MAX_HEADER_BYTES,
     pack_source_header,
@@ -51,6 +52,7 @@ __all__ = [
     "Head",
     "Registration",
     "Section",
+    "least_bytes",
     "pack_notes",
     "pack_source_header",
     "parse",

@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from deepstd import baselines
-from deepstd.errors import DeepSTDError, InputError
+from deepstd import baselines, preflight
+from deepstd.errors import DeepSTDError, InputError, MissingExtraError
 from deepstd.evaluate.cases import (
     OUR_CODEC,
     Case,
@@ -29,11 +30,12 @@ from deepstd.evaluate.cases import (
 from deepstd.evaluate.rows import FAILED, MISSING, OURS, Row, append, load, mend
 from deepstd.evaluate.segmenter import check_command
 from deepstd.evaluate.view import View, labels_path, restored_path
-from deepstd.io import ScanSource, discover
+from deepstd.io import ScanSource, check_folder, discover
 
 RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
 ALL_CODECS = (OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS)
 _MOST_PICTURED = 4
+_NEEDED = ("matplotlib", "jinja2", "skimage")
 _DIGEST_LETTERS = 16
 Progress = Callable[[str, float], None]
 
@@ -84,7 +86,9 @@ def compare(request: Request, progress: Progress = lambda text, share: None) -> 
 
     Raises:
         InputError: there are no scans, or the folder cannot be written.
+        MissingExtraError: what the report needs is not installed.
     """
+    _check(request)
     files = find_scans(request.sources)
     if not files:
         raise InputError(f"no scans in {', '.join(map(str, request.sources))}")
@@ -106,6 +110,20 @@ def compare(request: Request, progress: Progress = lambda text, share: None) -> 
     finally:
         worker.close()
     return rows
+
+
+def _check(request: Request) -> None:
+    """Raise what can be known before scans are looked for, which reads all of them."""
+    missing = [module for module in _NEEDED if find_spec(module) is None]
+    if missing:
+        raise MissingExtraError(
+            f'reports need {", ".join(missing)}: pip install "deepstd[evaluate]"'
+        )
+    preflight.check_sources(request.sources)
+    check_folder(request.folder)
+    if OUR_CODEC in request.codecs:
+        preflight.check_bundle(request.model)
+        preflight.check_devices(request.device)
 
 
 def find_scans(sources: Sequence[Path]) -> dict[ScanSource, str]:

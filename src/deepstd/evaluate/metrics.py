@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from deepstd.errors import InputError
 from deepstd.quality import finite_range
@@ -96,5 +95,7 @@ def _mean_difference(
     high = min(reference[0][-1], tested[0][-1])
     if not low < high:
         raise InputError("the two rate-distortion curves do not overlap; add sizes to one of them")
+    from scipy.interpolate import PchipInterpolator  # not at the top: see `segmentation`
+
     areas = [float(PchipInterpolator(*curve).integrate(low, high)) for curve in (reference, tested)]
     return (areas[1] - areas[0]) / float(high - low)

@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from deepstd.errors import InputError
 from deepstd.overlap import masks
@@ -51,13 +50,19 @@ def hd95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
 
 
 def _directed(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
+    from scipy import ndimage  # in functions, as a command that is refused does without SciPy
+
     distances = ndimage.distance_transform_edt(~other, sampling=spacing)
     return float(np.percentile(np.asarray(distances)[one], _PERCENTILE))
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
     return mask & ~np.asarray(ndimage.binary_erosion(mask), bool)
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    from scipy import ndimage
+
     return ndimage.find_objects(mask.astype(np.uint8))[0]

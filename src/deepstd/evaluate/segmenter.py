@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ _SCAN, _LABELS = "{scan}", "{labels}"
 
 
 def check_command(command: str) -> None:
-    """See that a command has places for both files, and that its program is quoted well.
+    """See that a command has places for both files, and that its program is there.
 
     Raises:
         InputError: it has not.
@@ -37,9 +38,11 @@ def check_command(command: str) -> None:
             f"{_LABELS} for the label map to write, both NIfTI"
         )
     try:
-        shlex.split(command)
+        program = shlex.split(command)[0]
     except ValueError as error:
         raise InputError(f"--segmenter {command!r}: {error}") from error
+    if shutil.which(program) is None:
+        raise InputError(f"--segmenter: there is no program {program}. Give its path")
 
 
 def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:

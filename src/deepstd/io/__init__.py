@@ -4,13 +4,13 @@ folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 """
 
-from deepstd.io.atomic import atomic_folder, atomic_path, needing, room_told
+from deepstd.io.atomic import atomic_folder, atomic_path, check_folder, needing, room_told
 from deepstd.io.count import check_complete
 from deepstd.io.dicom import survey, survey_items
 from deepstd.io.dicom import words_of as dicom_words
 from deepstd.io.discover import Discovered, discover
 from deepstd.io.displacement import check_displacement, displacement_writer
-from deepstd.io.formats import SUFFIXES
+from deepstd.io.formats import SCAN_SUFFIXES, SUFFIXES
 from deepstd.io.glance import Glance, described, glance, spacing_of
 from deepstd.io.headers import (
     affine_of,
@@ -20,9 +20,18 @@ from deepstd.io.headers import (
     with_own_header,
 )
 from deepstd.io.metadata import Metadata
+from deepstd.io.outline import Outline, outline
 from deepstd.io.passed import PassedOver
 from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
-from deepstd.io.registry import check_output, declared, holds_series, read, write, writer
+from deepstd.io.registry import (
+    check_input,
+    check_output,
+    declared,
+    holds_series,
+    read,
+    write,
+    writer,
+)
 from deepstd.io.remote import incoming, placed
 from deepstd.io.rescale import (
     ErrorScale,
@@ -37,12 +46,14 @@ from deepstd.io.source import ScanSource, read_scan
 from deepstd.io.straighten import straightened
 
 __all__ = [
+    "SCAN_SUFFIXES",
     "STREAM",
     "SUFFIXES",
     "Discovered",
     "ErrorScale",
     "Glance",
     "Metadata",
+    "Outline",
     "PassedOver",
     "ScanSource",
     "affine_of",
@@ -51,7 +62,9 @@ __all__ = [
     "basename",
     "check_complete",
     "check_displacement",
+    "check_folder",
     "check_header",
+    "check_input",
     "check_output",
     "declared",
     "described",
@@ -68,6 +81,7 @@ __all__ = [
     "location",
     "needing",
     "notes_of_output",
+    "outline",
     "placed",
     "placement_of",
     "read",

@@ -4,21 +4,23 @@ with atomic_path(path) as temporary ─▶ the caller writes it ─▶ os.replac
                                          └ any exception ─▶ removed, ``path`` as it was
                                            (a full disk ─▶ an error that names ``path``)
 with atomic_folder(path) as temporary ─▶ the caller writes files into it ─▶ renamed to ``path``
+
+Temporary files of processes that were killed are removed by the next that writes there; see
+`temporary`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deepstd.errors import InputError, OutputExistsError
+from deepstd.errors import OR_REPLACE, InputError, OutputExistsError
+from deepstd.io.temporary import emptied, temporary_beside
 
-_SUFFIX_CHARACTERS = 32
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, quota or file system that has no room for an output."""
 
@@ -70,17 +72,13 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
     """
     target = _real(path)
     _check_target(target, path, overwrite)
-    temporary = _create_beside(target, path)
-    try:
-        with room_told(path, temporary):
-            yield temporary
+    with _beside(target, path, folder=False) as temporary:
+        yield temporary
         _check_target(target, path, overwrite)
         try:
             os.replace(temporary, target)
         except OSError as error:
             raise _unwritable(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -100,20 +98,44 @@ def atomic_folder(
     """
     target = _real(path)
     _check_folder(target, path, overwrite, ours)
-    temporary = target.with_name(f".deepstd-{secrets.token_hex(6)}")
-    try:
-        temporary.mkdir()
-    except FileNotFoundError as error:
-        raise _no_parent(target, path) from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with room_told(path, temporary):
-            yield temporary
+    with _beside(target, path, folder=True) as temporary:
+        yield temporary
         _check_folder(target, path, overwrite, ours)
         _swap(temporary, target, path, ours)
-    finally:
-        _empty(temporary, lambda name: True)
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise an InputError where a folder of outputs is something else, or cannot be written to.
+
+    A folder that is not there yet is not made, but the one that it would be made in is tried.
+    """
+    folder = _real(path)
+    while not folder.is_dir():
+        if os.path.lexists(folder):
+            raise InputError(f"{path}: {folder} is a file, not a folder. Choose another folder")
+        folder = folder.parent
+    try:
+        with temporary_beside(folder / "output", folder=True):
+            return
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}). Choose another folder, or "
+            f"allow to write to {folder}"
+        ) from error
+
+
+@contextmanager
+def _beside(target: Path, path: str | os.PathLike[str], *, folder: bool) -> Iterator[Path]:
+    """Yield an empty temporary file or folder beside a target."""
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(temporary_beside(target, folder=folder))
+        except OSError as error:
+            if not target.parent.exists():
+                raise _no_parent(target, path) from error
+            raise _unwritable(path, error) from error
+        with room_told(path, temporary):
+            yield temporary
 
 
 @contextmanager
@@ -151,7 +173,8 @@ def _swap(
     temporary: Path, target: Path, path: str | os.PathLike[str], ours: Callable[[str], bool]
 ) -> None:
     """Put a folder in the place of another, which stays if that fails."""
-    old = target.with_name(f".deepstd-{secrets.token_hex(6)}")
+    # No name of a temporary folder, which others may remove: it holds what was there before.
+    old = target.with_name(f".deepstd-old-{os.urandom(6).hex()}")
     try:
         if target.exists():
             os.rename(target, old)
@@ -163,18 +186,7 @@ def _swap(
             raise
     except OSError as error:
         raise _unwritable(path, error) from error
-    _empty(old, ours)
-
-
-def _empty(folder: Path, ours: Callable[[str], bool]) -> None:
-    """Delete what is ours in a folder, and the folder if nothing is left."""
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        if ours(entry.name) and not entry.is_dir():
-            entry.unlink(missing_ok=True)
-    with suppress(OSError):  # something else is in it
-        folder.rmdir()
+    emptied(old, ours)
 
 
 def _check_folder(
@@ -189,10 +201,7 @@ def _check_folder(
         raise InputError(f"{path}: not a folder. Choose another output")
     entries = sorted(target.iterdir())
     if entries and not overwrite:
-        raise OutputExistsError(
-            f"{path}: the folder holds files already. Choose another output, or allow to overwrite "
-            "it"
-        )
+        raise OutputExistsError(f"{path}: the folder holds files already. {OR_REPLACE}")
     for entry in entries:
         if not ours(entry.name) or entry.is_dir():
             raise InputError(
@@ -223,18 +232,4 @@ def _check_target(target: Path, path: str | os.PathLike[str], overwrite: bool) -
         # os.replace would put an ordinary file in the place of a device such as /dev/null.
         raise InputError(f"{path}: not an ordinary file. Choose another output")
     if not overwrite:
-        raise OutputExistsError(
-            f"{path}: the file exists already. Choose another output, or allow to overwrite it"
-        )
-
-
-def _create_beside(target: Path, path: str | os.PathLike[str]) -> Path:
-    suffix = "".join(target.suffixes)[-_SUFFIX_CHARACTERS:]
-    temporary = target.with_name(f".deepstd-{secrets.token_hex(6)}{suffix}")
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except FileNotFoundError as error:
-        raise _no_parent(target, path) from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return temporary
+        raise OutputExistsError(f"{path}: the file exists already. {OR_REPLACE}")

@@ -148,6 +148,10 @@ _FORMATS = (
 SUFFIXES = tuple(
     suffix for family in _FORMATS for suffix in (*family.suffixes, *family.read_suffixes)
 )
+# Of whatever holds a scan, formats included that cannot be read here.
+SCAN_SUFFIXES = (
+    *SUFFIXES, ".dcm", *nifti_pair.IMAGE_SUFFIXES, ".nii.zst", ".npz", ".zip", ".jpg", ".jpeg",
+)  # fmt: skip
 WRITTEN_SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
 
 
@@ -211,6 +215,10 @@ def format_of_suffix(path: Path) -> Format:
             raise UnsupportedFormatError(
                 f"{family.label} files of this suffix are read and not written. Use .nii.gz"
             )
+    if name.endswith(".dstd"):
+        raise UnsupportedFormatError(
+            "has the name of a compressed scan, but a scan is to be written. Use .nii.gz"
+        )
     raise UnsupportedFormatError(
         f"the suffix names no format: expected one of {', '.join(WRITTEN_SUFFIXES)}"
     )

@@ -11,7 +11,6 @@ import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from deepstd.errors import InputError
 
@@ -32,6 +31,8 @@ def location(path: str | os.PathLike[str]) -> str:
     if "://" in text and _CHAIN.search(text):
         raise InputError("a chain of URLs (with ::) is not supported. Give one URL")
     if text.lower().startswith("file://"):
+        from urllib.request import url2pathname  # takes an HTTP client along
+
         return url2pathname(urlsplit(text).path)
     return text
 

@@ -14,8 +14,9 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from deepstd.io.metadata import Metadata
 from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
 from deepstd.io.world import as_stack
-from deepstd.volume import Volume
+from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
     from deepstd.volume import Derivation
@@ -67,10 +68,7 @@ def read(
     places = [location(one) for one in sources]
     if not places:
         raise InputError("no scan is given")
-    with (
-        _naming(shown(places[0]), "read", "It is damaged or cut short: copy or download it again"),
-        ExitStack() as fetching,
-    ):
+    with _reading(shown(places[0])), ExitStack() as fetching:
         local = [fetching.enter_context(fetched(place, progress)) for place in places]
         if len(local) > 1 or _holds_dicom(local[0]):
             return with_limits(dicom.read(local, series, metadata), basename(places[0]))
@@ -82,13 +80,23 @@ def read(
         return with_limits(format_of_content(path).read(path, metadata), basename(places[0]))
 
 
+def check_input(path: PathLike) -> None:
+    """Raise as `read` would, as far as a local file's name and first bytes tell."""
+    place = location(path)
+    if is_url(place):
+        return
+    with _reading(shown(place)), fetched(place, lambda message: None) as local:
+        if not _holds_dicom(local) and not local.is_dir():
+            format_of_content(local)
+
+
 def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
     """Shape and stored type that a scan's header declares; None where only reading it tells.
 
     Raises as `read`, as far as the header goes.
     """
     path = Path(path)
-    with _naming(str(path), "read", "It is damaged or cut short: copy or download it again"):
+    with _reading(str(path)):
         if _holds_dicom(path):
             return None
         header = nifti_pair.header_beside(path)
@@ -123,25 +131,26 @@ def write(
         InputError: the header does not fit the voxels, or the folder cannot be written.
         MissingExtraError: an optional dependency is needed to write it.
     """
-    source = volume.source.format
-    with writer(path, source, overwrite=overwrite, derivation=derivation) as put:
-        put(volume)
+    with writer(path, volume.source.format, overwrite=overwrite) as put:
+        put(volume, derivation)
+
+
+class Put(Protocol):
+    """What writes a scan to the place that `writer` has taken."""
+
+    def __call__(self, volume: Volume, derivation: Derivation | None = None, /) -> None:
+        """Write it; ``derivation`` and errors as of `write`."""
+        ...
 
 
 @contextmanager
-def writer(
-    path: PathLike,
-    source: str = "npy",
-    *,
-    overwrite: bool = False,
-    derivation: Derivation | None = None,
-) -> Iterator[Callable[[Volume], None]]:
+def writer(path: PathLike, source: str = "npy", *, overwrite: bool = False) -> Iterator[Put]:
     """Take the place that a scan will have, before there is one: for work that takes its time.
 
     Yields what writes the scan; it has to be called, and its file appears when the block ends well.
 
     Args:
-        path, overwrite, derivation: see `write`.
+        path, overwrite: see `write`.
         source: format that the scan came from.
 
     Raises:
@@ -154,31 +163,39 @@ def writer(
         ours = dicom.is_written if from_dicom else stack.is_written
         with atomic_folder(place, overwrite=overwrite, ours=ours) as folder:
             if from_dicom:
-                yield _named(name, lambda scan: dicom.write_series(scan, folder, derivation))
+                yield _named(name, lambda scan, told: dicom.write_series(scan, folder, told))
             else:
-                yield _named(name, lambda scan: stack.write_folder(as_stack(scan), folder))
+                yield _named(name, lambda scan, _: stack.write_folder(as_stack(scan), folder))
         return
     with _writing(name):
-        write_file = _writer_of(Path(name), derivation)
+        write_file = _writer_of(Path(name))
     if name.lower().endswith(".mhd"):
         with _pair(place, overwrite) as (header, data, data_name):
             yield _named(
                 name,
-                lambda scan: itk.write_pair(_without_padding(scan), header, data, data_name),
+                lambda scan, _: itk.write_pair(_without_padding(scan), header, data, data_name),
             )
         return
     with placed(place, overwrite=overwrite) as temporary:
-        yield _named(name, lambda scan: write_file(scan, temporary))
+        yield _named(name, lambda scan, told: write_file(scan, temporary, told))
 
 
-def check_output(path: PathLike, axes: int, dtype: np.dtype, affine: np.ndarray | None) -> None:
-    """Raise as `write` would of a scan that came from no file, before there is one.
+def check_output(
+    path: PathLike,
+    axes: int,
+    dtype: np.dtype,
+    affine: np.ndarray | None,
+    *,
+    source: str = "npy",
+) -> None:
+    """Raise as `write` would of a scan, before there is one, as far as its voxels tell.
 
     Args:
         path: where it would be written; what is there does not matter.
         axes: of the scan.
         dtype: of its voxels.
         affine: see `Volume`.
+        source: format that the scan came from. Of DICOM its data sets decide, so nothing is said.
 
     Raises:
         UnsupportedFormatError: the suffix is unknown, or the format cannot hold such a scan.
@@ -187,13 +204,17 @@ def check_output(path: PathLike, axes: int, dtype: np.dtype, affine: np.ndarray 
     """
     place = location(path)
     name = shown(place)
+    if source == dicom.NAME:
+        return
     few = Volume(np.zeros((2,) * axes, dtype), affine)  # pictures drop axes of length one
+    if name.lower().endswith(dicom.SUFFIX):
+        few = replace(few, source=SourceHeader(source))
     # By writing a few voxels elsewhere, so that whatever a format refuses is refused here as well.
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder, _writing(name):
-        if _is_folder(place, few.source.format):
+        if _is_folder(place, source):
             stack.write_folder(as_stack(few), Path(folder))
         else:
-            _writer_of(Path(name), None)(few, Path(folder, basename(place)))
+            _writer_of(Path(name))(few, Path(folder, basename(place)), None)
 
 
 def holds_series(path: PathLike) -> bool:
@@ -224,11 +245,11 @@ def _holds_dicom(path: Path) -> bool:
     return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
 
 
-def _writer_of(path: Path, derivation: Derivation | None) -> Callable[[Volume, Path], None]:
+def _writer_of(path: Path) -> Callable[[Volume, Path, Derivation | None], None]:
     if path.name.lower().endswith(dicom.SUFFIX):
-        return lambda volume, target: dicom.write_object(volume, target, derivation)
+        return dicom.write_object
     write_file = format_of_suffix(path).write
-    return lambda volume, target: write_file(_without_padding(volume), target)
+    return lambda volume, target, _: write_file(_without_padding(volume), target)
 
 
 def _without_padding(volume: Volume) -> Volume:
@@ -249,14 +270,18 @@ def _pair(place: str, overwrite: bool) -> Iterator[tuple[Path, Path, str]]:
         yield header, data, voxels.name
 
 
-def _named(name: str, write_scan: Callable[[Volume], None]) -> Callable[[Volume], None]:
+def _named(name: str, write_scan: Callable[[Volume, Derivation | None], None]) -> Put:
     """What writes a scan, so that it names the file in errors."""
 
-    def put(volume: Volume) -> None:
+    def put(volume: Volume, derivation: Derivation | None = None, /) -> None:
         with _writing(name), needing(volume.voxels.nbytes + len(volume.source.raw)):
-            write_scan(volume)
+            write_scan(volume, derivation)
 
     return put
+
+
+def _reading(name: str) -> AbstractContextManager[None]:
+    return _naming(name, "read", "It is damaged or cut short: copy or download it again")
 
 
 def _writing(name: str) -> AbstractContextManager[None]:
@@ -281,6 +306,8 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
         raise  # whoever made the place names it, and says how much room there was
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: cannot be {done}: permission denied") from error
     except MemoryError as error:
         raise InputError(f"{path}: cannot be {done}, it is larger than the free memory") from error
     except Exception as error:

@@ -19,7 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from deepstd.errors import DeepSTDError, InputError, MissingExtraError, OutputExistsError
+from deepstd.errors import (
+    OR_REPLACE,
+    DeepSTDError,
+    InputError,
+    MissingExtraError,
+    OutputExistsError,
+)
 from deepstd.io.atomic import atomic_path, room_told
 from deepstd.io.places import STREAM, basename, is_url, shown
 
@@ -115,9 +121,7 @@ def _check_free(system: Any, path: str, place: str, overwrite: bool) -> None:
         if system.isdir(path):
             raise InputError(f"{shown(place)}: is a folder. Choose another output")
         if not overwrite and system.exists(path):
-            raise OutputExistsError(
-                f"{shown(place)}: exists already. Choose another output, or allow to overwrite it"
-            )
+            raise OutputExistsError(f"{shown(place)}: exists already. {OR_REPLACE}")
 
 
 def _upload(local: Path, system: Any, path: str, place: str, overwrite: bool) -> None:

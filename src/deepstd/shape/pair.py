@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from deepstd.geometry import base_map
+from deepstd.pair_report import PairReport
 from deepstd.shape.affine import align_affine
 from deepstd.shape.cycle import CycleFields, CycleSettings, fit_fields
 from deepstd.shape.similarity import correlation
@@ -43,31 +44,6 @@ class PairSettings:
     cycle: CycleSettings = field(default_factory=CycleSettings)
     coarser: int | None = None
     affine_only: bool = False
-
-
-@dataclass(frozen=True)
-class PairReport:
-    """How a registration went.
-
-    Attributes:
-        ncc_before: correlation of both scans as their headers lay them.
-        ncc_affine: after the affine stage.
-        ncc_after: with the fields.
-        cycle_error_voxels: mean distance of Φ_B(Φ_F(x)) from x, in voxels of the fixed scan.
-        folding_percent: share of the fixed scan where det ∂Φ_F ≤ 0.
-        omega: Ω of the fields; None without.
-        parameters: numbers that make up the transform from fixed to moving.
-        seconds: time taken.
-    """
-
-    ncc_before: float
-    ncc_affine: float
-    ncc_after: float
-    cycle_error_voxels: float
-    folding_percent: float
-    omega: int | None
-    parameters: int
-    seconds: float
 
 
 def register_pair(

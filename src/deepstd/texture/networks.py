@@ -15,13 +15,9 @@ import numpy as np
 
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.kinds import AUTOENCODER, LIFTING, Part
 from deepstd.texture.network import TextureConfig, TextureNetwork
 
-BETWEEN = "between"
-Part = int | str
-"""Which network of a bundle: 2 or 3 for as many axes, `BETWEEN` for slices between others."""
-LIFTING, AUTOENCODER = "lifting", "autoencoder"
-TRANSFORMS = (LIFTING, AUTOENCODER)
 _TRANSFORM = "transform"
 Config = TextureConfig | AutoencoderConfig
 Network = TextureNetwork | AutoencoderNetwork

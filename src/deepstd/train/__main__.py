@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepstd.errors import DeepSTDError
+from deepstd.interrupts import INTERRUPTED, end_on_signals
 from deepstd.threads import wait_passively
 from deepstd.train.session import keep_checkpoint, seconds_of
 
@@ -26,6 +27,7 @@ _LOG = logging.getLogger("deepstd.train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train until the session's time is over; the exit code."""
     wait_passively()
+    end_on_signals()
     parser = argparse.ArgumentParser(prog="python -m deepstd.train", description=__doc__)
     parser.add_argument("cache", type=Path, metavar="CACHE", help="of `deepstd prepare`")
     parser.add_argument("--config", type=Path, required=True, metavar="RUN.toml")
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _LOG.error("error: %s", error)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 

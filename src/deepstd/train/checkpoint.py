@@ -6,7 +6,6 @@ Checkpoint: TrainingState of each network, ShapeModel, fields ─▶ DIR/checkpo
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from safetensors.numpy import load_file, save_file
 
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
+from deepstd.io import atomic_path
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.networks import Part, config_of, description_of, part_named, untrained
+from deepstd.texture.kinds import Part
+from deepstd.texture.networks import config_of, description_of, part_named, untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 
@@ -84,14 +85,13 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
                 arrays[f"first.{key}"] = _numpy(moments["exp_avg"])
                 arrays[f"second.{key}"] = _numpy(moments["exp_avg_sq"])
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / (_FILE + ".part")
-    try:
-        save_file(arrays, temporary, metadata={"values": json.dumps(values)})
-    except SafetensorError as error:
-        nbytes = sum(array.nbytes for array in arrays.values())
-        told = f"{folder / _FILE}: {nbytes:,} bytes cannot be written ({error})"
-        raise InputError(told) from error
-    os.replace(temporary, folder / _FILE)
+    with atomic_path(folder / _FILE, overwrite=True) as temporary:
+        try:
+            save_file(arrays, temporary, metadata={"values": json.dumps(values)})
+        except SafetensorError as error:
+            nbytes = sum(array.nbytes for array in arrays.values())
+            told = f"{folder / _FILE}: {nbytes:,} bytes cannot be written ({error})"
+            raise InputError(told) from error
 
 
 def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | str) -> Checkpoint:

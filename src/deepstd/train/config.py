@@ -9,12 +9,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepstd.errors import InputError
-from deepstd.texture.autoencoder.transform import AutoencoderConfig
-from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Config, Part
+from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Part
+
+if TYPE_CHECKING:
+    from deepstd.texture.networks import Config
 
 _HYPER_SHARE = 8
 
@@ -136,6 +137,9 @@ class TrainConfig:
 
     def network(self, part: Part) -> Config:
         """Sizes of the network of a part; BundleError where they are not possible."""
+        from deepstd.texture.autoencoder.transform import AutoencoderConfig
+        from deepstd.texture.network import TextureConfig
+
         if isinstance(part, str):
             return TextureConfig(2, self.widths_between, True, *self.filter_between)
         widths = self.widths_2d if part == 2 else self.widths_3d

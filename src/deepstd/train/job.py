@@ -14,7 +14,8 @@ import torch
 
 from deepstd.errors import InputError
 from deepstd.shape.template import build_shape_model
-from deepstd.texture.networks import Network, Part, untrained
+from deepstd.texture.kinds import Part
+from deepstd.texture.networks import Network, untrained
 from deepstd.train.between import FEWEST
 from deepstd.train.budget import READY_SHARE, Budget
 from deepstd.train.cache import CachedScan

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from deepstd.texture.integer import fixed_shifts
+from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import BETWEEN, Network, Part
+from deepstd.texture.networks import Network
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.train.between import draw_batch
 from deepstd.train.coding import Coded, Seen, code_batch, code_units

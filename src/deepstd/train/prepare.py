@@ -16,7 +16,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
-from deepstd import io
+from deepstd import io, preflight
 from deepstd.backgrounds import take_out
 from deepstd.errors import DeepSTDError, InputError
 from deepstd.train.cache import CachedScan, write_cache
@@ -60,8 +60,11 @@ def prepare(
         report: called with a scan's name and the share done.
 
     Raises:
-        InputError: nothing to train on, or an unusable expression or split file.
+        InputError: nothing to train on, an unusable expression or split file, or a cache that
+            cannot be written.
     """
+    preflight.check_sources(sources)
+    io.check_folder(cache)
     listed = None if splits is None else _read_splits(splits)
     expression = _compiled(patient)
     files = _find(sources)

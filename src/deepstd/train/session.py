@@ -27,12 +27,16 @@ def seconds_of(text: str) -> float:
 
 
 def keep_checkpoint(folder: Path, *, resume: bool) -> None:
-    """Refuse to begin a new run over the checkpoint of another.
+    """Refuse to begin a new run over the checkpoint of another, or to go on without one.
 
     Raises:
         OutputExistsError: there is one, and it is not to be resumed.
+        InputError: there is none to resume.
     """
-    if (folder / _CHECKPOINT).exists() and not resume:
+    found = (folder / _CHECKPOINT).exists()
+    if resume and not found:
+        raise InputError(f"{folder}: no checkpoint to resume from. Begin without --resume")
+    if found and not resume:
         raise OutputExistsError(
             f"{folder}: holds the checkpoint of a run. Go on with --resume, or choose another "
             "folder with --checkpoint"

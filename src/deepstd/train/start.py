@@ -21,8 +21,9 @@ from torch import nn
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.integer import thawed
+from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
 from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.networks import AUTOENCODER, BETWEEN, Config, Network, Part, description_of
+from deepstd.texture.networks import Config, Network, description_of
 from deepstd.texture.postfilter import PostFilter
 
 # Bias of what `context.LevelContext` makes a gate of that lets nothing through.

@@ -1,0 +1,34 @@
+"""The smallest .dstd file of a scan, known before anything is encoded.
+
+shape, type, kept header ─ a file whose textures are empty ─▶ bytes that no file of it goes below
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepstd.container.head import BUNDLE_DIGEST_BYTES, COMMON_NAMES, BundleRef, Head
+from deepstd.container.source_header import pack_source_header
+from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
+from deepstd.quality import Quality
+from deepstd.volume import SourceHeader
+
+_QUALITY = Quality(0.0, 0.0, 0.0, 0.0)
+
+
+def least_bytes(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return how many bytes every .dstd file of such a scan has, whatever its bundle and texture.
+
+    Args:
+        source: format and header as they are kept.
+        shape: of the scan, 2 to 4 axes.
+        dtype: of its voxels.
+
+    Raises:
+        UnsupportedFormatError: no file can hold such a scan.
+    """
+    bundle = BundleRef(COMMON_NAMES[0], "1", bytes(BUNDLE_DIGEST_BYTES))
+    head = Head(source.format, dtype, shape, bundle, _QUALITY)
+    header = pack_source_header(source, shape, dtype)
+    frames = [FrameChunks(b"")] * head.frame_count
+    return len(write_container(head, header, frames, bytes(LATENTS_DIGEST_BYTES)))

@@ -1,0 +1,114 @@
+"""What a scan is, told from the first bytes of its file: no voxels are read, no library is loaded.
+
+    path ─ first bytes ─▶ format ─ header ─▶ Outline: shape, stored type, header as it is kept
+
+For questions that must be answered at once, such as whether a scan fits in memory. Reading the scan
+decides; where a header is unusual there is no outline.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepstd.errors import DeepSTDError
+from deepstd.io import array, itk, meta_header, nifti, nifti_private, nrrd_header, streams
+from deepstd.io.formats import HEAD_BYTES
+from deepstd.volume import SourceHeader, Volume
+
+_PNG_HEADER = struct.Struct(">8xI4sIIBB")  # length, "IHDR", columns, rows, bits, colour type
+_PNG_GREY = 0
+_NIFTI_TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
+    256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+}  # fmt: skip
+# Number and lengths of the axes, type, and where the voxels begin, in the two headers.
+_NIFTI_FIELDS = {
+    348: ("nifti1", "8h", 40, "h", 70, "f", 108),
+    540: ("nifti2", "8q", 16, "h", 12, "q", 168),
+}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a header declares.
+
+    Attributes:
+        headers: format and header as they may be kept, with and without free text.
+        shape: 2 to 4 axes.
+        dtype: of the stored voxels.
+    """
+
+    headers: tuple[SourceHeader, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored voxels."""
+        return self.voxels * self.dtype.itemsize
+
+
+def outline(path: Path) -> Outline | None:
+    """Return what the header of a scan's file declares; None where only reading it tells.
+
+    Never raises: what is wrong with the file is said when it is read.
+    """
+    if not path.is_file():  # to open a pipe would be to wait
+        return None
+    try:
+        head = streams.head(path, HEAD_BYTES)
+        if array.recognises(head):
+            return _checked(SourceHeader("npy"), *array.declares(path))
+        if head.startswith(nrrd_header.MAGIC):
+            layout = nrrd_header.parse(path).layout
+            return _checked(SourceHeader(itk.NRRD), layout.shape, layout.dtype)
+        if meta_header.recognises(head):
+            layout = meta_header.parse(path).layout
+            return _checked(SourceHeader(itk.METAIMAGE), layout.shape, layout.dtype)
+        return _nifti(head) if nifti.recognises(head) else _png(head)
+    except (DeepSTDError, OSError, ValueError, struct.error):
+        return None
+
+
+def _checked(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> Outline | None:
+    usual = 2 <= len(shape) <= 4 and all(length > 0 for length in shape)
+    if not usual:
+        return None
+    headers = (source,)
+    if source.format in nifti.NAMES and source.raw:
+        headers += (nifti_private.without_text(Volume(np.zeros((1, 1)), None, source)).source,)
+    return Outline(headers, tuple(shape), np.dtype(dtype))
+
+
+def _nifti(head: bytes) -> Outline | None:
+    for order in "<>":
+        fields = _NIFTI_FIELDS.get(struct.unpack_from(f"{order}i", head)[0])
+        if fields is None:
+            continue
+        name, dim_form, dim_at, type_form, type_at, offset_form, offset_at = fields
+        axes, *lengths = struct.unpack_from(order + dim_form, head, dim_at)
+        (code,) = struct.unpack_from(order + type_form, head, type_at)
+        (offset,) = struct.unpack_from(order + offset_form, head, offset_at)
+        if code not in _NIFTI_TYPES or not 2 <= axes <= 7 or set(lengths[4:axes]) - {1}:
+            return None
+        # Extensions that reach beyond the first bytes are left out of what is kept.
+        raw = head[: int(offset)] if 0 < offset <= len(head) else b""
+        dtype = np.dtype(order + _NIFTI_TYPES[code])
+        return _checked(SourceHeader(name, raw), tuple(lengths[: min(axes, 4)]), dtype)
+    return None
+
+
+def _png(head: bytes) -> Outline | None:
+    _, kind, columns, rows, bits, colour = _PNG_HEADER.unpack_from(head)
+    if not head.startswith(b"\x89PNG") or kind != b"IHDR" or colour != _PNG_GREY:
+        return None
+    return _checked(SourceHeader("png"), (rows, columns), np.dtype("u2" if bits == 16 else "u1"))
