@@ -22,8 +22,9 @@ from deepstd import bundle
 from deepstd.shape import ShapeModel, build_shape_model
 from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import BETWEEN, Config, Network, Part, description_of, untrained
+from deepstd.texture.networks import Config, Network, description_of, untrained
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig

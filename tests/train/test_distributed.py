@@ -86,7 +86,7 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     torchrun(tmp_path / "worker.py", cache, config, kept, tmp_path)
     first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
     assert first["steps"] > 0
-    assert first["seconds"] >= 4.0
+    assert first["seconds"] >= 0.4 * 8.0  # the share that no other work may take
     for name in first.files:
         assert np.isfinite(first[name]).all()
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)

@@ -17,7 +17,6 @@ from pathlib import Path, PurePath, PurePosixPath
 import numpy as np
 
 from deepstd import io, preflight
-from deepstd.backgrounds import take_out
 from deepstd.errors import DeepSTDError, InputError
 from deepstd.train.cache import CachedScan, write_cache
 from deepstd.volume import Volume
@@ -158,7 +157,9 @@ def _hashed_split(patient: str) -> str:
 
 
 def _frames(volume: Volume) -> list[np.ndarray]:
-    """Up to eight frames of a scan, one-slice ones as 2-D, special values filled."""
+    """Return up to eight frames of a scan, one-slice ones as 2-D, special values filled."""
+    from deepstd.backgrounds import take_out  # with torch, once the sources are known to be there
+
     voxels = volume.voxels
     frames = [voxels]
     if voxels.ndim == 4:
