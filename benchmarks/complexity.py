@@ -18,13 +18,13 @@ import torch
 from torch import nn
 
 from deepstd.bundle import Bundle
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.lifting import split_plan
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.wiener import half_neighbourhood
+from deepstd.texture.filters.wiener import half_neighbourhood
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.lifting import split_plan
+from deepstd.texture.wavelet.network import TextureNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}

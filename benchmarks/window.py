@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, add_data_option
-from deepstd.assembly import FrameShape
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
+from deepstd.codec.file_builder import FrameShape
 from deepstd.errors import RateError
-from deepstd.rate import LOWEST_FILL
+from deepstd.rate.search import LOWEST_FILL
 
 _OUT = FOLDER / "window.json"
 _ASKED = "Thirty hippocampus test scans at twenty ratios (`python -m benchmarks.window`) make"

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import deepstd
-from deepstd import api, constant
+from deepstd import api
+from deepstd.codec import constant
 from deepstd.container import FrameChunks, parse, write_container
 from deepstd.errors import DamagedError, InputError, RateError
-from deepstd.rate import Target
+from deepstd.rate.search import Target
 from deepstd.volume import Volume
 
 

@@ -13,11 +13,11 @@ import torch
 
 import deepstd
 from deepstd import api
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DeviceError
 from deepstd.shape import conditioning
-from deepstd.texture import postfilter
+from deepstd.texture.filters import postfilter
 
 Phantom = Callable[..., np.ndarray]
 TWO = Workers.named("cpu, cpu")

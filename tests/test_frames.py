@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepstd.frames import as_single
+from deepstd.codec.frames import as_single
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e20, 1e39, 1e300])

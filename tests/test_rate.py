@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import RateError
-from deepstd.rate import (
+from deepstd.rate.search import (
     LOWEST_FILL,
     Point,
     Start,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import deepstd
-from deepstd import io, registration
+from deepstd import io
 from deepstd.cli.app import main
 from deepstd.errors import (
     BundleError,
@@ -21,9 +21,10 @@ from deepstd.errors import (
     OutputExistsError,
     UnsupportedFormatError,
 )
-from deepstd.registration import Outputs, register
-from deepstd.shape.pair import PairReport
-from deepstd.shape.transform import Grid, PairTransform
+from deepstd.registration import files as registration
+from deepstd.registration.files import Outputs, register
+from deepstd.registration.pair import PairReport
+from deepstd.registration.transform import Grid, PairTransform
 from deepstd.volume import SourceHeader, Volume
 
 nib = pytest.importorskip("nibabel")
@@ -101,7 +102,7 @@ def test_simpleitk_applies_the_fields_to_the_same_effect(scans: tuple[Path, Path
 
 def test_a_bundle_lends_its_template(tmp_path: Path) -> None:
     from deepstd import bundle as bundles
-    from deepstd.codec import shape_model_of
+    from deepstd.codec.codec import shape_model_of
 
     model = shape_model_of(bundles.load(bundles.find("hippocampus-t1")))
     assert model is not None
@@ -130,7 +131,7 @@ def test_a_bundle_without_template_and_a_scan_with_moments_are_refused(tmp_path:
 def not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registration that must not be begun."""
     monkeypatch.setattr(
-        "deepstd.shape.pair.register_pair", lambda *_, **__: pytest.fail("registered")
+        "deepstd.registration.pair.register_pair", lambda *_, **__: pytest.fail("registered")
     )
 
 
@@ -232,7 +233,7 @@ def test_nothing_is_written_where_the_registration_fails(
     def fail(*_: object, **__: object) -> None:
         raise GeometryError("the scans cannot be laid on each other")
 
-    monkeypatch.setattr("deepstd.shape.pair.register_pair", fail)
+    monkeypatch.setattr("deepstd.registration.pair.register_pair", fail)
     before = sorted(path.name for path in folder.iterdir())
     others = Outputs(inverse=folder / "back.npy", field=folder / "field.nii")
     with pytest.raises(GeometryError, match=r"moving\.nii\.gz: the scans cannot be laid"):
@@ -253,7 +254,7 @@ def laid_on(monkeypatch: pytest.MonkeyPatch) -> None:
         report = PairReport(0.0, 0.0, 0.0, 0.0, 0.0, None, 0, 0.0)
         return PairTransform(*grids, to_moving, None), report
 
-    monkeypatch.setattr("deepstd.shape.pair.register_pair", lay)
+    monkeypatch.setattr("deepstd.registration.pair.register_pair", lay)
 
 
 @pytest.mark.usefixtures("laid_on")

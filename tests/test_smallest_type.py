@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from deepstd.smallest_type import smallest_type
+from deepstd.codec.smallest_type import smallest_type
 
 TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4")
 STORED = ("f8", "f4", "i8", "u8", "i4", "u4", ">f8", ">i4")

@@ -22,12 +22,12 @@ from benchmarks.registration.warp import Warp, grid, transformed
 from deepstd import bundle
 from deepstd.coding.tables import ScaleTables
 from deepstd.geometry import COORDINATE_BITS, base_map
+from deepstd.registration.cycle import CycleSettings
+from deepstd.registration.pair import PairSettings, register_pair
 from deepstd.shape.alignment import canvas_frame, canvas_of, normalised
 from deepstd.shape.codec import decode_field, encode_field
-from deepstd.shape.cycle import CycleSettings
 from deepstd.shape.field import template_coordinates
 from deepstd.shape.model import TEMPLATE_MAX, FieldCode, ShapeModel
-from deepstd.shape.pair import PairSettings, register_pair
 from deepstd.shape.register import STEPS, HeadFit, register
 from deepstd.shape.siren import BACKWARD, displacements
 

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from deepstd import constant, io, preflight
+from deepstd import io, preflight
+from deepstd.codec import constant
+from deepstd.codec.restoring import restored
 from deepstd.container import (
     LARGEST_FIGURE,
     Beginning,
@@ -22,7 +24,6 @@ from deepstd.container import (
     parse,
     printable,
 )
-from deepstd.effort import NORMAL, effort_named
 from deepstd.errors import (
     BundleError,
     BundleNotFoundError,
@@ -41,14 +42,14 @@ from deepstd.inspection import (
 )
 from deepstd.io import Metadata
 from deepstd.quality import Quality, measure
-from deepstd.rate import Target, note_on_fill
+from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.search import Target, note_on_fill
 from deepstd.reports import CompressReport, VerifyReport
-from deepstd.restoring import restored
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
-    from deepstd.codec import Codec
-    from deepstd.compressed import Compressed
+    from deepstd.codec.codec import Codec
+    from deepstd.codec.compressed import Compressed
 
 # A float decoder may round a value differently on another machine.
 _STATED_WITHIN = 0.02
@@ -199,7 +200,7 @@ def best_encoding(
     if exact is not None:
         none = constant.NO_BUNDLE
         return f"{none.name} {none.version}", exact, {}
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
 
     load = load or Codec.load
     fitting = model == AUTO

@@ -23,8 +23,8 @@ from deepstd.shape import ShapeModel, build_shape_model
 from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import Config, Network, description_of, untrained
+from deepstd.texture.models import Config, Network, description_of, untrained
+from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
@@ -86,7 +86,7 @@ def _scan(shape: tuple[int, ...], seed: int) -> CachedScan:
 
 
 def _shape_model(scans: list[CachedScan]) -> ShapeModel:
-    with patch("deepstd.shape.template.WIDTH", WIDTH):
+    with patch("deepstd.train.template.build.WIDTH", WIDTH):
         return build_shape_model(
             [s.voxels.astype(np.float32) for s in scans],
             [s.affine for s in scans],

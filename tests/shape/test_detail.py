@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from deepstd.shape.detail import smoothed
+from deepstd.train.template.detail import smoothed
 
 
 def _images(shape: tuple[int, ...], sigma: float, seed: int) -> np.ndarray:

@@ -10,10 +10,10 @@ import torch
 from anatomy import anatomy, deformed
 
 from deepstd.errors import InputError
-from deepstd.shape import pair
-from deepstd.shape.cycle import CycleFields, CycleSettings
-from deepstd.shape.pair import PairSettings, register_pair
-from deepstd.shape.transform import Grid
+from deepstd.registration import pair
+from deepstd.registration.cycle import CycleFields, CycleSettings
+from deepstd.registration.pair import PairSettings, register_pair
+from deepstd.registration.transform import Grid
 
 AFFINE_ONLY = PairSettings(affine_only=True)
 

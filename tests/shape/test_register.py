@@ -25,7 +25,7 @@ from deepstd.shape import (
 )
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.register import TRIAL_STEPS, HeadFit
-from deepstd.shape.template import template_grid
+from deepstd.train.template.build import template_grid
 
 Scan = tuple[np.ndarray, np.ndarray]
 UNSEEN = range(100, 106)

@@ -14,15 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepstd.specials import (
-    Specials,
-    Value,
-    backgrounds_of,
-    find,
-    standing_apart,
-    without,
-)
-from deepstd.specials.masks import pack_mask
+from deepstd.special_values import Specials, Value, backgrounds_of, find, standing_apart, without
+from deepstd.special_values.masks import pack_mask
 from tests.helpers.masks import blobs, disc, padded_ct, stripped_head
 
 DTYPES = ["?", "u1", "i1", "u2", ">i2", "u4", "i4", "u8", "i8", "f2", "f4", ">f8"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from deepstd.errors import DamagedError
-from deepstd.specials.contexts import decode_contexts, encode_contexts
-from deepstd.specials.masks import pack_mask, unpack_mask
+from deepstd.special_values.contexts import decode_contexts, encode_contexts
+from deepstd.special_values.masks import pack_mask, unpack_mask
 from tests.helpers.masks import blobs, disc, stripped_head, wavy
 
 CONTEXTS = 8

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import DamagedError
-from deepstd.specials import Specials, find, payloads, standing_apart, unpacked
-from deepstd.specials.masks import compress, pack_mask
-from deepstd.specials.payload import Relation
+from deepstd.special_values import Specials, find, payloads, standing_apart, unpacked
+from deepstd.special_values.masks import compress, pack_mask
+from deepstd.special_values.payload import Relation
 from tests.helpers.masks import blobs, padded_ct, stripped_head
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from deepstd.codec import Codec
-from deepstd.texture.anisotropy import correlation_sizes, relative_sizes
+from deepstd.codec.codec import Codec
+from deepstd.texture.wavelet.anisotropy import correlation_sizes, relative_sizes
 from deepstd.volume import Volume
 
 

@@ -13,7 +13,7 @@ from textures import grey_values, smooth
 
 from deepstd.devices import Workers
 from deepstd.errors import BundleError, ContainerError, DamagedError, InputError
-from deepstd.texture import transforms
+from deepstd.texture import codec as transforms
 from deepstd.texture.autoencoder import parts
 from deepstd.texture.autoencoder.blocks import WindowAttention
 from deepstd.texture.autoencoder.decoder import decode_latents
@@ -28,11 +28,11 @@ from deepstd.texture.autoencoder.transform import (
     padded,
     voxels_of,
 )
-from deepstd.texture.decoder import DecodedTexture
-from deepstd.texture.head import TextureHead
-from deepstd.texture.networks import config_of, description_of
+from deepstd.texture.codec import squared_error
+from deepstd.texture.header import TextureHead
+from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
-from deepstd.texture.transforms import squared_error
+from deepstd.texture.wavelet.decoder import DecodedTexture
 from deepstd.train.coding import code_batch
 from deepstd.train.data import Example
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from textures import lifting
 
-from deepstd.codec import Codec
-from deepstd.texture.decoder import decode_texture
-from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.fit import fit_tiles
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.transforms import squared_error
+from deepstd.codec.codec import Codec
+from deepstd.rate.tile_fit import fit_tiles
+from deepstd.texture.codec import squared_error
+from deepstd.texture.wavelet.bitstream import EncodedTexture
+from deepstd.texture.wavelet.decoder import decode_texture
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.network import TextureNetwork
 
 SHAPE = (200, 190, 6)
 STEP = 3000

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.texture import lifting
-from deepstd.texture.lifting import (
+from deepstd.texture.wavelet import lifting
+from deepstd.texture.wavelet.lifting import (
     coarseness,
     decompose,
     grid_shapes,

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from deepstd.engine.convolution import empty_grid
 from deepstd.engine.library import engine
-from deepstd.texture.context import (
+from deepstd.texture.entropy.context import (
     ContextConfig,
     LevelContext,
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.integer import ExactConv
-from deepstd.texture.native_context import native_context, pass_positions
+from deepstd.texture.entropy.integer import ExactConv
+from deepstd.texture.entropy.native_context import native_context, pass_positions
 
 pytestmark = pytest.mark.skipif(engine() is None, reason="the native engine is not built here")
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textures import smooth
 
-from deepstd.texture.head import OCTAVES_MAX
-from deepstd.texture.motion import halfway
-from deepstd.texture.neighbours import hint_after, hint_between, unneeded, waves
+from deepstd.texture.header import OCTAVES_MAX
+from deepstd.texture.slices.motion import halfway
+from deepstd.texture.slices.schedule import hint_after, hint_between, unneeded, waves
 
 
 @given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))

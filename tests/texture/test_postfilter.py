@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.devices import CPU
-from deepstd.texture import postfilter
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.postfilter import PostFilter, fold, restore, unfold
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.filters import postfilter
+from deepstd.texture.filters.postfilter import PostFilter, fold, restore, unfold
 
 CONDITIONS = 5
 

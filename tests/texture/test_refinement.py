@@ -12,14 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textures import lifting
 
-from deepstd.codec import Codec
-from deepstd.effort import EFFORTS
+from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.io import read
-from deepstd.texture import postfilter
-from deepstd.texture.context import condition_vector
-from deepstd.texture.lifting import decompose, grid_shapes, merge, split_plan, synthesis_adjoint
-from deepstd.texture.refinement import restoration_gradient
+from deepstd.rate.effort import EFFORTS
+from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.filters import postfilter
+from deepstd.texture.wavelet.lifting import (
+    decompose,
+    grid_shapes,
+    merge,
+    split_plan,
+    synthesis_adjoint,
+)
+from deepstd.texture.wavelet.refinement import restoration_gradient
 from deepstd.volume import Volume
 
 SHAPES = st.lists(st.integers(2, 12), min_size=2, max_size=3).map(tuple)

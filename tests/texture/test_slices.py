@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textures import grey_values, lifting, smooth
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
+from deepstd.codec.slice_decision import Trial, Way, try_slices, ways
 from deepstd.container import parse
 from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.effort import EFFORTS
 from deepstd.errors import ContainerError, InputError
-from deepstd.rate import Start
-from deepstd.slicing import Trial, Way, try_slices, ways
-from deepstd.texture import neighbours
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.fit import fit_tiles
-from deepstd.texture.head import TextureHead
-from deepstd.texture.neighbours import Turn
-from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.slice_encoder import SlicedEncoder
-from deepstd.texture.slices import SliceNetworks, check_slices, decode_slices
-from deepstd.texture.transforms import squared_error
+from deepstd.rate.effort import EFFORTS
+from deepstd.rate.search import Start
+from deepstd.rate.tile_fit import fit_tiles
+from deepstd.texture.codec import squared_error
+from deepstd.texture.header import TextureHead
+from deepstd.texture.slices import schedule as neighbours
+from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
+from deepstd.texture.slices.encoder import SlicedEncoder
+from deepstd.texture.slices.schedule import Turn
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
 
 
@@ -250,15 +250,17 @@ def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.Monk
         lambda voxels, **given: tried.append(voxels) or middle(voxels, **given),
     )
     part = 64 * 60 * 8
-    monkeypatch.setattr("deepstd.slicing._TRIAL_VOXELS", part)
+    monkeypatch.setattr("deepstd.codec.slice_decision._TRIAL_VOXELS", part)
     for doubt in (0.0, 9.0):
-        monkeypatch.setattr("deepstd.slicing._DOUBT", doubt)
+        monkeypatch.setattr("deepstd.codec.slice_decision._DOUBT", doubt)
         try_slices(whole, networks.alone, [Way(2, 0)], 0.1, Start(2048), 0.08)
     assert tried == [part, part, 4 * part]
 
 
 def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepstd.encoding.try_slices", lambda *given: Trial(Way(2, 0), Start(2048)))
+    monkeypatch.setattr(
+        "deepstd.codec.encoder.try_slices", lambda *given: Trial(Way(2, 0), Start(2048))
+    )
     codec = Codec.load("generic", device="cpu")
     voxels = stack((32, 30, 40), 0.0).astype(np.int16)
     volume = Volume(voxels, np.diag([1.0, 1.0, 6.0, 1.0]))

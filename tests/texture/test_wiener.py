@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textures import smooth
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.coding.tables import parametric_tables
 from deepstd.container import parse, write_container
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DamagedError
-from deepstd.texture import wiener, wiener_fit
-from deepstd.texture.wiener import Knots, WienerFilter, half_neighbourhood
-from deepstd.texture.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
+from deepstd.texture.filters import wiener, wiener_fit
+from deepstd.texture.filters.wiener import Knots, WienerFilter, half_neighbourhood
+from deepstd.texture.filters.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
 from deepstd.volume import Volume
 
 TABLES = parametric_tables()

@@ -16,10 +16,10 @@ import numpy as np
 
 from deepstd import io
 from deepstd.batch.ledger import Row
-from deepstd.effort import NORMAL
 from deepstd.io import Metadata
 from deepstd.io.dicom import Item
-from deepstd.rate import Target
+from deepstd.rate.effort import NORMAL
+from deepstd.rate.search import Target
 from deepstd.volume import Volume
 
 _DIGEST_DIGITS = 32

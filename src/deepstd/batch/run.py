@@ -29,11 +29,11 @@ from deepstd.batch.past import Past, read_past
 from deepstd.batch.shard import Shard
 from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
-from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
-from deepstd.rate import Target
+from deepstd.rate.effort import NORMAL
+from deepstd.rate.search import Target
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
-from deepstd.rate import Target
+from deepstd.rate.search import Target
 from deepstd.threads import wait_passively
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
 
 AUTO = "auto"
 
@@ -73,7 +73,7 @@ class Compressor:
         try:
             import torch
 
-            from deepstd.codec import Codec
+            from deepstd.codec.codec import Codec
             from deepstd.devices import Workers
 
             torch.set_num_threads(threads)

@@ -12,9 +12,9 @@ import typer
 
 from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
-from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 from deepstd.interrupts import INTERRUPTED
+from deepstd.rate.effort import NORMAL
 
 
 def _shard(text: str) -> Shard:
@@ -118,7 +118,7 @@ def batch(
         from deepstd.batch.report import Forecast, Summary
         from deepstd.cli import batch_words
         from deepstd.io import Metadata
-        from deepstd.rate import Target
+        from deepstd.rate.search import Target
 
         job = batches.Job(
             source,

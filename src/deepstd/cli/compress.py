@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepstd.cli import console, options
-from deepstd.effort import NORMAL
+from deepstd.rate.effort import NORMAL
 
 if TYPE_CHECKING:
     from deepstd.shape.register import ShapeReport

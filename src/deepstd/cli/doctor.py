@@ -113,7 +113,7 @@ def _try_out(entry: dict[str, Any]) -> dict[str, Any]:
     """Compress and restore a small scan of every kind that a bundle is for."""
     import numpy as np
 
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
     from deepstd.volume import Volume
 
     began = time.monotonic()

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from deepstd.effort import effort_named
 from deepstd.errors import InputError
+from deepstd.rate.effort import effort_named
 from deepstd.train.session import seconds_of
 
 _UNITS = {

@@ -13,7 +13,7 @@ from deepstd.cli import console, options
 from deepstd.errors import InputError
 
 if TYPE_CHECKING:
-    from deepstd.registration import RegisterReport
+    from deepstd.registration.files import RegisterReport
 
 
 def register(
@@ -72,7 +72,7 @@ def register(
     their values.
     """
     with console.Progress(f"reading {options.shown(moving)}") as progress:
-        from deepstd import registration
+        from deepstd.registration import files as registration
 
         others = registration.Outputs(
             inverse, labels, warped_labels, fixed_labels, inverse_labels, field, inverse_field

@@ -194,7 +194,7 @@ def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> lis
 
 def _start_of(name: str) -> Start:
     """A bundle to begin with."""
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
     from deepstd.train.start import Start
 
     codec = Codec.load(name, device="cpu")

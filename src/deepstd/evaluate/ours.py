@@ -19,12 +19,12 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd.api import best_encoding
-from deepstd.assembly import FrameShape
-from deepstd.codec import Codec
-from deepstd.compressed import Compressed
+from deepstd.codec.codec import Codec
+from deepstd.codec.compressed import Compressed
+from deepstd.codec.file_builder import FrameShape
+from deepstd.codec.restoring import restored as restored_of
 from deepstd.container import Container, parse
-from deepstd.rate import Target
-from deepstd.restoring import restored as restored_of
+from deepstd.rate.search import Target
 from deepstd.volume import Volume
 
 _ENCODING = ("encode shape", "encode texture", "encode check")

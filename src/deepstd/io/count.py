@@ -22,7 +22,7 @@ import numpy as np
 from deepstd.errors import InputError
 from deepstd.io import array, image, mgh, nifti, nifti_pair, streams, tiff, tiff_count
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expanded
-from deepstd.io.places import is_url, location, shown
+from deepstd.io.locations import is_url, location, shown
 from deepstd.volume import Volume
 
 PathLike = str | os.PathLike[str]

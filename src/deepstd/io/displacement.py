@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from deepstd.errors import GeometryError, InputError, UnsupportedFormatError
-from deepstd.io.places import location, shown
+from deepstd.io.locations import location, shown
 from deepstd.io.registry import PathLike
 from deepstd.io.remote import placed
 

@@ -25,8 +25,8 @@ from deepstd.io import dicom, itk, nifti_pair, others, stack
 from deepstd.io.atomic import NoSpaceError, atomic_folder, atomic_path, needing
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.limits import with_limits
+from deepstd.io.locations import basename, is_url, location, shown
 from deepstd.io.metadata import Metadata
-from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
 from deepstd.io.world import as_stack
 from deepstd.volume import SourceHeader, Volume

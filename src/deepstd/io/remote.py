@@ -27,7 +27,7 @@ from deepstd.errors import (
     OutputExistsError,
 )
 from deepstd.io.atomic import atomic_path, room_told
-from deepstd.io.places import STREAM, basename, is_url, shown
+from deepstd.io.locations import STREAM, basename, is_url, shown
 
 _PIECE = 1 << 20
 _TOLD_EVERY = 1 << 24

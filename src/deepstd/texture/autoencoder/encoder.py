@@ -22,14 +22,14 @@ from deepstd.texture.autoencoder.parts import (
     synthesise,
 )
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.head import TextureHead
-from deepstd.texture.inputs import network_dtype_of, replicas
-from deepstd.texture.quantizer import symbol_savings
-from deepstd.texture.refinement import DAMPING, exchange
+from deepstd.texture.conditioning import network_dtype_of, replicas
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.quantizer import symbol_savings
+from deepstd.texture.entropy.symbols import EncoderSource
+from deepstd.texture.header import TextureHead
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
-from deepstd.texture.sources import EncoderSource
+from deepstd.texture.wavelet.bitstream import EncodedTexture
+from deepstd.texture.wavelet.refinement import DAMPING, exchange
 
 
 class AutoencoderEncoder:
