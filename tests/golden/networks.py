@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from deepstd import bundle
-from deepstd.shape import ShapeModel, build_shape_model
+from deepstd.shape import ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.kinds import BETWEEN, Part
@@ -30,6 +30,7 @@ from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import make_example
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
+from deepstd.train.template.build import build_shape_model
 from tests.golden.scans import body
 
 BUNDLES = Path(__file__).parent / "bundles"

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from deepstd.container.format import Cursor
 from deepstd.errors import DamagedError
-from deepstd.texture.header import TextureHead, check_texture, tile_count
+from deepstd.texture.header import TextureHead
 from deepstd.texture.scaling import OFFSET_CODE_MAX, RANGE_CODE_MAX, Scaling
 from deepstd.texture.tiling import tile_regions
+from deepstd.texture.wavelet.check import check_texture, tile_count
 from deepstd.texture.wavelet.lifting import grid_shapes, split_plan
 
 SHAPES = st.lists(st.integers(1, 1200), min_size=2, max_size=2) | st.lists(

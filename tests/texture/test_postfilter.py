@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.devices import CPU
+from deepstd.texture import tiling
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.filters import postfilter
-from deepstd.texture.filters.postfilter import PostFilter, fold, restore, unfold
+from deepstd.texture.filters.postfilter import PostFilter, restore
+from deepstd.texture.tiling import fold, unfold
 
 CONDITIONS = 5
 
@@ -42,8 +43,8 @@ def test_unfold_undoes_fold(halves: list[int], channels: int) -> None:
 def test_tiles_leave_no_seams(
     monkeypatch: pytest.MonkeyPatch, ndim: int, shape: tuple[int, ...], blocks: int, template: bool
 ) -> None:
-    monkeypatch.setattr(postfilter, "_TILE_2D", 32)
-    monkeypatch.setattr(postfilter, "_TILE_3D", 32)
+    monkeypatch.setattr(tiling, "_TILE_2D", 32)
+    monkeypatch.setattr(tiling, "_TILE_3D", 32)
     net = filtered(ndim, blocks, template=template)
     low, seen = reconstruction(shape), reconstruction(shape, 1) if template else None
     condition = torch.ones((1, CONDITIONS, *[1] * ndim))

@@ -16,8 +16,8 @@ from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.io import read
 from deepstd.rate.effort import EFFORTS
+from deepstd.texture import tiling
 from deepstd.texture.entropy.context import condition_vector
-from deepstd.texture.filters import postfilter
 from deepstd.texture.wavelet.lifting import (
     decompose,
     grid_shapes,
@@ -61,8 +61,8 @@ def test_the_gradient_is_that_of_the_error(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Several tiles, so that seams would show.
-    monkeypatch.setattr(postfilter, "_TILE_2D", 12)
-    monkeypatch.setattr(postfilter, "_TILE_3D", 6)
+    monkeypatch.setattr(tiling, "_TILE_2D", 12)
+    monkeypatch.setattr(tiling, "_TILE_3D", 6)
     network = lifting(Codec.load("generic").networks[len(shape)])
     condition = condition_vector(network.context.config, 96, tuple(range(len(shape))), 0)
     low = torch.round(noise(shape, 3).float() * 300)

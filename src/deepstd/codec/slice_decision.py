@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.rate.search import Start, estimate
+from deepstd.rate.tradeoff import exchange
 from deepstd.texture.codec import Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slices.decoder import SliceNetworks, can_be_sliced
 from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.refinement import exchange
 
 # In half octaves: slices at least 2.8 times as thick as their pixels may be better images.
 _THICK = 3

@@ -19,12 +19,13 @@ from deepstd.errors import DamagedError, InputError
 from deepstd.texture.autoencoder.decoder import decode_latents
 from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.header import TextureHead, check_texture
+from deepstd.texture.header import TextureHead
 from deepstd.texture.models import Network
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import EncodedSlices, SlicedEncoder
 from deepstd.texture.wavelet.bitstream import EncodedTexture
+from deepstd.texture.wavelet.check import check_texture
 from deepstd.texture.wavelet.decoder import DecodedTexture, decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.preview import subsampling

@@ -8,11 +8,9 @@ Nothing here takes memory for a scan: a damaged file is refused before that.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deepstd.container.format import Cursor, encode_varint
-from deepstd.errors import DamagedError
 from deepstd.texture.scaling import (
     OFFSET_CODE_MAX,
     RANGE_CODE_MAX,
@@ -20,8 +18,6 @@ from deepstd.texture.scaling import (
     STEP_CODE_MIN,
     Scaling,
 )
-from deepstd.texture.tiling import tile_size
-from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 
 _CODE_BIAS = 1 << 20
 OCTAVES_MAX = 3
@@ -80,42 +76,6 @@ class TextureHead:
         """What the decoder of one slice must know."""
         axes = [size for axis, size in enumerate(self.coarse) if axis != self.sliced]
         return TextureHead(self.scaling, self.step_code, tuple(a - min(axes) for a in axes))
-
-
-def check_texture(
-    payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
-) -> tuple[TextureHead, Plan, bytes]:
-    """Head, plan and first stream of a texture, before memory is taken for its scan.
-
-    Args:
-        payload: of the texture.
-        tiles: their payloads, or None where none of them is to be read.
-        shape: of the scan.
-        name: the file, for messages.
-
-    Raises:
-        DamagedError: the head makes no sense, or the tiles are not those of such a scan.
-    """
-    cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
-    if head.sliced is not None:
-        raise cursor.error("slices where their bundle cannot have any")
-    plan = split_plan(shape, head.coarse)
-    expected = tile_count(plan, shape)
-    if tiles is not None and len(tiles) != expected:
-        raise DamagedError(
-            f"{name} is damaged: expected {expected} texture tiles, found {len(tiles)}"
-        )
-    return head, plan, cursor.take(cursor.remaining)
-
-
-def tile_count(plan: Plan, shape: tuple[int, ...]) -> int:
-    """Tiles with a stream of their own: those of the finest level, if it has several."""
-    if not plan:
-        return 0
-    size = tile_size(len(shape))
-    count = math.prod(-(-n // size) for n in grid_shapes(shape, plan)[1])
-    return count if count > 1 else 0
 
 
 def _zigzag(value: int) -> int:

@@ -13,9 +13,9 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import surroundings, synthesise
-from deepstd.texture.conditioning import network_dtype_of, replicas
 from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
 from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.wavelet.decoder import DecodedTexture
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
+from deepstd.rate.tradeoff import exchange
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import (
@@ -22,14 +23,14 @@ from deepstd.texture.autoencoder.parts import (
     synthesise,
 )
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.conditioning import network_dtype_of, replicas
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
 from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
-from deepstd.texture.wavelet.refinement import DAMPING, exchange
+from deepstd.texture.wavelet.refinement import DAMPING
 
 
 class AutoencoderEncoder:

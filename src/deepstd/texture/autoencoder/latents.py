@@ -46,7 +46,8 @@ from deepstd.texture.entropy.integer import (
     relu,
     round_through,
 )
-from deepstd.texture.wavelet.levels import SymbolSource, code_passes
+from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.wavelet.levels import code_passes
 
 _HYPER_SCALE = 24.0
 # A unit is 1/64 of a step; whole numbers remain of all that symbols stand for.

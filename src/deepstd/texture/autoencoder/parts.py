@@ -20,8 +20,8 @@ from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig, padded
 from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.filters.postfilter import Tile, tiles
 from deepstd.texture.scaling import log_rate, template_units
+from deepstd.texture.tiling import Tile, tiles
 
 _PART = {2: 1024, 3: 160}
 Networks = Mapping[torch.device, AutoencoderNetwork]

@@ -34,7 +34,7 @@ from deepstd.texture.autoencoder.blocks import (
     zero_convolution,
 )
 from deepstd.texture.entropy.context import RATE_HATS
-from deepstd.texture.filters.postfilter import fold, unfold
+from deepstd.texture.tiling import fold, unfold
 
 _SLICE_ENDS = (1, 4, 10, 20, 36)
 _MOST_STAGES = {2: 3, 3: 2}

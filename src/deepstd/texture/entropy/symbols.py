@@ -26,8 +26,8 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.native_passes import Expected, PassCoder
 from deepstd.texture.entropy.native_quantizer import PassTargets, quantize_pass
 from deepstd.texture.entropy.quantizer import quantize
+from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region
-from deepstd.texture.wavelet.levels import SymbolSource
 
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
 

@@ -25,7 +25,7 @@ from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 from deepstd.container.format import Cursor
 from deepstd.devices import Workers
-from deepstd.texture.filters.postfilter import Tile, tiles
+from deepstd.texture.tiling import Tile, tiles
 
 REACH = 2
 MOST_KNOTS = 16

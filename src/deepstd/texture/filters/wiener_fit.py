@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from deepstd.coding.tables import ScaleTables
-from deepstd.texture.filters.postfilter import Tile
+from deepstd.rate.tradeoff import exchange
 from deepstd.texture.filters.wiener import (
     COEFFICIENT_UNIT,
     FLOOR,
@@ -26,7 +26,7 @@ from deepstd.texture.filters.wiener import (
     neighbour_differences,
     tiles_of,
 )
-from deepstd.texture.wavelet.refinement import exchange
+from deepstd.texture.tiling import Tile
 
 MOST_BYTES = 128
 # Of its chunk in a file.

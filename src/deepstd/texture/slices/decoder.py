@@ -20,9 +20,10 @@ import torch
 
 from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.texture.conditioning import replicas
-from deepstd.texture.header import TextureHead, tile_count
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import replicas
 from deepstd.texture.slices.schedule import Turn, groups_of, hint_of_group, unneeded, waves
+from deepstd.texture.wavelet.check import tile_count
 from deepstd.texture.wavelet.decoder import (
     DecodedStream,
     DecodedTexture,

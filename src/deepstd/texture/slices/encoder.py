@@ -19,8 +19,9 @@ import torch
 
 from deepstd.container.format import encode_varint
 from deepstd.devices import CPU, Workers
-from deepstd.texture.conditioning import Hint, replicas
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import replicas
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.slices.schedule import Turn, groups_of, hint_of_group, unneeded, waves

@@ -15,16 +15,18 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.texture.conditioning import Hint, condition_of, hint_of, network_dtype_of, replicas
+from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
 from deepstd.texture.filters.postfilter import restore
-from deepstd.texture.header import TextureHead, check_texture, tile_count
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.bitstream import EncodedTile
-from deepstd.texture.wavelet.levels import Level, code_levels
+from deepstd.texture.wavelet.check import check_texture, tile_count
+from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
 from deepstd.texture.wavelet.lifting import split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 
@@ -163,7 +165,7 @@ def decode_stream(
         shape,
         plan,
         [log_rate(head.step_code)],
-        None if hint is None else hint.pyramid(plan),
+        None if hint is None else pyramid_of(hint, plan),
         source,
         network_dtype=network_dtype or network_dtype_of(workers.first),
         device=workers.first,
@@ -200,7 +202,7 @@ def decode_together(
         shape,
         plan,
         [log_rate(head.step_code)] * len(sources),
-        None if hint is None else hint.pyramid(plan),
+        None if hint is None else pyramid_of(hint, plan),
         Together(sources),
         network_dtype=network_dtype or network_dtype_of(device),
         device=device,

@@ -19,12 +19,14 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.texture.conditioning import Hint, condition_of, hint_of, network_dtype_of, replicas
+from deepstd.rate.tradeoff import exchange
+from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
-from deepstd.texture.header import TextureHead, tile_count
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
@@ -34,11 +36,12 @@ from deepstd.texture.scaling import (
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.texture.wavelet.bitstream import EncodedTexture, EncodedTile, merge_tiles
-from deepstd.texture.wavelet.levels import Level, code_levels
+from deepstd.texture.wavelet.check import tile_count
+from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
-from deepstd.texture.wavelet.network import TextureNetwork
-from deepstd.texture.wavelet.refinement import LEVELS, corrected, exchange, restoration_gradient
+from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
 _FEWEST_SLICES = 16
 
@@ -155,7 +158,7 @@ class TextureEncoder:
             return level.low
 
         source = self._source(step_code, rate_weight, self._device, errors)
-        pyramid = None if hint is None else hint.pyramid(self.plan)
+        pyramid = None if hint is None else pyramid_of(hint, self.plan)
         code_levels(
             self._network.context,
             self.shape,
@@ -308,7 +311,7 @@ def encode_together(
         first.shape,
         first.plan,
         [log_rate(step_code)] * len(encoders),
-        None if hint is None else hint.pyramid(first.plan),
+        None if hint is None else pyramid_of(hint, first.plan),
         Together(sources),
         network_dtype=network_dtype_of(first._device),
         device=first._device,

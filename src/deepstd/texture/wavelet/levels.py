@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.context import (
     HALO,
     ContextModel,
     LevelContext,
-    Prediction,
     condition_vector,
     pass_of_position,
 )
@@ -36,6 +35,7 @@ from deepstd.texture.entropy.features import (
 from deepstd.texture.entropy.integer import round_through
 from deepstd.texture.entropy.native_context import NativeContext, native_context
 from deepstd.texture.entropy.native_passes import PassCoder, code_tile
+from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region, Window, tile_regions
 from deepstd.texture.wavelet.lifting import (
     Plan,
@@ -47,32 +47,6 @@ from deepstd.texture.wavelet.lifting import (
 )
 
 _MEAN_UNITS = UNITS_PER_STEP // 16
-
-
-class SymbolSource(Protocol):
-    """Where the symbols of a level come from."""
-
-    @property
-    def coders(self) -> Sequence[PassCoder]:
-        """Streams of the scans of a batch that the native engine can code; empty for none."""
-        ...
-
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The last low subband in units, given its prediction (1 or B, 1, 1 …)."""
-        ...
-
-    def begin_tile(self, level: int, region: Region) -> None:
-        """Called before the passes of each tile; ``region`` is its place on the level's grid."""
-        ...
-
-    def residuals(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
-        """What the symbols where ``coded`` is true add to the mean, zero elsewhere.
-
-        Whole numbers of units, (B, bands, *tile), as ``mean``, the predicted value.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +62,11 @@ class TemplatePyramid:
     lows: list[torch.Tensor]
     highs: list[torch.Tensor]
     places: list[torch.Tensor]
+
+
+def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
+    """Decompose the conditioning of a batch into the levels of its scans."""
+    return template_pyramid(hint.units, hint.places.to(hint.units.dtype), plan)
 
 
 def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:

@@ -10,13 +10,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from deepstd.coding.tables import ScaleTables, parametric_tables
 from deepstd.errors import BundleError
-from deepstd.texture.entropy.context import ContextConfig, ContextModel
+from deepstd.texture.entropy.context import (
+    ContextConfig,
+    ContextModel,
+    condition_vector,
+)
 from deepstd.texture.filters.postfilter import Filter, NoFilter, PostFilter
+from deepstd.texture.scaling import log_rate
 from deepstd.texture.serialization import pack, unpack
+from deepstd.texture.wavelet.lifting import (
+    Plan,
+)
 
 _MOST_LEVELS = 12
 _MOST_BLOCKS = 16
@@ -87,3 +96,9 @@ class TextureNetwork(nn.Module):
         network = TextureNetwork(config)
         network.tables = unpack(network, stored)
         return network
+
+
+def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
+    """What the post-filter is told, (1, conditions, 1 …)."""
+    axes = plan[0] if plan else ()
+    return condition_vector(network.context.config, log_rate(step_code), axes, 0)

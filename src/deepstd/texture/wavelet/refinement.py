@@ -12,25 +12,18 @@ and the decoder know nothing of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.filters.postfilter import Filter, tiles
+from deepstd.texture.filters.postfilter import Filter
+from deepstd.texture.tiling import tiles
 from deepstd.texture.wavelet.lifting import Plan, synthesis_adjoint
 
 # Coarser levels hold few bytes, and their steps would have to be shorter.
 LEVELS = 4
 DAMPING = 0.3
-# Octaves of squared error that an octave of bytes is worth, roughly.
-_ERROR_OCTAVES = 0.8
-
-
-def exchange(error: float, nbytes: float) -> float:
-    """What to make small: octaves of squared error, and of bytes at their usual price."""
-    return math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(nbytes)
 
 
 def corrected(
