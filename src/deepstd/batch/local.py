@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from deepstd.batch.case import Case
-from deepstd.batch.signals import kept_from_children
+from deepstd.batch.signals import deferred, kept_from_children
 from deepstd.batch.work import Outcome, Worker
 from deepstd.errors import DeepSTDError
 
@@ -115,7 +115,8 @@ class _Team:
                     waiting.appendleft(case)
         coming = sum(not member.ready for member in self._members)
         while len(self._members) < self._most and coming < len(waiting):
-            self._members.append(_start(self._worker, _threads(self._most)))
+            with deferred():  # a process that is half told what to do would end with a traceback
+                self._members.append(_start(self._worker, _threads(self._most)))
             coming += 1
 
     def heard_from(self) -> list[_Member]:
