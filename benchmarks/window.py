@@ -23,7 +23,7 @@ from benchmarks.standing.studies import STUDIES, Scan, add_data_option
 from deepstd.codec.codec import Codec
 from deepstd.codec.file_builder import FrameShape
 from deepstd.errors import RateError
-from deepstd.rate.search import LOWEST_FILL
+from deepstd.rate.target import LOWEST_FILL
 
 _OUT = FOLDER / "window.json"
 _ASKED = "Thirty hippocampus test scans at twenty ratios (`python -m benchmarks.window`) make"

@@ -19,7 +19,7 @@ from deepstd.cli.compress import default_output
 from deepstd.container import least_bytes
 from deepstd.errors import DeviceError, InputError, OutputExistsError, RateError
 from deepstd.io import Metadata
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 
 nib = pytest.importorskip("nibabel")
 Phantom = Callable[..., np.ndarray]

@@ -12,7 +12,7 @@ import torch
 
 import deepstd
 from deepstd.errors import RateError
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.texture.wavelet import decoder, encoder
 
 SCANS = (

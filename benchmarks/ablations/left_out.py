@@ -27,7 +27,7 @@ from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.registration.pair import register_pair
 from deepstd.texture.autoencoder.blocks import TCMBlock
 from deepstd.texture.autoencoder.network import AutoencoderNetwork

@@ -1,6 +1,6 @@
 """DeepSTD's own registration of a pair, whole and with parts left out.
 
-moving, fixed ─ deepstd.shape.pair ─▶ displacement in mm ─▶ Warp
+moving, fixed ─ deepstd.registration.pair ─▶ displacement in mm ─▶ Warp
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     validation scans ─ fields ─ labels carried to the template, vote ─▶ the template as a Scan
     template, test scan ─ field ─ encode, decode ─▶ Warp, bytes of the file's shape section
                             ├─ before it is rounded ─▶ Warp, for what rounding costs
-                            └─ fitted by deepstd.shape.pair instead ─▶ Warp, for what the bundle's
+                            └─ fitted by registration.pair instead ─▶ Warp, for what the bundle's
                                                                        hidden layers are worth
 
 A bundle has no labels; scans that no table sees give them to its template.

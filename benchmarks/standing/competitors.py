@@ -21,7 +21,7 @@ from deepstd.container import parse
 from deepstd.errors import InputError
 from deepstd.evaluate.cases import OUR_CODEC
 from deepstd.evaluate.rows import LOSSLESS, OURS
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 
 # Minutes a volume: these are measured on a study's slow_scans.
 _SLOW = ("vvc",)

@@ -43,7 +43,7 @@ from deepstd.inspection import (
 from deepstd.io import Metadata
 from deepstd.quality import Quality, measure
 from deepstd.rate.effort import NORMAL, effort_named
-from deepstd.rate.search import Target, note_on_fill
+from deepstd.rate.target import Target, note_on_fill
 from deepstd.reports import CompressReport, VerifyReport
 from deepstd.volume import Derivation, Volume
 

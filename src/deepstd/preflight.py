@@ -24,7 +24,7 @@ from deepstd.container import Beginning, least_bytes
 from deepstd.errors import DeviceError, InputError, RateError, named
 from deepstd.inspection import AUTO
 from deepstd.memory import free_memory
-from deepstd.rate.search import Target, in_words
+from deepstd.rate.target import Target, in_words
 from deepstd.volume import SourceHeader, Volume
 
 PathLike = str | os.PathLike[str]

@@ -28,7 +28,7 @@ from deepstd.codec.codec import Codec
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError, InputError
 from deepstd.io import Metadata
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from deepstd.codec.codec import Codec
 from deepstd.codec.slice_decision import Trial, Way
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from tests.golden.cases import CASES, Case
 from tests.golden.networks import BUNDLES, PARTS, make_bundle
 from tests.golden.record import FOLDER, LIST, beginning, facts_of, read_list, unpacked

@@ -19,7 +19,7 @@ from deepstd.batch.ledger import Row
 from deepstd.io import Metadata
 from deepstd.io.dicom import Item
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 _DIGEST_DIGITS = 32

@@ -15,7 +15,7 @@ from deepstd.batch.plan import Plan
 from deepstd.batch.report import Forecast, Planned, number
 from deepstd.batch.work import too_large
 from deepstd.errors import DeepSTDError
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 
 _GUESSED_ITEM_BYTES = 2
 DONE, TO_DO, REFUSED, UNREADABLE, TOO_LARGE = "done", "to do", "refused", "unreadable", "too large"

@@ -33,7 +33,7 @@ from deepstd.errors import InputError
 from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.threads import wait_passively
 from deepstd.volume import Volume
 

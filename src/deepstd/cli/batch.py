@@ -118,7 +118,7 @@ def batch(
         from deepstd.batch.report import Forecast, Summary
         from deepstd.cli import batch_words
         from deepstd.io import Metadata
-        from deepstd.rate.search import Target
+        from deepstd.rate.target import Target
 
         job = batches.Job(
             source,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deepstd import special_values as specials
-from deepstd.rate.search import first_start
+from deepstd import special_values
+from deepstd.rate.start import first_start
 from deepstd.special_values import Background, Specials, Value
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
@@ -76,17 +76,17 @@ def take_out(
         spacing: voxel size along each axis, or None.
         padding: values that the source declares to be no measurement.
     """
-    found = [specials.find(frame) for frame in frames]
+    found = [special_values.find(frame) for frame in frames]
     kept: list[Value] = []
     left: list[Value] = []
     notes: list[str] = []
     room = _MOST * allowed
-    for background in specials.backgrounds_of(frames, padding):
-        trial = [specials.find(frame, [*kept, background.value]) for frame in frames]
+    for background in special_values.backgrounds_of(frames, padding):
+        trial = [special_values.find(frame, [*kept, background.value]) for frame in frames]
         nbytes = _bytes_of(trial) - _bytes_of(found)
         middle = len(frames) // 2
         before, after = (
-            specials.without(frames[middle], each[middle], left) for each in (found, trial)
+            special_values.without(frames[middle], each[middle], left) for each in (found, trial)
         )
         saved = _saved(before, after, allowed / len(frames), spacing)
         if nbytes <= min(_worth(background, saved, allowed), room):
@@ -100,7 +100,9 @@ def take_out(
                 f"the background of value {background.value:g} is not kept exactly: its mask would "
                 f"take {nbytes} of {allowed} bytes"
             )
-    filled = (specials.without(frame, own, left) for frame, own in zip(frames, found, strict=True))
+    filled = (
+        special_values.without(frame, own, left) for frame, own in zip(frames, found, strict=True)
+    )
     return Parts(list(zip(filled, found, strict=True)), tuple(notes))
 
 
@@ -112,7 +114,7 @@ def _worth(background: Background, saved: float, allowed: int) -> float:
 
 def _bytes_of(found: Sequence[Specials | None]) -> int:
     """Return the bytes of the special values of all frames."""
-    return sum(len(payload or b"") for payload in specials.payloads(found))
+    return sum(len(payload or b"") for payload in special_values.payloads(found))
 
 
 def _saved(

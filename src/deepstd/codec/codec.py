@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepstd import bundle as bundles
-from deepstd import io
-from deepstd import special_values as specials
+from deepstd import io, special_values
 from deepstd.bundle import Bundle
 from deepstd.bundle.manifest import on_one_line
 from deepstd.codec import constant
@@ -44,7 +43,7 @@ from deepstd.errors import (
 )
 from deepstd.inspection import mismatch
 from deepstd.rate.effort import NORMAL, effort_named
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import ShapeModel
@@ -253,9 +252,9 @@ class Codec:
         kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
         voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
         latents = hashlib.sha256()
-        special: specials.Specials | None = None
+        special: special_values.Specials | None = None
         for number, chunks in enumerate(container.frames):
-            special = specials.unpacked(chunks.specials, special, frame_shape, container.name)
+            special = special_values.unpacked(chunks.specials, special, frame_shape, container.name)
             removed = None if special is None else special.subsampled(factors)
             part = self._shape_of_file(chunks, frame_shape, placement)
             texture = self._decode_texture(chunks, frame_shape, part, container.name, level)

@@ -10,8 +10,7 @@ import math
 
 import numpy as np
 
-from deepstd import io
-from deepstd import special_values as specials
+from deepstd import io, special_values
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.frames import frames_of
 from deepstd.container import (
@@ -28,7 +27,7 @@ from deepstd.container import (
 )
 from deepstd.errors import DamagedError, InputError, RateError
 from deepstd.quality import Quality
-from deepstd.rate.search import Target, in_words
+from deepstd.rate.target import Target, in_words
 from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
@@ -57,7 +56,7 @@ def encode(volume: Volume, target: Target) -> Compressed | None:
     found: list[Specials] = []
     for frame in frames_of(volume):
         # Most scans are told by their first voxels, and no memory is needed.
-        special = None if _varies(frame) else specials.find(frame)
+        special = None if _varies(frame) else special_values.find(frame)
         if special is None or not special.labels.all():
             return None
         found.append(special)
@@ -70,7 +69,7 @@ def encode(volume: Volume, target: Target) -> Compressed | None:
         source_nbytes=volume.source_nbytes,
     )
     header = pack_source_header(volume.source, volume.shape, dtype)
-    frames = [FrameChunks(b"", specials=packed) for packed in specials.payloads(found)]
+    frames = [FrameChunks(b"", specials=packed) for packed in special_values.payloads(found)]
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     data = write_container(head, header, frames, NO_LATENTS)
     notes = pack_notes(volume.notes, max(allowed - len(data), 0))
@@ -120,7 +119,7 @@ def decode(container: Beginning, level: int = 0) -> Volume:
     voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
     special: Specials | None = None
     for number, chunks in enumerate(container.frames):
-        special = specials.unpacked(chunks.specials, special, shape, container.name)
+        special = special_values.unpacked(chunks.specials, special, shape, container.name)
         if special is None or not special.labels.all():
             raise DamagedError(f"{container.name} is damaged: a frame has no texture")
         frame = special.subsampled(factors).restore(np.zeros(kept, head.dtype))

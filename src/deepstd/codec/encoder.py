@@ -28,7 +28,9 @@ from deepstd.devices import Workers
 from deepstd.errors import RateError
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import Effort
-from deepstd.rate.search import LOWEST_FILL, Point, Start, estimate, first_start, search, start_near
+from deepstd.rate.search import search
+from deepstd.rate.start import Point, Start, estimate, first_start, start_near
+from deepstd.rate.target import LOWEST_FILL
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import Divisible, Encoded, Encoder, encoder_for
 from deepstd.texture.filters.wiener_fit import FRAMING, MOST_BYTES, best_filter

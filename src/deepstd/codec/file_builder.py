@@ -28,7 +28,8 @@ from deepstd.container import (
     write_container,
 )
 from deepstd.quality import Quality
-from deepstd.rate.search import Point, in_words
+from deepstd.rate.start import Point
+from deepstd.rate.target import in_words
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import ShapeReport, on_average
 from deepstd.special_values import Specials, payloads

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.rate.search import Start, estimate
+from deepstd.rate.start import Start, estimate
 from deepstd.rate.tradeoff import exchange
 from deepstd.texture.codec import Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.container.format import Cursor, encode_varint
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
 from deepstd.quality import Quality
 

@@ -13,7 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 
 MOST_TEXT_BYTES = 4096
 _PLAIN, _DEFLATED = 0, 1

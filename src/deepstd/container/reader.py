@@ -17,18 +17,14 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from deepstd.coding.bytes import MAX_VARINT_BYTES, RETRIEVE_AGAIN, Cursor, damaged, truncated
 from deepstd.container.format import (
     CRC_BYTES,
-    MAX_VARINT_BYTES,
     PREAMBLE,
-    RETRIEVE_AGAIN,
     SIGNATURE,
     VERSION,
     ChunkType,
-    Cursor,
-    damaged,
     is_skippable,
-    truncated,
 )
 from deepstd.container.head import Head, unpack_dtype
 from deepstd.container.notes import unpack_notes

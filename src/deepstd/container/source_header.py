@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.container.dicom_vocabulary import VOCABULARY
-from deepstd.container.format import Cursor, encode_varint
 from deepstd.container.nifti_prediction import LAYOUTS, STYLES, Layout, Predictor, predictor
 from deepstd.container.sparse import pack_sparse, significant_bytes, unpack_sparse
 from deepstd.errors import UnsupportedFormatError

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 
 _LONG_SKIP = 15
 _LONG_SKIP_UNIT = 16

@@ -26,7 +26,7 @@ from deepstd.evaluate.rows import CANNOT, LOSSLESS, OK, OURS, Row
 from deepstd.evaluate.segmenter import fullest_slice, overlaps, segment
 from deepstd.evaluate.view import View, keep_labels, keep_slice, worst_view
 from deepstd.io import ScanSource
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 OUR_CODEC = "deepstd"

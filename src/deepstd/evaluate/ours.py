@@ -24,7 +24,7 @@ from deepstd.codec.compressed import Compressed
 from deepstd.codec.file_builder import FrameShape
 from deepstd.codec.restoring import restored as restored_of
 from deepstd.container import Container, parse
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 _ENCODING = ("encode shape", "encode texture", "encode check")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 MAX_DEFLATE_RATIO = 1032
-_MAX_BZIP2_RATIO = 1 << 20
+# Zeros are packed 1.37 million to 1 (bzip2 1.0.8).
+_MAX_BZIP2_RATIO = 1 << 21
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 1 << 22
 _PACKED_PIECE = 1 << 16

@@ -14,192 +14,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import replace
 
 from deepstd.errors import RateError
+from deepstd.rate.start import WEIGHT_SLOPE, Point, Start, slope_of
 
-LOWEST_FILL = 0.997
 _MOST_ENCODINGS = 100
 # How far from a step that misses the window others are tried; fewer where a scan is large enough
 # to be divided, because each is another encoding of the whole.
 _FARTHEST, _FEW = _MOST_ENCODINGS, 3
 _NEAR = 0.03
-# Octaves by which a file grows with the weight, typically; it differs from scan to scan.
-_WEIGHT_SLOPE = -1.5
 _WEIGHT_SLOPES = (-6.0, -0.5)
 _WEIGHT_TRIES = 8
 # Weights nearer to each other than this say nothing new: the size jumps between them.
 _CLOSE = 0.0003
 _MOST_WEIGHT = 0.45
-_MOST_BYTES = 1 << 62
-_FIRST_SLOPE = 1.0
-_SLOPES = (0.3, 1.5)
-_ESTIMATES = 2
-# Bits of a coefficient that is not quantised to zero, where three in a hundred are not, and the
-# power of their share that the bits grow with: as of X-rays, MR and CT at 16:1 to 512:1.
-_SIGNIFICANT_BITS, _USUAL_SHARE, _GROWTH = 3.3, 0.03, 0.13
-
-
-@dataclass(frozen=True)
-class Target:
-    """How large a file may be; exactly one of the three is given.
-
-    Attributes:
-        ratio: bytes of the stored voxels divided by bytes of the whole file.
-        bpv: bits of the whole file per voxel.
-        max_bytes: bytes of the whole file.
-    """
-
-    ratio: float | None = None
-    bpv: float | None = None
-    max_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
-        if len(given) != 1:
-            raise RateError("give exactly one of ratio, bpv and max_bytes")
-        # Not isfinite: an integer may be too large for a float.
-        if not isinstance(given[0], Real) or not 0 < given[0] < math.inf:
-            raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
-
-    def bytes_for(self, voxels: int, stored_bytes: int) -> int:
-        """Largest allowed file size for a scan; at least one byte."""
-        wanted: float = self.max_bytes or 0
-        if self.ratio is not None:
-            wanted = stored_bytes / self.ratio
-        elif self.bpv is not None:
-            wanted = voxels * self.bpv / 8
-        return math.floor(min(max(wanted, 1), _MOST_BYTES))
-
-
-def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
-    """Return why a file has fewer bytes than were asked for; None where it fills them.
-
-    Args:
-        nbytes: of the file.
-        allowed: bytes asked for.
-        exact: whether every voxel comes back as it was.
-    """
-    if nbytes >= LOWEST_FILL * allowed:
-        return None
-    told = (
-        f"the file has {nbytes} of the {allowed} bytes asked for ({100 * nbytes / allowed:.1f} %)"
-    )
-    if exact:
-        return f"{told}: it needs no more, as every voxel comes back exactly"
-    return f"{told}: the sizes that this scan can be coded in jump across the rest"
-
-
-def in_words(nbytes: int, voxels: int, stored_bytes: int) -> str:
-    """Return a size in the words of the options that ask for it.
-
-    Args:
-        nbytes: of a file.
-        voxels, stored_bytes: of the scan.
-    """
-    ratio = math.floor(100 * stored_bytes / nbytes) / 100
-    bpv = math.ceil(1e4 * 8 * nbytes / voxels) / 1e4
-    return f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, --bpv {bpv})"
-
-
-@dataclass(frozen=True)
-class Point:
-    """One encoding: its quantiser and the size of the file it gives."""
-
-    step_code: int
-    rate_weight: float
-    nbytes: int
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a search begins.
-
-    Attributes:
-        step_code: first step code to try.
-        slope: octaves by which a file grows when the step is halved.
-    """
-
-    step_code: int
-    slope: float = _FIRST_SLOPE
-
-
-def first_start(
-    significant: Callable[[int], float],
-    voxels: int,
-    wanted: int,
-    *,
-    lowest: int,
-    highest: int,
-    octave: int,
-) -> Start:
-    """A start for the search, before anything is encoded: from how many coefficients are not zero.
-
-    The bytes of a texture are nearly proportional to them (the ρ domain of He and Mitra, 2002).
-
-    Args:
-        significant: number of coefficients not quantised to zero at a step code.
-        voxels: of the scan.
-        wanted: bytes.
-        lowest, highest: range of step codes.
-        octave: step codes that halve the step.
-    """
-
-    def octaves(step_code: int) -> float:
-        count = max(significant(step_code), 1.0)
-        bits = _SIGNIFICANT_BITS * (count / voxels / _USUAL_SHARE) ** _GROWTH
-        return math.log2(count * bits / 8 / wanted)
-
-    low, high = lowest, highest
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if octaves(middle) < 0 else (low, middle)
-    slope = octaves(low + octave // 2) - octaves(low - octave // 2)
-    return Start(low, min(max(slope, _SLOPES[0]), _SLOPES[1]))
-
-
-def estimate(size: Callable[[int], int], wanted: int, *, start: Start, octave: int) -> Start:
-    """A start for the search, from encodings of something smaller.
-
-    Args:
-        size: bytes for a step code.
-        wanted: bytes.
-        start: where to begin.
-        octave: step codes that halve the step.
-    """
-    guess = start
-    tried: list[tuple[int, float]] = []
-    for _ in range(_ESTIMATES):
-        tried.append((guess.step_code, math.log2(size(guess.step_code))))
-        slope = _slope(tried, octave, guess.slope)
-        code, log_size = tried[-1]
-        guess = Start(code + round((math.log2(wanted) - log_size) * octave / slope), slope)
-    return guess
-
-
-def start_near(
-    point: Point, goal: float, *, slope: float, rate_weight: float, octave: int
-) -> Start:
-    """Where to begin, given another encoding of about the wanted size.
-
-    Args:
-        point: its quantiser and its bytes.
-        goal: bytes wanted, as of an encoding like it.
-        slope: octaves by which a file grows when the step is halved.
-        rate_weight: usual rate weight, which the search begins with.
-        octave: step codes that halve the step.
-    """
-    missing = math.log2(goal / point.nbytes) + _WEIGHT_SLOPE * (point.rate_weight - rate_weight)
-    return Start(point.step_code + round(missing * octave / slope), slope)
-
-
-def _slope(tried: list[tuple[int, float]], octave: int, known: float) -> float:
-    """Slope between the last two (step code, log2 size), where they are far enough apart."""
-    if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < octave / 64:
-        return known
-    (a, low), (b, high) = tried[-2:]
-    return min(max((high - low) / (b - a) * octave, _SLOPES[0]), _SLOPES[1])
 
 
 def search(
@@ -254,7 +83,7 @@ def search(
         if sizes.good(point):
             return point
         measured.append((code, math.log2(point.nbytes)))
-        slope = _slope(measured, octave, slope)
+        slope = slope_of(measured, octave, slope)
         if point.nbytes <= allowed:
             low = point
             if code >= highest:
@@ -365,7 +194,7 @@ def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Poi
     large: tuple[float, float] | None = None
     small: tuple[float, float] | None = None
     before: tuple[float, float] | None = None
-    slope = _WEIGHT_SLOPE
+    slope = WEIGHT_SLOPE
     for _ in range(_WEIGHT_TRIES):
         here = weight, math.log2(point.nbytes)
         if here[1] > sizes.goal:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepstd import io
-from deepstd import special_values as specials
+from deepstd import io, special_values
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, named
 from deepstd.overlap import dice, labels_of
 from deepstd.registration.report import PairReport
@@ -326,8 +325,8 @@ def _one_frame(volume: Volume, place: PathLike) -> Volume:
 
 def _without_padding(voxels: np.ndarray) -> tuple[np.ndarray, float]:
     """Grey values with NaN where there is no measurement, and what lies outside of such a scan."""
-    special = specials.find(voxels, specials.standing_apart(voxels))
-    values = specials.without(voxels, special)
+    special = special_values.find(voxels, special_values.standing_apart(voxels))
+    values = special_values.without(voxels, special)
     if special is None:
         return values, float(voxels.min())
     values[special.labels != 0] = np.nan

@@ -1,6 +1,6 @@
 """How the registration of two scans went, told without torch.
 
-shape.pair ─▶ PairReport ─ places of the outputs ─▶ registration.RegisterReport
+registration.pair ─▶ PairReport ─ places of the outputs ─▶ registration.RegisterReport
 """
 
 from __future__ import annotations

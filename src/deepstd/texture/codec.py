@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 from deepstd.devices import Workers
 from deepstd.errors import DamagedError, InputError
 from deepstd.texture.autoencoder.decoder import decode_latents

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from deepstd.container.format import Cursor, encode_varint
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.texture.scaling import (
     OFFSET_CODE_MAX,
     RANGE_CODE_MAX,

@@ -31,7 +31,7 @@ def decode_latents(
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
 ) -> DecodedTexture:
-    """Decode one frame's texture; arguments as for `texture.decoder.decode_texture`.
+    """Decode one frame's texture; arguments as for `texture.wavelet.decoder.decode_texture`.
 
     Raises:
         DamagedError: the bytes make no sense.

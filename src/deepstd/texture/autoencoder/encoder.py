@@ -34,7 +34,7 @@ from deepstd.texture.wavelet.refinement import DAMPING
 
 
 class AutoencoderEncoder:
-    """Encodes one scan at any step, with the interface of `texture.encoder.TextureEncoder`.
+    """Encodes one scan at any step, with the interface of `texture.wavelet.encoder.TextureEncoder`.
 
     Args:
         network: of the scan's number of axes.

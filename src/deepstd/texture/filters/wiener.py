@@ -22,8 +22,8 @@ import torch
 from torch.nn import functional
 
 from deepstd.coding.backend import new_decoder, new_encoder
+from deepstd.coding.bytes import Cursor
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
-from deepstd.container.format import Cursor
 from deepstd.devices import Workers
 from deepstd.texture.tiling import Tile, tiles
 

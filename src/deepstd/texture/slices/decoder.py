@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 from deepstd.devices import CPU, Workers
 from deepstd.texture.header import TextureHead
 from deepstd.texture.runtime import replicas

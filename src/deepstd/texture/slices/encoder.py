@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from deepstd.container.format import encode_varint
+from deepstd.coding.bytes import encode_varint
 from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.header import TextureHead

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
 from deepstd.texture.header import TextureHead
 from deepstd.texture.tiling import tile_size

@@ -11,12 +11,12 @@ from textures import grey_values, lifting, smooth
 
 from deepstd.codec.codec import Codec
 from deepstd.codec.slice_decision import Trial, Way, try_slices, ways
+from deepstd.coding.bytes import Cursor
 from deepstd.container import parse
-from deepstd.container.format import Cursor
 from deepstd.devices import CPU, Workers
 from deepstd.errors import ContainerError, InputError
 from deepstd.rate.effort import EFFORTS
-from deepstd.rate.search import Start
+from deepstd.rate.start import Start
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
 from deepstd.texture.header import TextureHead

@@ -16,7 +16,7 @@ from deepstd import api
 from deepstd.codec import constant
 from deepstd.container import FrameChunks, parse, write_container
 from deepstd.errors import DamagedError, InputError, RateError
-from deepstd.rate.search import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 
@@ -99,8 +99,9 @@ def test_a_file_whose_frame_says_nothing_is_damaged() -> None:
 
 def test_no_torch_is_needed() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; import numpy as np; from deepstd import constant;"
-        "from deepstd.volume import Volume; from deepstd.rate import Target;"
+        "import sys; sys.modules['torch'] = None; import numpy as np;"
+        "from deepstd.codec import constant;"
+        "from deepstd.volume import Volume; from deepstd.rate.search import Target;"
         "from deepstd.container import parse;"
         "voxels = np.full((64, 64, 9), -1024, np.int16);"
         "data = constant.encode(Volume(voxels), Target(ratio=64)).data;"

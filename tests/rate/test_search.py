@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import RateError
-from deepstd.rate.search import (
-    LOWEST_FILL,
-    Point,
-    Start,
-    Target,
-    estimate,
-    first_start,
-    note_on_fill,
-    search,
-    start_near,
-)
+from deepstd.rate.search import search
+from deepstd.rate.start import Point, Start, estimate, first_start, start_near
+from deepstd.rate.target import LOWEST_FILL, Target, note_on_fill
 
 _USUAL_START = Start(2048)
 

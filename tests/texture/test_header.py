@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
 from deepstd.texture.header import TextureHead
 from deepstd.texture.scaling import OFFSET_CODE_MAX, RANGE_CODE_MAX, Scaling

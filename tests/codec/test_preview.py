@@ -14,8 +14,8 @@ import torch
 import deepstd
 from deepstd import api
 from deepstd.cli.app import main
+from deepstd.coding.bytes import encode_varint
 from deepstd.container import parse, read_beginning, write_container
-from deepstd.container.format import encode_varint
 from deepstd.errors import DamagedError, InputError, TruncatedError
 from deepstd.texture.wavelet.lifting import coarseness, decompose, split_plan
 
