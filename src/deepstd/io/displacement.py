@@ -65,7 +65,7 @@ def displacement_writer(
 
 
 def check_displacement(axes: int, path: PathLike) -> None:
-    """Raise an error where ``path`` cannot hold a displacement field of so many axes.
+    """Raise an error where ``path`` cannot hold a displacement field of ``axes`` axes.
 
     Raises:
         UnsupportedFormatError: the suffix is neither .nii nor .nii.gz.

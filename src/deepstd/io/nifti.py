@@ -5,9 +5,9 @@
              SourceHeader.raw ◀─────────────────│─────────────┘
              affine (RAS+ mm) ◀─ header         └▶ stored values, slope and intercept not applied
 
-`write` puts the same bytes back at the same offsets, so that an unmodified volume gives the file it
-came from. nibabel interprets the header. The bytes are read here, so that the header is checked
-against the size of the file before memory is allocated.
+`write` puts the same bytes back at the same offsets: an unmodified volume gives its source file.
+nibabel interprets the header. The bytes are read here, to check the header against the size of the
+file before memory is allocated.
 """
 
 from __future__ import annotations

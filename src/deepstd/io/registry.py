@@ -157,7 +157,7 @@ def writer(path: PathLike, source: str = "npy", *, overwrite: bool = False) -> I
     the block. The file appears when the block ends well.
 
     Args:
-        path: file, URL or folder, as for `write`.
+        path: file, URL or folder that the scan is written to.
         source: format that the scan came from.
         overwrite: whether an existing output may be replaced.
 

@@ -227,8 +227,8 @@ def _missing(scheme: str, error: ImportError) -> MissingExtraError:
 def _open(system: Any, path: str, place: str) -> Any:
     if place.partition("://")[0].lower() not in _HTTP:
         return system.open(path, "rb")
-    # A block size of 0 asks for one stream; a size, whatever it is, saves a HEAD request, which a
-    # signed URL may refuse.
+    # A block size of 0 asks for one stream. Any size saves a HEAD request, which a signed URL may
+    # refuse.
     return system.open(path, "rb", block_size=0, size=1, headers={"Accept-Encoding": "identity"})
 
 

@@ -2,8 +2,7 @@
 
 file ─ chain of directories ─ sizes, descriptions ─▶ number of samples
 
-The directories are read here byte by byte, so that slices which tifffile or its use loses are
-counted as well.
+The directories are read here byte by byte. Slices that tifffile or its use loses are counted, too.
 """
 
 from __future__ import annotations

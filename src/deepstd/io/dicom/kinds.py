@@ -34,7 +34,7 @@ def kind_of(frame: Frame) -> Kind:
 
     Returns:
         Type of its pixels, values 1 and 2 of the image type, the others, complex image component,
-            rescale type, units, units of the real world value mapping.
+        rescale type, units, units of the real world value mapping.
     """
     dataset = frame.image.dataset
     groups = functional_groups(dataset, frame.number)
@@ -64,7 +64,7 @@ def apart(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
 
     Returns:
         For each group the text that separates it from the others, "" for a single group, and its
-            frames.
+        frames.
     """
     if len({(f.slope, f.intercept, f.image.dtype) for f in frames}) == 1:
         return [("", list(frames))]

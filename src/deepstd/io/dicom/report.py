@@ -38,9 +38,9 @@ def survey(paths: Sequence[Path]) -> dict[str, Any]:
 
     Returns:
         "series": for each its id, modality, number of files, their folder or only file, first file,
-            shape, stored type, bits, spacing in mm, photometric interpretation, transfer syntax,
-            description, date, bytes, notes, and the problem that keeps it from being compressed or
-            None; "refused": label to reason; "others": number of files that are not DICOM.
+        shape, stored type, bits, spacing in mm, photometric interpretation, transfer syntax,
+        description, date, bytes, notes, and the problem that keeps it from being compressed or
+        None; "refused": label to reason; "others": number of files that are not DICOM.
 
     Raises:
         InputError: a path does not exist, or an archive is damaged.
