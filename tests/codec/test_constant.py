@@ -101,7 +101,7 @@ def test_no_torch_is_needed() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; import numpy as np;"
         "from deepstd.codec import constant;"
-        "from deepstd.volume import Volume; from deepstd.rate.search import Target;"
+        "from deepstd.volume import Volume; from deepstd.rate.target import Target;"
         "from deepstd.container import parse;"
         "voxels = np.full((64, 64, 9), -1024, np.int16);"
         "data = constant.encode(Volume(voxels), Target(ratio=64)).data;"

@@ -1,4 +1,4 @@
-"""Scans in and out of files.
+"""Reading and writing of scans.
 
 folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL

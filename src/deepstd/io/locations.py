@@ -1,8 +1,8 @@
-"""Places to read from and write to: paths, URLs, and "-" for the standard streams.
+"""Locations to read from and write to: paths, URLs, and "-" for the standard streams.
 
-argument ─ location ─▶ place (a string) ─ shown ─▶ what may be told of it
+argument ─ location ─▶ path, URL or "-" ─ shown ─▶ text for messages
 
-What a URL holds of credentials (user, password, query) is in no message.
+No message shows the credentials in a URL (user, password, query).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from urllib.parse import unquote, urlsplit
 
 from deepstd.errors import InputError
 
-STREAM = "-"
+STREAM = "-"  # standard input or output
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CHAIN = re.compile(r"::[A-Za-z][A-Za-z0-9+.-]*://|::[A-Za-z][A-Za-z0-9+.-]*$|^[A-Za-z0-9+.-]+::")
 
 
 def location(path: str | os.PathLike[str]) -> str:
-    """The place that an argument names; a file:// URL names a path.
+    """Return the location that an argument names; a file:// URL becomes a path.
 
     Raises:
-        InputError: it has a NUL character, or is a chain of URLs.
+        InputError: the argument holds a NUL character, or is a chain of URLs.
     """
     text = os.fsdecode(os.fspath(path))
     if "\0" in text:
@@ -31,19 +31,19 @@ def location(path: str | os.PathLike[str]) -> str:
     if "://" in text and _CHAIN.search(text):
         raise InputError("a chain of URLs (with ::) is not supported. Give one URL")
     if text.lower().startswith("file://"):
-        from urllib.request import url2pathname  # takes an HTTP client along
+        from urllib.request import url2pathname  # loads an HTTP client
 
         return url2pathname(urlsplit(text).path)
     return text
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is a URL."""
+    """Return whether a location is a URL."""
     return _URL.match(place) is not None
 
 
 def shown(place: str) -> str:
-    """A place as it may be told: a URL without user, password, query and fragment."""
+    """Return a location for messages: a URL loses user, password, query and fragment."""
     if not is_url(place):
         return place
     scheme, _, rest = place.partition("://")
@@ -53,7 +53,7 @@ def shown(place: str) -> str:
 
 
 def basename(place: str) -> str:
-    """The last part of a path or URL, for a local file of that name."""
+    """Return the last part of a path or URL, fit as the name of a local file."""
     if not is_url(place):
         return Path(place).name
     name = unquote(shown(place).rpartition("/")[2])
@@ -61,7 +61,7 @@ def basename(place: str) -> str:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Whether two places are one; never for streams."""
+    """Return whether two locations are the same; standard streams never are."""
     if STREAM in (one, other):
         return False
     if is_url(one) or is_url(other):
