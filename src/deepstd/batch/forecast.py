@@ -17,13 +17,15 @@ from deepstd.batch.work import too_large
 from deepstd.errors import DeepSTDError
 from deepstd.rate import Target
 
-_GUESSED_ITEM_BYTES = 2
+_GUESSED_ITEM_BYTES = (
+    2  # bytes of a voxel where the header is not understood: most scans have 16 bits
+)
 DONE, TO_DO, REFUSED, UNREADABLE, TOO_LARGE = "done", "to do", "refused", "unreadable", "too large"
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Voxels of a scan and their bytes, and whether a header said so."""
+    """Number of voxels of a scan, their bytes, and True where a header states them."""
 
     voxels: int
     nbytes: int
@@ -33,14 +35,14 @@ class _Sizes:
 def make_forecast(
     plan: Plan, found: int, target: Target, processes: int, unreadable: dict[str, str]
 ) -> Forecast:
-    """Forecast sizes and time of the cases that are left to do.
+    """Forecast the sizes and the time of the cases that are left to do.
 
     Args:
-        plan: what is left to do.
-        found: scans of this part.
+        plan: cases to compress, and cases that are done or refused.
+        found: number of scans of this part.
         target: size of each output.
-        processes: how many at once.
-        unreadable: folders that could not be listed.
+        processes: number of parallel processes.
+        unreadable: folders that could not be listed, with the reason.
     """
     problems = dict(unreadable)
     refused = {case.source: why for case, why in plan.refused}
