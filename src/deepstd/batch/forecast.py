@@ -17,9 +17,8 @@ from deepstd.batch.work import too_large
 from deepstd.errors import DeepSTDError
 from deepstd.rate import Target
 
-_GUESSED_ITEM_BYTES = (
-    2  # bytes of a voxel where the header is not understood: most scans have 16 bits
-)
+# Bytes of a voxel where the header is not understood; most scans have 16 bits.
+_GUESSED_ITEM_BYTES = 2
 DONE, TO_DO, REFUSED, UNREADABLE, TOO_LARGE = "done", "to do", "refused", "unreadable", "too large"
 
 
