@@ -1,6 +1,6 @@
-"""The page of DeepSTD over a data set.
+"""Report page of DeepSTD over a data set.
 
-rows ─▶ quality · ratios against those asked for · seconds of shape and texture · sizes ─▶ page
+rows ─▶ quality · reached and requested ratios · seconds of shape and texture · sizes ─▶ page
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ def write_dataset_report(folder: Path, rows: Sequence[Row], bandwidth: float) ->
     """Write the page of `deepstd evaluate`.
 
     Args:
-        folder: where `deepstd.evaluate.compare.compare` wrote.
-        rows: of DeepSTD.
+        folder: folder of the results of `deepstd.evaluate.compare.compare`.
+        rows: results of DeepSTD.
         bandwidth: bytes per second, for the times of transmission.
+
+    Returns:
+        The path of the page.
 
     Raises:
         MissingExtraError: matplotlib or Jinja is not installed.

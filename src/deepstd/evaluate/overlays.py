@@ -1,4 +1,4 @@
-"""What compression does to segmentations: the sections of a comparison's page.
+"""Sections of a comparison's page on segmentations before and after compression.
 
 rows with overlaps ─ means of Dice and HD95 ─▶ table
 pictures/*.labels.npz ─ true and false positives over the original ─▶ panels
@@ -30,11 +30,14 @@ _TEXT = (
 
 
 def segmentation_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
-    """A table over all scans, and overlays of those that pictures were kept of; nothing without.
+    """Make a table over all scans, and overlays for scans with pictures.
 
     Args:
-        folder: of the pictures.
-        rows: of a comparison.
+        folder: folder of the pictures.
+        rows: rows of a comparison.
+
+    Returns:
+        The sections; none where nothing was segmented.
     """
     mine = [row for row in rows if row.segmenter]
     if not mine:
