@@ -1,7 +1,7 @@
-"""Reports of ``batch`` in words.
+"""Reports of ``batch`` as text.
 
-Summary ─▶ sizes saved, worst scans, what failed and was passed over
-Forecast ─▶ the scans, sizes, time
+Summary ─▶ bytes saved, worst scans, failures, skipped files
+Forecast ─▶ scans, sizes, time
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNKNOWN = "-"
 
 
 def summary(done: Summary) -> str:
-    """Write the results of a run: a table of sizes, one of the worst scans, then lists."""
+    """Format the results of a run: tables of sizes and of the worst scans, then lists."""
     parts = []
     if done.totals:
         parts.append(console.table(_HEAD, [_cells(total) for total in done.totals]))
@@ -52,7 +52,7 @@ def summary(done: Summary) -> str:
 
 
 def forecast(told: Forecast) -> str:
-    """Write the forecast of a run: every scan, then sums."""
+    """Format the forecast of a run: every scan, then sums."""
     guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
     entries = [
         ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
@@ -97,7 +97,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
-    """Write a line for each kind, with its names, all or the first few."""
+    """Format a line for each kind of skipped files, with at most ``most`` names (None: all)."""
     if not kinds:
         return []
     lines = [f"passed over, as no scans: {sum(one.count for one in kinds)}"]
@@ -109,7 +109,7 @@ def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
 
 
 def _listed(title: str, reasons: Mapping[str, str]) -> list[str]:
-    """Write the first few of many, a line each."""
+    """Format the first few names and reasons, one per line."""
     if not reasons:
         return []
     shown = list(reasons.items())[:_MOST_SHOWN]

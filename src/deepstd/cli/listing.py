@@ -1,6 +1,6 @@
-"""``info`` of a folder: a line for each scan in it, then what is to be known of them.
+"""``info`` of a folder: a line for each scan, then problems and notes.
 
-entries of `deepstd.listing` ─▶ table · problems and notes · numbers of what is passed over
+entries of `deepstd.listing` ─▶ table · problems and notes · number of other files
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _HEAD = (
     "bytes",
     "description",
 )
-_MOST_LETTERS = 48
+_MOST_LETTERS = 48  # characters of a description
 _NONE = "-"
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return what is in a folder as text."""
+    """Format the contents of a folder, the result of `deepstd.listing.listing`."""
     entries = [*found["series"], *found["scans"], *found["compressed"]]
     entries.sort(key=lambda entry: entry["path"])
     parts = [console.table(_HEAD, [_row(entry) for entry in entries])] if entries else ["no scans"]
