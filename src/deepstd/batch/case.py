@@ -105,7 +105,10 @@ class Case:
         return places[0].relative_to(self.root).as_posix()
 
     def read(self, metadata: Metadata) -> Volume:
-        """Read the scan; `Metadata` says how much of its header to keep.
+        """Read the scan.
+
+        Args:
+            metadata: information beside voxels and geometry that is kept.
 
         Raises:
             DeepSTDError: a file cannot be read, is damaged or holds no scan.

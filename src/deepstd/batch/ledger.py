@@ -1,7 +1,7 @@
 """The record of every case: a file of JSON lines that survives a kill.
 
-case ─ output about to take its place ─▶ a line "writing"
-     └ output in its place, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
+case ─ output about to be renamed ─▶ a line "writing"
+     └ output renamed, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
 
 A line is on the disk before the next step begins. A writer that is killed may leave an incomplete
 last line; the next run ignores it and cuts it off. A file of that name that is no ledger is never

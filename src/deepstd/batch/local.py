@@ -26,7 +26,7 @@ from deepstd.batch.work import Outcome, Worker
 from deepstd.errors import DeepSTDError
 
 MOST_DEATHS = 2  # a case whose process died this often fails
-_FAILED_STARTS = 3  # so many failed starts end the batch
+_FAILED_STARTS = 3  # failed starts that end the batch
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

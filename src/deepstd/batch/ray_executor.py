@@ -30,7 +30,7 @@ AUTO, LOCAL = "auto", "local"
 # Deaths after which a case fails. More than for local processes, as nodes may be lost for reasons
 # that have nothing to do with the case.
 MOST_DEATHS = 3
-_FAILED_STARTS = 10  # so many failed starts end the batch
+_FAILED_STARTS = 10  # failed starts that end the batch
 _PATIENCE_SECONDS = 20.0  # after this time without an answer the wait is reported
 _INSTALL = 'Install it with: pip install "deepstd[ray]"'
 

@@ -27,7 +27,7 @@ from deepstd.specials.lattice import (
 _COARSENESS_BITS = 2
 # Voxels of a group, where all neighbours are equal; one bit says that a group has no exception.
 _GROUP = 64
-# Voxels between two updates of the counts: at least 32, at most 1024, else 1/16 of those seen.
+# Voxels between two updates of the counts: 1/16 of the voxels seen, at least 32, at most 1024.
 _FEWEST, _MOST, _SHARE = 32, 1024, 16
 
 
