@@ -74,7 +74,7 @@ def _run(arguments: list[str], folder: Path, waiting: str) -> Measured:
     command = [sys.executable, "-m", "deepstd", *arguments]
     done = measured(command, folder, {"OMP_WAIT_POLICY": _WAITING[waiting]})
     if done.code:
-        raise SystemExit(f"{' '.join(arguments)}: exit code {done.code}: {done.told}")
+        raise SystemExit(f"{' '.join(arguments)}: exit code {done.code}: {done.message}")
     return done
 
 

@@ -26,13 +26,13 @@ class Measured:
         cpu_s: CPU seconds of the process and its children.
         wall_s: seconds from start to end.
         code: exit code.
-        told: text written to stderr.
+        message: text written to stderr.
     """
 
     cpu_s: float
     wall_s: float
     code: int
-    told: str
+    message: str
 
 
 def measured(
@@ -45,7 +45,7 @@ def measured(
         folder: working directory.
         environment: variables added to the environment, or None.
     """
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile() as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(
             arguments,
@@ -53,14 +53,14 @@ def measured(
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=told,
+            stderr=stderr,
         )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0)
-        words = told.read().decode(errors="replace")
-    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, words)
+        stderr.seek(0)
+        message = stderr.read().decode(errors="replace")
+    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, message)
 
 
 @contextmanager

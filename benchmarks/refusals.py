@@ -161,12 +161,12 @@ def refused(command: str, options: str, folder: Path, repeats: int) -> tuple[Mea
     Returns:
         The run with the least CPU time, and True where torch was loaded.
     """
-    told = folder / "loaded"
+    answer = folder / "loaded"
     runs = []
     for _ in range(repeats):
         arguments = [sys.executable, "-c", _PROGRAM, command, *options.split()]
-        runs.append(measured(arguments, folder, {_LOADED: str(told)}))
-    return min(runs, key=lambda run: run.cpu_s), told.read_text() == "True"
+        runs.append(measured(arguments, folder, {_LOADED: str(answer)}))
+    return min(runs, key=lambda run: run.cpu_s), answer.read_text() == "True"
 
 
 def main() -> int:
@@ -186,7 +186,7 @@ def main() -> int:
         for command in asked.commands.split(","):
             for mistake, options in MISTAKES[command].items():
                 run, torch = refused(command, options, folder, asked.repeats)
-                lines = [line for line in run.told.splitlines() if "rror: " in line] or [""]
+                lines = [line for line in run.message.splitlines() if "rror: " in line] or [""]
                 message = lines[-1].replace("|", "\\|").removeprefix("error: ")
                 if len(message) > _LONGEST_MESSAGE:
                     message = message[:_LONGEST_MESSAGE] + "…"

@@ -106,6 +106,6 @@ def _lift(even: np.ndarray, odd: np.ndarray, number: int, step: float) -> None:
         following = np.minimum(np.arange(odd.shape[2]) + 1, even.shape[2] - 1)
         odd += step * (even[:, :, : odd.shape[2]] + even[:, :, following])
     else:
-        places = np.arange(even.shape[2])
-        before, after = np.maximum(places - 1, 0), np.minimum(places, odd.shape[2] - 1)
+        indices = np.arange(even.shape[2])
+        before, after = np.maximum(indices - 1, 0), np.minimum(indices, odd.shape[2] - 1)
         even += step * (odd[:, :, before] + odd[:, :, after])

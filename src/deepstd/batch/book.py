@@ -191,13 +191,13 @@ class Book:
         return self._tried / max(1, len(self._todo.cases))
 
     def _report(self) -> None:
-        told = f"{self._tried} of {len(self._todo.cases)}, {len(self.failures)} failed"
+        text = f"{self._tried} of {len(self._todo.cases)}, {len(self.failures)} failed"
         under_way = [case.source for case in self._pace.under_way]
         left = self._pace.seconds_left() if under_way else None
         if left is not None:
-            told += f", about {in_time(left)} left"
+            text += f", about {in_time(left)} left"
         if under_way:
             more = len(under_way) - _MOST_NAMED
-            told += ": " + ", ".join(under_way[:_MOST_NAMED])
-            told += f" and {more} more" if more > 0 else ""
-        self._progress(told, self._share)
+            text += ": " + ", ".join(under_way[:_MOST_NAMED])
+            text += f" and {more} more" if more > 0 else ""
+        self._progress(text, self._share)

@@ -157,8 +157,8 @@ def fingerprint(volume: Volume) -> str:
     """Hash the content of a scan: voxels, shape, type, affine and header."""
     voxels, source = volume.voxels, volume.source
     affine = None if volume.affine is None else volume.affine.tolist()
-    told = (voxels.shape, voxels.dtype.str, affine, source.format)
-    digest = hashlib.sha256(repr(told).encode())
+    facts = (voxels.shape, voxels.dtype.str, affine, source.format)
+    digest = hashlib.sha256(repr(facts).encode())
     digest.update(hashlib.sha256(source.raw).digest())
     for plane in np.moveaxis(voxels, -1, 0):
         digest.update(np.ascontiguousarray(plane).data)

@@ -45,8 +45,8 @@ def make_forecast(
     """
     problems = dict(unreadable)
     refused = {case.source: why for case, why in plan.refused}
-    scans = [_told(case, REFUSED) for case, _ in plan.refused]
-    scans += [_told(case, DONE) for case, _ in plan.recovered]
+    scans = [_planned(case, REFUSED) for case, _ in plan.refused]
+    scans += [_planned(case, DONE) for case, _ in plan.recovered]
     scans += [_done(row) for row in plan.finished]
     stored = outputs = estimated = 0
     for case in plan.cases:
@@ -54,14 +54,14 @@ def make_forecast(
             sizes = _sizes(case)
         except DeepSTDError as error:
             problems[case.source] = case.without_root(str(error))
-            scans.append(_told(case, UNREADABLE))
+            scans.append(_planned(case, UNREADABLE))
             continue
         file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
         if sizes.is_known and 0 < case.scan.nbytes < file_bytes:
             refused[case.source] = too_large(file_bytes, case.scan.nbytes)
-            scans.append(_told(case, TOO_LARGE, sizes.nbytes, file_bytes))
+            scans.append(_planned(case, TOO_LARGE, sizes.nbytes, file_bytes))
             continue
-        scans.append(_told(case, TO_DO, sizes.nbytes, file_bytes))
+        scans.append(_planned(case, TO_DO, sizes.nbytes, file_bytes))
         stored += sizes.nbytes
         outputs += file_bytes
         estimated += not sizes.is_known
@@ -83,7 +83,7 @@ def make_forecast(
     )
 
 
-def _told(
+def _planned(
     case: Case, state: str, stored_bytes: int | None = None, file_bytes: int | None = None
 ) -> Planned:
     return Planned(case.source, case.name, state, case.scan.nbytes, stored_bytes, file_bytes)

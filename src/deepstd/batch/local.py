@@ -66,7 +66,7 @@ def outcomes(
             team.hand_out(waiting, begin)
             for member in team.heard_from():
                 try:
-                    told = member.pipe.recv()
+                    message = member.pipe.recv()
                 except (EOFError, OSError):
                     why = team.bury(member)
                     case = member.case
@@ -80,12 +80,12 @@ def outcomes(
                         yield case, Outcome(0.0, error=error), deaths[case.name]
                     continue
                 if member.case is None:
-                    if told is not None:
-                        raise DeepSTDError(told)
+                    if message is not None:
+                        raise DeepSTDError(message)
                     member.ready = True
                 else:
                     case, member.case = member.case, None
-                    yield case, told, deaths[case.name] + 1
+                    yield case, message, deaths[case.name] + 1
     finally:
         team.dismiss()
 
@@ -161,14 +161,14 @@ def _start(worker: Worker, threads: int) -> _Member:
     context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
-    with kept_from_children(), _told_to_children(threads):
+    with kept_from_children(), _limited_threads(threads):
         process.start()
     theirs.close()
     return _Member(process, ours)  # pyright: ignore[reportArgumentType]  on Windows it has another name
 
 
 @contextmanager
-def _told_to_children(threads: int) -> Iterator[None]:
+def _limited_threads(threads: int) -> Iterator[None]:
     """Limit the threads of libraries such as BLAS in processes started within the block.
 
     More busy threads than cores make a process slower by orders of magnitude.

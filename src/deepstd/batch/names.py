@@ -56,13 +56,13 @@ def _check_unmixed(
     scans: Sequence[ScanSource], past: Mapping[str, Past], is_anonymous: bool
 ) -> None:
     own = {scan.name for scan in scans}
-    told = [name for name in past if not is_pseudonym(name) or name in own]
-    if is_anonymous and told:
+    named = [name for name in past if not is_pseudonym(name) or name in own]
+    if is_anonymous and named:
         raise InputError(
             "the output folder holds outputs and lines with names of their own, which "
             "--anonymous-names cannot take back. Choose another output folder"
         )
-    if not is_anonymous and len(told) < len(past):
+    if not is_anonymous and len(named) < len(past):
         raise InputError(
             "the output folder was made with --anonymous-names. Give it again, with the same key "
             "file, or choose another output folder"

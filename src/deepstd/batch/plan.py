@@ -134,14 +134,14 @@ def _is_of(row: Row, request: Request, target: Path, overwrite: bool) -> bool:
     Raises:
         InputError: it was made with another request and must not be replaced.
     """
-    told = Request.told(row)
-    if told != request.described and not overwrite:
+    made_with = Request.told(row)
+    if made_with != request.described and not overwrite:
         raise InputError(
-            f"{target}: was compressed with another request ({_in_words(told)}; now "
+            f"{target}: was compressed with another request ({_in_words(made_with)}; now "
             f"{_in_words(request.described)}). Choose another folder, or allow to overwrite what "
             "is there"
         )
-    return told == request.described
+    return made_with == request.described
 
 
 def _is_scan(row: Row, case: Case, request: Request) -> bool:

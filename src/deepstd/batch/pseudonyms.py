@@ -39,8 +39,8 @@ class Pseudonyms:
 
     def of(self, name: str, kind: str = "scan") -> str:
         """Return the pseudonym of a name."""
-        told = f"{kind}\0{name}".encode(errors="surrogateescape")
-        return f"{kind}-{hmac.new(self._key, told, hashlib.sha256).hexdigest()[:_DIGITS]}"
+        message = f"{kind}\0{name}".encode(errors="surrogateescape")
+        return f"{kind}-{hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_DIGITS]}"
 
 
 def is_pseudonym(name: str) -> bool:

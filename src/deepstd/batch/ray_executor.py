@@ -111,11 +111,11 @@ def _outcomes(
     try:
         while waiting or crew.busy:
             crew.hand_out(waiting, begin)
-            member, told, lost = crew.next_told(tell)
+            member, answer, lost = crew.next_answer(tell)
             case = member.case
             if case is None:
-                if told is not None:
-                    raise DeepSTDError(told)
+                if answer is not None:
+                    raise DeepSTDError(answer)
                 if not lost:
                     crew.idle.append(member)
             elif lost:
@@ -126,12 +126,12 @@ def _outcomes(
                 else:
                     error = f"its actor died {MOST_DEATHS} times, at last so: {lost}"
                     yield case, Outcome(0.0, error=error), deaths[case.name]
-            elif told is None:
+            elif answer is None:
                 crew.send_along(member, case)
             else:
                 member.case = None
                 crew.idle.append(member)
-                yield case, told, deaths[case.name] + 1
+                yield case, answer, deaths[case.name] + 1
     finally:
         ray.shutdown()  # which ends the actors
 
@@ -143,38 +143,38 @@ class _Crew:
         self._ray, self._worker, self._most = ray, worker, most
         self._resource = "GPU" if on_gpu else "CPU"
         self._kind = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_restarts=0)(RemoteWorker)
-        self._waited_for: dict[Any, _Member] = {}
+        self._pending: dict[Any, _Member] = {}
         self._failed_starts = 0
         self.idle: list[_Member] = []
 
     @property
     def busy(self) -> bool:
-        return any(member.case is not None for member in self._waited_for.values())
+        return any(member.case is not None for member in self._pending.values())
 
     def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
         """Give every idle actor a case, and request actors for the remaining cases."""
         while self.idle and waiting:
             member = self.idle.pop()
             member.case = waiting.popleft()
-            self._waited_for[member.actor.run.remote(member.case)] = member
+            self._pending[member.actor.run.remote(member.case)] = member
             begin(member.case)
-        coming = sum(member.case is None for member in self._waited_for.values())
-        room = self._room() - len(self._waited_for) - len(self.idle)
+        coming = sum(member.case is None for member in self._pending.values())
+        room = self._room() - len(self._pending) - len(self.idle)
         for _ in range(min(room, len(waiting) - coming)):
             actor = self._kind.remote(self._worker)
-            self._waited_for[actor.start.remote()] = _Member(actor)
+            self._pending[actor.start.remote()] = _Member(actor)
 
     def send_along(self, member: _Member, case: Case) -> None:
         """Send a case again, with the bytes of its files."""
         try:
             contents = [item.open().read() for item in case.scan.items]
-            told = member.actor.run.remote(case, contents)
+            reference = member.actor.run.remote(case, contents)
         except (OSError, DeepSTDError) as error:
             why = error.strerror if isinstance(error, OSError) else case.without_root(str(error))
-            told = self._ray.put(Outcome(0.0, error=f"cannot be read ({why})"))
-        self._waited_for[told] = member
+            reference = self._ray.put(Outcome(0.0, error=f"cannot be read ({why})"))
+        self._pending[reference] = member
 
-    def next_told(self, tell: Callable[[str], None]) -> tuple[_Member, Any, str | None]:
+    def next_answer(self, tell: Callable[[str], None]) -> tuple[_Member, Any, str | None]:
         """Wait for the answer or the loss of one actor.
 
         Returns:
@@ -185,12 +185,12 @@ class _Crew:
         """
         errors = self._ray.exceptions
         while True:
-            ready, _ = self._ray.wait(list(self._waited_for), timeout=_PATIENCE_SECONDS)
+            ready, _ = self._ray.wait(list(self._pending), timeout=_PATIENCE_SECONDS)
             if ready:
                 break
             if not self.busy:
                 tell(f"waiting for the cluster to give a {self._resource}")
-        member = self._waited_for.pop(ready[0])
+        member = self._pending.pop(ready[0])
         try:
             return member, self._ray.get(ready[0]), None
         except errors.RayTaskError as error:

@@ -109,8 +109,8 @@ class Compressor:
                 load=self._load,
             )
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
-            told = case.without_root(in_words(error))
-            return Outcome(time.monotonic() - began, error=told)
+            message = case.without_root(in_words(error))
+            return Outcome(time.monotonic() - began, error=message)
         figures = {**figures_of(parse(best.data, case.source)), "source_hash": source_hash}
         return Outcome(time.monotonic() - began, best.data, figures)
 

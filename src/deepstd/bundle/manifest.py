@@ -48,9 +48,9 @@ class Manifest(BaseModel):
 def faults(error: ValidationError) -> str:
     """Return the faults of a description on one line: each field and its expected value."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [_fault(one["loc"], one["msg"]) for one in found[:_MOST_FAULTS]]
-    more = len(found) - len(told)
-    return "; ".join([*told, *([f"and {more} more"] if more else [])])
+    shown = [_fault(one["loc"], one["msg"]) for one in found[:_MOST_FAULTS]]
+    more = len(found) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def on_one_line(error: Exception) -> str:
@@ -59,7 +59,7 @@ def on_one_line(error: Exception) -> str:
     return words if len(words) <= _MOST_LETTERS else f"{words[:_MOST_LETTERS]}…"
 
 
-def _fault(place: tuple[int | str, ...], message: str) -> str:
+def _fault(field: tuple[int | str, ...], message: str) -> str:
     """Return a field and pydantic's message for it, with a small first letter."""
-    told = message[:1].lower() + message[1:]
-    return ".".join(map(str, place)) + ": " + told if place else told
+    text = message[:1].lower() + message[1:]
+    return ".".join(map(str, field)) + ": " + text if field else text

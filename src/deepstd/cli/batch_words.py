@@ -40,10 +40,10 @@ def summary(done: Summary) -> str:
     if done.worst:
         parts += ["", console.table(_WORST_HEAD, [_quality(one) for one in done.worst]), ""]
     failed = len(done.failures)
-    told = f"{done.done} of {done.found} scans done"
+    text = f"{done.done} of {done.found} scans done"
     if done.before:
-        told += f", {done.before} of them before"
-    parts.append(f"{told}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+        text += f", {done.before} of them before"
+    parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("failed", done.failures)
     if not done.finished:
@@ -51,25 +51,25 @@ def summary(done: Summary) -> str:
     return "\n".join(parts)
 
 
-def forecast(told: Forecast) -> str:
+def forecast(expected: Forecast) -> str:
     """Format the forecast of a run: every scan, then sums."""
-    guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
+    guessed = f", {expected.estimated} of the scans guessed" if expected.estimated else ""
     entries = [
-        ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
-        ("files now", console.size(told.source_bytes)),
-        ("voxels", console.size(told.stored_bytes) + guessed),
-        ("files after", console.size(told.file_bytes)),
+        ("scans", f"{expected.found}, {expected.done} done already, {expected.to_do} to do"),
+        ("files now", console.size(expected.source_bytes)),
+        ("voxels", console.size(expected.stored_bytes) + guessed),
+        ("files after", console.size(expected.file_bytes)),
     ]
-    if told.seconds is not None:
-        entries.append(("time", f"about {told.seconds:.0f} s, as fast as before"))
-    listed = [console.table(_SCANS_HEAD, [_planned(scan) for scan in told.scans]), ""]
+    if expected.seconds is not None:
+        entries.append(("time", f"about {expected.seconds:.0f} s, as fast as before"))
+    listed = [console.table(_SCANS_HEAD, [_planned(scan) for scan in expected.scans]), ""]
     return "\n".join(
         [
-            *(listed if told.scans else []),
+            *(listed if expected.scans else []),
             console.pairs(entries),
-            *_passed_over(told.passed_over, None),
-            *_listed("would be refused", told.refused),
-            *_listed("cannot be read", told.unreadable),
+            *_passed_over(expected.passed_over, None),
+            *_listed("would be refused", expected.refused),
+            *_listed("cannot be read", expected.unreadable),
         ]
     )
 

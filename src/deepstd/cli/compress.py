@@ -81,18 +81,18 @@ def compress(
     console.notes(report.notes)
     if keep_metadata:
         console.note(f"note: {report.output} holds all metadata, the patient's identity included")
-    told = report.to_dict()
+    values = report.to_dict()
     if as_json:
-        tell(console.as_json(told))
+        tell(console.as_json(values))
         return
     fitted = [one for one in report.registration if one is not None]
     others = [name for name in report.tried if name != report.bundle]
-    sizes = f"{console.size(report.file_bytes)}, {console.rate(told)}"
+    sizes = f"{console.size(report.file_bytes)}, {console.rate(values)}"
     tell(f"{report.source} -> {report.output}")
     entries = [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
-        ("error", console.figures(told, report.slope, report.unit)),
+        ("error", console.figures(values, report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
         ("time", f"{report.seconds:.1f} s"),
     ]
@@ -167,8 +167,8 @@ def decompress(
             overwrite=overwrite,
         )
     shape = " x ".join(map(str, volume.shape))
-    told = f"{options.shown(source)} -> {io.shown(output)}"
-    console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")
+    text = f"{options.shown(source)} -> {io.shown(output)}"
+    console.result(f"{text}\n{shape}, {volume.voxels.dtype.name}")
     console.notes(volume.notes)
 
 
@@ -179,10 +179,10 @@ def default_output(sources: list[str]) -> str:
     """
     from deepstd import io
 
-    place = io.location(sources[0])
-    if io.is_url(place):
-        return _stem(io.basename(place)) + _SUFFIX
-    path = Path(place) if len(sources) == 1 else Path(place).absolute().parent
+    location = io.location(sources[0])
+    if io.is_url(location):
+        return _stem(io.basename(location)) + _SUFFIX
+    path = Path(location) if len(sources) == 1 else Path(location).absolute().parent
     if path.is_dir():
         path = path.resolve()
         return str(path.with_name(path.name + _SUFFIX))

@@ -125,10 +125,10 @@ def rate(report: Mapping[str, Any]) -> str:
         report: values by the keys "ratio", "bpv", "smallest_dtype" and "smallest_ratio". The last
             two are None unless a smaller type than the stored one holds every voxel.
     """
-    told = f"ratio {report['ratio']:.2f}"
+    text = f"ratio {report['ratio']:.2f}"
     if report["smallest_dtype"] is not None:
-        told += f" ({report['smallest_ratio']:.2f} of {report['smallest_dtype']})"
-    return f"{told}, {report['bpv']:.4f} bpv"
+        text += f" ({report['smallest_ratio']:.2f} of {report['smallest_dtype']})"
+    return f"{text}, {report['bpv']:.4f} bpv"
 
 
 def size(nbytes: int) -> str:

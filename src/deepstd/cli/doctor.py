@@ -145,12 +145,12 @@ def _in_words(report: dict[str, Any]) -> str:
     ]
     for extra, packages in report["extras"].items():
         missing = [name for name, version in packages.items() if version is None]
-        told = "present" if not missing else f"not installed: {', '.join(missing)}"
-        entries.append((f"extra {extra}", told))
+        state = "present" if not missing else f"not installed: {', '.join(missing)}"
+        entries.append((f"extra {extra}", state))
     entries += [("bundles in", folder) for folder in report["bundle_folders"]]
     for entry in report["bundles"]:
-        told = f"works ({entry['seconds']:.1f} s)" if entry["ok"] else f"FAILS: {entry['problem']}"
-        entries.append((f"bundle {entry['name']}", told))
+        state = f"works ({entry['seconds']:.1f} s)" if entry["ok"] else f"FAILS: {entry['problem']}"
+        entries.append((f"bundle {entry['name']}", state))
     if not report["bundles"]:
         entries.append(("bundles", "NONE: install the package again, or train one"))
     return console.pairs(entries)

@@ -66,18 +66,18 @@ def info(
     console.notes(described["notes"])
 
 
-def _registration(told: dict[str, float] | None) -> list[tuple[str, str]]:
+def _registration(values: dict[str, float] | None) -> list[tuple[str, str]]:
     """Format a line on the deformation field; none where the file has no field."""
-    if told is None:
+    if values is None:
         return []
-    words = f"{told['bytes']:.0f} bytes"
-    if "ncc_after" in told:
-        words += (
-            f", correlation with the template {told['ncc_before']:.2f} -> {told['ncc_after']:.2f}, "
-            f"cycle error {told['cycle_error_voxels']:.2f} voxels, folding "
-            f"{told['folding_percent']:.3f} %"
+    text = f"{values['bytes']:.0f} bytes"
+    if "ncc_after" in values:
+        text += (
+            f", correlation with the template {values['ncc_before']:.2f} -> "
+            f"{values['ncc_after']:.2f}, cycle error {values['cycle_error_voxels']:.2f} voxels, "
+            f"folding {values['folding_percent']:.3f} %"
         )
-    return [("field", words)]
+    return [("field", text)]
 
 
 def _parts(sections: list[dict[str, Any]]) -> str:

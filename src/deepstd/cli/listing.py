@@ -31,7 +31,7 @@ def in_words(found: dict[str, Any]) -> str:
     parts = [console.table(_HEAD, [_row(entry) for entry in entries])] if entries else ["no scans"]
     for entry in entries:
         name = f"{entry['path']} ({entry['id']})" if "id" in entry else entry["path"]
-        parts += [f"{name}: {told}" for told in (entry["problem"], *entry["notes"]) if told]
+        parts += [f"{name}: {text}" for text in (entry["problem"], *entry["notes"]) if text]
     parts += [f"{label}: {reason}" for label, reason in found["refused"].items()]
     if found["others"]:
         parts.append(f"{found['others']} other files")
@@ -46,7 +46,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         stored += f", {entry['bits']} bits"
     if entry.get("ratio") is not None:
         stored += f", {entry['ratio']:.1f}:1"
-    words = entry["description"] or _NONE
+    description = entry["description"] or _NONE
     return (
         entry["path"],
         entry["kind"],
@@ -56,7 +56,9 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         stored,
         entry["date"] or _NONE,
         f"{entry['bytes']:,}",
-        words if len(words) <= _MOST_LETTERS else f"{words[: _MOST_LETTERS - 1]}…",
+        description
+        if len(description) <= _MOST_LETTERS
+        else f"{description[: _MOST_LETTERS - 1]}…",
     )
 
 

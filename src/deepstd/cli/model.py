@@ -111,7 +111,7 @@ def verify(
         console.result_json(found)
     else:
         for entry in found:
-            told = f"ok ({entry['digest']})" if entry["ok"] else f"damaged: {entry['problem']}"
-            console.result(f"{entry['name']}: {told}")
+            state = f"ok ({entry['digest']})" if entry["ok"] else f"damaged: {entry['problem']}"
+            console.result(f"{entry['name']}: {state}")
     if not all(entry["ok"] for entry in found):
         raise typer.Exit(BundleError.exit_code)

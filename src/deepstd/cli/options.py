@@ -67,11 +67,11 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-def shown(place: str) -> str:
+def shown(location: str) -> str:
     """Return a path or URL without credentials, for messages."""
     from deepstd import io  # not at the top: it imports NumPy
 
-    return "standard input" if place == io.STREAM else io.shown(place)
+    return "standard input" if location == io.STREAM else io.shown(location)
 
 
 def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) -> None:

@@ -96,7 +96,7 @@ def register(
         ("folding", f"{report.folding_percent:.3f} %"),
         *((f"Dice of {label}", _from_to(report, label)) for label in report.dice),
         ("time", f"{report.seconds:.1f} s"),
-        *((kind.replace("_", " "), place) for kind, place in report.outputs.items()),
+        *((kind.replace("_", " "), location) for kind, location in report.outputs.items()),
     ]
     console.result(f"{report.moving} -> {report.fixed}\n" + console.pairs(entries))
 

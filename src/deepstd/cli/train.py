@@ -175,14 +175,14 @@ def train(
         )
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
-            told = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
+            text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())
-            told = (
+            text = (
                 f"{checkpoint}: {spent:.0f} of {max_time:.0f} s trained. Go on with the same "
                 "command and --resume"
             )
-    console.result(told)
+    console.result(text)
 
 
 def is_cache(folder: Path) -> bool:
@@ -246,7 +246,7 @@ def _described_by(scans: list[CachedScan], start: Start | None, output: Path) ->
     return TrainConfig.from_dict(values, "the default description")
 
 
-def _check_manifest(settings: TrainConfig, place: Path) -> None:
+def _check_manifest(settings: TrainConfig, source: Path) -> None:
     """Raise an InputError for settings that would fail when the bundle is written."""
     from pydantic import ValidationError
 
@@ -268,6 +268,6 @@ def _check_manifest(settings: TrainConfig, place: Path) -> None:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{place}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
+            f"{source}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
             "it in small letters, digits, dots and hyphens, with --config"
         ) from error

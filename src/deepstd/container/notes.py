@@ -55,9 +55,9 @@ def pack_notes(notes: Sequence[str], room: int) -> bytes:
         notes: sentences.
         room: most bytes of the payload.
     """
-    told = [text for note in notes if (text := printable(note))]
-    for count in range(len(told), 0, -1):
-        raw = _SEPARATOR.join(told[:count]).encode()
+    texts = [text for note in notes if (text := printable(note))]
+    for count in range(len(texts), 0, -1):
+        raw = _SEPARATOR.join(texts[:count]).encode()
         payload = min(bytes([_PLAIN]) + raw, bytes([_DEFLATED]) + _deflate(raw), key=len)
         if len(raw) <= MOST_TEXT_BYTES and len(payload) <= room:
             return payload

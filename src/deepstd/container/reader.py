@@ -157,8 +157,8 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     sections = (preamble, *(chunk.section for chunk in chunks))
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
-    told = _told(known, name)
-    return Container(name, len(data), head, *told, frames, wiener, digest, sections)
+    description = _description(known, name)
+    return Container(name, len(data), head, *description, frames, wiener, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -194,7 +194,7 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         if chunk.type is not None:
             known.append((chunk.type, chunk.payload))
         if head is not None and frames == head.frame_count:
-            return Beginning(name, nbytes, head, *_told(known, name), _frames(known))
+            return Beginning(name, nbytes, head, *_description(known, name), _frames(known))
     raise damaged(name, f"it ends after {frames} frames")
 
 
@@ -218,7 +218,7 @@ def read_description(stream: BinaryIO, name: str) -> Description:
     if stream.tell() != nbytes:
         raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
     head = Head.unpack(known[0][1], name)
-    return Description(name, nbytes, head, *_told(known, name))
+    return Description(name, nbytes, head, *_description(known, name))
 
 
 class _FileCursor(Cursor):
@@ -350,7 +350,7 @@ def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
     return tuple(replace(frame, tiles=tuple(frame.tiles)) for frame in frames)
 
 
-def _told(
+def _description(
     chunks: list[tuple[ChunkType, bytes]], name: str
 ) -> tuple[bytes, tuple[str, ...], np.dtype | None]:
     """Return the packed source header, the notes and the smallest type of a file's chunks."""

@@ -111,8 +111,8 @@ def empty_grid(grid: Sequence[int], channels: int) -> np.ndarray:
 def tap_offsets(kernel: Sequence[int], grid: Sequence[int], channels: int) -> np.ndarray:
     """Return the offsets of a kernel's taps in a padded grid, in elements; (taps,) int64."""
     strides = channels * np.cumprod([1, *grid[:0:-1]])[::-1]
-    places = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), -1)
-    return (places.reshape(-1, len(kernel)) @ strides).astype(np.int64)
+    positions = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), -1)
+    return (positions.reshape(-1, len(kernel)) @ strides).astype(np.int64)
 
 
 def convolve(

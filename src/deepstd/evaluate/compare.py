@@ -167,8 +167,8 @@ class _ScanRun:
         view: View | None = None
         for number, case in enumerate(cases):
             share = number / len(cases)
-            told = f"{self.scan.label}: {name_of(case.codec)}"
-            progress(told if case.ratio is None else f"{told}, {case.ratio:g}×", share)
+            text = f"{self.scan.label}: {name_of(case.codec)}"
+            progress(text if case.ratio is None else f"{text}, {case.ratio:g}×", share)
             pictures = self.request.folder / PICTURES
             wanted = self.pictured and case.ratio == self.request.pictured_ratio
             case = replace(case, pictures=pictures if wanted else None, view=view)

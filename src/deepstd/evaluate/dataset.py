@@ -62,12 +62,14 @@ def write_dataset_report(folder: Path, rows: Sequence[Row], bandwidth: float) ->
 
 
 def _quality_section(rows: Sequence[Row], targets: Sequence[str]) -> Section:
-    told = common_definitions(rows)
+    definitions = common_definitions(rows)
     charts = []
     for name in _FIGURES:
         boxes = _per_target(rows, targets, name)
         if boxes:
-            charts.append(Picture(told[name], plots.boxes(boxes, told[name].partition("[")[0])))
+            charts.append(
+                Picture(definitions[name], plots.boxes(boxes, definitions[name].partition("[")[0]))
+            )
     text = "A point for every scan; boxes from quartile to quartile, the median across them."
     return Section("Quality", (text,), plots=tuple(charts))
 

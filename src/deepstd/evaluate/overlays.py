@@ -81,12 +81,12 @@ def _overlays(folder: Path, rows: Sequence[Row]) -> Section:
     for row in rows:
         with np.load(labels_path(folder, row)) as file:
             scan, before, after, affine = (file[n] for n in ("scan", "before", "after", "affine"))
-            place = f"slice {int(file['slice'])}"
+            where = f"slice {int(file['slice'])}"
         hanging = pictures.Hanging.of(affine, affine.shape != (4, 4))
         if not panels:
             panels.append(
                 Picture(
-                    f"on the original, {place}", pictures.overlay(scan, before, before, hanging)
+                    f"on the original, {where}", pictures.overlay(scan, before, before, hanging)
                 )
             )
         dice, hd95 = _means([row])

@@ -89,13 +89,15 @@ def bars(values: Mapping[str, Sequence[float]], groups: Sequence[str], x: str) -
         names = list(values)[::-1]
         height = 0.8 / len(groups)
         for number, group in enumerate(groups):
-            places = [n + 0.4 - height * (number + 0.5) for n in range(len(names))]
+            positions = [n + 0.4 - height * (number + 0.5) for n in range(len(names))]
             lengths = [values[name][number] for name in names]
             colours = [OUR_COLOUR if name.startswith(OURS) else "#999999" for name in names]
-            axes.barh(places, lengths, height, color=colours, alpha=1 - 0.45 * number, label=group)
-            for place, length in zip(places, lengths, strict=True):
+            axes.barh(
+                positions, lengths, height, color=colours, alpha=1 - 0.45 * number, label=group
+            )
+            for position, length in zip(positions, lengths, strict=True):
                 axes.annotate(
-                    f" {length:.3g}", (length, place), va="center", fontsize=9, color=_INK
+                    f" {length:.3g}", (length, position), va="center", fontsize=9, color=_INK
                 )
         axes.set_xscale("log")
         axes.margins(x=0.15)
@@ -125,9 +127,9 @@ def boxes(
             medianprops={"color": OUR_COLOUR, "linewidth": 2.5},
             boxprops={"color": _INK},
         )
-        for place, name in enumerate(names, 1):
+        for position, name in enumerate(names, 1):
             points = list(values[name])
-            spread = [place + 0.16 * ((7 * n) % 11 - 5) / 5 for n in range(len(points))]
+            spread = [position + 0.16 * ((7 * n) % 11 - 5) / 5 for n in range(len(points))]
             axes.plot(spread, points, "o", color=OUR_COLOUR, alpha=0.45, markersize=4)
         if line is not None:
             axes.axhline(line, color="#D55E00", linewidth=1.2)

@@ -207,14 +207,14 @@ def reasons_section(rows: Sequence[Row]) -> list[Section]:
             continue
         # Messages on sizes differ in their bytes from scan to scan: they count as one reason.
         what = "no file that small" if row.status == CANNOT else row.note
-        places = reasons.setdefault((row.codec or row.scan, row.status, what), [])
-        places.append(row.target or "all sizes")
+        targets = reasons.setdefault((row.codec or row.scan, row.status, what), [])
+        targets.append(row.target or "all sizes")
     if not reasons:
         return []
     items = []
-    for (codec, status, reason), places in reasons.items():
-        sizes = ", ".join(unique(places))
-        items.append(f"{codec}, {sizes}: {status}, {reason} ({len(places)} of the rows)")
+    for (codec, status, reason), targets in reasons.items():
+        sizes = ", ".join(unique(targets))
+        items.append(f"{codec}, {sizes}: {status}, {reason} ({len(targets)} of the rows)")
     return [Section("Where there is no answer", list=tuple(items))]
 
 

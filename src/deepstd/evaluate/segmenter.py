@@ -32,7 +32,7 @@ def check_command(command: str) -> None:
     Raises:
         InputError: a placeholder or the program is missing.
     """
-    if any(place not in command for place in (_SCAN, _LABELS)):
+    if any(placeholder not in command for placeholder in (_SCAN, _LABELS)):
         raise InputError(
             f"--segmenter {command!r}: expected a command with {_SCAN} for the file to segment and "
             f"{_LABELS} for the label map to write, both NIfTI"
@@ -65,8 +65,8 @@ def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:
         files = {_SCAN: str(scan), _LABELS: str(labels)}
         arguments = []
         for argument in shlex.split(command):
-            for place, path in files.items():
-                argument = argument.replace(place, path)
+            for placeholder, path in files.items():
+                argument = argument.replace(placeholder, path)
             arguments.append(argument)
         try:
             done = subprocess.run(

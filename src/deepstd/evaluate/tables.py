@@ -174,9 +174,9 @@ def distance_table(rows: Sequence[Row], codec: str) -> Table:
 def common_definitions(rows: Iterable[Row]) -> dict[str, str]:
     """Return definitions of metrics for several scans, with names for values that differ."""
     found: dict[str, str] = {}
-    told = unique(tuple(row.definitions.items()) for row in rows if row.definitions)
+    known = unique(tuple(row.definitions.items()) for row in rows if row.definitions)
     for name in NAMES:
-        texts = unique(dict(pairs)[name] for pairs in told)
+        texts = unique(dict(pairs)[name] for pairs in known)
         if len(texts) > 1:
             texts = unique(
                 re.sub(r",fg \d+ %", ",fg", re.sub(r"(peak|L)=[^,\]]+", r"\1=max−min", text))

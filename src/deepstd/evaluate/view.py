@@ -50,14 +50,14 @@ def worst_view(original: np.ndarray, restored: np.ndarray) -> View:
     size = max(_SMALLEST_SQUARE, min(original.shape[:2]) // _SQUARES_ACROSS)
     size = min(size, *original.shape[:2])
     worst, found = -1.0, View(0, 0, 0, 0, size)
-    for place in np.ndindex(original.shape[2:]):
-        error = np.abs(original[(..., *place)].astype(np.float32) - restored[(..., *place)])
+    for index in np.ndindex(original.shape[2:]):
+        error = np.abs(original[(..., *index)].astype(np.float32) - restored[(..., *index)])
         # Squares are given by their centres; squares that exceed the slice are moved inside.
         mean = np.asarray(uniform_filter(np.nan_to_num(error), size, mode="reflect"))
         i, j = np.unravel_index(int(mean.argmax()), mean.shape)
         if mean[i, j] > worst:
             worst = float(mean[i, j])
-            k, t = (*place, 0, 0)[:2]
+            k, t = (*index, 0, 0)[:2]
             found = View(
                 k, t, _corner(i, size, mean.shape[0]), _corner(j, size, mean.shape[1]), size
             )

@@ -124,11 +124,11 @@ def _encode_lines(lines: np.ndarray) -> bytes | None:
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(starts) > _MAX_SEGMENTS or counts.sum() > lines.size // 16:
         return None
-    places = np.nonzero(changed)[1]
+    positions = np.nonzero(changed)[1]
     offsets = np.concatenate([[0], np.cumsum(counts)])
     numbers = []
     for start, end in zip(starts, np.append(starts[1:], len(lines)), strict=True):
-        run = places[offsets[start] : offsets[end]].reshape(end - start, counts[start])
+        run = positions[offsets[start] : offsets[end]].reshape(end - start, counts[start])
         slopes = np.diff(run, axis=0, prepend=run[:1])[1:]
         bends = np.diff(slopes, axis=0, prepend=np.zeros_like(run[:1]))
         gaps = np.diff(run[0], prepend=0)
@@ -178,8 +178,8 @@ def _from_varints(data: bytes) -> np.ndarray:
     starts = np.concatenate([[0], ends + 1])[: len(ends)]
     if not len(ends) or ends[-1] != len(found) - 1 or (ends - starts).max() >= _MAX_VARINT_BYTES:
         raise DamagedError("the numbers of a mask are cut off")
-    places = np.arange(len(found)) - np.repeat(starts, ends - starts + 1)
-    return np.add.reduceat((found & 127) << 7 * places, starts)
+    positions = np.arange(len(found)) - np.repeat(starts, ends - starts + 1)
+    return np.add.reduceat((found & 127) << 7 * positions, starts)
 
 
 def compress(plain: bytes) -> tuple[int, bytes]:
