@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from deepstd.geometry import resample
@@ -125,6 +124,8 @@ class Population:
 
 def filled(total: np.ndarray) -> np.ndarray:
     """Sums over counts; where nothing was counted, the nearest value that was."""
+    from scipy import ndimage  # only templates in the making need what it takes to import
+
     values, count = total
     empty = count < 0.5
     average = values / np.maximum(count, 0.5)
