@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +38,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_layers_are_those_of_the_import_test() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- layers -->")[2].partition("<!-- end of layers -->")[0]
+    lines = [tuple(line.split(", ")) for line in re.findall(r"(?m)^    (.*)$", block)]
+    spec = importlib.util.spec_from_file_location("layers", ROOT / "tests" / "test_imports.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert lines == [*module.LAYERS, *module.TEXTURE_LAYERS]
