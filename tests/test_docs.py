@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,28 @@ def test_layers_are_those_of_the_import_test() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert lines == [*module.LAYERS, *module.TEXTURE_LAYERS]
+
+
+def test_site_builds_strictly(tmp_path: Path) -> None:
+    for package in ("mkdocs", "mkdocstrings", "mkdocstrings_handlers"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'deepstd[docs]'")
+    command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "compress" in (tmp_path / "api" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_notebook_runs(tmp_path: Path) -> None:
+    for package in ("nbclient", "ipykernel", "nilearn", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'deepstd[dev]'")
+    notebook = DOCS / "notebooks" / "first_steps.ipynb"
+    # In a process of its own: the kernel's client warns of what is not ours.
+    command = (sys.executable, "-m", "jupyter", "execute", "--timeout=240", "--kernel_name=python3")
+    output = f"--output={tmp_path / 'executed'}"
+    done = subprocess.run(
+        (*command, output, str(notebook)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

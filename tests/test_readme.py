@@ -14,9 +14,7 @@ import pytest
 from deepstd.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = "".join(
-    (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/guide.md")
-)
+TEXT = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/guide.md"))
 BLOCKS = re.findall(r"(<!-- not run -->\n)?```(\w+)\n(.*?)```", TEXT, flags=re.DOTALL)
 SHELL = [code for skipped, kind, code in BLOCKS if kind == "sh" and not skipped]
 PYTHON = [code for skipped, kind, code in BLOCKS if kind == "python" and not skipped]
