@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import deepstd
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
@@ -33,6 +35,33 @@ def test_names_of_the_glossary_exist(name: str) -> None:
                 found = getattr(found, attribute)
             return
     raise AssertionError(f"{name} is not there")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    described = {name.rpartition(".")[2] for name in re.findall(r"(?m)^::: (deepstd\S+)$", page)}
+    errors = {"DeepSTDError"}  # in its module's section, with all others
+    assert set(deepstd.__all__) - errors <= described
+
+
+def test_named_files_exist() -> None:
+    places = [path.relative_to(ROOT).as_posix() for path in tracked()]
+    folders = {place.rpartition("/")[0] + "/" for place in places}
+    for page in PAGES:
+        if page.name in ("CHANGELOG.md", "history.md") or page.parent.name == "decisions":
+            continue  # records of their day
+        text = page.read_text(encoding="utf-8")
+        for name in set(re.findall(r"`([\w./-]+(?:\.(?:py|c|h|toml|json)|/))`", text)):
+            known = folders if name.endswith("/") else places
+            found = any(f"/{one}".endswith(f"/{name}") for one in known)
+            assert found, f"{page.name} names {name}"
+
+
+def tracked() -> list[Path]:
+    """Return the files of the checkout, without environments and caches."""
+    tops = [path for path in ROOT.iterdir() if not path.name.startswith(".")]
+    files = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))]
+    return [path for path in files if path.is_file() and "__pycache__" not in path.parts]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
