@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from deepstd.errors import ContainerError, DamagedError, TruncatedError
 
-MAX_VARINT_BYTES = 10
-
-
+MAX_VARINT_BYTES = 10  # seven bits each, for 64 bits
 _MAX_VARINT = 2**64 - 1
-
-
 RETRIEVE_AGAIN = "Copy or download the file again, then check it with `deepstd verify`."
 
 
 def encode_varint(value: int) -> bytes:
-    """Unsigned LEB128 of an integer below 2**64, in the fewest bytes."""
+    """Encode an integer from 0 to 2**64 - 1 as unsigned LEB128, in the fewest bytes."""
     if not 0 <= value <= _MAX_VARINT:
         raise ValueError(f"expected an integer from 0 to 2**64 - 1, got {value}")
     out = bytearray()
@@ -29,22 +25,22 @@ def encode_varint(value: int) -> bytes:
 
 
 def damaged(name: str, what: str) -> DamagedError:
-    """The error for bytes of file ``name`` that contradict each other."""
+    """Make the error for a file ``name`` whose bytes contradict each other."""
     return DamagedError(f"{name} is damaged: {what}. {RETRIEVE_AGAIN}")
 
 
 def truncated(name: str, what: str) -> TruncatedError:
-    """The error for a file ``name`` that ends too early."""
+    """Make the error for a file ``name`` that ends too early."""
     return TruncatedError(f"{name} is cut off: {what}. {RETRIEVE_AGAIN}")
 
 
 class Cursor:
-    """Reads a payload from front to back and never past its end.
+    """A reader of a payload from front to back, never past its end.
 
     Args:
         data: the bytes to read.
-        name: the file, for messages.
-        where: the part of the file, for messages.
+        name: name of the file, for messages.
+        where: part of the file, for messages.
     """
 
     def __init__(self, data: bytes | memoryview, name: str, where: str) -> None:
@@ -64,26 +60,34 @@ class Cursor:
         return len(self._data) - self._position
 
     def error(self, what: str) -> DamagedError:
-        """A DamagedError that names the file and this part of it."""
+        """Make a DamagedError that names the file and this part of it."""
         return damaged(self._name, f"{self._where}: {what}")
 
     def short(self, what: str) -> ContainerError:
-        """The error for bytes that end too early."""
+        """Make the error for bytes that end too early."""
         return self.error(what)
 
     def take(self, count: int) -> bytes:
-        """The next ``count`` bytes; DamagedError when there are fewer."""
+        """Read ``count`` bytes.
+
+        Raises:
+            ContainerError: fewer bytes are left.
+        """
         if count > self.remaining:
             raise self.short(f"expected {count} more bytes, found {self.remaining}")
         self._position += count
         return bytes(self._data[self._position - count : self._position])
 
     def byte(self) -> int:
-        """The next byte as an integer."""
+        """Read a byte as an integer."""
         return self.take(1)[0]
 
     def varint(self, most: int = _MAX_VARINT) -> int:
-        """The next varint; DamagedError when it is not the shortest form or exceeds ``most``."""
+        """Read a varint of at most ``most``.
+
+        Raises:
+            DamagedError: the number is larger, or not in its shortest form.
+        """
         value = 0
         for index in range(MAX_VARINT_BYTES):
             byte = self.byte()
@@ -97,6 +101,10 @@ class Cursor:
         raise self.error(f"a number has more than {MAX_VARINT_BYTES} bytes")
 
     def finish(self) -> None:
-        """Check that nothing is left; DamagedError otherwise."""
+        """Check that all bytes are read.
+
+        Raises:
+            DamagedError: some bytes are left.
+        """
         if self.remaining:
             raise self.error(f"{self.remaining} bytes too many")

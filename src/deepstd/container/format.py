@@ -1,10 +1,10 @@
-"""The bytes every part of a .dstd file is made of.
+"""Elements of a .dstd file: signature, chunks, varints.
 
     file  = signature (7) · version (1) · chunk …
     chunk = type (1) · length (varint) · payload · CRC-32 of all three (4)
 
-The signature follows PNG's: its first byte has the high bit set and "CR LF LF" ends it, so that
-a transfer that strips a bit or rewrites line ends is told apart from a file of another kind.
+The signature follows PNG's: its first byte has the high bit set, and it ends with "CR LF LF". A
+reader thus recognises a transfer that stripped bits or rewrote line ends.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class ChunkType(IntEnum):
 
 
 def is_skippable(chunk_type: int) -> bool:
-    """Whether a reader that does not know this chunk type may skip it."""
+    """Return True where a reader that does not know a chunk type may skip it."""
     return bool(chunk_type & _ANCILLARY_BIT)
 
 
 def encode_chunk(chunk_type: ChunkType, payload: bytes) -> bytes:
-    """One whole chunk, checksum included."""
+    """Encode a whole chunk: type, length, payload and checksum."""
     body = bytes([chunk_type]) + encode_varint(len(payload)) + payload
     return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")

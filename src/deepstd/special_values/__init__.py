@@ -1,4 +1,4 @@
-"""Voxels that are no measurement, kept exactly: NaN, infinities, padding and backgrounds.
+"""Special values, kept exactly: NaN, infinities, padding and backgrounds.
 
 voxels ─ find ─┬▶ filled: float, the special voxels replaced by a smooth continuation
                └▶ Specials ─ to_bytes ─▶ SPCL chunk ─ from_bytes ─ restore ─▶ exact again

@@ -1,13 +1,13 @@
-"""Chances that voxels of a mask are set, learned while coding, in whole numbers.
+"""Adaptive probabilities of mask voxels, in integers.
 
     context (16 neighbours) ─ its counts ─┐
-    nearest 10 of them ─ counts ──────────┤ each blended into the next: chance of 2⁻²⁰
+    nearest 10 of them ─ counts ──────────┤ each blended into the next: probability in 2⁻²⁰
     nearest 6 of them ─ counts ───────────┤
-    how many of these 6 are set ──────────┘
+    number of these 6 that are set ───────┘
 
-A context that was seen rarely says little, so the counts of a shorter one stand in for so many
-voxels, as in prediction by partial matching (Cleary and Witten, 1984). Nothing here is a float:
-an encoder and a decoder on other machines get the same numbers.
+The counts of a rare context are unreliable. The estimate of the next shorter context is therefore
+blended in with the weight of some voxels, as in prediction by partial matching (Cleary and Witten,
+1984). All arithmetic is in integers, so encoder and decoder agree on every machine.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import numpy as np
 
 CHANCE_BITS = 20
 CERTAIN = 1 << CHANCE_BITS
-# Neighbours of the shorter and shorter contexts, and voxels that the next shorter one stands for.
-# Tried on heads, brains and bodies cut out by masks: 18 or 14 neighbours, and one context more or
-# fewer, take 0 to 6 % more bytes on one or the other.
+# Neighbours of each context, and weight of the next shorter context in voxels. Measured on masks of
+# heads, brains and bodies: 18 or 14 neighbours, and one context more or fewer, take 0 to 6 % more
+# bytes on some of them.
 _ORDERS = (16, 10, 6)
 _WEIGHTS = (8, 6, 4)
-# A voxel is the same as its six nearest neighbours, nearly: 0.3 of a voxel says otherwise.
+# Pseudo-count of either value in the initial estimate, 0.3 voxels: a voxel nearly always equals its
+# six nearest neighbours.
 _DOUBT, _DOUBT_UNIT = 3, 10
-# Of voxels whose neighbours are all alike, 1 in so many is expected to differ at first.
+# Initial estimate: 1 in 50 voxels differs where all neighbours are equal.
 _RARE = 50
 
 
 class ContextChances:
-    """Counts of the voxels of one kind of pass, by context.
+    """Adaptive binary probabilities of the voxels of one kind of pass, by context.
 
     Args:
-        bits: neighbours in a context.
+        bits: number of neighbours in the longest context.
     """
 
     def __init__(self, bits: int) -> None:
@@ -43,7 +44,7 @@ class ContextChances:
         self.seen = 0
 
     def of(self, contexts: np.ndarray) -> np.ndarray:
-        """Return the chance of each voxel to be set, 1 to 2²⁰ − 1; (n,) int64.
+        """Return the probability that each voxel is set, 1 to 2²⁰ − 1 in units of 2⁻²⁰; (n,) int64.
 
         Args:
             contexts: (n,) unsigned integers, the nearest neighbour in the lowest bit.
@@ -58,10 +59,10 @@ class ContextChances:
         return np.clip(chances, 1, CERTAIN - 1)
 
     def learn(self, contexts: np.ndarray, voxels: np.ndarray) -> None:
-        """Count voxels.
+        """Update the counts with coded voxels.
 
         Args:
-            contexts: as for `of`.
+            contexts: (n,) unsigned integers, the nearest neighbour in the lowest bit.
             voxels: (n,) uint8, 0 or 1.
         """
         self.seen += len(voxels)
@@ -71,18 +72,18 @@ class ContextChances:
 
 
 class RareChance:
-    """The chance of an event that hardly ever happens, from how often it did."""
+    """Adaptive probability of a rare event."""
 
     def __init__(self) -> None:
         self.seen = self._happened = 0
 
     @property
     def now(self) -> int:
-        """Of 2²⁰, 1 to 2²⁰ − 1."""
+        """Current probability, 1 to 2²⁰ − 1 in units of 2⁻²⁰."""
         chance = (_RARE * self._happened + 1) * CERTAIN // (_RARE * (self.seen + 1))
         return min(max(chance, 1), CERTAIN - 1)
 
     def learn(self, events: np.ndarray) -> None:
-        """Count events; (n,) uint8, 0 or 1."""
+        """Update the estimate with events; (n,) uint8, 0 or 1."""
         self.seen += len(events)
         self._happened += int(np.count_nonzero(events))

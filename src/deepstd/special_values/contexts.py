@@ -1,9 +1,9 @@
-"""A mask coded voxel by voxel, each with the chance that its known neighbours suggest.
+"""Context coding of a mask: each voxel with a probability given its known neighbours.
 
     mask ─ passes (lattice.py) ┬ neighbours all alike ─ groups with an exception ─┐
-                               └ others ─ chance by context (chances.py) ─────────┴▶ range coder
+                               └ others ─ probability by context (chances.py) ────┴▶ range coder
 
-A ragged edge, as of a brain cut out of a head, takes a quarter to a half of what LZMA needs.
+The ragged edge of a brain mask takes a quarter to a half of the bytes of LZMA.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ from deepstd.special_values.chances import CERTAIN, ContextChances, RareChance
 from deepstd.special_values.lattice import LARGEST_COARSENESS, Lattice, Pass, coarseness_of, levels
 
 _COARSENESS_BITS = 2
-# Voxels whose neighbours are all alike are coded by groups: nearly none holds an exception.
+# Voxels of a group, where all neighbours are equal; one bit says that a group has no exception.
 _GROUP = 64
-# Counts are brought up to date after so many voxels: at first often, as each one teaches much.
+# Voxels between two updates of the counts: 1/16 of the voxels seen, at least 32, at most 1024.
 _FEWEST, _MOST, _SHARE = 32, 1024, 16
 
 
 class _Source(Protocol):
-    """Codes known bits, or gives those of a stream."""
+    """Source of bits: an encoder that writes known bits, or a decoder."""
 
     def bits(self, known: np.ndarray, chances: np.ndarray | int) -> np.ndarray:
-        """Return bits, (n,) uint8; the decoder heeds nothing of ``known`` but its length."""
+        """Encode known bits, or decode as many; return them, (n,) uint8.
+
+        Args:
+            known: (n,) uint8; a decoder uses the length alone.
+            chances: probabilities of a set bit in units of 2⁻²⁰, (n,) or one for all bits.
+        """
         ...
 
 
@@ -55,10 +60,10 @@ def _all(chances: np.ndarray | int, count: int) -> np.ndarray:
 
 
 def encode_contexts(mask: np.ndarray) -> bytes:
-    """Code a mask; `decode_contexts` is the inverse.
+    """Encode a mask; `decode_contexts` is the inverse.
 
     Args:
-        mask: bool, of 1 to 4 axes, not empty.
+        mask: bool, 1 to 4 axes, not empty.
     """
     coarseness = coarseness_of(mask)
     coder = _Encoding()
@@ -68,10 +73,10 @@ def encode_contexts(mask: np.ndarray) -> bytes:
 
 
 def decode_contexts(data: bytes, shape: Sequence[int]) -> np.ndarray:
-    """Return the mask (bool) of this shape that `encode_contexts` coded.
+    """Decode the bytes of `encode_contexts` to a bool mask of a shape.
 
     Raises:
-        DamagedError: the bytes do not describe one.
+        DamagedError: the bytes do not describe such a mask.
     """
     if not data or data[0] >> _COARSENESS_BITS * len(shape):
         raise DamagedError("a mask of an unknown kind")
@@ -84,7 +89,7 @@ def decode_contexts(data: bytes, shape: Sequence[int]) -> np.ndarray:
 def _code(
     shape: Sequence[int], coarseness: Sequence[int], source: _Source, mask: np.ndarray | None
 ) -> np.ndarray:
-    """Go through all passes; return the voxels (uint8), known before where there is a mask."""
+    """Encode (``mask`` given) or decode (``mask`` None) all passes; return the voxels, uint8."""
     first = np.zeros(1, np.uint8) if mask is None else mask.reshape(-1)[:1].view(np.uint8)
     known = source.bits(first, CERTAIN // 2).reshape((1,) * len(shape))
     learned: dict[object, _PassModel] = {}
@@ -108,7 +113,7 @@ def _code(
 
 
 class _PassModel:
-    """What was learned of the voxels of one parity class, whatever the level."""
+    """Adaptive probabilities of one parity class, shared by all levels."""
 
     def __init__(self, part: Pass) -> None:
         self._full = (1 << len(part.neighbours)) - 1
@@ -117,7 +122,7 @@ class _PassModel:
         self._exceptions = {0: RareChance(), self._full: RareChance()}
 
     def code(self, contexts: np.ndarray, known: np.ndarray, source: _Source) -> np.ndarray:
-        """Return the voxels of a pass, coded or decoded; (n,) uint8."""
+        """Encode or decode the voxels of a pass; return them, (n,) uint8."""
         voxels = known.copy()
         mixed = np.ones(len(contexts), bool)
         for alike in self._groups:
@@ -135,7 +140,7 @@ class _PassModel:
         return voxels
 
     def _differing(self, differ: np.ndarray, alike: int, source: _Source) -> np.ndarray:
-        """Return which voxels differ from neighbours that are all alike."""
+        """Encode or decode which voxels differ from their equal neighbours; (n,) uint8."""
         groups = -(-len(differ) // _GROUP)
         filled = np.zeros((groups, _GROUP), np.uint8)
         filled.reshape(-1)[: len(differ)] = differ
@@ -150,7 +155,7 @@ class _PassModel:
 
 
 def _adaptive(known: np.ndarray, chance: RareChance, source: _Source) -> np.ndarray:
-    """Return bits of one chance, which is learned on the way."""
+    """Encode or decode bits with one adaptive probability; return the bits."""
     coded = known.copy()
     for part in _parts(len(known), chance):
         coded[part] = source.bits(known[part], chance.now)
@@ -159,7 +164,7 @@ def _adaptive(known: np.ndarray, chance: RareChance, source: _Source) -> np.ndar
 
 
 def _parts(count: int, counted: ContextChances | RareChance) -> Iterator[slice]:
-    """Yield parts, each after the one before it was counted."""
+    """Yield parts of ``count`` voxels; the length of a part depends on the voxels seen so far."""
     begin = 0
     while begin < count:
         end = min(begin + min(max(_FEWEST, counted.seen // _SHARE), _MOST), count)

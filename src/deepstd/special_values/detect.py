@@ -1,10 +1,10 @@
-"""Which values of a scan may be kept exactly, and a frame without them.
+"""Detection of special values in a scan, and their replacement in a frame.
 
     frames ─ common values that fill coherent regions, declared padding ─▶ backgrounds
     voxels ─ NaN, infinities, the only value, backgrounds chosen ─▶ Specials ─ fill ─▶ filled
 
-A background is what a tool writes around a scanner's field of view, a brain or a body cut out of
-its surroundings: one value, exactly. Whether its mask is worth its bytes is not decided here.
+A background is the constant value outside of a scanner's field of view, or outside of a brain or
+body mask. The encoder decides later whether the mask of a background is worth its bytes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 from deepstd.special_values.fill import fill_holes
 from deepstd.special_values.payload import Relation, Specials
 
-# A value that fewer voxels hold is a speck: its mask could spare next to nothing.
+# Least share of voxels of a background: a smaller one saves next to no bytes.
 _LEAST_SHARE = 0.01
 _MOST_BACKGROUNDS = 2
-# Values at random places tell those that at least 1 % of the voxels hold.
+# Random voxels, enough to find every value that at least 1 % of the voxels hold.
 _SAMPLES = 1 << 20
-# Neighbouring pairs of which one voxel holds a value, for each voxel that does. Scattered voxels
-# have up to six; backgrounds of brains, bodies and fields of view 0.02 to 0.3.
+# Most boundary faces (pairs of neighbours with one voxel in the background) per background voxel.
+# Scattered voxels have up to six; backgrounds of brains, bodies and fields of view 0.02 to 0.3.
 _MOST_EDGES = 1.0
-# Padding of a scanner lies this far from nearly all other values, as a share of their range; the
-# rest may be in between, where a resampling has blurred its edge.
+# Least distance of a scanner's padding from the other values, as a share of their range; and share
+# of values that may lie closer, where resampling has blurred the edge.
 _LEAST_GAP, _STRAY_SHARE = 0.1, 0.005
 _EXACT_IN_FLOAT32 = 1 << 24
 
@@ -36,12 +36,12 @@ Value = float | int
 
 @dataclass(frozen=True)
 class Background:
-    """A value that fills a part of a scan.
+    """A value that fills a coherent region of a scan.
 
     Attributes:
-        value: that its voxels hold exactly.
-        share: of all voxels.
-        declared: whether the source says that it is no measurement.
+        value: exact value of its voxels.
+        share: share of all voxels, 0 to 1.
+        declared: True where the source declares the value as padding.
     """
 
     value: Value
@@ -52,11 +52,11 @@ class Background:
 def backgrounds_of(
     frames: Sequence[np.ndarray], declared: Sequence[Value] = ()
 ) -> list[Background]:
-    """Return values that may be backgrounds of a scan: declared ones, then the most common.
+    """Return candidates for the backgrounds of a scan: declared values, then common values.
 
     Args:
-        frames: of the scan, each of 2 or 3 axes, of one type.
-        declared: values that are no measurement, as the source has it.
+        frames: frames of the scan, each of 2 or 3 axes and of one type.
+        declared: padding values that the source declares.
     """
     size = sum(frame.size for frame in frames)
     counts = {value: sum(_count(frame, value) for frame in frames) for value in declared}
@@ -72,10 +72,13 @@ def backgrounds_of(
 
 
 def standing_apart(voxels: np.ndarray) -> tuple[Value, ...]:
-    """Return the extreme value of a frame that keeps a distance from nearly all others, if any.
+    """Return the minimum or maximum of a frame where it is far from nearly all other values.
 
     Args:
         voxels: one frame of 2 or 3 axes.
+
+    Returns:
+        One value, or none where no extreme value is common and isolated.
     """
     ordinary = _finite(voxels)
     if ordinary.size == 0:
@@ -96,14 +99,14 @@ def standing_apart(voxels: np.ndarray) -> tuple[Value, ...]:
 
 
 def find(voxels: np.ndarray, backgrounds: Sequence[Value] = ()) -> Specials | None:
-    """Return the special voxels of a frame, or None where it has none.
+    """Find the special voxels of a frame; return None where it has none.
 
-    NaN and infinities always are special, and so is a value that all other voxels share. The
-    payload of a NaN and the sign of a zero are not kept.
+    NaN and infinities are always special, as is a value that all other voxels share. The payload of
+    a NaN and the sign of a zero are not kept.
 
     Args:
         voxels: one frame of 2 or 3 axes, of any integer, boolean or float type.
-        backgrounds: finite values that are special, too.
+        backgrounds: further, finite special values.
     """
     labels = np.zeros_like(voxels, dtype=np.uint8)
     values: list[Value] = []
@@ -130,12 +133,12 @@ def find(voxels: np.ndarray, backgrounds: Sequence[Value] = ()) -> Specials | No
 
 
 def without(voxels: np.ndarray, found: Specials | None, left: Sequence[Value] = ()) -> np.ndarray:
-    """Return a frame with a smooth continuation of its ordinary voxels in place of special ones.
+    """Replace special voxels of a frame by a smooth continuation of the ordinary voxels.
 
     Args:
-        voxels: the frame, as given to `find`.
-        found: its special voxels.
-        left: special values that stay where they are.
+        voxels: one frame of 2 or 3 axes.
+        found: its special voxels, the result of `find`.
+        left: special values that are not replaced.
 
     Returns:
         float64 where float32 cannot hold the values, else float32, in the memory order of
@@ -152,14 +155,14 @@ def without(voxels: np.ndarray, found: Specials | None, left: Sequence[Value] = 
     hole &= ~np.isin(found.labels, stays)
     if hole.any():
         filled[hole] = 0
-        # Axis 0 is the outer one of the fill's loops.
+        # The fill loops over axis 0, which must be the slowest in memory.
         outer_first = (filled.T, hole.T) if filled.flags.f_contiguous else (filled, hole)
         fill_holes(*outer_first)
     return filled
 
 
 def _relation(value: Value, ordinary: np.ndarray) -> Relation:
-    """Return where ordinary voxels, none of which holds a value, lie seen from it."""
+    """Return the relation of ordinary values to a special value that none of them equals."""
     if ordinary.size == 0 or not math.isfinite(value):
         return Relation.ANYWHERE
     if ordinary.min().item() > value:
@@ -178,13 +181,13 @@ def _working_type(voxels: np.ndarray) -> type[np.floating]:
 
 
 def _common(frames: Sequence[np.ndarray]) -> list[Value]:
-    """Return the finite values that most of some voxels hold, the most common first."""
+    """Return the most common finite values of a random sample, the most common first."""
     most = max(_SAMPLES // len(frames), 1)
     flat = (frame.reshape(-1, order="A") for frame in frames)
     samples = _finite(np.concatenate([f[_random_places(f.size, most)] for f in flat]))
     values, counts = np.unique(samples, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MOST_BACKGROUNDS]
-    # Half of what is asked for: a sample is only a sample.
+    # Half of the threshold, as a sample's share deviates from the true one.
     return [values[n].item() for n in order if counts[n] >= 0.5 * _LEAST_SHARE * samples.size]
 
 
@@ -204,7 +207,7 @@ def _count(frame: np.ndarray, value: Value) -> int:
 
 
 def _edges(mask: np.ndarray) -> int:
-    """Return how many pairs of neighbours have one voxel in a mask."""
+    """Count the pairs of neighbours with exactly one voxel in a mask."""
     return sum(
         int(np.count_nonzero(planes[1:] != planes[:-1]))
         for planes in (np.moveaxis(mask, axis, 0) for axis in range(mask.ndim))

@@ -1,11 +1,11 @@
-"""The passes that code a mask from a coarse lattice to all voxels, and the neighbours of each.
+"""Coding order of a mask, from a coarse lattice to all voxels, and the neighbours of each pass.
 
     1 voxel ─ split axes ─▶ lattice ─ pass by parity ─▶ … ─▶ every voxel
 
 A lattice holds every 2ⁿ-th voxel along each axis. Each level halves the distance along some axes.
-The new voxels of a level fall into up to seven classes by the parity of their place, coded one
-class after the other. So a voxel sees known neighbours on all sides, and all voxels of a pass are
-independent of each other: numpy codes and decodes a pass at once.
+The new voxels of a level form up to seven classes by the parity of their coordinates. Classes are
+coded one after the other, so a voxel has known neighbours on all sides. The voxels of a class do
+not depend on each other, so NumPy codes a whole pass at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import lru_cache
 import numpy as np
 
 CONTEXT_BITS = 16
-"""Known neighbours that make a context, at most."""
+"""Most known neighbours in a context."""
 LARGEST_COARSENESS = 3
-_REACH = 2
-# What lies beyond the frame counts as masked, as backgrounds surround what is in them.
+_REACH = 2  # voxels of the lattice, along each axis
+# Value of voxels beyond the frame: set, as a background usually reaches the border.
 _BEYOND = 1
 
 Parity = tuple[int, ...]
@@ -32,8 +32,8 @@ class Pass:
     """The voxels of one parity class of a level.
 
     Attributes:
-        parity: of their place on the level's lattice; 0 along an axis that is not split.
-        steps: distance between neighbouring voxels of the class on the lattice, 1 or 2 an axis.
+        parity: parity of their coordinates on the level's lattice; 0 along an unsplit axis.
+        steps: distance between neighbouring voxels of the class on the lattice, 1 or 2 per axis.
         neighbours: offsets on the lattice of known voxels, the nearest first.
     """
 
@@ -54,10 +54,10 @@ class Level:
     """One refinement of the lattice.
 
     Attributes:
-        shape: of the lattice after it.
-        stride: voxels of the frame between neighbouring voxels of the lattice, an axis.
-        split: axes whose distance is halved.
-        passes: in coding order.
+        shape: shape of the refined lattice.
+        stride: distance of neighbouring lattice voxels in voxels of the frame, per axis.
+        split: axes along which the distance is halved.
+        passes: passes in coding order.
     """
 
     shape: tuple[int, ...]
@@ -71,8 +71,8 @@ def levels(shape: Sequence[int], coarseness: Sequence[int]) -> Iterator[Level]:
 
     Args:
         shape: voxels along each axis.
-        coarseness: octaves by which voxels are thicker than along the finest axis, each axis.
-            Thick axes are split later when seen from fine to coarse.
+        coarseness: log2 of the voxel size along each axis relative to the finest axis. From fine
+            to coarse, thicker axes are halved at later levels.
     """
     plan, lengths, sizes = [], list(shape), list(coarseness)
     stride = [1] * len(lengths)
@@ -91,12 +91,17 @@ def levels(shape: Sequence[int], coarseness: Sequence[int]) -> Iterator[Level]:
 
 @lru_cache(maxsize=64)
 def _passes(split: tuple[int, ...], distances: tuple[int, ...]) -> tuple[Pass, ...]:
-    """Return the passes of a level whose lattice has such distances, in octaves."""
+    """Return the passes of a level.
+
+    Args:
+        split: axes along which the lattice is refined.
+        distances: log2 of the distance between lattice voxels along each axis, the least 0.
+    """
     ndim = len(distances)
     steps = tuple(2 if axis in split else 1 for axis in range(ndim))
     choices = [range(step) for step in reversed(steps)]
     parities = [tuple(reversed(parity)) for parity in itertools.product(*choices)]
-    # The nearest along thick axes are far: squared distances, in integers.
+    # Squared distances, in integers; neighbours along thick axes are farther.
     weights = [4 ** min(distance, 8) for distance in distances]
     offsets = sorted(
         itertools.product(range(-_REACH, _REACH + 1), repeat=ndim),
@@ -115,11 +120,11 @@ def _passes(split: tuple[int, ...], distances: tuple[int, ...]) -> tuple[Pass, .
 
 
 class Lattice:
-    """The voxels of one level, known ones and those still to be coded, with a border.
+    """Voxels of one level, known and still to be coded, with a border.
 
     Args:
-        level: its geometry.
-        known: uint8 voxels of the level before.
+        level: geometry of the level.
+        known: uint8 voxels of the coarser level.
     """
 
     def __init__(self, level: Level, known: np.ndarray) -> None:
@@ -133,7 +138,7 @@ class Lattice:
         return self._padded[(slice(_REACH, -_REACH),) * self._padded.ndim]
 
     def of(self, part: Pass, offset: Sequence[int] | None = None) -> np.ndarray:
-        """Return a view of the voxels of a pass, or of those at an offset from them."""
+        """Return a view of the voxels of a pass, or of the voxels at an offset from them."""
         first = [_REACH + p for p in part.parity]
         if offset is not None:
             first = [f + o for f, o in zip(first, offset, strict=True)]
@@ -142,7 +147,7 @@ class Lattice:
         return self._padded[tuple(map(slice, first, ends, part.steps))]
 
     def contexts(self, part: Pass) -> np.ndarray:
-        """Return what is known around each voxel of a pass, the nearest in the lowest bit; (n,)."""
+        """Return the context of each voxel of a pass, nearest neighbour in the lowest bit; (n,)."""
         found = np.zeros(part.lengths(self.voxels.shape), np.uint16)
         shifted = np.empty_like(found)
         for bit, offset in enumerate(part.neighbours):
@@ -152,7 +157,10 @@ class Lattice:
 
 
 def coarseness_of(mask: np.ndarray) -> tuple[int, ...]:
-    """Return how much more often a mask changes along each axis than along the calmest, in octaves.
+    """Estimate the relative voxel size of a mask along each axis, as log2.
+
+    An axis along which the mask changes twice as often as along the axis with the fewest changes
+    counts as twice as coarse.
 
     Args:
         mask: bool, any number of axes.

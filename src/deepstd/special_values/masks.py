@@ -1,13 +1,13 @@
-"""A bool frame in few bytes.
+"""Compression of a bool frame.
 
     mask ─ fold axes that are constant or mirrored ─┬ where lines change ─┬ deflate ─┐
                                                     ├ bits, where small ──┘          ├▶ the shortest
                                                     └ contexts (contexts.py) ────────┘
     packed mask = folds (1) · method (1) · coded bytes
 
-The edge of a scanner's field of view is a circle: four times the same arc, whose second differences
-are mostly zero; 70 to 100 bytes for 512 x 512 pixels, where packed bits take 850. The edge of a
-brain or a body cut out is ragged: there, contexts take a third to two thirds of other methods.
+The edge of a scanner's field of view is a circle: four mirrored arcs, whose second differences are
+mostly zero. It takes 70 to 100 bytes at 512 x 512 pixels; compressed bits take 850. The edge of a
+brain or body mask is ragged: there, contexts take a third to two thirds of the other methods.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COMPRESSION = 3
 _LINES = 4
 _CONTEXTS = 8
 _METHODS = (*(kind | how for kind in (0, _LINES) for how in (_STORED, _DEFLATED, _LZMA)), _CONTEXTS)
-# Of larger masks contexts always take fewer bytes than plain bits, which LZMA packs slowly.
+# Voxels. For larger masks contexts always beat plain bits, which LZMA packs slowly.
 _MOST_PLAIN = 1 << 20
 _RAW_DEFLATE = -15
 _LZMA_FILTERS = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 22, "lc": 0, "lp": 0, "pb": 0}]
@@ -37,7 +37,7 @@ _MAX_VARINT_BYTES = 5
 
 
 def pack_mask(mask: np.ndarray) -> bytes:
-    """Pack a bool array of at most 4 axes in few bytes; `unpack_mask` is the inverse."""
+    """Pack a bool array of at most 4 axes by the shortest method; `unpack_mask` is the inverse."""
     folds = [_fold(mask, axis) for axis in range(mask.ndim)]
     for axis, fold in enumerate(folds):
         kept = _kept(fold, mask.shape[axis])
@@ -57,10 +57,10 @@ def pack_mask(mask: np.ndarray) -> bytes:
 
 
 def unpack_mask(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask of this shape that `pack_mask` packed.
+    """Unpack the bytes of `pack_mask` to a bool mask of a shape.
 
     Raises:
-        DamagedError: the bytes do not describe one.
+        DamagedError: the bytes do not describe such a mask.
     """
     if len(data) < 2 or data[0] >> _FOLD_BITS * len(shape) or data[1] not in _METHODS:
         raise DamagedError("a mask of an unknown kind")
@@ -102,7 +102,7 @@ def _kept(fold: int, length: int) -> int:
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The order of axes for lines: along the longest, slices of a volume last."""
+    """Return the order of axes for lines: the shortest axis outermost, lines along the longest."""
     return tuple(sorted(range(len(shape)), key=lambda axis: shape[axis]))
 
 
@@ -111,7 +111,10 @@ def _most_bytes(size: int) -> int:
 
 
 def _encode_lines(lines: np.ndarray) -> bytes | None:
-    """Where each line changes: for runs of lines that change equally often, second differences.
+    """Code the positions where lines change, as second differences over runs of similar lines.
+
+    All lines of a run have the same first value and the same number of changes. Returns None where
+    a mask has too many runs or changes.
 
     numbers of a run = lines · 2 changes + first value · gaps in its first line · differences
     """
@@ -121,11 +124,11 @@ def _encode_lines(lines: np.ndarray) -> bytes | None:
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     if len(starts) > _MAX_SEGMENTS or counts.sum() > lines.size // 16:
         return None
-    places = np.nonzero(changed)[1]
+    positions = np.nonzero(changed)[1]
     offsets = np.concatenate([[0], np.cumsum(counts)])
     numbers = []
     for start, end in zip(starts, np.append(starts[1:], len(lines)), strict=True):
-        run = places[offsets[start] : offsets[end]].reshape(end - start, counts[start])
+        run = positions[offsets[start] : offsets[end]].reshape(end - start, counts[start])
         slopes = np.diff(run, axis=0, prepend=run[:1])[1:]
         bends = np.diff(slopes, axis=0, prepend=np.zeros_like(run[:1]))
         gaps = np.diff(run[0], prepend=0)
@@ -175,12 +178,12 @@ def _from_varints(data: bytes) -> np.ndarray:
     starts = np.concatenate([[0], ends + 1])[: len(ends)]
     if not len(ends) or ends[-1] != len(found) - 1 or (ends - starts).max() >= _MAX_VARINT_BYTES:
         raise DamagedError("the numbers of a mask are cut off")
-    places = np.arange(len(found)) - np.repeat(starts, ends - starts + 1)
-    return np.add.reduceat((found & 127) << 7 * places, starts)
+    positions = np.arange(len(found)) - np.repeat(starts, ends - starts + 1)
+    return np.add.reduceat((found & 127) << 7 * positions, starts)
 
 
 def compress(plain: bytes) -> tuple[int, bytes]:
-    """The shortest of stored, deflated and LZMA, and the number of that method."""
+    """Pack bytes by the shortest of stored, deflated and LZMA; return the method and the bytes."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, _RAW_DEFLATE)
     ways = (
         plain,
@@ -191,10 +194,16 @@ def compress(plain: bytes) -> tuple[int, bytes]:
 
 
 def decompress(method: int, data: bytes, most: int, exact: bool = False) -> bytes:
-    """What `compress` was given: at most, or exactly, so many bytes; no more is ever unpacked.
+    """Unpack the bytes of `compress`.
+
+    Args:
+        method: number of the method.
+        data: packed bytes.
+        most: limit of the unpacked bytes; no more than one byte beyond it is ever unpacked.
+        exact: the unpacked bytes must number exactly ``most``.
 
     Raises:
-        DamagedError: more or fewer bytes, or none that can be unpacked.
+        DamagedError: the number of bytes is wrong, or they cannot be unpacked.
     """
     try:
         if method == _DEFLATED:

@@ -1,8 +1,8 @@
-"""The payload of an SPCL chunk: which special values a frame holds, and where.
+"""The payload of an SPCL chunk: special values of a frame and their masks.
 
 count (1) · value · mask                                        one value
-count + 128 (1) · values · [length of its mask (4)] · masks     several, each with its mask; that of
-                                                                the last is empty if it is the rest
+count + 128 (1) · values · [length of its mask (4)] · masks     several, each with its mask; the
+                                                                last is empty if it is the rest
 count (1) · values · length of the mask (4) · mask · labels     several, in older files
 
 value = kind, relation, bytes of an integer << 3 (1) · [integer, little-endian | float64]
@@ -34,16 +34,16 @@ _LENGTH = struct.Struct("<I")
 
 
 class Relation(IntEnum):
-    """Where the ordinary voxels of a frame lie, seen from a special value."""
+    """Relation of the ordinary values of a frame to a special value."""
 
     ANYWHERE = 0
     ABOVE = 1
     BELOW = 2
     APART = 3
-    """On both sides, but none holds the value."""
+    """On both sides, but no ordinary voxel holds the value."""
 
 
-# Kinds of value by whether it is a float, and whether the bit for related ones is set.
+# Relation by the kind of an integer value and the bit `_RELATED`.
 _RELATIONS = {
     (_INTEGER, False): Relation.ANYWHERE,
     (_INTEGER, True): Relation.ABOVE,
@@ -57,12 +57,12 @@ _AS_FLOAT = {integer: kind for kind, integer in _AS_INTEGER.items()}
 
 @dataclass(frozen=True)
 class Specials:
-    """Where the special voxels of one frame are, and what they hold.
+    """Special voxels of one frame: their values and their positions.
 
     Attributes:
         values: the special values; integers for integer types.
         labels: uint8 in the shape of the frame; 0 for an ordinary voxel, n for ``values[n - 1]``.
-        relations: where ordinary voxels lie, seen from each value; empty: anywhere.
+        relations: relation of the ordinary values to each value; empty for `Relation.ANYWHERE`.
     """
 
     values: tuple[float | int, ...]
@@ -80,11 +80,11 @@ class Specials:
         return list(zip(self.values, relations, strict=True))
 
     def same_as(self, other: Specials) -> bool:
-        """Return whether the same voxels hold the same values in another frame."""
+        """Return True where another frame has the same special values at the same voxels."""
         return self._header == other._header and np.array_equal(self.labels, other.labels)
 
     def subsampled(self, factors: Sequence[int]) -> Specials:
-        """Return those of every so many-th voxel along each axis."""
+        """Subsample the mask by an integer factor along each axis."""
         kept = tuple(slice(None, None, factor) for factor in factors)
         return Specials(self.values, self.labels[kept], self.relations)
 
@@ -109,12 +109,12 @@ class Specials:
 
     @classmethod
     def from_bytes(cls, data: bytes, shape: Sequence[int], name: str = "file") -> Specials:
-        """Read what `to_bytes` wrote.
+        """Read the payload of an SPCL chunk.
 
         Args:
-            data: the payload.
-            shape: of the frame, from a head that was checked.
-            name: the file, for messages.
+            data: the payload, not empty.
+            shape: shape of the frame, from a checked header.
+            name: name of the file, for messages.
 
         Raises:
             DamagedError: the payload does not describe such a frame.
@@ -147,20 +147,20 @@ class Specials:
         return cls(tuple(values), labels, tuple(relations))
 
     def restore(self, values: np.ndarray) -> np.ndarray:
-        """Return a copy of a frame of any type with the special values in their places.
+        """Return a copy of a decoded frame of any type, with its special values restored.
 
-        Ordinary voxels that a codec has moved to a special value, or beyond, where none was,
-        get the nearest value that is left, so that masks made by a threshold stay the same.
+        Ordinary voxels that coding has moved to a special value, or beyond it, are set to the
+        nearest value allowed by the relation. Masks made by a threshold thus stay the same.
 
         Raises:
             DamagedError: a value does not fit the type.
-            ValueError: the shape is another.
+            ValueError: the shape of the frame is another.
         """
         if values.shape != self.labels.shape:
             raise ValueError(f"expected a frame of shape {self.labels.shape}, got {values.shape}")
         restored = values.copy()
         ordinary = ~self.mask
-        # In ascending order, as one value's neighbour may be the next one.
+        # In ascending order, as the neighbour of a value may be the next special value.
         for value, relation in sorted(self._related, key=_finite_first):
             if relation is Relation.ANYWHERE:
                 continue
@@ -180,7 +180,11 @@ class Specials:
 
 
 def payloads(found: Sequence[Specials | None]) -> list[bytes | None]:
-    """Return the payload of each frame's SPCL chunk; empty where it is that of the frame before."""
+    """Return the SPCL payload of each frame; None without special values, empty for a repetition.
+
+    Args:
+        found: special values of all frames, in order.
+    """
     packed: list[bytes | None] = []
     before: Specials | None = None
     for own in found:
@@ -195,13 +199,13 @@ def payloads(found: Sequence[Specials | None]) -> list[bytes | None]:
 def unpacked(
     payload: bytes | None, before: Specials | None, shape: Sequence[int], name: str
 ) -> Specials | None:
-    """Return the special values of a frame, of what `payloads` gave; None for none.
+    """Return the special values of a frame, or None where it has none.
 
     Args:
-        payload: of the frame.
+        payload: SPCL payload of the frame; empty for the special values of the frame before.
         before: special values of the frame before.
-        shape: of the frame, from a head that was checked.
-        name: the file, for messages.
+        shape: shape of the frame, from a checked header.
+        name: name of the file, for messages.
 
     Raises:
         DamagedError: the payload does not describe such a frame.
@@ -221,7 +225,7 @@ def _finite_first(related: tuple[float | int, Relation]) -> tuple[bool, float | 
 
 
 def _neighbour(value: float | int, dtype: np.dtype, *, up: bool) -> np.generic:
-    """Return the nearest value of a type above or below another."""
+    """Return the next value of a type above or below a value."""
     native = dtype.newbyteorder("=").type
     if dtype.kind == "f":
         return np.nextafter(native(value), native(math.inf if up else -math.inf))
@@ -270,7 +274,7 @@ def _cut_value(data: bytes) -> tuple[tuple[float | int, Relation], bytes]:
 
 
 def _cut_masks(data: bytes, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the labels that masks of so many values say."""
+    """Read one mask for each of ``count`` values; return the labels, uint8."""
     sizes = []
     for _ in range(count - 1):
         length, data = _cut(data, _LENGTH.size)
@@ -289,7 +293,7 @@ def _cut_masks(data: bytes, count: int, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _cut_labels(data: bytes, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the labels that one mask and a list of the labels in it say."""
+    """Read one mask and the labels of its voxels (older files); return the labels, uint8."""
     length, data = _cut(data, _LENGTH.size)
     packed, data = _cut(data, _LENGTH.unpack(length)[0])
     method, data = _cut(data, 1)
