@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import (
@@ -98,7 +98,7 @@ class AutoencoderEncoder:
             error = truth.new_zeros((1, self._network.config.bands, *grid))
             encoded, latents = self._encode(step_code, rate_weight, (error,))
             squared, gradient = synthesis_gradient(self._network, latents, around, truth)
-            cost = exchange(squared, encoded.nbytes)
+            cost = rd_cost(squared, encoded.nbytes)
             if cost < best[0]:
                 best = cost, self._correction
             if left:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
@@ -134,7 +134,7 @@ class TextureEncoder:
         error, gradient = restoration_gradient(
             self._network.postfilter, encoded.low, template, condition, truth
         )
-        return exchange(error, encoded.nbytes), gradient
+        return rd_cost(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
         return hint_of(self._template, self._places, step_code)
