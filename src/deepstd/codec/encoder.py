@@ -20,7 +20,7 @@ from deepstd import io
 from deepstd.bundle import Bundle
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, Assembly, Candidate, FrameShape
+from deepstd.codec.file_builder import NO_QUALITY, FileBuilder, Candidate, FrameShape
 from deepstd.codec.frames import flat_axis, frames_of
 from deepstd.codec.slice_decision import try_slices, ways
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
@@ -95,7 +95,7 @@ class Encoding:
         taken = take_out(frames, allowed, self._spacing(shape, shape), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed, notes)
+        self._builder = FileBuilder(volume, codec.bundle.reference, self._parts, allowed, notes)
         self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
         self._start: Start | None = None
@@ -152,7 +152,7 @@ class Encoding:
     def _filter_for(self, encoded: Candidate) -> bytes | None:
         """The filter that suits an encoding, where one is worth its bytes."""
         self._progress("fitting a filter to the error")
-        frames = self._assembly.restored(encoded)
+        frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
     def _shaped(self, shape: str, fill: float) -> Candidate:
@@ -250,7 +250,7 @@ class Encoding:
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
             encoder.settle()
-        nbytes = self._assembly.size(shapes, encoded, self._wiener)
+        nbytes = self._builder.size(shapes, encoded, self._wiener)
         return Candidate(Point(code, weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod
@@ -268,7 +268,7 @@ class Encoding:
 
         def size_of(encoded: list[Encoded]) -> int:
             nonlocal best
-            nbytes = self._assembly.size(shapes, encoded, self._wiener)
+            nbytes = self._builder.size(shapes, encoded, self._wiener)
             self._progress(f"{nbytes} of {self._allowed} bytes")
             if best[0] < nbytes <= self._allowed:
                 best = nbytes, encoded
@@ -299,7 +299,7 @@ class Encoding:
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
-            describe=self._assembly.describe,
+            describe=self._builder.describe,
             fit=fit if tiled else None,
             last=last if whole else None,
         )
@@ -313,12 +313,12 @@ class Encoding:
         latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         latents = latents[:LATENTS_DIGEST_BYTES]
         parts = result.shapes, result.texture, result.wiener
-        data = self._assembly.file(*parts, NO_QUALITY, latents)
+        data = self._builder.file(*parts, NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         error = rmse(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._assembly.file(*parts, quality, latents),
+            self._builder.file(*parts, quality, latents),
             quality,
             error * error,
             tuple(s.report for s in result.shapes),
@@ -361,7 +361,7 @@ class Encoding:
         return first_start(
             lambda code: sum(encoder.significant(code) for encoder in wavelet),
             sum(math.prod(encoder.shape) for encoder in wavelet),
-            max(self._allowed - self._assembly.fixed_bytes, 1),
+            max(self._allowed - self._builder.fixed_bytes, 1),
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,

@@ -73,7 +73,7 @@ class Candidate:
         return float(np.mean(errors))
 
 
-class Assembly:
+class FileBuilder:
     """Makes the files of one scan.
 
     Args:
