@@ -249,7 +249,7 @@ class Encoding:
         code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
-            encoder.settle()
+            encoder.release()
         nbytes = self._builder.size(shapes, encoded, self._wiener)
         return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
 
@@ -304,7 +304,7 @@ class Encoding:
             last=last if whole else None,
         )
         for encoder in encoders:
-            encoder.settle()
+            encoder.release()
         return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan) -> Compressed:

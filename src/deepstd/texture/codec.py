@@ -56,7 +56,7 @@ class Encoder(Protocol):
         """Find what to aim at so that encodings of about this step err less."""
         ...
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Let go of what is kept of the latest encoding."""
         ...
 

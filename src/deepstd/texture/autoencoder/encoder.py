@@ -106,7 +106,7 @@ class AutoencoderEncoder:
                 self._correction = torch.lerp(before, error - 0.5 * gradient, DAMPING)
         self._correction = best[1]
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Nothing is kept between encodings."""
 
     def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:

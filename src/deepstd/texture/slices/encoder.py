@@ -196,7 +196,7 @@ class SlicedEncoder:
         """`TextureEncoder.refine` of every slice, given its neighbours as they are then coded."""
         self._coded(step_code, rate_weight, rounds)
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Nothing is kept between encodings."""
 
     def significant(self, step_code: int) -> float:

@@ -196,7 +196,7 @@ class TextureEncoder:
             coded[number] = tile
         return replace(encoded, coded=tuple(coded))
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Let go of what `recode` needs."""
         self._open = None
 
