@@ -19,7 +19,7 @@ from deepstd.rate.effort import EFFORTS
 from deepstd.rate.start import Start
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import SlicedEncoder
@@ -90,7 +90,7 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     assert again.payload == encoded.payload
     other = decode_slices(networks, encoded.payload, shape, name="x", workers=two)
     np.testing.assert_array_equal(other.steps, decoded.steps)
-    head = TextureHead.read(Cursor(encoded.payload, "x", "texture"), 3)
+    head = TextureHeader.read(Cursor(encoded.payload, "x", "texture"), 3)
     assert (head.sliced, head.octaves) == (axis, octaves)
 
 
@@ -269,7 +269,7 @@ def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) 
         data = codec.compress(volume, max_bytes=max_bytes, effort="fast")
         assert 0.997 * max_bytes <= len(data) <= max_bytes
         cursor = Cursor(parse(data, "x").frames[0].texture, "x", "texture")
-        sliced.append(TextureHead.read(cursor, 3).sliced)
+        sliced.append(TextureHeader.read(cursor, 3).sliced)
     assert sliced == [2, None]
 
 
@@ -283,7 +283,7 @@ def test_efforts_decide_whether_slices_may_lie_between_others() -> None:
     octaves = {}
     for effort in ("fast", "normal"):
         data = codec.compress(volume, bpv=0.3, effort=effort)
-        head = TextureHead.read(Cursor(parse(data, "x").frames[0].texture, "x", "texture"), 3)
+        head = TextureHeader.read(Cursor(parse(data, "x").frames[0].texture, "x", "texture"), 3)
         octaves[effort] = head.octaves
         error = codec.decompress(data).voxels.astype(float) - voxels
         assert error.var() < 0.1 * voxels.var()
@@ -303,7 +303,7 @@ def test_a_scan_of_thick_slices_comes_back(frames: tuple[int, ...]) -> None:
     data = codec.compress(volume, bpv=0.4, effort="fast")
     assert 0.997 * 0.4 <= 8 * len(data) / voxels.size <= 0.4
     container = parse(data, "x")
-    head = TextureHead.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
+    head = TextureHeader.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
     assert head.sliced == 2
     restored = codec.decompress(data)
     error = np.square(restored.voxels.astype(float) - voxels).mean()

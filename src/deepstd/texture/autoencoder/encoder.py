@@ -26,7 +26,7 @@ from deepstd.texture.autoencoder.transform import padded
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
@@ -156,7 +156,7 @@ class AutoencoderEncoder:
             network_dtype=network_dtype_of(device),
             device=device,
         )
-        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream, symbols = source.stream.finish(), source.symbols_coded
         encoded = EncodedTexture(head, stream, symbols, (), lambda tiles: units)
         return encoded, in_steps(units)

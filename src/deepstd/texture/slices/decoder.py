@@ -20,7 +20,7 @@ import torch
 
 from deepstd.coding.bytes import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import replicas
 from deepstd.texture.slices.schedule import Turn, groups_of, hint_of_group, unneeded, waves
 from deepstd.texture.wavelet.check import tile_count
@@ -148,10 +148,10 @@ def decode_slices(
 
 def _parts(
     networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], name: str
-) -> tuple[TextureHead, list[bytes]]:
+) -> tuple[TextureHeader, list[bytes]]:
     """Head, and the streams of the slices where it says that there are any."""
     cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
+    head = TextureHeader.read(cursor, len(shape))
     if head.sliced is None:
         return head, []
     if head.octaves and networks.between is None:

@@ -20,7 +20,7 @@ import torch
 from deepstd.coding.bytes import encode_varint
 from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import replicas
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks
@@ -64,7 +64,7 @@ class EncodedSlices:
         free: numbers of those that no other one looks at.
     """
 
-    head: TextureHead
+    head: TextureHeader
     slices: tuple[EncodedSlice, ...]
     free: tuple[int, ...]
 
@@ -227,8 +227,8 @@ class SlicedEncoder:
         found = list(self._workers.map(work, range(len(self._encoders))))
         return np.stack(found, self._axis)
 
-    def _head(self, step_code: int) -> TextureHead:
-        return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)
+    def _head(self, step_code: int) -> TextureHeader:
+        return TextureHeader(self.scaling, step_code, self.coarse, self._axis, self._octaves)
 
     def _weight(self, turn: Turn, rate_weight: float) -> float:
         return rate_weight * (turn.price if self._octaves else 1.0)
