@@ -1,6 +1,6 @@
 """The Wiener filter that suits a scan, by least squares.
 
-restored, true values ─ some tiles ─▶ differences × hats ─ normal equations ─▶ coefficients
+restored, true values ─ some tiles ─▶ differences × interpolation_weights ─ normal equations ─▶ coefficients
 no filter, one knot, two … ─▶ the best for its bytes
 """
 
@@ -162,7 +162,7 @@ def _fitted(
     aim = torch.zeros(size, dtype=torch.float64)
     parts = (tensor.split(_PART, -1) for tensor in (differences, activities, wrong))
     for some, lively, error in zip(*parts, strict=True):
-        terms = (knots.hats(lively)[:, None] * some).flatten(0, 1).double()
+        terms = (knots.interpolation_weights(lively)[:, None] * some).flatten(0, 1).double()
         gram.addmm_(terms, terms.T)
         aim.addmv_(terms, error.double())
     solved = torch.linalg.solve(gram, aim) / COEFFICIENT_UNIT
