@@ -261,7 +261,9 @@ class Encoding:
         saved = _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
         return 10 * math.log10(other.error / one.error) + saved
 
-    def _search(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> EncodedScan:
+    def _search(
+        self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
+    ) -> EncodedScan:
         """The encoding that fills at least so much of the allowed bytes."""
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []

@@ -146,9 +146,9 @@ def condition_vector(
     """
     reach = CONDITION_UNIT * (RATE_BINS - 1)
     place = min(max(log_rate - CONDITION_UNIT * _LOWEST_RATE, 0), reach)
-    interpolation_weights = [max(0, CONDITION_UNIT - abs(place - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
+    bins = [max(0, CONDITION_UNIT - abs(place - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
     flags = [CONDITION_UNIT if a in axes else 0 for a in range(config.ndim)]
-    values = [*interpolation_weights, *flags, min(8 * depth, CONDITION_UNIT)]
+    values = [*bins, *flags, min(8 * depth, CONDITION_UNIT)]
     return torch.tensor(values, dtype=torch.float32).reshape(1, -1, *[1] * config.ndim)
 
 

@@ -1,7 +1,7 @@
 """The Wiener filter: what an encoder, who has the scan, tells a decoder of its error.
 
     restored values ┬ differences to neighbours, limited ┬──▶ Σ coefficient · difference ─ + ─▶
-                    │                                    └ activity ─▶ interpolation_weights ──▲            │
+                    │                                    └ activity ─▶ knot weights ▲       │
                     └──────────────────────────────────────────────────────────────────────┘
 
 The coefficients are those that err least on the scan itself (Wiener 1949; by classes of activity as

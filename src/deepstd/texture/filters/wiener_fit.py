@@ -1,6 +1,6 @@
 """The Wiener filter that suits a scan, by least squares.
 
-restored, true values ─ some tiles ─▶ differences × interpolation_weights ─ normal equations ─▶ coefficients
+restored, true values ─ some tiles ─▶ differences × knot weights ─ normal equations ─▶ coefficients
 no filter, one knot, two … ─▶ the best for its bytes
 """
 
