@@ -20,7 +20,7 @@ from deepstd import io
 from deepstd.bundle import Bundle
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, FileBuilder, EncodedScan, FrameShape
+from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder, FrameShape
 from deepstd.codec.frames import flat_axis, frames_of
 from deepstd.codec.slice_decision import try_slices, ways
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse

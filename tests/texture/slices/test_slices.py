@@ -23,7 +23,7 @@ from deepstd.texture.header import TextureHeader
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import SlicedEncoder
-from deepstd.texture.slices.schedule import Turn
+from deepstd.texture.slices.schedule import SliceNode
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
@@ -114,20 +114,25 @@ def test_how_many_slices_are_coded_at_once_changes_nothing(
     np.testing.assert_array_equal(*steps.values())
 
 
-def test_groups_hold_all_turns_and_each_worker_has_one() -> None:
-    turns = [Turn(index, 1, between=True) for index in range(1, 33, 2)]
+def test_groups_hold_all_slices_and_each_worker_has_one() -> None:
+    nodes = [SliceNode(index, 1, between=True) for index in range(1, 33, 2)]
     for devices, most in ((1, 4), (3, 4), (40, 1)):
         groups = neighbours.groups_of(
-            turns, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
+            nodes, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
         )
-        assert [turn for group in groups for turn in group] == turns
+        assert [node for group in groups for node in group] == nodes
         assert max(map(len, groups)) == most
-        assert len(groups) >= min(devices, len(turns))
+        assert len(groups) >= min(devices, len(nodes))
 
 
-def test_groups_look_alike_at_others() -> None:
-    turns = [Turn(8, 4), Turn(16, 4), Turn(4, 4, between=True), Turn(2, 2, between=True)]
-    assert neighbours.groups_of(turns, 1, CPU) == [turns[:2], turns[2:3], turns[3:]]
+def test_groups_share_prediction_mode_and_distance() -> None:
+    nodes = [
+        SliceNode(8, 4),
+        SliceNode(16, 4),
+        SliceNode(4, 4, between=True),
+        SliceNode(2, 2, between=True),
+    ]
+    assert neighbours.groups_of(nodes, 1, CPU) == [nodes[:2], nodes[2:3], nodes[3:]]
 
 
 def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:

@@ -1,7 +1,7 @@
-"""The Wiener filter: what an encoder, who has the scan, tells a decoder of its error.
+"""Adaptive loop (Wiener) filter, with coefficients fitted to the scan by the encoder.
 
-    restored values ┬ differences to neighbours, limited ┬──▶ Σ coefficient · difference ─ + ─▶
-                    │                                    └ activity ─▶ knot weights ▲       │
+    restored values ┬ differences to neighbours, clipped ┬──▶ Σ coefficient · difference ─ + ─▶
+                    │                                    └ activity ─▶ weights ─▲          │
                     └──────────────────────────────────────────────────────────────────────┘
 
 The coefficients are those that err least on the scan itself (Wiener 1949; by classes of activity as
