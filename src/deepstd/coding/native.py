@@ -213,7 +213,7 @@ class NativeDecoder:
         """Return symbols (int64) of trellis lanes, and their quantisers (uint8), (n,).
 
         Args:
-            scale_index: (n,) uint8, in the order of `trellis.Arrangement.walked`.
+            scale_index: (n,) uint8, in the order of `trellis.Arrangement.tcq`.
             lanes: number of lanes.
             tables: frequencies.
 

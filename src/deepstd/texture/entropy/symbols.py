@@ -152,7 +152,7 @@ class EncoderSource(_Stream):
             scale = shifted(scale, offsets.repeat(counts))
             known = torch.from_numpy(scale).to(expected)
             trial = quantize(aim, known, self._savings, rate_weight)
-        symbols, quantizer = self._walked(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
+        symbols, quantizer = self._coded_pass(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
         units = torch.from_numpy(units_of(symbols, quantizer)).to(mean)
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
@@ -198,15 +198,15 @@ class EncoderSource(_Stream):
             return self._rate_weight
         return self._last[1]
 
-    def _walked(
+    def _coded_pass(
         self, plain: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and quantisers of a pass, coded: the plain quantiser's where it is used."""
         order = arranged(scale)
         symbols, quantizer = plain.copy(), np.full(plain.size, PLAIN, dtype=np.uint8)
-        self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
-        if order.walked.size:
-            at, expected = order.walked, scale[order.walked]
+        self.stream.encode(plain[order.scalar], scale[order.scalar], self._tables)
+        if order.tcq.size:
+            at, expected = order.tcq, scale[order.tcq]
             found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
             symbols[at], quantizer[at] = found
             self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
@@ -220,8 +220,8 @@ def _whole(symbols: torch.Tensor) -> np.ndarray:
 
 def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
     """What symbols stand for, in units (float64 whole numbers)."""
-    walked = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
-    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), walked)
+    tcq = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
+    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), tcq)
 
 
 def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
@@ -280,9 +280,9 @@ class DecoderSource(_Stream):
         """Units (float64) that a pass says."""
         order = arranged(scale)
         symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
-        symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
-        if order.walked.size:
-            at = order.walked
+        symbols[order.scalar] = self._stream.decode(scale[order.scalar], self._tables)
+        if order.tcq.size:
+            at = order.tcq
             symbols[at], quantizer[at] = self._stream.decode_lanes(
                 scale[at], order.lanes, self._tables
             )
