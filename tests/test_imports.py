@@ -33,6 +33,7 @@ LAYERS = (
     ("engine",),
     ("geometry", "io", "quality", "overlap"),
     ("volume", "devices", "effort", "interrupts", "memory", "pair_report", "threads"),
+    ("slice_images",),
     ("errors",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
