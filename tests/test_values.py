@@ -277,7 +277,7 @@ class TestNotes:
     def test_they_come_back(self, noted: Path, tmp_path: Path) -> None:
         assert deepstd.decompress(noted, tmp_path / "back.npy").notes == NOTES
         assert api.verify(noted).notes == NOTES
-        assert deepstd.inspect(noted)["notes"] == list(NOTES)
+        assert deepstd.info(noted).notes == NOTES
         preview = deepstd.decompress(noted, tmp_path / "small.npy", level=1)
         assert preview.notes == NOTES
 
