@@ -1,13 +1,13 @@
-"""What commands cost while other programs use the cores, with passive waiting and without.
+"""Time of commands while other programs use the cores, with and without passive waiting of threads.
 
-    commands × waiting (as OpenMP does it, passively) × (alone, beside twice as many busy processes
-    as cores) ─▶ CPU and wall time ─▶ table in Markdown
+    commands × waiting (OpenMP's default, passive) × (alone, beside twice as many busy processes as
+    cores) ─▶ CPU and wall time ─▶ table in Markdown
 
 Usage: python -m benchmarks.busy [--repeats N] [--commands doctor,crop,…]
 
 The machine must do nothing else. Medians over the repeats are shown. The exit code is 1 where a
 command with passive waiting takes more than 1.3 times the CPU time beside busy processes, or where
-one that runs alone takes more than 1.03 times as long as without.
+a command alone takes more than 1.03 times as long as with the default.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from benchmarks.processes import Measured, busy, cores, measured
 from benchmarks.standing.studies import STUDIES, add_data_option
 
 _MOST_CPU, _MOST_WALL = 1.3, 1.03
-_LOAD = 0.5
-# OpenMP takes an empty policy for none, and so for its own default; commands leave it.
+_LOAD = 0.5  # load average up to which a machine counts as idle
+# Commands keep a policy that is set, also an empty one, for which OpenMP uses its default.
 _WAITING = {"OpenMP's default": "", "passive": "PASSIVE"}
 _PASSIVE = "passive"
 _PLACES = ("alone", "beside")
@@ -40,7 +40,16 @@ Key = tuple[str, str, str]
 
 
 def measure(data: Path, names: list[str], repeats: int) -> dict[Key, list[Measured]]:
-    """Run all commands; keys are the command, the way of waiting, and whether it is alone."""
+    """Run all commands.
+
+    Args:
+        data: folder of the data sets.
+        names: names of commands.
+        repeats: runs of each kind.
+
+    Returns:
+        Runs by (command, waiting, "alone" or "beside").
+    """
     runs: dict[Key, list[Measured]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -65,12 +74,12 @@ def _run(arguments: list[str], folder: Path, waiting: str) -> Measured:
     command = [sys.executable, "-m", "deepstd", *arguments]
     done = measured(command, folder, {"OMP_WAIT_POLICY": _WAITING[waiting]})
     if done.code:
-        raise SystemExit(f"{' '.join(arguments)}: exit code {done.code}: {done.told}")
+        raise SystemExit(f"{' '.join(arguments)}: exit code {done.code}: {done.message}")
     return done
 
 
 def describe(runs: dict[Key, list[Measured]]) -> tuple[str, list[str]]:
-    """The table, and what is worse than it may be."""
+    """Return the table in Markdown, and the limits exceeded."""
     cpu = {key: statistics.median(one.cpu_s for one in done) for key, done in runs.items()}
     wall = {key: statistics.median(one.wall_s for one in done) for key, done in runs.items()}
     lines = [

@@ -1,10 +1,10 @@
-"""Multiplications that each part of a decoder does for a voxel.
+"""Multiplications per voxel of each part of a decoder.
 
-bundle ─ one small scan through the coder, layers counted ─▶ thousands a voxel, Markdown
+bundle ─ one small scan through the coder, layers counted ─▶ kMAC per voxel, Markdown
 
     python benchmarks/complexity.py
 
-What overlaps between tiles, up to 40 % in three dimensions, is not counted.
+The halos of tiles, up to 40 % more in three dimensions, are not counted.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ import torch
 from torch import nn
 
 from deepstd.bundle import Bundle
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.lifting import split_plan
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.wiener import half_neighbourhood
+from deepstd.texture.filters.wiener import half_neighbourhood
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.lifting import split_plan
+from deepstd.texture.wavelet.network import TextureNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}
-# Four lifting steps and two scalings for every pair of samples, along every axis of every level.
+# Multiplications per sample, axis and level: four lifting steps, two scalings per pair of samples.
 _LIFTING = 3
-# Coefficients of a neighbour in a Wiener filter, at most.
+# Most coefficients of a pair of neighbours in a Wiener filter.
 _KNOTS = 8
-# 2ⁿ − 1 linear interpolations.
+# 2ⁿ − 1 linear interpolations by number of axes n.
 _WARP = {2: 3, 3: 7}
 
 
 def counted(network: TextureNetwork) -> dict[str, float]:
-    """Multiplications a voxel of every part of the texture stage."""
+    """Count the multiplications per voxel of every part of the texture stage."""
     ndim = network.config.ndim
     shape = (_EDGE[ndim],) * ndim
     totals: Counter[str] = Counter()
@@ -81,7 +81,7 @@ def _title(name: str, network: TextureNetwork) -> str:
 
 
 def shape_stage(bundle: Bundle) -> dict[str, float]:
-    """Multiplications a voxel of the field and the warp; none without a template."""
+    """Count the multiplications per voxel of the field and the warp; empty without a template."""
     if bundle.shape is None or bundle.manifest.shape is None:
         return {}
     model = ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
@@ -95,7 +95,7 @@ def shape_stage(bundle: Bundle) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table of all bundles."""
     print("| bundle | network | part | kMAC a voxel |\n| --- | --- | --- | --- |")
     for name in _BUNDLES:
         codec = Codec.load(name, device="cpu")

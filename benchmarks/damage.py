@@ -1,15 +1,15 @@
-"""What a reader does with damaged files: every truncation, and random byte flips.
+"""Behaviour of the reader on damaged files: every truncation, and random byte flips.
 
     scan ─ compress ─▶ file ─ cut or flip ─▶ decompress ─▶ refused with exit code 4
                                                       └─▶ anything else is a fault
 
-The cases run in one process of their own, through the API that the command line calls; some of
-them also run as `deepstd decompress`, to see exit code and message as a user does.
+The cases run in a separate process, through the API that the command line calls. Some cases also
+run as `deepstd decompress`, to check exit code and message.
 
 Usage: python -m benchmarks.damage [--limit N]
 
-The table goes to stdout; the exit code is 1 if any damaged file got through. With --limit only so
-many cases of each sort are tried, and nothing is kept.
+The table goes to stdout; the exit code is 1 where a damaged file is decoded. --limit bounds the
+cases of each sort; the results are then not kept.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from benchmarks.standing.studies import STUDIES, add_data_option
 from deepstd import io
 from deepstd.errors import DeepSTDError
 
-_MOST_SECONDS = 10
-_MOST_BYTES = 2**30
-_DAMAGED_FILE = 4
+_MOST_SECONDS = 10  # for a case
+_MOST_BYTES = 2**30  # peak memory of the process
+_DAMAGED_FILE = 4  # exit code
 _FLIPS = 2000
 _FAULTS_SHOWN = 5
 
 
 @dataclass
 class Report:
-    """What became of the damaged versions of one file.
+    """Results of the damaged versions of one file.
 
     Attributes:
-        kind: which file.
-        nbytes: its size.
-        outcomes: number of cases for each error class, and "same scan" for harmless flips.
-        faults: cases that must not be, in words.
-        slowest_s: longest time a case took.
+        kind: description of the file.
+        nbytes: size of the file.
+        outcomes: number of cases by error class, and "same scan" for harmless flips.
+        faults: descriptions of the cases with a wrong result.
+        slowest_s: longest time of a case in seconds.
         peak_bytes: peak memory of the process that ran all cases.
     """
 
@@ -64,7 +64,7 @@ class Report:
     peak_bytes: int = 0
 
     def line(self) -> str:
-        """One row of the table."""
+        """Return a row of the table in Markdown."""
         outcomes = ", ".join(f"{name} {count}" for name, count in self.outcomes.most_common())
         return (
             f"| {self.kind} | {self.nbytes} | {outcomes} | {self.slowest_s:.2f} s | "
@@ -82,7 +82,15 @@ HEAD = "| file | bytes | outcomes | slowest | peak memory | faults |\n|---|---|-
 
 
 def study(kind: str, path: Path, bundle: str, bits_per_voxel: float, limit: int | None) -> Report:
-    """Damage one scan's file in every way; ``limit`` bounds the number of cases of each sort."""
+    """Compress a scan, and try all damaged versions of its file.
+
+    Args:
+        kind: description of the file.
+        path: the scan.
+        bundle: name of the bundle.
+        bits_per_voxel: size of the file.
+        limit: most cases of each sort; None for all.
+    """
     data, _ = isolated(_compress, path, bundle, bits_per_voxel)
     report, peak = isolated(_try_all, kind, data, bundle, limit)
     report.peak_bytes = peak
@@ -97,7 +105,7 @@ def _compress(path: Path, bundle: str, bits_per_voxel: float) -> bytes:
 
 
 def _cases(data: bytes, limit: int | None) -> Iterator[tuple[str, bytes]]:
-    """Every truncation and 2,000 files with one byte changed at random."""
+    """Yield every truncation, and 2,000 files with one byte changed at random."""
     lengths = range(len(data))
     if limit is not None:
         lengths = range(0, len(data), max(1, len(data) // limit))
@@ -140,7 +148,7 @@ def _try_all(kind: str, data: bytes, bundle: str, limit: int | None) -> Report:
 
 
 def _try_command_line(data: bytes) -> list[str]:
-    """Faults of the command line on a few damaged files."""
+    """Run `deepstd decompress` on a few damaged files; return its faults."""
     faults = []
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "damaged.dstd"), Path(folder, "restored.nii")
@@ -169,7 +177,7 @@ def _try_command_line(data: bytes) -> list[str]:
 
 
 def describe(reports: list[Report]) -> str:
-    """The table, and the first faults of every file."""
+    """Return the table, and the first faults of every file."""
     lines = [HEAD, *(report.line() for report in reports)]
     for report in reports:
         lines += [f"- {report.kind}: {fault}" for fault in report.faults[:_FAULTS_SHOWN]]
@@ -191,7 +199,7 @@ def _too_long(signum: int, frame: object) -> None:
 
 
 def main() -> int:
-    """Every truncation and random byte flips of one file of each kind."""
+    """Damage one file of each kind, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
-"""Run one function in a fresh process and learn its peak memory.
+"""Run a function in a new process, and measure its peak memory.
 
-function, arguments ─ spawn ─▶ result, peak resident bytes of that process alone
+function, arguments ─ spawn ─▶ result, peak resident bytes of the new process alone
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from typing import Any
 
 
 def isolated(function: Callable[..., Any], *arguments: object) -> tuple[Any, int]:
-    """Result of a picklable function and the peak resident memory of its process in bytes."""
+    """Run a picklable function in a new process.
+
+    Returns:
+        The result, and the peak resident memory of the process in bytes.
+    """
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, function, arguments).result()
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process in bytes."""
+    """Return the peak resident memory of this process in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # ru_maxrss would begin with the size of the process that started this one.
+        # On Linux ru_maxrss includes the size of the parent process.
         lines = status.read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,8 +3,8 @@
     file names ─▶ patient of each ─▶ patients ordered by a seeded hash ─▶ test, validation, train
 
 Usage: python benchmarks/make_splits.py DATA > splits.json
-The committed splits.json is what every training run and benchmark uses; this script documents how
-it was made and is run again only when a data set is added. Paths are relative to DATA.
+Every training run and benchmark uses the committed splits.json. This script documents its making,
+and is run again only when a data set is added. Paths are relative to DATA.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ SEED = "deepstd-1"
 
 @dataclass(frozen=True)
 class Rule:
-    """How much of a data set is held out, and which patients come first.
+    """Split of one data set.
 
     Attributes:
-        patterns: globs below DATA; the first one names the scans that are counted.
-        patient: the patient a file belongs to.
-        test: number of scans for the test split, never more; None for all of them.
-        validation: number of scans for the validation split, never more.
-        most_files_first: patients with the most files are held out first, so that the test split
-            holds every sequence of a patient.
-        first: pattern whose patients are held out before all others (they must not be trained on).
+        patterns: globs below DATA; only scans of the first glob are counted.
+        patient: function that returns the patient of a file.
+        test: most scans of the test split; None for all.
+        validation: most scans of the validation split.
+        most_files_first: hold out patients with the most files first, so that the test split has
+            every sequence of a patient.
+        first: glob whose patients are held out before all others, and never trained on.
     """
 
     patterns: tuple[str, ...]
@@ -50,10 +50,10 @@ def _stem(path: Path) -> str:
 
 
 def _hippocampus_person(path: Path) -> str:
-    """Crops 2n - 1 and 2n are the two sides of one head.
+    """Return the person of a crop: crops 2n - 1 and 2n are the two sides of one head.
 
-    The source does not say so, but the grey values do: in all 50 such pairs both crops lie on the
-    same intensity lattice to 0.1 %, against 0.3 % of random pairs.
+    The source does not state it; the grey values show it. In all 50 such pairs both crops lie on
+    the same intensity lattice to 0.1 %, against 0.3 % of random pairs.
     """
     return f"person{(int(_stem(path).split('_')[1]) + 1) // 2:03d}"
 
@@ -88,7 +88,11 @@ RULES = {
 
 
 def split(data: Path, rule: Rule) -> dict[str, list[str]]:
-    """File lists of one data set; every patient's files are in one list only."""
+    """Split the files of one data set; all files of a patient are in one list.
+
+    Returns:
+        Paths relative to ``data`` in the lists "train", "validation" and "test".
+    """
     files: dict[str, list[Path]] = defaultdict(list)
     for pattern in rule.patterns:
         for path in sorted(data.glob(pattern)):

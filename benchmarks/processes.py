@@ -1,4 +1,4 @@
-"""Commands in processes of their own: CPU and wall time, exit code, and what they tell.
+"""Measurement of commands in separate processes: CPU and wall time, exit code, messages.
 
 arguments, environment ─ start ─ wait4 ─▶ Measured
 """
@@ -23,23 +23,29 @@ class Measured:
     """One run of a command.
 
     Attributes:
-        cpu_s: seconds of CPU of its process and of the processes that it started.
-        wall_s: seconds from its start to its end.
+        cpu_s: CPU seconds of the process and its children.
+        wall_s: seconds from start to end.
         code: exit code.
-        told: what it wrote to stderr.
+        message: text written to stderr.
     """
 
     cpu_s: float
     wall_s: float
     code: int
-    told: str
+    message: str
 
 
 def measured(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
 ) -> Measured:
-    """Run a command in a folder, with some more variables in its environment."""
-    with tempfile.TemporaryFile() as told:
+    """Run a command in a folder, and measure it.
+
+    Args:
+        arguments: command line.
+        folder: working directory.
+        environment: variables added to the environment, or None.
+    """
+    with tempfile.TemporaryFile() as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(
             arguments,
@@ -47,19 +53,19 @@ def measured(
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=told,
+            stderr=stderr,
         )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0)
-        words = told.read().decode(errors="replace")
-    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, words)
+        stderr.seek(0)
+        message = stderr.read().decode(errors="replace")
+    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, message)
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that compute without end, while the block runs."""
+    """Run ``count`` processes that compute without end during the block."""
     processes = [subprocess.Popen([sys.executable, "-c", _SPIN]) for _ in range(count)]
     try:
         yield
@@ -71,7 +77,7 @@ def busy(count: int) -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,11 +1,11 @@
-"""How soon commands refuse what cannot work: CPU time, wall time, and whether torch was loaded.
+"""Time to refuse wrong commands: CPU time, wall time, and whether torch was loaded.
 
     small inputs in a temporary folder ─ every command with every mistake ─▶ table in Markdown
 
 Usage: python -m benchmarks.refusals [--repeats N] [--commands compress,train,…]
 
-The least of the repeats is shown. The exit code is 1 where a mistake is not refused, where refusing
-it takes half a second of CPU time, or where it takes torch.
+The fastest of the repeats is shown. The exit code is 1 where a mistake is not refused, where the
+refusal takes half a second of CPU time, or where torch is loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import deepstd
 from benchmarks.processes import Measured, measured
 
-_MOST_CPU = 0.5
+_MOST_CPU = 0.5  # seconds
 _LOADED = "DEEPSTD_TORCH_LOADED"
 _PROGRAM = (
     "import os, sys; from deepstd.cli.app import main; code = main(); "
@@ -122,7 +122,7 @@ MISTAKES = {
 
 
 def prepare(folder: Path) -> None:
-    """Write the inputs."""
+    """Write the inputs of all commands to a folder."""
     import nibabel
     from PIL import Image
 
@@ -140,7 +140,7 @@ def prepare(folder: Path) -> None:
     np.save(folder / "scans" / "a.npy", voxels)
     (folder / "made" / "cache.json").write_text("{}")
     (folder / "bundle" / "bundle.json").write_text("{}")
-    with open(folder / "huge.npy", "wb") as stream:  # sparse: it takes no space
+    with open(folder / "huge.npy", "wb") as stream:  # a sparse file takes no space
         header = {"descr": "<i2", "fortran_order": False, "shape": _HUGE}
         np.lib.format.write_array_header_1_0(stream, header)
         stream.truncate(stream.tell() + 2 * int(np.prod(_HUGE, dtype=np.int64)))
@@ -150,13 +150,23 @@ def prepare(folder: Path) -> None:
 
 
 def refused(command: str, options: str, folder: Path, repeats: int) -> tuple[Measured, bool]:
-    """The quickest of some runs, and whether torch was loaded."""
-    told = folder / "loaded"
+    """Run a wrong command several times.
+
+    Args:
+        command: sub-command of deepstd.
+        options: its arguments, separated by spaces.
+        folder: folder of the inputs.
+        repeats: number of runs.
+
+    Returns:
+        The run with the least CPU time, and True where torch was loaded.
+    """
+    answer = folder / "loaded"
     runs = []
     for _ in range(repeats):
         arguments = [sys.executable, "-c", _PROGRAM, command, *options.split()]
-        runs.append(measured(arguments, folder, {_LOADED: str(told)}))
-    return min(runs, key=lambda run: run.cpu_s), told.read_text() == "True"
+        runs.append(measured(arguments, folder, {_LOADED: str(answer)}))
+    return min(runs, key=lambda run: run.cpu_s), answer.read_text() == "True"
 
 
 def main() -> int:
@@ -176,7 +186,7 @@ def main() -> int:
         for command in asked.commands.split(","):
             for mistake, options in MISTAKES[command].items():
                 run, torch = refused(command, options, folder, asked.repeats)
-                lines = [line for line in run.told.splitlines() if "rror: " in line] or [""]
+                lines = [line for line in run.message.splitlines() if "rror: " in line] or [""]
                 message = lines[-1].replace("|", "\\|").removeprefix("error: ")
                 if len(message) > _LONGEST_MESSAGE:
                     message = message[:_LONGEST_MESSAGE] + "…"

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _decode_damaged(streams: int) -> None:
-    """Decode damaged streams of passes, and count what became of them."""
+    """Decode damaged streams of passes, and print how many were refused."""
     library.library_path = lambda: Path(os.environ[_SANITIZED])
     engine = library.engine()
     if engine is None:
@@ -92,7 +92,7 @@ def _coded(engine: object, scales: np.ndarray, numbers: np.random.Generator) -> 
 
 
 def _damaged(stream: bytes, generator: random.Random) -> bytes:
-    """Return a stream with some bytes changed, cut short, or followed by others."""
+    """Return a stream with changed, removed or appended bytes."""
     data = bytearray(stream[: generator.randrange(len(stream) + 1)])
     for _ in range(generator.randrange(4)):
         if data:

@@ -1,11 +1,11 @@
-"""Twenty sizes of every hippocampus test scan: is each within 0.997 and 1.000 of what was asked?
+"""Accuracy of the file size: twenty ratios for every hippocampus test scan, window 0.997 to 1.000.
 
 test scans × ratios 32 … 512 ─ Codec.compress ─▶ results/window.json, shares on stdout
 
 Usage: python -m benchmarks.window [--data DATA]
 
-The paper's Fig. 4f. A run that was stopped goes on with what is missing. The size that a file has
-does not depend on effort, so the least of it is enough.
+Corresponds to Fig. 4f of the paper. An interrupted run is resumed. The accuracy of the size does
+not depend on the effort, so the least effort is used.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, add_data_option
-from deepstd.assembly import FrameShape
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
+from deepstd.codec.file_builder import FrameShape
 from deepstd.errors import RateError
-from deepstd.rate import LOWEST_FILL
+from deepstd.rate.target import LOWEST_FILL
 
 _OUT = FOLDER / "window.json"
 _ASKED = "Thirty hippocampus test scans at twenty ratios (`python -m benchmarks.window`) make"
@@ -31,7 +31,7 @@ RATIOS = [round(float(r), 1) for r in np.geomspace(32, 512, 20)]
 
 
 def main() -> None:
-    """Measure what is missing and print the shares."""
+    """Measure the missing sizes, and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_option(parser)
     given = parser.parse_args()
@@ -42,7 +42,7 @@ def main() -> None:
         volume = Scan.read(given.data, scan).volume
         codec = Codec.load(study.bundle, device="cpu")
         bundle = f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
-        # Whatever the size, the field is the same.
+        # The deformation field does not depend on the size.
         codec.shape_of_scan = _remembered(codec.shape_of_scan)
         for ratio in RATIOS:
             if (scan, ratio) in done:
@@ -71,17 +71,17 @@ def _remembered(shape_of_scan: Callable[..., FrameShape]) -> Callable[..., Frame
 
 
 def section() -> str:
-    """What the kept rows say, for docs/benchmark.md."""
+    """Return the section of docs/benchmark.md on the kept results."""
     return f"## Exact sizes\n\n{_ASKED} {summary(load())}\n"
 
 
 def load() -> list[dict]:
-    """Rows that are known."""
+    """Load the kept results, one dict per scan and ratio; empty without the file."""
     return json.loads(_OUT.read_text(encoding="utf-8")) if _OUT.is_file() else []
 
 
 def summary(rows: list[dict]) -> str:
-    """Shares over all scans and ratios."""
+    """Return a sentence on the sizes over all scans and ratios."""
     sized = [row for row in rows if row["nbytes"] is not None]
     used = [row["nbytes"] / row["allowed"] for row in sized]
     counts = Counter(row["bundle"] for row in rows)

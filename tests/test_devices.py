@@ -13,11 +13,11 @@ import torch
 
 import deepstd
 from deepstd import api
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DeviceError
 from deepstd.shape import conditioning
-from deepstd.texture import postfilter
+from deepstd.texture import tiling
 
 Phantom = Callable[..., np.ndarray]
 TWO = Workers.named("cpu, cpu")
@@ -93,7 +93,7 @@ class TestWorkers:
 def test_two_devices_make_the_same_file_and_the_same_scan(
     tiny_bundle: Path, phantom: Phantom, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postfilter, "_TILE_3D", 32)
+    monkeypatch.setattr(tiling, "_TILE_3D", 32)
     one, two = (Codec.load(str(tiny_bundle), device=names) for names in ("cpu", "cpu,cpu"))
     volume = deepstd.Volume(phantom(shape))
     data = one.compress(volume, bpv=1.5)

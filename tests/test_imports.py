@@ -23,22 +23,34 @@ LAYERS = (
     ("baselines",),
     ("api", "registration"),
     ("verification",),
-    ("restoring",),
-    ("codec", "listing", "preflight"),
-    ("encoding", "inspection"),
-    ("assembly", "backgrounds", "constant", "slicing"),
-    ("compressed", "rate", "frames", "reports", "smallest_type", "sources"),
+    ("listing", "preflight"),
+    ("codec",),
+    ("inspection",),
+    ("reports",),
     ("shape", "texture"),
-    ("bundle", "specials"),
-    ("coding", "container"),
-    ("engine",),
+    ("bundle", "special_values"),
+    ("container",),
+    ("coding",),
+    ("rate", "engine", "sources"),
     ("geometry", "io", "quality", "overlap"),
-    ("volume", "devices", "effort", "interrupts", "memory", "pair_report", "threads"),
+    ("volume", "devices", "interrupts", "memory", "threads"),
     ("slice_images",),
     ("errors",),
 )
+# The same within the texture stage.
+TEXTURE_LAYERS = (
+    ("codec",),
+    ("models",),
+    ("slices", "autoencoder"),
+    ("wavelet",),
+    ("filters",),
+    ("conditioning", "header", "serialization"),
+    ("scaling",),
+    ("entropy",),
+    ("tiling", "runtime", "kinds"),
+)
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = ("container", "engine", "io", "volume", "errors")
+TORCH_FREE = ("container", "engine", "io", "rate", "volume", "errors")
 MOST_LINES = 400
 
 
@@ -90,6 +102,19 @@ def test_imports_go_down(path: Path) -> None:
             continue
         assert target in RANK, f"{path.name} imports {module}, which has no place in LAYERS"
         assert RANK[target] > RANK[own], f"{own} must not import {module}"
+
+
+@pytest.mark.parametrize("path", sorted((SRC / "texture").rglob("*.py")), ids=source_id)
+def test_imports_within_texture_go_down(path: Path) -> None:
+    rank = {name: rank for rank, names in enumerate(TEXTURE_LAYERS) for name in names}
+    own = path.relative_to(SRC / "texture").parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    assert own in rank, f"{own}: give it a place in TEXTURE_LAYERS"
+    for module in imports(path):
+        if module.startswith("deepstd.texture."):
+            target = module.split(".")[2]
+            assert target == own or rank[target] > rank[own], f"{own} must not import {module}"
 
 
 @each_file

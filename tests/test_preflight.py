@@ -19,7 +19,7 @@ from deepstd.cli.compress import default_output
 from deepstd.container import least_bytes
 from deepstd.errors import DeviceError, InputError, OutputExistsError, RateError
 from deepstd.io import Metadata
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 nib = pytest.importorskip("nibabel")
 Phantom = Callable[..., np.ndarray]
@@ -113,7 +113,7 @@ def test_mistakes_are_refused_without_torch(folder: Path) -> None:
 def test_an_output_that_exists_is_refused_before_decoding(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepstd.codec.Codec.decode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("deepstd.codec.codec.Codec.decode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(OutputExistsError):
         api.decompress(folder / "scan.dstd", folder / "scan.npy")
     with pytest.raises(InputError, match="not the same scan"):

@@ -12,8 +12,8 @@ import torch
 
 import deepstd
 from deepstd.errors import RateError
-from deepstd.rate import Target
-from deepstd.texture import decoder, encoder
+from deepstd.rate.target import Target
+from deepstd.texture.wavelet import decoder, encoder
 
 SCANS = (
     ("hippocampus-t1", "hippocampus-t1/images/hippocampus_037.nii.gz"),

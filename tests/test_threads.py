@@ -13,7 +13,7 @@ import torch
 from deepstd.batch.case import Request
 from deepstd.batch.work import Compressor
 from deepstd.cli.app import main
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 from deepstd.train.__main__ import main as train
 
 POLICY = "OMP_WAIT_POLICY"

@@ -21,18 +21,18 @@ from torch import nn
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
+from deepstd.codec.compressed import Compressed
 from deepstd.coding.tables import ScaleTables
-from deepstd.compressed import Compressed
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.quality import psnr
-from deepstd.rate import Target
-from deepstd.shape.pair import register_pair
+from deepstd.rate.target import Target
+from deepstd.registration.pair import register_pair
 from deepstd.texture.autoencoder.blocks import TCMBlock
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.postfilter import NoFilter
+from deepstd.texture.filters.postfilter import NoFilter
+from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.volume import Volume
 
 _OUT = FOLDER / "ablations.json"
@@ -122,10 +122,12 @@ VARIANTS = {
     "effort best": Variant(options={"effort": "best"}),
     "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
-    "no Wiener filter": Variant(replaced={"deepstd.encoding.best_filter": lambda *_: None}),
+    "no Wiener filter": Variant(replaced={"deepstd.codec.encoder.best_filter": lambda *_: None}),
     "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
     "no trellis": Variant(replaced={"deepstd.coding.trellis.FEWEST_SYMBOLS": 1 << 62}),
-    "no offsets of scales": Variant(replaced={"deepstd.texture.sources.best_offsets": _no_offsets}),
+    "no offsets of scales": Variant(
+        replaced={"deepstd.texture.entropy.symbols.best_offsets": _no_offsets}
+    ),
     "on the template's grid": Variant(on_template=True, needs_template=True),
 }
 

@@ -27,13 +27,13 @@ from benchmarks.ablations.left_out import model_of
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, split
 from deepstd import io
-from deepstd.codec import Codec, shape_model_of
+from deepstd.codec.codec import Codec, shape_model_of
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import register_all
-from deepstd.texture.integer import thawed
-from deepstd.texture.network import TextureNetwork
+from deepstd.texture.entropy.integer import thawed
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
+from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.cache import CachedScan
 from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig

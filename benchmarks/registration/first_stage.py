@@ -26,10 +26,10 @@ import torch
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan, add_data_option
 from deepstd import io
-from deepstd.assembly import FrameShape
-from deepstd.codec import Codec
-from deepstd.effort import effort_named
-from deepstd.encoding import Encoding
+from deepstd.codec.codec import Codec
+from deepstd.codec.encoder import Encoding
+from deepstd.codec.file_builder import FrameShape
+from deepstd.rate.effort import effort_named
 from deepstd.shape.conditioning import Conditioning
 
 _OUT = FOLDER / "registration-first.json"

@@ -23,8 +23,8 @@ import torch
 
 from deepstd import io
 from deepstd.geometry import resample
-from deepstd.shape.pair import register_pair
-from deepstd.shape.transform import Grid, PairTransform
+from deepstd.registration.pair import register_pair
+from deepstd.registration.transform import Grid, PairTransform
 
 _RESULTS = Path(__file__).resolve().parents[1] / "results" / "registration-known.json"
 _SPACING = (1.1, 1.1, 1.6)

@@ -1,6 +1,6 @@
 """DeepSTD's own registration of a pair, whole and with parts left out.
 
-moving, fixed ─ deepstd.shape.pair ─▶ displacement in mm ─▶ Warp
+moving, fixed ─ deepstd.registration.pair ─▶ displacement in mm ─▶ Warp
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import Warp, grid, transformed
-from deepstd.shape.cycle import CycleSettings
-from deepstd.shape.pair import PairSettings, register_pair
+from deepstd.registration.cycle import CycleSettings
+from deepstd.registration.pair import PairSettings, register_pair
 
 
 @dataclass(frozen=True)

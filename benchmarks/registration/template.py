@@ -3,7 +3,7 @@
     validation scans ─ fields ─ labels carried to the template, vote ─▶ the template as a Scan
     template, test scan ─ field ─ encode, decode ─▶ Warp, bytes of the file's shape section
                             ├─ before it is rounded ─▶ Warp, for what rounding costs
-                            └─ fitted by deepstd.shape.pair instead ─▶ Warp, for what the bundle's
+                            └─ fitted by registration.pair instead ─▶ Warp, for what the bundle's
                                                                        hidden layers are worth
 
 A bundle has no labels; scans that no table sees give them to its template.
@@ -22,12 +22,12 @@ from benchmarks.registration.warp import Warp, grid, transformed
 from deepstd import bundle
 from deepstd.coding.tables import ScaleTables
 from deepstd.geometry import COORDINATE_BITS, base_map
+from deepstd.registration.cycle import CycleSettings
+from deepstd.registration.pair import PairSettings, register_pair
 from deepstd.shape.alignment import canvas_frame, canvas_of, normalised
 from deepstd.shape.codec import decode_field, encode_field
-from deepstd.shape.cycle import CycleSettings
 from deepstd.shape.field import template_coordinates
 from deepstd.shape.model import TEMPLATE_MAX, FieldCode, ShapeModel
-from deepstd.shape.pair import PairSettings, register_pair
 from deepstd.shape.register import STEPS, HeadFit, register
 from deepstd.shape.siren import BACKWARD, displacements
 

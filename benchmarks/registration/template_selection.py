@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from deepstd import io
 from deepstd.overlap import dice
-from deepstd.shape.pair import PairSettings, register_pair
+from deepstd.registration.pair import PairSettings, register_pair
 
 _HERE = Path(__file__).resolve().parents[1]
 _RESULTS = _HERE / "results" / "template-selection.json"

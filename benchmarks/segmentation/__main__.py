@@ -31,7 +31,7 @@ from deepstd.cli.options import duration
 from deepstd.errors import RateError
 from deepstd.evaluate import dice, hd95
 from deepstd.evaluate.rows import LOSSLESS
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 logger = logging.getLogger("segmentation")
 

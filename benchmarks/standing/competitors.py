@@ -16,12 +16,12 @@ import numpy as np
 
 from benchmarks.standing.studies import Scan, Study
 from deepstd import baselines, bundle
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.container import parse
 from deepstd.errors import InputError
 from deepstd.evaluate.cases import OUR_CODEC
 from deepstd.evaluate.rows import LOSSLESS, OURS
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 # Minutes a volume: these are measured on a study's slow_scans.
 _SLOW = ("vvc",)

@@ -19,7 +19,7 @@ from deepstd.errors import DeepSTDError, RateError
 from deepstd.evaluate.cases import Worker
 from deepstd.evaluate.rows import CANNOT, FAILED, Row
 from deepstd.quality import mae, max_error, psnr, ssim
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 logger = logging.getLogger("standing")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from deepstd import io
 from deepstd.evaluate import percentile_peak, range_peak
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 _BENCHMARKS = Path(__file__).resolve().parents[1]

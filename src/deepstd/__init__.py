@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepstd.api import compress, decompress, verify
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
     from deepstd.errors import DeepSTDError
     from deepstd.inspection import info
     from deepstd.io import read, write
-    from deepstd.registration import register
+    from deepstd.registration.files import register
     from deepstd.volume import SourceHeader, Volume
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Codec": ("deepstd.codec", "Codec"),
+    "Codec": ("deepstd.codec.codec", "Codec"),
     "DeepSTDError": ("deepstd.errors", "DeepSTDError"),
     "SourceHeader": ("deepstd.volume", "SourceHeader"),
     "Volume": ("deepstd.volume", "Volume"),
@@ -31,7 +31,7 @@ _HOMES = {
     "decompress": ("deepstd.api", "decompress"),
     "info": ("deepstd.inspection", "info"),
     "read": ("deepstd.io", "read"),
-    "register": ("deepstd.registration", "register"),
+    "register": ("deepstd.registration.files", "register"),
     "verify": ("deepstd.api", "verify"),
     "write": ("deepstd.io", "write"),
 }

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepstd import constant, io, preflight
+from deepstd import io, preflight
+from deepstd.codec import constant
+from deepstd.codec.restoring import restored
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
-from deepstd.effort import NORMAL, effort_named
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError, named
 from deepstd.inspection import (
     AUTO,
@@ -28,16 +29,16 @@ from deepstd.inspection import (
     smallest_of,
 )
 from deepstd.io import Metadata
-from deepstd.rate import Target, note_on_fill
+from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.target import Target, note_on_fill
 from deepstd.reports import CompressReport
-from deepstd.restoring import restored
 from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
 from deepstd.verification import verify
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
-    from deepstd.codec import Codec
-    from deepstd.compressed import Compressed
+    from deepstd.codec.codec import Codec
+    from deepstd.codec.compressed import Compressed
 
 __all__ = ["Progress", "best_encoding", "compress", "decompress", "verify"]
 
@@ -203,7 +204,7 @@ def best_encoding(
     if exact is not None:
         none = constant.NO_BUNDLE
         return f"{none.name} {none.version}", exact, {}
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
 
     load = load or Codec.load
     fitting = model == AUTO

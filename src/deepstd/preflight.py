@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deepstd import constant, io
+from deepstd import io
+from deepstd.codec import constant
 from deepstd.container import Beginning, least_bytes
 from deepstd.errors import DeviceError, InputError, RateError, named
 from deepstd.inspection import AUTO
 from deepstd.memory import free_memory
-from deepstd.rate import Target, in_words
+from deepstd.rate.target import Target, in_words
 from deepstd.volume import SourceHeader, Volume
 
 PathLike = str | os.PathLike[str]

@@ -10,13 +10,13 @@ import math
 from dataclasses import asdict
 
 from deepstd import io, preflight
+from deepstd.codec.restoring import restored
 from deepstd.container import LARGEST_FIGURE
 from deepstd.errors import InputError
 from deepstd.inspection import AUTO, error_scale_of, notes_of, quality_of, read_container
 from deepstd.io import Metadata
 from deepstd.quality import Quality, measure
 from deepstd.reports import VerifyReport
-from deepstd.restoring import restored
 from deepstd.sources import PathLike, Source, check_options, in_memory, load, name_of, paths_of
 from deepstd.volume import Volume
 

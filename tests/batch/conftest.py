@@ -16,7 +16,7 @@ from deepstd.batch.case import Case
 from deepstd.batch.run import Job
 from deepstd.batch.work import Outcome, Worker
 from deepstd.io import ScanSource
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from deepstd.batch.ledger import DONE, FAILED, WRITING
 from deepstd.batch.run import Job
 from deepstd.errors import InputError
 from deepstd.io import Metadata
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 STEPS = ["before writing", "after writing", "before rename", "after rename", "before done"]
 IN_PLACE = ("after rename", "before done", "after done")

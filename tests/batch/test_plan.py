@@ -24,7 +24,7 @@ from deepstd.batch.plan import Plan, make_plan
 from deepstd.batch.shard import Shard
 from deepstd.errors import InputError
 from deepstd.io import Metadata, discover
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 from deepstd.volume import SourceHeader, Volume
 
 REQUEST = Request(Target(ratio=16.0), "auto")

@@ -24,11 +24,11 @@ from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.batch.work import Compressor, Outcome
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError, InputError
 from deepstd.io import Metadata
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.batch.work import Compressor, Outcome
 from deepstd.container import parse
 from deepstd.io import Metadata, discover
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
 
 @pytest.fixture

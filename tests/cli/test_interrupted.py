@@ -65,7 +65,7 @@ def test_compress_leaves_nothing(here: Path, signals: tuple[signal.Signals, ...]
     assert sorted(path.name for path in here.iterdir()) == ["scan.npy", "scans"]
 
 
-def test_decompress_leaves_nothing(packed: Path, only_tiny: Path) -> None:
+def test_decompress_leaves_nothing(only_tiny: Path, packed: Path) -> None:
     folder = packed.parent
     before = sorted(folder.iterdir())
     # So small a scan is restored at once; what takes its time is to load torch.

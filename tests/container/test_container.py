@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepstd.coding.bytes import encode_varint
 from deepstd.container import (
     About,
     BundleRef,
@@ -24,7 +25,7 @@ from deepstd.container import (
     read_description,
     write_container,
 )
-from deepstd.container.format import PREAMBLE, VERSION, ChunkType, encode_chunk, encode_varint
+from deepstd.container.format import PREAMBLE, VERSION, ChunkType, encode_chunk
 from deepstd.errors import (
     ContainerError,
     DamagedError,

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.container.format import (
-    PREAMBLE,
-    ChunkType,
-    Cursor,
-    encode_chunk,
-    encode_varint,
-    is_skippable,
-)
+from deepstd.coding.bytes import Cursor, encode_varint
+from deepstd.container.format import PREAMBLE, ChunkType, encode_chunk, is_skippable
 from deepstd.errors import DamagedError
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Extension
 from scipy.spatial.transform import Rotation
 
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.container import pack_source_header, unpack_source_header
 from deepstd.container.dicom_vocabulary import VOCABULARY
-from deepstd.container.format import Cursor, encode_varint
 from deepstd.container.source_header import MAX_HEADER_BYTES
 from deepstd.container.sparse import pack_sparse, unpack_sparse
 from deepstd.errors import ContainerError, DamagedError, UnsupportedFormatError

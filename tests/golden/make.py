@@ -22,11 +22,11 @@ from unittest.mock import patch
 import numpy as np
 
 from deepstd import bundle
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
+from deepstd.codec.slice_decision import Trial, Way
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError
-from deepstd.rate import Target
-from deepstd.slicing import Trial, Way
+from deepstd.rate.target import Target
 from tests.golden.cases import CASES, Case
 from tests.golden.networks import BUNDLES, PARTS, make_bundle
 from tests.golden.record import FOLDER, LIST, beginning, facts_of, read_list, unpacked
@@ -67,7 +67,7 @@ def make(case: Case, folder: Path, into: Path = FOLDER) -> None:
     codec = Codec(_bundle_of(case, folder))
     with ExitStack() as stack:
         if case.way is not None:
-            stack.enter_context(patch("deepstd.encoding.try_slices", _always(Way(*case.way))))
+            stack.enter_context(patch("deepstd.codec.encoder.try_slices", _always(Way(*case.way))))
         target = Target(None, case.bpv, case.max_bytes)
         made = codec.encode(volume, target, shape=case.shape, effort=case.effort)
     container = parse(made.data, case.name)

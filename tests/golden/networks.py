@@ -19,17 +19,18 @@ import numpy as np
 import torch
 
 from deepstd import bundle
-from deepstd.shape import ShapeModel, build_shape_model
+from deepstd.shape import ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import Config, Network, description_of, untrained
+from deepstd.texture.models import Config, Network, description_of, untrained
+from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import make_example
 from deepstd.train.loop import averaged, freeze_tables, new_state, train_until
+from deepstd.train.template.build import build_shape_model
 from tests.golden.scans import body
 
 BUNDLES = Path(__file__).parent / "bundles"
@@ -86,7 +87,7 @@ def _scan(shape: tuple[int, ...], seed: int) -> CachedScan:
 
 
 def _shape_model(scans: list[CachedScan]) -> ShapeModel:
-    with patch("deepstd.shape.template.WIDTH", WIDTH):
+    with patch("deepstd.train.template.build.WIDTH", WIDTH):
         return build_shape_model(
             [s.voxels.astype(np.float32) for s in scans],
             [s.affine for s in scans],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepstd import bundle
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.container import parse
 from deepstd.container.format import VERSION
 from deepstd.errors import BundleNotFoundError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepstd.texture.decoder import DecodedTexture
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import Network
+from deepstd.texture.models import Network
+from deepstd.texture.wavelet.decoder import DecodedTexture
+from deepstd.texture.wavelet.network import TextureNetwork
 
 
 def lifting(network: Network) -> TextureNetwork:

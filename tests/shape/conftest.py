@@ -9,7 +9,8 @@ import pytest
 import torch
 from anatomy import anatomy, deformed
 
-from deepstd.shape import ShapeModel, build_shape_model
+from deepstd.shape import ShapeModel
+from deepstd.train.template.build import build_shape_model
 
 SHAPE_2D = (56, 48)
 Scan = tuple[np.ndarray, np.ndarray]

@@ -17,7 +17,6 @@ from deepstd.geometry import COORDINATE_BITS, base_map
 from deepstd.shape import (
     FieldCode,
     ShapeModel,
-    build_shape_model,
     register,
     register_all,
     template_coordinates,
@@ -25,7 +24,7 @@ from deepstd.shape import (
 )
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.register import TRIAL_STEPS, HeadFit
-from deepstd.shape.template import template_grid
+from deepstd.train.template.build import build_shape_model, template_grid
 
 Scan = tuple[np.ndarray, np.ndarray]
 UNSEEN = range(100, 106)

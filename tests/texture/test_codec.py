@@ -10,12 +10,13 @@ import torch
 from textures import grey_values, smooth
 
 from deepstd.errors import BundleError, ContainerError, DamagedError
-from deepstd.texture import scaling, sources
-from deepstd.texture.decoder import decode_texture
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.network import TextureConfig, TextureNetwork
+from deepstd.texture import scaling
+from deepstd.texture.codec import squared_error
+from deepstd.texture.entropy import symbols as sources
 from deepstd.texture.scaling import Scaling, template_units
-from deepstd.texture.transforms import squared_error
+from deepstd.texture.wavelet.decoder import decode_texture
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 
 
 def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:

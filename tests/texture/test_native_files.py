@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from textures import smooth
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.engine import library
 from deepstd.volume import Volume
 

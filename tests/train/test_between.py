@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textures import lifting, smooth
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
-from deepstd.texture.encoder import TextureEncoder, encode_together
-from deepstd.texture.inputs import Hint
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.kinds import BETWEEN
-from deepstd.texture.network import TextureConfig, TextureNetwork
 from deepstd.texture.scaling import Scaling
+from deepstd.texture.wavelet.encoder import TextureEncoder, encode_together
+from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig

@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepstd.shape import template
 from deepstd.shape.model import FieldCode
-from deepstd.shape.population import Population
 from deepstd.shape.register import ShapeReport
-from deepstd.shape.template import build_shape_model
 from deepstd.train import job, ready
 from deepstd.train.budget import ENDING_SHARE, REGISTRATION_SHARE, Budget
 from deepstd.train.cache import CachedScan
@@ -20,6 +17,9 @@ from deepstd.train.config import TrainConfig
 from deepstd.train.finish import write_bundle
 from deepstd.train.ready import by_chance, interleaved, register_within, with_fields
 from deepstd.train.run import train
+from deepstd.train.template import build as template
+from deepstd.train.template.build import build_shape_model
+from deepstd.train.template.population import Population
 
 
 class Clock:

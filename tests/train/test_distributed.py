@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.train.cache import CachedScan, read_cache, write_cache
 from deepstd.train.config import TrainConfig
 from deepstd.train.distributed import ALONE

@@ -10,12 +10,12 @@ import pytest
 import torch
 from textures import lifting
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
-from deepstd.texture.encoder import TextureEncoder
-from deepstd.texture.network import TextureConfig
-from deepstd.texture.networks import Network, untrained
-from deepstd.texture.transforms import squared_error
+from deepstd.texture.codec import squared_error
+from deepstd.texture.models import Network, untrained
+from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from deepstd.codec import Codec
+from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.io import read
 from deepstd.train.cache import CachedScan, read_cache, write_cache

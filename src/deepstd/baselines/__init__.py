@@ -1,10 +1,10 @@
-"""Other codecs, each brought to the same number of bytes as a DeepSTD file.
+"""Reference codecs, each brought to the same number of bytes as a DeepSTD file.
 
     voxels, bytes allowed ─ fit_to_bytes(codec) ─▶ bytes used, restored voxels, seconds
 
-Every doubt is decided in favour of the peer. Only its raw codestreams are counted: no container,
-no geometry, no slice lengths, no intensity mapping, and no comment segments; encoding time is that
-of the final encoding alone, not of the search for its setting.
+Every doubt is decided in favour of the reference codec. Only its raw codestreams are counted: no
+container, geometry, slice lengths, intensity mapping or comment segments. Encoding time covers the
+final encoding alone, not the search for its setting.
 """
 
 from deepstd.baselines.base import (

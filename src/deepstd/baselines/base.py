@@ -1,4 +1,4 @@
-"""What a peer codec is, and the search that brings it to a number of bytes.
+"""Interface of a reference codec, and the search for a setting that meets a number of bytes.
 
 voxels ─ encode(knob) ─▶ codestreams ─ decode ─▶ restored voxels
            ▲   │ size
@@ -18,9 +18,9 @@ import numpy as np
 
 from deepstd.errors import MissingExtraError, RateError
 
-_AIM = 0.9997
+_AIM = 0.9997  # share of the allowed bytes that interpolation aims at
 _MAX_ATTEMPTS = 24
-_BISECT_EVERY = 3
+_BISECT_EVERY = 3  # every third attempt bisects, in case interpolation stalls
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Encoded:
     """Codestreams of one scan.
 
     Attributes:
-        streams: the codestreams; their lengths are what counts.
-        side: what a container would have to hold besides; not counted.
+        streams: the codestreams, whose lengths are counted.
+        side: side information for a container; not counted.
     """
 
     streams: tuple[bytes, ...]
@@ -42,33 +42,33 @@ class Encoded:
 
 
 class Coder(Protocol):
-    """A codec that restores what it encodes, nearly or exactly.
+    """A lossy or lossless codec.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
     """
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """Name in tables."""
         ...
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         ...
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         ...
 
 
 class Baseline(Coder, Protocol):
-    """A codec with one knob, where a larger knob means a larger and better result.
+    """A lossy codec with one quality setting (knob); bytes and quality grow with the knob.
 
     Attributes:
         knobs: smallest and largest knob.
-        step: the smallest change of the knob that is tried.
-        near: the part of the bytes allowed at which the search may end.
+        step: least change of the knob that is tried.
+        near: share of the allowed bytes at which the search may end.
     """
 
     @property
@@ -78,35 +78,35 @@ class Baseline(Coder, Protocol):
 
     @property
     def step(self) -> float:
-        """The smallest change of the knob that is tried."""
+        """Least change of the knob that is tried."""
         ...
 
     @property
     def near(self) -> float:
-        """The part of the bytes allowed at which the search may end."""
+        """Share of the allowed bytes at which the search may end."""
         ...
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """Codestreams of a scan of 2 to 4 axes."""
+        """Encode a scan of 2 to 4 axes."""
         ...
 
 
 class Lossless(Coder, Protocol):
-    """A codec without a knob that gives back what it was given."""
+    """A lossless codec, without a knob."""
 
     def encode(self, voxels: np.ndarray) -> Encoded:
-        """Codestreams of a scan of 2 to 4 axes."""
+        """Encode a scan of 2 to 4 axes."""
         ...
 
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """A peer's answer.
+    """Result of a reference codec.
 
     Attributes:
         nbytes: bytes of the codestreams.
-        restored: the scan that comes back.
-        knob: the setting that was found; NaN of a lossless codec.
+        restored: decoded voxels.
+        knob: the setting found; NaN for a lossless codec.
         encode_s: seconds of the final encoding.
         decode_s: seconds of its decoding.
     """
@@ -121,15 +121,16 @@ class BaselineResult:
 def fit_to_bytes(
     codec: Baseline, voxels: np.ndarray, max_bytes: int, known: dict[float, int] | None = None
 ) -> BaselineResult:
-    """Encode a scan as well as a codec can within a number of bytes, and restore it.
+    """Encode a scan with the largest knob whose codestreams fit into a number of bytes; decode it.
 
-    The search ends at ``codec.near`` of the bytes allowed, or where the knob cannot come closer.
+    The search ends at the share ``codec.near`` of the allowed bytes, or where no smaller step of
+    the knob is left.
 
     Args:
-        codec: the peer.
-        voxels: 2 to 4 axes.
-        max_bytes: bytes allowed.
-        known: bytes at knobs tried before on the same scan; filled with those tried now.
+        codec: the reference codec.
+        voxels: scan of 2 to 4 axes.
+        max_bytes: allowed bytes.
+        known: bytes at knobs tried before on the same scan; new results are added.
 
     Raises:
         RateError: even the smallest knob needs more bytes.
@@ -153,10 +154,10 @@ def fit_to_bytes(
 
 
 def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
-    """Encode with a lossless codec, and restore.
+    """Encode a scan with a lossless codec, and decode it.
 
     Raises:
-        UnsupportedFormatError: the codec has no such values.
+        UnsupportedFormatError: the codec does not support such values.
         MissingExtraError: the codec is not installed.
     """
     start = time.perf_counter()
@@ -165,7 +166,7 @@ def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
 
 
 class _Search:
-    """Encodings of one scan: their sizes, and the finest that fits."""
+    """Encodings of one scan tried so far: sizes by knob, and the best encoding that fits."""
 
     def __init__(
         self, codec: Baseline, voxels: np.ndarray, max_bytes: int, sizes: dict[float, int]
@@ -175,13 +176,13 @@ class _Search:
         self._kept: tuple[float, Encoded, float] | None = None
 
     def nbytes(self, knob: float) -> int:
-        """Size at a knob, encoding with it where it is not known."""
+        """Return the bytes at a knob; encode where they are unknown."""
         if knob not in self._sizes:
             self._encode(knob)
         return self._sizes[knob]
 
     def next_knob(self, *, bisect: bool) -> float | None:
-        """The knob to try next; None where nothing is to be gained."""
+        """Return the knob to try next; None where the search is over."""
         codec, allowed = self._codec, self._allowed
         too_large = [knob for knob, size in self._sizes.items() if size > allowed]
         high = min(too_large, default=codec.knobs[1] + codec.step)
@@ -190,7 +191,7 @@ class _Search:
             return None
         middle = (low + high) / 2
         if too_large and not bisect:
-            # Bytes grow about exponentially with every codec's knob.
+            # The knob of every codec is such that bytes grow about exponentially with it.
             low_bytes, high_bytes = self._sizes[low], self._sizes[high]
             target = math.log(_AIM * allowed / low_bytes) / math.log(high_bytes / low_bytes)
             middle = low + target * (high - low)
@@ -198,7 +199,7 @@ class _Search:
         return min(max(knob, low + codec.step), high - codec.step)
 
     def best(self) -> tuple[float, Encoded, float]:
-        """The finest encoding that fits: its knob, its codestreams, its seconds."""
+        """Return the best encoding that fits: knob, codestreams, seconds."""
         knob = self._finest()
         if self._kept is None or self._kept[0] != knob:
             self._encode(knob)
@@ -226,13 +227,13 @@ def _restored(codec: Coder, encoded: Encoded, knob: float, encode_s: float) -> B
 
 
 def imagecodecs(name: str) -> ModuleType:
-    """The module that holds the still-image and array codecs, if it holds this one.
+    """Import the package imagecodecs and check that it has a codec.
 
     Args:
-        name: of the codec as the module spells it, such as "JPEG2K".
+        name: name of the codec in the package, such as "JPEG2K".
 
     Raises:
-        MissingExtraError: it is not installed, or its build lacks the codec.
+        MissingExtraError: the package is not installed, or its build lacks the codec.
     """
     try:
         module = importlib.import_module("imagecodecs")

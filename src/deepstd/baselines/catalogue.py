@@ -1,6 +1,6 @@
-"""Every peer by the name that the command line has for it.
+"""Reference codecs by their names on the command line.
 
-"jpeg2000" ─▶ Jpeg2000()        name ─ missing ─▶ why it is not there, or None
+"jpeg2000" ─▶ Jpeg2000()        name ─ missing ─▶ reason why it cannot be used, or None
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LOSSLESS: Mapping[str, Lossless] = MappingProxyType(
 
 
 def missing(name: str) -> str | None:
-    """Why a peer cannot be used here; None where it can."""
+    """Return the reason why a codec cannot be used on this machine, or None where it can."""
     try:
         (LOSSY.get(name) or LOSSLESS[name]).check()
     except MissingExtraError as error:

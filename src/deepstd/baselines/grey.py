@@ -1,10 +1,10 @@
-"""Grey values of a scan as the whole numbers that a codec of images takes, and back.
+"""Conversion of a scan's values to unsigned integers for image codecs, and back.
 
     voxels ─ value = low + scale · level ─▶ levels from 0, 8 or 16 bits ─ codec ─▶ levels ─▶ voxels
 
-Either in the scan's own bit depth, where integers are only shifted to start at 0, or stretched over
-all bits that the codec has, so that it rounds as finely as it can. Signed values and CT padding are
-part of the range like any other. The restored values are rounded and clipped to the stored type.
+Levels have either the scan's own bit depth, where integers are only shifted to start at 0, or are
+stretched over all bits of the codec, so that it rounds as finely as it can. Signed values and CT
+padding are part of the range. Restored values are rounded and clipped to the stored type.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ _BYTE = 8
 
 @dataclass(frozen=True)
 class Grey:
-    """How levels become stored values again: value = low + scale · level.
+    """Mapping of levels to stored values: value = low + scale · level.
 
     Attributes:
         low: value of level 0.
         scale: stored units per level.
-        bits: of the levels.
-        shape, dtype: of the scan.
+        bits: bit depth of the levels.
+        shape: shape of the scan.
+        dtype: stored type of the scan.
     """
 
     low: float
@@ -37,7 +38,7 @@ class Grey:
     dtype: np.dtype
 
     def restore(self, slices: Iterable[np.ndarray]) -> np.ndarray:
-        """A scan of the decoded slices, which have their rows along j."""
+        """Assemble a scan from decoded slices of levels, whose rows are along j."""
         restored = np.empty(self.shape, self.dtype)
         for k, levels in zip(np.ndindex(self.shape[2:]), slices, strict=True):
             values = self.low + self.scale * levels.T.astype(np.float64)
@@ -46,7 +47,7 @@ class Grey:
 
 
 def own_levels(voxels: np.ndarray, max_bits: int) -> tuple[np.ndarray, Grey]:
-    """Levels in the scan's own bit depth, from 8 to ``max_bits``; floats have ``max_bits``."""
+    """Convert a scan to levels of its own bit depth, 8 to ``max_bits``; floats to ``max_bits``."""
     values = filled(voxels)
     low, high = finite_range(values)
     bits = int(high - low).bit_length()
@@ -55,17 +56,18 @@ def own_levels(voxels: np.ndarray, max_bits: int) -> tuple[np.ndarray, Grey]:
     elif voxels.dtype.kind in "iu" and _BYTE <= bits <= max_bits:
         scale = 1.0
     else:
-        # Fewer than 8 bits would let the rounding of the transform show: label maps are stretched.
+        # Stretched to 8 bits at least: with fewer, as of label maps, rounding errors of the
+        # codec's transform would be visible.
         bits = max_bits if voxels.dtype.kind == "f" else max(min(bits, max_bits), _BYTE)
         scale = (high - low) / (2**bits - 1) or 1.0
     return _levels(values, low, scale, bits)
 
 
 def stretched_levels(voxels: np.ndarray, bits: int, share: float = 1.0) -> tuple[np.ndarray, Grey]:
-    """Levels from 0 to (2^bits − 1) · share, whatever the range of the scan.
+    """Stretch a scan to levels from 0 to (2^bits − 1) · share.
 
-    A share below 1 coarsens a quantiser that has only whole steps: what it does to fewer levels
-    is what a coarser one would do to all.
+    A share below 1 gives a codec with few quantisation steps intermediate steps: quantising a
+    smaller range is equivalent to a coarser quantiser on the whole range.
     """
     values = filled(voxels)
     low, high = finite_range(values)
@@ -73,13 +75,13 @@ def stretched_levels(voxels: np.ndarray, bits: int, share: float = 1.0) -> tuple
 
 
 def slices_of(levels: np.ndarray) -> Iterator[np.ndarray]:
-    """Contiguous slices (i, j), rows along j; of 4 axes, the frames of a slice are neighbours."""
+    """Yield contiguous slices (i, j) with rows along j; the frames of a slice follow each other."""
     for k in np.ndindex(levels.shape[2:]):
         yield levels[(..., *k)].T.copy()
 
 
 def filled(voxels: np.ndarray) -> np.ndarray:
-    """The scan with its smallest finite value in place of NaN and infinity."""
+    """Replace NaN and infinities of a scan by its smallest finite value."""
     if voxels.dtype.kind != "f":
         return voxels
     low, _ = finite_range(voxels)
@@ -87,7 +89,7 @@ def filled(voxels: np.ndarray) -> np.ndarray:
 
 
 def to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Restored values in a scan's own type; integers are rounded and clipped."""
+    """Convert restored values to the type of a scan; integers are rounded and clipped."""
     if dtype.kind == "b":
         return values > 0.5
     if dtype.kind in "iu":

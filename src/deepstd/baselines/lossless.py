@@ -1,8 +1,8 @@
-"""Lossless codecs, as a reference for what can be had without any error.
+"""Lossless codecs.
 
     voxels ─ bytes ─ gzip ─▶ codestream          voxels ─ levels ─▶ slices ─ codec ─▶ codestreams
 
-The codecs of images take integers whose range has at most 16 bits; others are refused.
+The image codecs take integers with a range of at most 16 bits; other scans are refused.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class Gzip:
     name = "gzip"
 
     def check(self) -> None:
-        """Nothing to check: gzip is part of Python."""
+        """Do nothing, as gzip is part of Python."""
 
     def encode(self, voxels: np.ndarray) -> Encoded:
-        """One codestream."""
+        """Encode a scan to one codestream."""
         stream = gzip.compress(voxels.tobytes(order="F"), _GZIP_LEVEL, mtime=0)
         return Encoded((stream,), (voxels.shape, voxels.dtype))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The scan."""
+        """Decode the scan."""
         shape, dtype = encoded.side
         values = np.frombuffer(gzip.decompress(encoded.streams[0]), dtype)
         return values.reshape(shape, order="F")
@@ -47,17 +47,17 @@ class JpegLs:
     name = "JPEG-LS"
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEGLS")
 
     def encode(self, voxels: np.ndarray) -> Encoded:
-        """One file per slice."""
+        """Encode a scan to one file per slice."""
         codec = imagecodecs("JPEGLS")
         levels, grey = _exact_levels(voxels, self.name)
         return Encoded(tuple(map(codec.jpegls_encode, slices_of(levels))), grey)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The scan."""
+        """Decode the scan."""
         grey: Grey = encoded.side
         return grey.restore(map(imagecodecs("JPEGLS").jpegls_decode, encoded.streams))
 
@@ -68,11 +68,11 @@ class JpegXlLossless:
     name = "JPEG XL lossless"
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEGXL")
 
     def encode(self, voxels: np.ndarray) -> Encoded:
-        """One bare codestream per slice."""
+        """Encode a scan to one bare codestream per slice."""
         codec = imagecodecs("JPEGXL")
         levels, grey = _exact_levels(voxels, self.name)
         return Encoded(
@@ -84,7 +84,7 @@ class JpegXlLossless:
         )
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The scan."""
+        """Decode the scan."""
         grey: Grey = encoded.side
         return grey.restore(map(imagecodecs("JPEGXL").jpegxl_decode, encoded.streams))
 

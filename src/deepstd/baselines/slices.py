@@ -1,15 +1,15 @@
-"""Codecs of still images, applied to the slices of a scan with one setting for all.
+"""Still-image codecs, applied to the slices of a scan with one setting for all.
 
     voxels ─ levels ─▶ slices (·, ·, k) ─ codec ─▶ codestreams
 
 JPEG is the 8-bit baseline codec, with optimised Huffman tables. JPEG 2000 is irreversible (9/7)
 at the scan's own bit depth; its knob is the PSNR of each slice, so all slices of a scan have the
-same error. HTJ2K is its high-throughput form, with the quantiser step as knob. JPEG XL is lossy
-(VarDCT) at effort 7. The last two see the levels stretched over 16 bits, as they take the bit depth
-from the array's type.
+same error. HTJ2K is its high-throughput form, with the quantisation step as knob. JPEG XL is lossy
+(VarDCT) at effort 7. HTJ2K and JPEG XL take the bit depth from the array's type, so their levels
+are stretched over 16 bits.
 
-The main header of the JPEG 2000 codecs, which is the same for all slices, is counted once, and
-without the free-text comment that encoders add.
+The main header of the JPEG 2000 codecs is the same for all slices. It is counted once, and without
+the free-text comment that encoders add.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Jpeg:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEG8")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One JPEG file per slice."""
+        """Encode a scan to one JPEG file per slice."""
         codec = imagecodecs("JPEG8")
         levels, grey = own_levels(voxels, max_bits=8)
         return Encoded(
@@ -51,7 +51,7 @@ class Jpeg:
         )
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         grey: Grey = encoded.side
         return grey.restore(map(imagecodecs("JPEG8").jpeg8_decode, encoded.streams))
 
@@ -65,22 +65,22 @@ class Jpeg2000:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEG2K")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One main header, and the tiles of every slice."""
+        """Encode a scan to one main header and the tiles of every slice."""
         levels, grey = own_levels(voxels, max_bits=16)
         return encode_planes(slices_of(levels), grey.bits, knob, grey)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         grey: Grey = encoded.side[0]
         return grey.restore(decode_planes(encoded))
 
 
 class Htj2k:
-    """High-throughput JPEG 2000 per slice; the knob is −log2 of the quantiser step."""
+    """High-throughput JPEG 2000 per slice; the knob is −log2 of the quantisation step."""
 
     name = "HTJ2K"
     knobs = (-1.0, 20.0)
@@ -88,11 +88,11 @@ class Htj2k:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("HTJ2K")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One main header, and the tiles of every slice."""
+        """Encode a scan to one main header and the tiles of every slice."""
         codec = imagecodecs("HTJ2K")
         levels, grey = stretched_levels(voxels, 16)
         streams = (
@@ -101,7 +101,7 @@ class Htj2k:
         return _shared_header(streams, grey)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         codec, grey = imagecodecs("HTJ2K"), encoded.side[0]
         return grey.restore(map(codec.htj2k_decode, _with_header(encoded)))
 
@@ -115,11 +115,11 @@ class JpegXl:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEGXL")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One bare codestream per slice."""
+        """Encode a scan to one bare codestream per slice."""
         codec = imagecodecs("JPEGXL")
         levels, grey = stretched_levels(voxels, 16)
         return Encoded(
@@ -137,19 +137,19 @@ class JpegXl:
         )
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         grey: Grey = encoded.side
         return grey.restore(map(imagecodecs("JPEGXL").jpegxl_decode, encoded.streams))
 
 
 def encode_planes(planes: Iterable[np.ndarray], bits: int, psnr: float, side: Any) -> Encoded:
-    """JPEG 2000 codestreams of unsigned planes, with their main header once.
+    """Encode unsigned planes with JPEG 2000, and store their main header once.
 
     Args:
         planes: uint8 or uint16 arrays (rows, columns).
-        bits: that the values have.
-        psnr: of every plane, in dB below 2^bits − 1.
-        side: what decoding needs besides.
+        bits: bit depth of the values.
+        psnr: PSNR of every plane in dB, with the peak 2^bits − 1.
+        side: side information for the decoder.
     """
     codec = imagecodecs("JPEG2K")
     return _shared_header(
@@ -159,7 +159,7 @@ def encode_planes(planes: Iterable[np.ndarray], bits: int, psnr: float, side: An
                 psnr,
                 codecformat="j2k",
                 bitspersample=bits,
-                # More levels than the shorter side has halvings only add empty headers.
+                # More levels than halvings of the shorter side would only add empty headers.
                 resolutions=min(_MAX_RESOLUTIONS, min(plane.shape).bit_length()),
                 reversible=False,
             )
@@ -170,7 +170,7 @@ def encode_planes(planes: Iterable[np.ndarray], bits: int, psnr: float, side: An
 
 
 def decode_planes(encoded: Encoded) -> Iterator[np.ndarray]:
-    """The planes of `encode_planes`."""
+    """Decode the planes of `encode_planes`."""
     return map(imagecodecs("JPEG2K").jpeg2k_decode, _with_header(encoded))
 
 
@@ -188,7 +188,7 @@ def _with_header(encoded: Encoded) -> Iterator[bytes]:
 
 
 def _split(codestream: bytes) -> tuple[bytes, bytes]:
-    """Main header of a JPEG 2000 codestream without its comments, and its tiles."""
+    """Split a JPEG 2000 codestream into its main header, without comments, and its tiles."""
     kept, position = [codestream[:_MARKER_BYTES]], _MARKER_BYTES
     while codestream[position : position + _MARKER_BYTES] != _START_OF_TILE:
         size_at = position + _MARKER_BYTES

@@ -1,17 +1,17 @@
-"""Codecs of video, with the slices of a scan as frames; an image is one intra frame.
+"""Video codecs, with the slices of a scan as frames; an image is one intra frame.
 
     voxels ─ levels, stretched over 10 or 12 bits ─▶ frames (·, ·, k), padded ─ codec ─▶ packets
 
-HEVC is x265 in 12-bit grey with a constant QP; between two whole QPs, the levels shrink as the
-quantiser would grow. That is continuous, and at equal bytes as good as its rate factor or better,
-which jumps by several percent. AV1 is SVT-AV1 in 10 bits, which has no grey, so its chroma is
-constant; its rate factor has quarter steps.
+HEVC is x265 in 12-bit grey with a constant QP. Between two integer QPs, the range of the levels is
+reduced instead of coarsening the quantiser. This rate control is continuous, and at equal bytes as
+good as x265's constant rate factor or better, whose sizes jump by several percent. AV1 is SVT-AV1
+in 10 bits with constant chroma, as it has no grey format; its rate factor has quarter steps.
 
-Both are tuned for PSNR, begin with one intra frame and need no other. Packets are counted,
-parameter sets in them included, messages of the encoder left out. They use all processors, x265 one
-frame at a time, so that sizes repeat but for a few bytes once in some hundred runs.
+Both are tuned for PSNR and use one intra frame, the first. Packets are counted, with the parameter
+sets in them and without messages of the encoder. The codecs use all processors, x265 one frame at a
+time, so sizes are reproducible but for a few bytes once in some hundred runs.
 
-Sides shorter than 16, which x265 does not take, and odd ones are padded and cut off again.
+Odd sides, and sides below the 16 that x265 needs, are padded and cropped again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from deepstd.baselines.base import Encoded
 from deepstd.baselines.grey import Grey, slices_of, stretched_levels
 from deepstd.errors import InputError, MissingExtraError
 
-_SHORTEST_SIDE = 16
-_FRAMES_PER_SECOND = 25
+_SHORTEST_SIDE = 16  # pixels
+_FRAMES_PER_SECOND = 25  # any value: the encoders require one
 _HIGHEST_QP = 51
-_QP_DOUBLING_STEP = 6.0
+_QP_DOUBLING_STEP = 6.0  # QPs that double the quantisation step, as in the standards
 
 
 class Hevc:
-    """x265, 12-bit grey; the knob is 51 − QP."""
+    """HEVC by x265, 12-bit grey; the knob is 51 − QP."""
 
     knobs = (0.0, 51.0)
     step = 0.01
@@ -48,23 +48,23 @@ class Hevc:
         self.name = f"HEVC {preset}"
 
     def check(self) -> None:
-        """Raise MissingExtraError where the encoder is not installed."""
+        """Raise a MissingExtraError where the encoder is not installed."""
         _pyav("libx265")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """The packets of x265."""
+        """Encode a scan to the packets of x265."""
         qp, share = whole_qp(_HIGHEST_QP - knob)
         parameters = f"log-level=none:info=0:frame-threads=1:keyint=-1:qp={qp}"
         options = {"preset": self.preset, "tune": "psnr", "x265-params": parameters}
         return _encode("libx265", "gray12le", *stretched_levels(voxels, 12, share), options)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         return _decode(encoded, "hevc")
 
 
 class Av1:
-    """SVT-AV1, 10 bits, preset 4; the knob is 70 minus its constant rate factor."""
+    """AV1 by SVT-AV1, 10 bits, preset 4; the knob is 70 minus the constant rate factor."""
 
     name = "AV1"
     knobs = (0.0, 69.0)
@@ -72,29 +72,29 @@ class Av1:
     near = 0.995
 
     def check(self) -> None:
-        """Raise MissingExtraError where the encoder is not installed."""
+        """Raise a MissingExtraError where the encoder is not installed."""
         _pyav("libsvtav1")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """The packets of SVT-AV1."""
+        """Encode a scan to the packets of SVT-AV1."""
         os.environ.setdefault("SVT_LOG", "-1")
         parameters = f"tune=1:keyint=-1:crf={70 - knob:g}"
         options = {"preset": "4", "svtav1-params": parameters}
         return _encode("libsvtav1", "yuv420p10le", *stretched_levels(voxels, 10), options)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         return _decode(encoded, "libdav1d")
 
 
 def whole_qp(qp: float) -> tuple[int, float]:
-    """The whole QP below, and the share of the levels that makes up for the rest of it."""
+    """Round a QP down; return it with the share of the levels that replaces the fraction."""
     below = math.floor(qp)
     return below, 2.0 ** ((below - qp) / _QP_DOUBLING_STEP)
 
 
 def padded(part: np.ndarray, shortest: int) -> np.ndarray:
-    """An image with its last row and column repeated up to even sides of at least ``shortest``."""
+    """Pad an image to even sides of at least ``shortest`` by repeating its last row and column."""
     sides = [max(shortest, length + length % 2) for length in part.shape]
     grown = [(0, side - length) for side, length in zip(sides, part.shape, strict=True)]
     return np.pad(part, grown, mode="edge")
@@ -149,7 +149,7 @@ def _decode(encoded: Encoded, codec: str) -> np.ndarray:
 
 
 def _samples(plane: Any) -> np.ndarray:
-    """A plane's memory as 16-bit rows, which may be longer than the image."""
+    """Return a view of a plane's memory as 16-bit rows, which may be longer than the image."""
     return np.frombuffer(plane, np.uint16).reshape(plane.height, -1)
 
 

@@ -1,13 +1,14 @@
-"""Codecs of arrays of numbers, over a whole scan at once.
+"""Floating-point array codecs, over a whole scan at once.
 
     voxels ─ float32, i fastest ─▶ SPERR · SZ3 · zfp ─▶ codestream
 
-SPERR (Li, Lindstrom and Clyne, IPDPS 2023) in its fixed-rate mode: an embedded stream cut at the
-bit it may have is 0.2 to 0.5 dB better at equal bytes than its fixed-PSNR mode, which stops at
-whole quantisation steps. Of 4 axes, every frame has a codestream of its own.
+SPERR (Li, Lindstrom and Clyne, IPDPS 2023) runs in its fixed-rate mode. Its embedded stream, cut at
+the allowed bit, is 0.2 to 0.5 dB better at equal bytes than its fixed-PSNR mode. Every frame of a
+4-D scan has its own codestream.
 
-SZ3 and zfp bound the absolute error. zfp rounds its bound down to a power of two, so the values are
-scaled by up to 2 to have every bound between; its fixed-rate mode is worse at equal bytes.
+SZ3 and zfp bound the absolute error. zfp rounds its bound down to a power of two. The values are
+therefore scaled by up to 2, which gives all bounds in between; its fixed-rate mode is worse at
+equal bytes.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from deepstd.baselines.base import Encoded, imagecodecs
 from deepstd.baselines.grey import filled, to_type
 from deepstd.quality import finite_range
 
-_FEWEST_BITS = 64
+_FEWEST_BITS = 64  # of a codestream
 
 
 class Sperr:
-    """SPERR; the knob is log2 of its bits per voxel."""
+    """SPERR; the knob is log2 of the bits per voxel."""
 
     name = "SPERR"
     knobs = (-8.0, 5.0)
@@ -32,22 +33,22 @@ class Sperr:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("SPERR")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One codestream per frame, with SPERR's own header."""
+        """Encode a scan to one codestream per frame, with SPERR's own header."""
         codec = imagecodecs("SPERR")
         streams = []
         for frame in np.ndindex(voxels.shape[3:]):
             values = _as_array(voxels[(..., *frame)])
-            # No bits at all would mean no limit to it.
+            # SPERR takes a rate of zero as no limit.
             rate = max(2.0**knob, _FEWEST_BITS / values.size)
             streams.append(codec.sperr_encode(values, rate, mode="bpp", chunks=values.shape))
         return Encoded(tuple(streams), (voxels.shape, voxels.dtype))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         codec = imagecodecs("SPERR")
         shape, dtype = encoded.side
         restored = np.empty(shape, dtype)
@@ -58,7 +59,7 @@ class Sperr:
 
 
 class Sz3:
-    """SZ3; the knob is −log2 of its error bound, in parts of the range."""
+    """SZ3; the knob is −log2 of the error bound relative to the range."""
 
     name = "SZ3"
     knobs = (0.0, 24.0)
@@ -66,24 +67,24 @@ class Sz3:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("SZ3")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One codestream."""
+        """Encode a scan to one codestream."""
         values = _as_array(voxels)
         stream = imagecodecs("SZ3").sz3_encode(values, "abs", abs=_span(values) * 2.0**-knob)
         return Encoded((stream,), (voxels.shape, voxels.dtype, values.shape))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         shape, dtype, coded_shape = encoded.side
         values = imagecodecs("SZ3").sz3_decode(encoded.streams[0], coded_shape, np.float32)
         return to_type(values.T.reshape(shape), dtype)
 
 
 class Zfp:
-    """zfp at a fixed accuracy; the knob is −log2 of its error bound, in parts of the range."""
+    """zfp at a fixed accuracy; the knob is −log2 of the error bound relative to the range."""
 
     name = "zfp"
     knobs = (-4.0, 24.0)
@@ -91,27 +92,27 @@ class Zfp:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("ZFP")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One codestream with zfp's own header."""
+        """Encode a scan to one codestream, with zfp's own header."""
         values = _as_array(voxels)
         gain = np.float32(2.0 ** (knob - math.floor(knob)) / _span(values))
         stream = imagecodecs("ZFP").zfp_encode(values * gain, 2.0 ** -math.floor(knob), mode="a")
         return Encoded((stream,), (voxels.shape, voxels.dtype, gain))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         shape, dtype, gain = encoded.side
         values = imagecodecs("ZFP").zfp_decode(encoded.streams[0]) / gain
         return to_type(values.T.reshape(shape), dtype)
 
 
 def _as_array(voxels: np.ndarray) -> np.ndarray:
-    """The scan as float32, i fastest, and as an image where it is one slice thick.
+    """Return a scan as float32 with i fastest, without axes of one voxel.
 
-    SPERR aborts on 3-D scans that thin, and the others only lose by axes of one voxel.
+    SPERR aborts on 3-D scans of one slice, and such axes make the other codecs worse.
     """
     values = filled(voxels)
     long_axes = [length for length in values.shape if length > 1]

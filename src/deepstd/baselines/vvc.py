@@ -1,11 +1,12 @@
-"""VVC by Fraunhofer's programs, where they are installed.
+"""VVC by Fraunhofer's programs VVenC and VVdeC, where they are installed.
 
     voxels ─ levels ─▶ frames.yuv ─ vvencFFapp ─▶ codestream ─ vvdecapp ─▶ frames.yuv ─▶ voxels
 
 10 bits in 4:0:0, preset medium, two threads, no perceptual adaptation, one intra frame. The knob is
-63 − QP; between two whole QPs, the levels shrink as the quantiser would grow.
+63 − QP. Between two integer QPs, the range of the levels is reduced instead of coarsening the
+quantiser.
 
-The programs are looked for in PATH, or where DEEPSTD_VVENC and DEEPSTD_VVDEC say.
+The programs are found in PATH, or by the variables DEEPSTD_VVENC and DEEPSTD_VVDEC.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from deepstd.errors import InputError, MissingExtraError
 _ENCODER = ("vvencFFapp", "DEEPSTD_VVENC")
 _DECODER = ("vvdecapp", "DEEPSTD_VVDEC")
 _BITS = 10
-_GROUP = 32
-_SHORTEST_SIDE = 32
+_GROUP = 32  # frames; the intra period must be a multiple of it
+_SHORTEST_SIDE = 32  # pixels
 _HIGHEST_QP = 63
 _THREADS = 2
 
@@ -42,12 +43,12 @@ class Vvc:
     near = 0.99
 
     def check(self) -> None:
-        """Raise MissingExtraError where the programs are not found."""
+        """Raise a MissingExtraError where the programs are not found."""
         _program(*_ENCODER)
         _program(*_DECODER)
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """The bitstream of vvencFFapp."""
+        """Encode a scan to the bitstream of vvencFFapp."""
         qp, share = whole_qp(_HIGHEST_QP - knob)
         levels, grey = stretched_levels(voxels, _BITS, share)
         with tempfile.TemporaryDirectory(prefix="deepstd-vvc-") as folder:
@@ -73,7 +74,7 @@ class Vvc:
             return Encoded((stream.read_bytes(),), grey)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         grey: Grey = encoded.side
         with tempfile.TemporaryDirectory(prefix="deepstd-vvc-") as folder:
             stream, output = Path(folder) / "stream.266", Path(folder) / "frames.yuv"

@@ -1,11 +1,11 @@
-"""JPEG 2000 with a wavelet across slices, as Part 2 of the standard has it for volumes.
+"""JPEG 2000 with a wavelet across slices, as in Part 2 of the standard.
 
     voxels − middle ─ 9/7 along k, orthonormal ─▶ planes ─ one scale ─ JPEG 2000 ─▶ codestreams
 
-The planes of all bands are coded at the same PSNR relative to one peak, which with orthonormal
-gains is the allocation of bits that a codec of volumes would choose. Two levels: on thick slices
-more are worse. A scan of 2 axes, or of one slice, is JPEG 2000 as it is. Of 4 axes, every frame is
-transformed for itself.
+The planes of all subbands are coded at the same PSNR relative to one peak. With orthonormal gains
+this is the bit allocation of a volume codec. The wavelet has two levels, as more are worse on thick
+slices. A scan of 2 axes, or of one slice, is coded by plain JPEG 2000. Every frame of a 4-D scan is
+transformed separately.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from deepstd.baselines.grey import filled, to_type
 from deepstd.baselines.slices import decode_planes, encode_planes
 from deepstd.quality import finite_range
 
+# Lifting steps and scaling of the CDF 9/7 wavelet (ISO/IEC 15444-1, annex F).
 _STEPS = (-1.586134342, -0.052980118, 0.882911075, 0.443506852)
 _GAIN = 1.230174105
 _LEVELS = 2
@@ -34,11 +35,11 @@ class Jpeg2000Volume:
     near = 0.999
 
     def check(self) -> None:
-        """Raise MissingExtraError where the codec is not installed."""
+        """Raise a MissingExtraError where the codec is not installed."""
         imagecodecs("JPEG2K")
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
-        """One main header, and the tiles of every plane."""
+        """Encode a scan to one main header and the tiles of every plane."""
         values = filled(voxels)
         low, high = finite_range(values)
         middle = (low + high) / 2
@@ -49,7 +50,8 @@ class Jpeg2000Volume:
             bands[:, :, :length] = _forward(bands[:, :, :length])
         largest = float(np.abs(bands).max())
         scale = largest / (2 ** (_BITS - 1) - 1) or 1.0
-        # A plane of zeros, at the middle of the range, costs nothing.
+        # Offset by the middle of the range: JPEG 2000 shifts it back to zero, and a plane of zeros
+        # takes next to no bytes.
         planes = (
             (np.rint(bands[(..., *k)].T / scale) + 2 ** (_BITS - 1)).astype(np.uint16)
             for k in np.ndindex(bands.shape[2:])
@@ -57,7 +59,7 @@ class Jpeg2000Volume:
         return encode_planes(planes, _BITS, knob, (voxels.shape, voxels.dtype, middle, scale))
 
     def decode(self, encoded: Encoded) -> np.ndarray:
-        """The restored scan in the shape and type of the original."""
+        """Decode a scan to the shape and type of the original."""
         shape, dtype, middle, scale = encoded.side[0]
         bands = np.empty(shape, np.float32)
         for k, plane in zip(np.ndindex(shape[2:]), decode_planes(encoded), strict=True):
@@ -68,7 +70,7 @@ class Jpeg2000Volume:
 
 
 def _lengths(shape: tuple[int, ...]) -> list[int]:
-    """Slices that every level of the transform halves."""
+    """Return the number of slices that each level of the transform halves."""
     lengths, length = [], shape[2] if len(shape) > 2 else 1
     while length > 1 and len(lengths) < _LEVELS:
         lengths.append(length)
@@ -77,7 +79,7 @@ def _lengths(shape: tuple[int, ...]) -> list[int]:
 
 
 def _forward(signal: np.ndarray) -> np.ndarray:
-    """Low band, then high band, along the third axis; symmetric borders."""
+    """Decompose along the third axis into low-pass and high-pass bands; symmetric borders."""
     even, odd = signal[:, :, ::2].copy(), signal[:, :, 1::2].copy()
     for number, step in enumerate(_STEPS):
         _lift(even, odd, number, step)
@@ -99,11 +101,11 @@ def _inverse(bands: np.ndarray) -> np.ndarray:
 
 
 def _lift(even: np.ndarray, odd: np.ndarray, number: int, step: float) -> None:
-    """Add to the odd slices (even steps) or the even ones what their two neighbours say."""
+    """Apply a lifting step in place to the odd slices (even ``number``) or the even slices."""
     if number % 2 == 0:
         following = np.minimum(np.arange(odd.shape[2]) + 1, even.shape[2] - 1)
         odd += step * (even[:, :, : odd.shape[2]] + even[:, :, following])
     else:
-        places = np.arange(even.shape[2])
-        before, after = np.maximum(places - 1, 0), np.minimum(places, odd.shape[2] - 1)
+        indices = np.arange(even.shape[2])
+        before, after = np.maximum(indices - 1, 0), np.minimum(indices, odd.shape[2] - 1)
         even += step * (odd[:, :, before] + odd[:, :, after])

@@ -1,10 +1,10 @@
-"""The one writer of a batch: outputs into their places, and lines into the ledger.
+"""The only writer of a batch: output files, and lines of the ledger.
 
 Outcome ─ write, fsync ─▶ hidden folder ─ line "writing" ─▶ ledger
         └ rename ─▶ OUT_DIR/name.dstd ─ line "done" ─▶ ledger
 
-The line before the rename has the hashes of output and scan, so that the next run knows what a
-run that is killed after the rename has left.
+The line before the rename has the hashes of output and scan. A run that is killed after the rename
+leaves this line, and the next run recognises the output by it.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from deepstd.batch.work import Outcome, too_large
 from deepstd.errors import InputError
 
 Progress = Callable[[str, float], None]
-# With these no later case can be written either.
+# Errors that concern the whole disk: after one of them no later case can be written either.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # scans under way that a progress line names
 
 
 class Book:
-    """Writes outputs and the ledger of a run, and keeps count.
+    """Writer of outputs and ledger of a run, with counts for progress.
 
     Attributes:
-        rows: ledger lines of all scans that are done, in earlier runs too.
+        rows: ledger lines of all scans that are done, earlier runs included.
         failures: source and reason of every case that failed in this run.
 
     Args:
-        folder: of the outputs.
-        ledger: open.
-        request: what was asked of each scan.
-        todo: what this run has to do.
-        working: folder for half-written outputs, on the same disk.
-        progress: called with a sentence and the share done.
+        folder: folder of the outputs.
+        ledger: the open ledger of this run.
+        request: settings of the compression.
+        todo: cases to compress, and cases that are done or refused.
+        working: folder for half-written outputs, on the disk of ``folder``.
+        progress: called with a sentence and the share done, 0 to 1.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Book:
         self._bytes = sum(case.scan.nbytes for case in todo.cases)
 
     def note_planned(self) -> None:
-        """Record what is known before any work."""
+        """Record the cases that need no compression: recovered and refused ones."""
         for case, figures in self._todo.recovered:
             self._done(case, {**figures, "recovered": True}, 0.0, 1)
         for case, why in self._todo.refused:
@@ -80,19 +80,24 @@ class Book:
         self._progress(f"{done} scans are done already, {todo} to do", 0.0)
 
     def begin(self, case: Case) -> None:
-        """Say that a case is being done."""
+        """Report that a case is being compressed."""
         self._pace.begin(case)
         self._report()
 
     def tell(self, text: str) -> None:
-        """Say something that concerns no case."""
+        """Report a sentence that concerns no single case."""
         self._progress(text, self._share)
 
     def record(self, case: Case, outcome: Outcome, tries: int) -> None:
-        """Put an output in its place and the case in the ledger.
+        """Write the output of a case and its line in the ledger.
+
+        Args:
+            case: the scan.
+            outcome: its compressed file or its error.
+            tries: attempts in this run.
 
         Raises:
-            InputError: nothing can be written any more, or the folder went away.
+            InputError: nothing can be written any more, or the folder is gone.
         """
         self._check_place()
         try:
@@ -103,11 +108,11 @@ class Book:
         self._pace.end(case, outcome.seconds if done else None)
         self._tried += 1
         self._bytes_tried += case.scan.nbytes
-        if not self._pace.has_more:  # else the next case says it in a moment
+        if not self._pace.has_more:  # else the start of the next case reports it
             self._report()
 
     def _written(self, case: Case, outcome: Outcome, tries: int) -> bool:
-        """Write an output and the ledger; whether the case is done."""
+        """Write an output and its line in the ledger; return True where the case is done."""
         refusal, error = None, outcome.error
         if outcome.data is not None:
             try:
@@ -126,7 +131,7 @@ class Book:
         return refusal is None and error is None
 
     def _store(self, case: Case, outcome: Outcome, data: bytes, tries: int) -> str | None:
-        """Write an output, or say why it cannot take its place."""
+        """Write an output; return the reason where it is refused, else None."""
         if 0 < case.scan.nbytes < len(data):
             return too_large(len(data), case.scan.nbytes)
         target = output_of(self._folder, case.name)
@@ -186,13 +191,13 @@ class Book:
         return self._tried / max(1, len(self._todo.cases))
 
     def _report(self) -> None:
-        told = f"{self._tried} of {len(self._todo.cases)}, {len(self.failures)} failed"
+        text = f"{self._tried} of {len(self._todo.cases)}, {len(self.failures)} failed"
         under_way = [case.source for case in self._pace.under_way]
         left = self._pace.seconds_left() if under_way else None
         if left is not None:
-            told += f", about {in_time(left)} left"
+            text += f", about {in_time(left)} left"
         if under_way:
             more = len(under_way) - _MOST_NAMED
-            told += ": " + ", ".join(under_way[:_MOST_NAMED])
-            told += f" and {more} more" if more > 0 else ""
-        self._progress(told, self._share)
+            text += ": " + ", ".join(under_way[:_MOST_NAMED])
+            text += f" and {more} more" if more > 0 else ""
+        self._progress(text, self._share)

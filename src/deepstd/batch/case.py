@@ -1,4 +1,4 @@
-"""The request to a batch, and one scan that it is made of.
+"""The settings of a batch, and one scan of it.
 
 ScanSource, name of its output ─▶ Case ─ read ─▶ Volume ─ fingerprint ─▶ a hash in the ledger
 """
@@ -16,24 +16,24 @@ import numpy as np
 
 from deepstd import io
 from deepstd.batch.ledger import Row
-from deepstd.effort import NORMAL
 from deepstd.io import Metadata
 from deepstd.io.dicom import Item
-from deepstd.rate import Target
+from deepstd.rate.effort import NORMAL
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 _DIGEST_DIGITS = 32
 _STATE_DIGITS = 16
-# A shorter name says nothing of anybody, and is part of other words.
+# Characters. A shorter name identifies nobody, and occurs inside other words.
 _LEAST_LETTERS = 3
 
 
 @dataclass(frozen=True)
 class Request:
-    """Settings that hold for every scan.
+    """Settings that apply to every scan.
 
     Attributes:
-        target: the size.
+        target: size of an output.
         model: bundle as the ledger names it: "auto", or name, version and hash.
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
@@ -46,7 +46,7 @@ class Request:
 
     @property
     def described(self) -> dict[str, Any]:
-        """Plain values, equal where the same is asked."""
+        """JSON values of the settings; equal for equal settings."""
         target = self.target
         size = {"ratio": target.ratio, "bpv": target.bpv, "max_bytes": target.max_bytes}
         return {
@@ -58,9 +58,9 @@ class Request:
 
     @staticmethod
     def told(row: Row) -> dict[str, Any] | None:
-        """Return the request that a ledger's line states, None where it states none.
+        """Return the request in a line of the ledger, or None where the line has none.
 
-        Lines of earlier releases leave out what could not be chosen then.
+        Settings that an earlier release did not have get the value that it used.
         """
         asked = row.get("request")
         if not isinstance(asked, dict):
@@ -74,13 +74,13 @@ class Case:
     """One scan to compress.
 
     Attributes:
-        scan: its files.
+        scan: files of the scan.
         root: folder that was searched.
-        state: hash that changes with the sizes and times of its files.
-        attempts: how often it was tried before.
-        replaces: whether its output may be replaced.
-        output: name of its output, or empty where that is the scan's.
-        is_anonymous: whether nothing may tell the names of its files and folders.
+        state: hash of the sizes and times of its files.
+        attempts: attempts in earlier runs.
+        replaces: an existing output may be replaced.
+        output: name of the output; empty for the name of the scan.
+        is_anonymous: no message or report may contain names of its files and folders.
     """
 
     scan: io.ScanSource
@@ -98,18 +98,25 @@ class Case:
 
     @property
     def source(self) -> str:
-        """The scan in words: its only file below the folder that was searched, or a name."""
+        """Text that identifies the scan: path of its only file below the root, or its name."""
         places = self.scan.places
         if self.is_anonymous or len(places) != 1:
             return self.name
         return places[0].relative_to(self.root).as_posix()
 
     def read(self, metadata: Metadata) -> Volume:
-        """Read the scan with so much of its metadata; raises as `deepstd.io.read`."""
+        """Read the scan.
+
+        Args:
+            metadata: information beside voxels and geometry that is kept.
+
+        Raises:
+            DeepSTDError: a file cannot be read, is damaged or holds no scan.
+        """
         return io.read_scan(self.scan, metadata)
 
     def facts(self) -> Row:
-        """Return the part of a ledger's line that is known before the work."""
+        """Return the fields of the ledger that are known before the compression."""
         return {
             "name": self.name,
             "source": self.source,
@@ -119,7 +126,7 @@ class Case:
         }
 
     def without_root(self, text: str) -> str:
-        """Take the name of the file, and where the folder lies, out of a message."""
+        """Remove the file's name and the folder's path from a message."""
         items = self.scan.items
         for item in items:
             text = text.removeprefix(f"{item.label}: ").removeprefix(f"{item.path}: ")
@@ -129,12 +136,12 @@ class Case:
         for part in sorted({*parts, self.scan.name}, key=len, reverse=True):
             if len(part) >= _LEAST_LETTERS:
                 text = text.replace(part, self.name)
-        # Whatever else of the folder is named, up to what may end a path in a message.
+        # Any other path below the folder, up to a character that may end a path in a message.
         return re.sub(re.escape(str(self.root)) + r"[^,;:()'\"]*", self.name, text)
 
 
 def state_of(scan: io.ScanSource) -> str:
-    """Return a text that changes with the sizes and times of a scan's files."""
+    """Return a hash of the names, sizes and modification times of a scan's files."""
     facts: list[object] = [*scan.members]
     for path in dict.fromkeys(scan.files):
         try:
@@ -142,16 +149,16 @@ def state_of(scan: io.ScanSource) -> str:
         except OSError:
             continue
         facts.append((path.name, about.st_size, about.st_mtime_ns))
-    # A time may be a patient's date.
+    # Hashed, as a time may be the date of an examination.
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:_STATE_DIGITS]
 
 
 def fingerprint(volume: Volume) -> str:
-    """Hash all that is compressed of a scan: voxels, shape, type, affine and header."""
+    """Hash the content of a scan: voxels, shape, type, affine and header."""
     voxels, source = volume.voxels, volume.source
     affine = None if volume.affine is None else volume.affine.tolist()
-    told = (voxels.shape, voxels.dtype.str, affine, source.format)
-    digest = hashlib.sha256(repr(told).encode())
+    facts = (voxels.shape, voxels.dtype.str, affine, source.format)
+    digest = hashlib.sha256(repr(facts).encode())
     digest.update(hashlib.sha256(source.raw).digest())
     for plane in np.moveaxis(voxels, -1, 0):
         digest.update(np.ascontiguousarray(plane).data)
@@ -159,7 +166,7 @@ def fingerprint(volume: Volume) -> str:
 
 
 def _names_of(item: Item, root: Path) -> list[str]:
-    """Return the texts by which a message may name a file."""
+    """Return the forms in which a message may name a file."""
     below = item.path.relative_to(root).as_posix()
     names = [item.label, str(item.path), below, item.path.name]
     if item.member is not None:

@@ -15,15 +15,16 @@ from deepstd.batch.plan import Plan
 from deepstd.batch.report import Forecast, Planned, number
 from deepstd.batch.work import too_large
 from deepstd.errors import DeepSTDError
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 
+# Bytes of a voxel where the header is not understood; most scans have 16 bits.
 _GUESSED_ITEM_BYTES = 2
 DONE, TO_DO, REFUSED, UNREADABLE, TOO_LARGE = "done", "to do", "refused", "unreadable", "too large"
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Voxels of a scan and their bytes, and whether a header said so."""
+    """Number of voxels of a scan, their bytes, and True where a header states them."""
 
     voxels: int
     nbytes: int
@@ -33,19 +34,19 @@ class _Sizes:
 def make_forecast(
     plan: Plan, found: int, target: Target, processes: int, unreadable: dict[str, str]
 ) -> Forecast:
-    """Forecast sizes and time of the cases that are left to do.
+    """Forecast the sizes and the time of the cases that are left to do.
 
     Args:
-        plan: what is left to do.
-        found: scans of this part.
+        plan: cases to compress, and cases that are done or refused.
+        found: number of scans of this part.
         target: size of each output.
-        processes: how many at once.
-        unreadable: folders that could not be listed.
+        processes: number of parallel processes.
+        unreadable: folders that could not be listed, with the reason.
     """
     problems = dict(unreadable)
     refused = {case.source: why for case, why in plan.refused}
-    scans = [_told(case, REFUSED) for case, _ in plan.refused]
-    scans += [_told(case, DONE) for case, _ in plan.recovered]
+    scans = [_planned(case, REFUSED) for case, _ in plan.refused]
+    scans += [_planned(case, DONE) for case, _ in plan.recovered]
     scans += [_done(row) for row in plan.finished]
     stored = outputs = estimated = 0
     for case in plan.cases:
@@ -53,14 +54,14 @@ def make_forecast(
             sizes = _sizes(case)
         except DeepSTDError as error:
             problems[case.source] = case.without_root(str(error))
-            scans.append(_told(case, UNREADABLE))
+            scans.append(_planned(case, UNREADABLE))
             continue
         file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
         if sizes.is_known and 0 < case.scan.nbytes < file_bytes:
             refused[case.source] = too_large(file_bytes, case.scan.nbytes)
-            scans.append(_told(case, TOO_LARGE, sizes.nbytes, file_bytes))
+            scans.append(_planned(case, TOO_LARGE, sizes.nbytes, file_bytes))
             continue
-        scans.append(_told(case, TO_DO, sizes.nbytes, file_bytes))
+        scans.append(_planned(case, TO_DO, sizes.nbytes, file_bytes))
         stored += sizes.nbytes
         outputs += file_bytes
         estimated += not sizes.is_known
@@ -82,7 +83,7 @@ def make_forecast(
     )
 
 
-def _told(
+def _planned(
     case: Case, state: str, stored_bytes: int | None = None, file_bytes: int | None = None
 ) -> Planned:
     return Planned(case.source, case.name, state, case.scan.nbytes, stored_bytes, file_bytes)

@@ -1,11 +1,11 @@
-"""The record of every case: a file of JSON lines that a kill cannot spoil.
+"""The record of every case: a file of JSON lines that survives a kill.
 
-case ─ output about to take its place ─▶ a line "writing"
-     └ output in its place, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
+case ─ output about to be renamed ─▶ a line "writing"
+     └ output renamed, or failed ─▶ a line "done", "failed" ─▶ OUT_DIR/ledger[-I-of-N].jsonl
 
-A line is on the disk before the next step begins. Whatever is no whole line, as the end of a file
-whose writer was killed may be, is passed over and cut off by the next run. A file of that name
-that is no ledger is never touched.
+A line is on the disk before the next step begins. A writer that is killed may leave an incomplete
+last line; the next run ignores it and cuts it off. A file of that name that is no ledger is never
+touched.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ DONE, FAILED, WRITING = "done", "failed", "writing"
 Row = dict[str, Any]
 
 _NAME = re.compile(r"ledger(?:-[0-9]{1,6}-of-([0-9]{1,6}))?\.jsonl")
-# The first key of every line, which tells the torn first line of a ledger from another's file.
+# First key of every line. It distinguishes an incomplete first line from a foreign file.
 _MARK, _MARKED = "ledger", "deepstd batch"
 _BEGINNING = json.dumps({_MARK: _MARKED}).encode().removesuffix(b"}")
-# Where there are no links, Windows for one, there is nothing to refuse.
+# Windows has neither flag.
 _NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -42,7 +42,11 @@ def path_of(folder: Path, shard: Shard) -> Path:
 
 
 def ledgers_in(folder: Path) -> dict[Path, int]:
-    """Find the ledgers in a folder, and of how many parts each is one; links do not count."""
+    """Find the ledgers in a folder, without links.
+
+    Returns:
+        Number of parts (shards) of each ledger's run, by the path of the ledger.
+    """
     found = {}
     for path in sorted(folder.glob("ledger*.jsonl")):
         match = _NAME.fullmatch(path.name)
@@ -52,10 +56,10 @@ def ledgers_in(folder: Path) -> dict[Path, int]:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """Read the whole lines of a ledger.
+    """Read the complete lines of a ledger.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -66,10 +70,10 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def check(path: Path) -> None:
-    """Raise as opening the ledger would, where a file of its name is something else.
+    """Check that a path is free or holds a ledger.
 
     Raises:
-        InputError: it is a link, or no ledger.
+        InputError: the path is a link, or a file that is no ledger.
     """
     if path.is_symlink():
         raise _linked(path)
@@ -78,14 +82,14 @@ def check(path: Path) -> None:
 
 
 class Ledger:
-    """The ledger of one part, open for the one run that may write it."""
+    """The ledger of one part (shard), locked by the run that writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Ledger:
-        """Open and lock it.
+        """Open and lock the file.
 
         Raises:
             InputError: another run is at work in the folder, the file is a link or no ledger, or
@@ -114,7 +118,7 @@ class Ledger:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the open file still is the one of its name: not if its folder went away."""
+        """True while the path still leads to the open file; False if its folder is gone."""
         if self._stream is None:
             return False
         try:
@@ -123,7 +127,11 @@ class Ledger:
             return False
 
     def append(self, row: Mapping[str, Any]) -> Row:
-        """Write a line, stamped with the time, and wait until it is on the disk."""
+        """Write a line with the current time, and wait until it is on the disk.
+
+        Returns:
+            The line as written; values that are not finite become None.
+        """
         if self._stream is None:
             raise ValueError("the ledger is not open")
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -152,7 +160,7 @@ def _row(line: bytes) -> Row | None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether a file is empty or begins as a ledger, of this release or an earlier one."""
+    """Return True for an empty file and for a ledger of this release or an earlier one."""
     try:
         with open(path, "rb") as stream:
             line = stream.readline()
@@ -196,7 +204,7 @@ def _not_ours(path: Path) -> InputError:
 def _lock(stream: BinaryIO, path: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows: there is no such lock, and two runs are the user's care
+    except ImportError:  # Windows has no such lock: the user must avoid two runs at once
         return
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,10 +220,10 @@ def _lock(stream: BinaryIO, path: Path) -> None:
 
 
 def _check_others(path: Path) -> None:
-    """Raise InputError where a run is at work in the folder that divides the scans otherwise.
+    """Raise an InputError where a running batch divides the scans into other parts.
 
-    Each run locks its own ledger before it looks at the others, so of two at once at least one is
-    refused.
+    Each run locks its own ledger before it checks the others. Of two simultaneous runs at least
+    one is refused.
     """
     try:
         import fcntl

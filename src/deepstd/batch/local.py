@@ -1,7 +1,7 @@
-"""Cases on processes of this machine.
+"""Compression of cases in processes of this machine.
 
 cases ─ pipe ─▶ process: Worker ─ pipe ─▶ outcomes, as they become ready
-   ▲                └ dies (memory, a crash) ─▶ another one; its case is tried once more
+   ▲                └ dies (memory, a crash) ─▶ a new process; its case is tried once more
    └──────────────────┘
 
 The processes write nothing and end with their parent, however it ends.
@@ -21,12 +21,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from deepstd.batch.case import Case
-from deepstd.batch.signals import kept_from_children
+from deepstd.batch.signals import deferred, kept_from_children
 from deepstd.batch.work import Outcome, Worker
 from deepstd.errors import DeepSTDError
 
-MOST_DEATHS = 2
-_FAILED_STARTS = 3
+MOST_DEATHS = 2  # a case whose process died this often fails
+_FAILED_STARTS = 3  # failed starts that end the batch
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -44,19 +44,19 @@ def outcomes(
     processes: int,
     begin: Callable[[Case], None] = lambda case: None,
 ) -> Generator[tuple[Case, Outcome, int]]:
-    """Do cases on processes; close the generator to end them early.
+    """Compress cases in processes; closing the generator ends the processes.
 
     Args:
-        cases: what is to be done.
-        worker: does it; a copy goes to every process.
-        processes: how many at once.
-        begin: called with a case as a process gets it.
+        cases: scans to compress.
+        worker: compresses a case; every process gets a copy.
+        processes: number of parallel processes.
+        begin: called with a case when a process gets it.
 
     Yields:
-        A case, what became of it, and how often it was tried here.
+        A case, its outcome, and the number of attempts in this run.
 
     Raises:
-        DeepSTDError: the processes cannot begin.
+        DeepSTDError: the processes cannot start.
     """
     team = _Team(worker, processes)
     waiting = deque(cases)
@@ -66,7 +66,7 @@ def outcomes(
             team.hand_out(waiting, begin)
             for member in team.heard_from():
                 try:
-                    told = member.pipe.recv()
+                    message = member.pipe.recv()
                 except (EOFError, OSError):
                     why = team.bury(member)
                     case = member.case
@@ -80,18 +80,18 @@ def outcomes(
                         yield case, Outcome(0.0, error=error), deaths[case.name]
                     continue
                 if member.case is None:
-                    if told is not None:
-                        raise DeepSTDError(told)
+                    if message is not None:
+                        raise DeepSTDError(message)
                     member.ready = True
                 else:
                     case, member.case = member.case, None
-                    yield case, told, deaths[case.name] + 1
+                    yield case, message, deaths[case.name] + 1
     finally:
         team.dismiss()
 
 
 class _Team:
-    """The processes that are there."""
+    """The running processes of a batch."""
 
     def __init__(self, worker: Worker, processes: int) -> None:
         self._worker, self._most = worker, processes
@@ -103,7 +103,7 @@ class _Team:
         return any(member.case is not None for member in self._members)
 
     def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
-        """Give every idle process a case, and start processes for what is left."""
+        """Give every idle process a case, and start processes for the remaining cases."""
         for member in self._members:
             if member.ready and member.case is None and waiting:
                 case = waiting.popleft()
@@ -111,20 +111,25 @@ class _Team:
                     member.pipe.send(case)
                     member.case = case
                     begin(case)
-                except OSError:  # it died idle, which its pipe says too
+                except OSError:  # it died while idle; its pipe reports that later
                     waiting.appendleft(case)
         coming = sum(not member.ready for member in self._members)
         while len(self._members) < self._most and coming < len(waiting):
-            self._members.append(_start(self._worker, _threads(self._most)))
+            with deferred():  # a process that is half told what to do would end with a traceback
+                self._members.append(_start(self._worker, _threads(self._most)))
             coming += 1
 
     def heard_from(self) -> list[_Member]:
-        """Wait until processes have something to say, or died."""
+        """Wait for messages or deaths; return the processes concerned."""
         pipes = wait([member.pipe for member in self._members])
         return [member for member in self._members if member.pipe in pipes]
 
     def bury(self, member: _Member) -> str:
-        """Take away a dead process; how it ended in words."""
+        """Remove a dead process and return a text on how it ended.
+
+        Raises:
+            DeepSTDError: too many processes died before they were ready.
+        """
         self._members.remove(member)
         _end(member)
         code = member.process.exitcode
@@ -140,7 +145,7 @@ class _Team:
         return why
 
     def dismiss(self) -> None:
-        """End all processes now; there is nothing in them that is needed."""
+        """Kill all processes; they hold no state worth saving."""
         for member in self._members:
             member.process.kill()
         for member in self._members:
@@ -157,17 +162,17 @@ def _start(worker: Worker, threads: int) -> _Member:
     context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
-    with kept_from_children(), _told_to_children(threads):
+    with kept_from_children(), _limited_threads(threads):
         process.start()
     theirs.close()
     return _Member(process, ours)  # pyright: ignore[reportArgumentType]  on Windows it has another name
 
 
 @contextmanager
-def _told_to_children(threads: int) -> Iterator[None]:
-    """Let libraries that have threads of their own, such as BLAS, start no more than their share.
+def _limited_threads(threads: int) -> Iterator[None]:
+    """Limit the threads of libraries such as BLAS in processes started within the block.
 
-    More threads than cores that wait for each other are slower by orders of magnitude.
+    More busy threads than cores make a process slower by orders of magnitude.
     """
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
@@ -182,7 +187,7 @@ def _told_to_children(threads: int) -> Iterator[None]:
 
 
 def _threads(processes: int) -> int:
-    """The share of one process; fewer where OMP_NUM_THREADS asks for fewer."""
+    """Return the threads of one process: its share of the cores, at most OMP_NUM_THREADS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     share = max(1, (cores or 1) // processes)
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -190,7 +195,7 @@ def _threads(processes: int) -> int:
 
 
 def _serve(worker: Worker, pipe: Connection, threads: int) -> None:
-    """What runs in a process."""
+    """Run the loop of a child process: receive cases, send outcomes."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe.send(worker.start(threads))
     while True:

@@ -2,7 +2,7 @@
 
 scans ─┬ as a rule ─▶ the scan's own name
        ├ all metadata is kept ─▶ with date and description of a DICOM series before it
-       └ anonymous ─ Pseudonyms ─▶ scan-… , told apart by a key file alone
+       └ anonymous ─ Pseudonyms ─▶ scan-… , translated back by a key file alone
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ def output_names(
     past: Mapping[str, Past],
     pseudonyms: Pseudonyms | None,
 ) -> dict[str, str]:
-    """Return the names of outputs by the names of scans.
+    """Return the name of each output, by the name of its scan.
 
-    A scan that was done under its own name, by an earlier release, keeps it.
+    A scan that an earlier release compressed under its own name keeps this name.
+
+    Args:
+        scans: all scans of the batch.
+        metadata: kept metadata; titles of series are used where all metadata is kept.
+        past: earlier results by the name of the output.
+        pseudonyms: for an anonymous batch, else None.
 
     Raises:
-        InputError: outputs with pseudonyms would come to lie beside outputs with other names.
+        InputError: the output folder would mix pseudonyms and other names.
     """
     _check_unmixed(scans, past, pseudonyms is not None)
     if pseudonyms is not None:
@@ -50,13 +56,13 @@ def _check_unmixed(
     scans: Sequence[ScanSource], past: Mapping[str, Past], is_anonymous: bool
 ) -> None:
     own = {scan.name for scan in scans}
-    told = [name for name in past if not is_pseudonym(name) or name in own]
-    if is_anonymous and told:
+    named = [name for name in past if not is_pseudonym(name) or name in own]
+    if is_anonymous and named:
         raise InputError(
             "the output folder holds outputs and lines with names of their own, which "
             "--anonymous-names cannot take back. Choose another output folder"
         )
-    if not is_anonymous and len(told) < len(past):
+    if not is_anonymous and len(named) < len(past):
         raise InputError(
             "the output folder was made with --anonymous-names. Give it again, with the same key "
             "file, or choose another output folder"

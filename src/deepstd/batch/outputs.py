@@ -1,4 +1,4 @@
-"""Files in the output folder: where they belong, whether they are what the ledger says.
+"""Files in the output folder: their paths, and checks against the ledger.
 
 OUT_DIR, name ─ output_of ─▶ path ─ leads_outside, digest_of, has_size, is_cut_off ─▶ facts
 """
@@ -22,21 +22,21 @@ A_LINK = (
 
 
 def output_of(folder: Path, name: str) -> Path:
-    """Return where the compressed scan of a name belongs."""
+    """Return the path of the compressed scan with a name."""
     return folder / f"{name}.dstd"
 
 
 def leads_outside(folder: Path, target: Path) -> bool:
-    """Tell whether a folder between another and a file below it is a link."""
+    """Return True where a folder between ``folder`` and ``target`` is a link."""
     parents = target.relative_to(folder).parents
     return any((folder / parent).is_symlink() for parent in parents if parent.parts)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that may be there, unless a link is in its place.
+    """Make a folder unless it exists.
 
     Raises:
-        InputError: a link or a file is there, or the folder cannot be made.
+        InputError: the path is a link or a file, or the folder cannot be made.
     """
     if path.is_symlink():
         raise InputError(f"{path}: is a link, where a folder belongs. Remove it")
@@ -47,12 +47,12 @@ def make_folder(path: Path) -> None:
 
 
 def digest_of(data: bytes) -> str:
-    """Hash an output, as the ledger has it."""
+    """Return the SHA-256 of an output in hexadecimal digits, as in the ledger."""
     return hashlib.sha256(data).hexdigest()
 
 
 def has_digest(path: Path, digest: object) -> bool:
-    """Tell whether a file has the hash of an output in the ledger."""
+    """Return True where a file has the hash that the ledger states."""
     try:
         return isinstance(digest, str) and digest_of(path.read_bytes()) == digest
     except OSError:
@@ -60,7 +60,7 @@ def has_digest(path: Path, digest: object) -> bool:
 
 
 def has_size(path: Path, nbytes: object) -> bool:
-    """Tell whether a file is as long as the ledger says."""
+    """Return True where a file has the length in bytes that the ledger states."""
     try:
         return path.is_file() and path.stat().st_size == nbytes
     except OSError:
@@ -68,7 +68,7 @@ def has_size(path: Path, nbytes: object) -> bool:
 
 
 def is_cut_off(path: Path, nbytes: object) -> bool:
-    """Tell whether a file is the first part of an output whose end was lost."""
+    """Return True where a file is an output that was cut off at its end."""
     try:
         if not isinstance(nbytes, int) or path.stat().st_size > nbytes:
             return False

@@ -1,9 +1,9 @@
-"""The time that is left of a batch.
+"""Estimate of the remaining time of a batch.
 
 scans done ─ bytes, seconds, by kind of file ─ a line through them ─▶ seconds of scans to come
     their sum ÷ processes ─▶ time left
 
-Only scans that were compressed count: a broken one fails at once and says nothing of the others.
+Only compressed scans count: a broken scan fails at once and its time predicts nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from deepstd.batch.case import Case
 from deepstd.batch.ledger import Row
 from deepstd.batch.report import number
 
-# The least share of its expected time that a scan under way is still given.
+# Least remaining share of the expected time of a scan under way.
 _LEAST_LEFT = 0.1
-# Sizes that differ by less tell nothing of what a byte costs.
+# Least relative spread of sizes from which seconds per byte can be estimated.
 _ALIKE = 0.1
 _ALL = ""
 
 
 @dataclass
 class _Line:
-    """Seconds over bytes of what was done: so many for each scan, and so many a byte."""
+    """Least-squares line of seconds over bytes: a constant per scan and a slope per byte."""
 
     count: int = 0
     nbytes: float = 0.0
@@ -42,7 +42,10 @@ class _Line:
         self.products += nbytes * seconds
 
     def at(self, nbytes: int) -> float:
-        """Return the seconds of a scan of so many bytes, by least squares where sizes differ."""
+        """Return the expected seconds of a scan of ``nbytes`` bytes.
+
+        Proportional to the bytes where the observed sizes are nearly equal.
+        """
         mean = self.nbytes / self.count
         spread = self.squares / self.count - mean * mean
         if spread > (_ALIKE * mean) ** 2:
@@ -54,11 +57,11 @@ class _Line:
 
 
 class Pace:
-    """The speed of a run so far.
+    """Measured speed of a run, and the remaining time that it implies.
 
     Args:
-        cases: what is to be done.
-        rows: ledger lines of what was done before with the same request.
+        cases: scans to compress.
+        rows: ledger lines of scans that were compressed before with the same request.
         now: clock in seconds.
     """
 
@@ -81,21 +84,21 @@ class Pace:
 
     @property
     def under_way(self) -> list[Case]:
-        """Cases that are being done."""
+        """Cases that are being compressed."""
         return [self._waiting[name] for name in self._begun]
 
     @property
     def has_more(self) -> bool:
-        """Whether some cases have not begun."""
+        """True while some cases have not begun."""
         return len(self._waiting) > len(self._begun)
 
     def begin(self, case: Case) -> None:
-        """Take note that a case is being done."""
+        """Record the start of a case."""
         self._begun[case.name] = self._now()
         self._widest = max(self._widest, len(self._begun))
 
     def end(self, case: Case, seconds: float | None) -> None:
-        """Take note that a case is over, and how long it took if it went well."""
+        """Record the end of a case and its seconds; None where it failed."""
         self._begun.pop(case.name, None)
         self._waiting.pop(case.name, None)
         if seconds is not None and case.scan.nbytes > 0:
@@ -103,7 +106,7 @@ class Pace:
                 self._lines[kind].note(case.scan.nbytes, seconds)
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until all is done, None before the first scan is."""
+        """Return the seconds until all cases are done; None before the first one is."""
         if _ALL not in self._lines:
             return None
         left = {name: self._expected(case) for name, case in self._waiting.items()}
@@ -117,14 +120,14 @@ class Pace:
 
 
 def in_time(seconds: float) -> str:
-    """Write a time in words."""
+    """Format seconds as text in s, min or h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _kind(case: Case) -> str:
-    """Return the kind of a scan's files: as many bytes of one kind hold about as many voxels."""
+    """Return the file kind of a scan: within a kind, voxels per byte are about equal."""
     if case.scan.series is not None:
         return "dicom"
     return "".join(case.scan.places[0].suffixes[-2:]).lower()

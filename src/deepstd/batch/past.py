@@ -1,4 +1,4 @@
-"""Records of earlier runs, by the names of outputs.
+"""Records of earlier runs, by the name of the output.
 
 OUT_DIR/ledger*.jsonl ─ lines in the order of their times ─▶ name → Past
 """
@@ -13,14 +13,14 @@ from deepstd.batch.ledger import DONE, WRITING, Row, ledgers_in, rows_of
 
 @dataclass(frozen=True)
 class Past:
-    """The record of one name in all ledgers.
+    """The record of one output in all ledgers.
 
     Attributes:
-        done: the last line that says it was done, or None.
-        attempts: how often it was tried.
-        refused: whether the last line says that a file of another origin was in the way.
-        writing: the last line, where it says that an output was about to take its place, so that
-            the run was killed there; else None.
+        done: the last line with status "done", or None.
+        attempts: number of attempts in all runs.
+        refused: the last line says that a file of another origin was in the way.
+        writing: the last line, where its status is "writing": the run was killed while the output
+            was moved to its path. Else None.
     """
 
     done: Row | None = None
@@ -48,7 +48,10 @@ def read_past(folder: Path) -> dict[str, Past]:
 
 
 def _timed(folder: Path) -> list[tuple[str, Row]]:
-    """Return lines with times that never go back within one ledger, whatever the clock did."""
+    """Return all lines with their times, made non-decreasing within each ledger.
+
+    A clock that was set back must not change the order of lines.
+    """
     timed = []
     for path in ledgers_in(folder):
         latest = ""

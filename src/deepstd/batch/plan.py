@@ -1,9 +1,9 @@
-"""The work of a run, given the work of earlier runs.
+"""Plan of a run, given the results of earlier runs.
 
 scans ─ shard ─▶ ours ─┬─ the ledger says so, source and output as then ─▶ finished
                        ├─ output whose line a kill cut off: hash of output and scan ─▶ recovered
                        ├─ output of another origin, or beyond a link ─▶ refused
-                       └─ all others: none, cut off, or the scan was changed ─▶ to compress
+                       └─ all others: no output, cut off, or the scan was changed ─▶ to compress
 
 Planning reads and changes nothing.
 """
@@ -31,7 +31,7 @@ from deepstd.batch.outputs import (
 from deepstd.batch.past import Past
 from deepstd.errors import DeepSTDError, InputError
 
-# Keys of a line "writing" that a line "done" states anew.
+# Keys of a line "writing" that the line "done" of a recovered output replaces.
 _OF_THE_MOMENT = ("ledger", "status", "time", "attempt", "seconds", "output_hash", "request")
 
 
@@ -40,10 +40,10 @@ class Plan:
     """Cases to do, and cases that are done or refused.
 
     Attributes:
-        cases: to compress.
+        cases: scans to compress.
         finished: ledger lines of scans that are done.
-        recovered: scans that are done, with what their line lacks.
-        refused: scans whose output cannot take its place, with the reason.
+        recovered: scans whose output is complete but lacks a line "done", with its fields.
+        refused: scans whose output cannot be written, with the reason.
     """
 
     cases: list[Case] = field(default_factory=list)
@@ -63,17 +63,17 @@ def make_plan(
     names: Mapping[str, str] | None = None,
     is_anonymous: bool = False,
 ) -> Plan:
-    """Sort scans by what is left to do for them.
+    """Divide scans into cases to compress, finished, recovered and refused ones.
 
     Args:
-        scans: those of this run.
+        scans: scans of this run.
         root: the folder in which they were found.
         output: folder of the outputs.
-        request: what is asked of each.
-        past: what the ledgers in ``output`` say.
-        overwrite: whether outputs of another request, or of another origin, may be replaced.
-        names: of the outputs, by the names of the scans, where they differ.
-        is_anonymous: whether nothing may tell the names of files.
+        request: settings of the compression.
+        past: records of the ledgers in ``output``, by the name of the output.
+        overwrite: outputs of another request, or of another origin, may be replaced.
+        names: names of outputs by the names of scans, where they differ.
+        is_anonymous: no message or report may contain names of files.
 
     Raises:
         InputError: outputs were made with another request and must not be replaced.
@@ -102,7 +102,7 @@ def make_plan(
 def _sort_by_output(
     plan: Plan, case: Case, known: Past, target: Path, request: Request, overwrite: bool
 ) -> None:
-    """Decide on a case where a file is in the place of its output."""
+    """Decide on a case whose output path exists already."""
     writing, done = known.writing, known.done
     if writing is not None and has_digest(target, writing.get("output_hash")):
         same = _is_of(writing, request, target, overwrite)
@@ -129,23 +129,23 @@ def _sort_by_output(
 
 
 def _is_of(row: Row, request: Request, target: Path, overwrite: bool) -> bool:
-    """Tell whether a line's output was made with a request.
+    """Return True where the output of a line was made with a request.
 
     Raises:
-        InputError: it was not, and must not be replaced.
+        InputError: it was made with another request and must not be replaced.
     """
-    told = Request.told(row)
-    if told != request.described and not overwrite:
+    made_with = Request.told(row)
+    if made_with != request.described and not overwrite:
         raise InputError(
-            f"{target}: was compressed with another request ({_in_words(told)}; now "
+            f"{target}: was compressed with another request ({_in_words(made_with)}; now "
             f"{_in_words(request.described)}). Choose another folder, or allow to overwrite what "
             "is there"
         )
-    return told == request.described
+    return made_with == request.described
 
 
 def _is_scan(row: Row, case: Case, request: Request) -> bool:
-    """Tell whether a line is of the scan that is there now, by the hash of its content."""
+    """Return True where a line has the content hash of the scan as it is now."""
     try:
         return row.get("source_hash") == fingerprint(case.read(request.metadata))
     except DeepSTDError:
@@ -153,7 +153,7 @@ def _is_scan(row: Row, case: Case, request: Request) -> bool:
 
 
 def model_of(name: str, version: str, digest: bytes) -> str:
-    """Return the name that a ledger gives a bundle, with the first 8 bytes of its hash."""
+    """Return a bundle's name in the ledger: name, version and the first 8 bytes of its hash."""
     return f"{name} {version} {digest[:8].hex()}"
 
 

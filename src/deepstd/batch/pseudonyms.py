@@ -1,9 +1,10 @@
-"""Names that tell nothing of a scan but to who has the key file.
+"""Pseudonyms of scans, which only the owner of a key file can translate back.
 
 name ─ HMAC-SHA-256 with a random key ─▶ scan-0123456789abcdef, the same in every run
 key and names ─▶ KEY_FILE, outside of the output folder, for its owner alone
 
-Whoever knows how a site names its files can hash the names of all patients, hence the key.
+A plain hash would not do: with a site's naming scheme, all possible names can be hashed and
+compared.
 """
 
 from __future__ import annotations
@@ -25,30 +26,30 @@ from deepstd.io import ScanSource
 
 _KIND = "deepstd names"
 _KEY_BYTES = 32
-_DIGITS = 16
+_DIGITS = 16  # hexadecimal, 64 bits: two of a million names collide with a chance of 3e-8
 _FOR_THE_OWNER = 0o600
 _FOR_OTHERS = 0o077
 
 
 class Pseudonyms:
-    """Pseudonyms of scans, of folders and of whatever else has a name."""
+    """Pseudonyms of scans, folders and other names, made with a secret key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def of(self, name: str, kind: str = "scan") -> str:
         """Return the pseudonym of a name."""
-        told = f"{kind}\0{name}".encode(errors="surrogateescape")
-        return f"{kind}-{hmac.new(self._key, told, hashlib.sha256).hexdigest()[:_DIGITS]}"
+        message = f"{kind}\0{name}".encode(errors="surrogateescape")
+        return f"{kind}-{hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_DIGITS]}"
 
 
 def is_pseudonym(name: str) -> bool:
-    """Tell whether a name may be a scan's pseudonym."""
+    """Return True where a name has the form of a scan's pseudonym."""
     return re.fullmatch(f"scan-[0-9a-f]{{{_DIGITS}}}", name) is not None
 
 
 def load(path: Path) -> Pseudonyms:
-    """Read the key of a file, or, where there is no such file, take one for the moment.
+    """Read the key of a file; without the file, draw a random key that is not kept.
 
     Raises:
         InputError: the file is no key file.
@@ -61,15 +62,15 @@ def load(path: Path) -> Pseudonyms:
 
 
 def keep(path: Path, output: Path, scans: Iterable[ScanSource]) -> Pseudonyms:
-    """Read the key of a file, or make both, and write the scans' names to the file.
+    """Read or make a key file, and add the names of scans to it.
 
     Args:
         path: the key file.
-        output: folder of the outputs, in which it must not lie.
-        scans: whose names it is to tell.
+        output: folder of the outputs; the key file must lie outside.
+        scans: scans whose names and pseudonyms are added.
 
     Raises:
-        InputError: it lies in the output folder, is no key file, or cannot be written.
+        InputError: the file lies in the output folder, is no key file, or cannot be written.
     """
     check_place(path, output)
     with _locked(path) as stream:
@@ -88,7 +89,7 @@ def keep(path: Path, output: Path, scans: Iterable[ScanSource]) -> Pseudonyms:
 
 
 def check_place(path: Path, output: Path) -> None:
-    """Raise InputError where a key file would lie in the output folder."""
+    """Raise an InputError where a key file would lie in the output folder."""
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(output)):
         raise InputError(
             f"{path}: lies in the output folder, and whoever gets that would have the names. Keep "
@@ -97,7 +98,7 @@ def check_place(path: Path, output: Path) -> None:
 
 
 def others_may_read(path: Path) -> bool:
-    """Tell whether others than its owner may read or write a file."""
+    """Return True where anybody but the owner may read or write a file."""
     try:
         return os.name == "posix" and bool(path.stat().st_mode & _FOR_OTHERS)
     except OSError:
@@ -116,7 +117,7 @@ def _append(stream: BinaryIO, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
-    """Open the file while no other run writes it; make it for its owner alone where missing."""
+    """Open and lock the file; a new file is readable by its owner alone."""
     if os.path.lexists(path):
         _check_kind(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -130,7 +131,7 @@ def _locked(path: Path) -> Iterator[BinaryIO]:
 
             fcntl.flock(stream, fcntl.LOCK_EX)
         except (ImportError, OSError):
-            pass  # whole lines are appended, and one that is there twice does no harm
+            pass  # without a lock a name may be written twice, which does no harm
         yield stream
 
 

@@ -1,12 +1,12 @@
-"""Cases on a Ray cluster.
+"""Compression of cases on a Ray cluster.
 
 cases ─▶ actor, one CPU or GPU each: Worker ─ bytes ─▶ outcomes, as they become ready
-   ▲        └ dies, with its node or alone ─▶ another one; its case is tried again
+   ▲        └ dies, with its node or alone ─▶ a new actor; its case is tried again
    └────────┘
 
-Nodes need DeepSTD with its extra ``ray``, the same release and bundle, but no shared disk: outputs
-come back as bytes and are written here, and a scan that a node does not see is sent to it. What
-an actor does leaves no trace, so a case that is done twice by an unlucky loss is counted once.
+Nodes need DeepSTD with its extra ``ray``, the same release and bundle, but no shared disk. Outputs
+come back as bytes and are written here. A scan whose files a node does not see is sent to it.
+Actors write no files, so a case that is compressed twice after a loss is counted once.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ from deepstd.batch.work import Outcome, Worker, in_words
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError
 
 AUTO, LOCAL = "auto", "local"
-# More than for a process here: a node may be lost, which the case cannot help.
+# Deaths after which a case fails. More than for local processes, as nodes may be lost for reasons
+# that have nothing to do with the case.
 MOST_DEATHS = 3
-_FAILED_STARTS = 10
-_PATIENCE_SECONDS = 20.0
+_FAILED_STARTS = 10  # failed starts that end the batch
+_PATIENCE_SECONDS = 20.0  # after this time without an answer the wait is reported
 _INSTALL = 'Install it with: pip install "deepstd[ray]"'
 
 
 class RemoteWorker:
-    """A worker on a node, which may not see the driver's files."""
+    """A worker on a node that may lack access to the driver's files."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def start(self) -> str | None:
-        """Make ready; what is wrong where no case can be done."""
+        """Load the model; return the reason where no case can be compressed, else None."""
         return self._worker.start(1)
 
     def run(self, case: Case, contents: Sequence[bytes] | None = None) -> Outcome | None:
-        """Do one case; None where its files are not here and were not sent along."""
+        """Compress one case; return None where its files are neither here nor in ``contents``."""
         if contents is None:
             here = all(path.is_file() for path in case.scan.files)
             return self._worker.run(case) if here else None
@@ -69,27 +70,27 @@ def outcomes(
     tell: Callable[[str], None],
     begin: Callable[[Case], None] = lambda case: None,
 ) -> Generator[tuple[Case, Outcome, int]]:
-    """Do cases on a cluster; close the generator to end them early.
+    """Compress cases on a cluster; closing the generator ends the actors.
 
     Args:
-        cases: what is to be done.
-        worker: does it; a copy goes to every actor.
-        address: "auto" (RAY_ADDRESS, or the cluster of this machine), "local" (one of its own),
+        cases: scans to compress.
+        worker: compresses a case; every actor gets a copy.
+        address: "auto" (RAY_ADDRESS, or the cluster of this machine), "local" (a new cluster),
             "ray://HOST:PORT" or "HOST:PORT".
-        actors: how many at once; None for as many as the cluster has CPUs, or GPUs.
-        on_gpu: whether an actor needs a GPU.
-        tell: called with a sentence where nothing happens for long, or an actor is lost.
-        begin: called with a case as an actor gets it.
+        actors: number of parallel actors; None for one per CPU, or per GPU, of the cluster.
+        on_gpu: an actor needs a GPU.
+        tell: called with a sentence after a long wait, and when an actor is lost.
+        begin: called with a case when an actor gets it.
 
     Yields:
-        A case, what became of it, and how often it was tried here.
+        A case, its outcome, and the number of attempts in this run.
 
     Raises:
         InputError: there is no such cluster.
         MissingExtraError: Ray is not installed.
-        DeepSTDError: no actor can begin.
+        DeepSTDError: no actor can start.
     """
-    # Ray writes of lost nodes to stdout, where results go.
+    # Ray reports lost nodes on stdout, which is reserved for results.
     with redirect_stdout(sys.stderr):
         yield from _outcomes(cases, worker, address, actors, on_gpu, tell, begin)
 
@@ -110,11 +111,11 @@ def _outcomes(
     try:
         while waiting or crew.busy:
             crew.hand_out(waiting, begin)
-            member, told, lost = crew.next_told(tell)
+            member, answer, lost = crew.next_answer(tell)
             case = member.case
             if case is None:
-                if told is not None:
-                    raise DeepSTDError(told)
+                if answer is not None:
+                    raise DeepSTDError(answer)
                 if not lost:
                     crew.idle.append(member)
             elif lost:
@@ -125,68 +126,75 @@ def _outcomes(
                 else:
                     error = f"its actor died {MOST_DEATHS} times, at last so: {lost}"
                     yield case, Outcome(0.0, error=error), deaths[case.name]
-            elif told is None:
+            elif answer is None:
                 crew.send_along(member, case)
             else:
                 member.case = None
                 crew.idle.append(member)
-                yield case, told, deaths[case.name] + 1
+                yield case, answer, deaths[case.name] + 1
     finally:
         ray.shutdown()  # which ends the actors
 
 
 class _Crew:
-    """The actors that are there, and what they are doing."""
+    """The running actors of a batch and their cases."""
 
     def __init__(self, ray: Any, worker: Worker, most: int | None, on_gpu: bool) -> None:
         self._ray, self._worker, self._most = ray, worker, most
         self._resource = "GPU" if on_gpu else "CPU"
         self._kind = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_restarts=0)(RemoteWorker)
-        self._waited_for: dict[Any, _Member] = {}
+        self._pending: dict[Any, _Member] = {}
         self._failed_starts = 0
         self.idle: list[_Member] = []
 
     @property
     def busy(self) -> bool:
-        return any(member.case is not None for member in self._waited_for.values())
+        return any(member.case is not None for member in self._pending.values())
 
     def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
-        """Give every idle actor a case, and ask for actors for what is left."""
+        """Give every idle actor a case, and request actors for the remaining cases."""
         while self.idle and waiting:
             member = self.idle.pop()
             member.case = waiting.popleft()
-            self._waited_for[member.actor.run.remote(member.case)] = member
+            self._pending[member.actor.run.remote(member.case)] = member
             begin(member.case)
-        coming = sum(member.case is None for member in self._waited_for.values())
-        room = self._room() - len(self._waited_for) - len(self.idle)
+        coming = sum(member.case is None for member in self._pending.values())
+        room = self._room() - len(self._pending) - len(self.idle)
         for _ in range(min(room, len(waiting) - coming)):
             actor = self._kind.remote(self._worker)
-            self._waited_for[actor.start.remote()] = _Member(actor)
+            self._pending[actor.start.remote()] = _Member(actor)
 
     def send_along(self, member: _Member, case: Case) -> None:
-        """Give a case again, with the bytes of its files."""
+        """Send a case again, with the bytes of its files."""
         try:
             contents = [item.open().read() for item in case.scan.items]
-            told = member.actor.run.remote(case, contents)
+            reference = member.actor.run.remote(case, contents)
         except (OSError, DeepSTDError) as error:
             why = error.strerror if isinstance(error, OSError) else case.without_root(str(error))
-            told = self._ray.put(Outcome(0.0, error=f"cannot be read ({why})"))
-        self._waited_for[told] = member
+            reference = self._ray.put(Outcome(0.0, error=f"cannot be read ({why})"))
+        self._pending[reference] = member
 
-    def next_told(self, tell: Callable[[str], None]) -> tuple[_Member, Any, str | None]:
-        """Wait for one actor: the actor, what it says, and how it was lost where it was."""
+    def next_answer(self, tell: Callable[[str], None]) -> tuple[_Member, Any, str | None]:
+        """Wait for the answer or the loss of one actor.
+
+        Returns:
+            The actor, its answer, and the reason where it was lost, else None.
+
+        Raises:
+            DeepSTDError: actors cannot start.
+        """
         errors = self._ray.exceptions
         while True:
-            ready, _ = self._ray.wait(list(self._waited_for), timeout=_PATIENCE_SECONDS)
+            ready, _ = self._ray.wait(list(self._pending), timeout=_PATIENCE_SECONDS)
             if ready:
                 break
             if not self.busy:
                 tell(f"waiting for the cluster to give a {self._resource}")
-        member = self._waited_for.pop(ready[0])
+        member = self._pending.pop(ready[0])
         try:
             return member, self._ray.get(ready[0]), None
         except errors.RayTaskError as error:
-            # The code of an actor failed, not the actor: nodes of another release, for example.
+            # The actor's code failed, not its process; for example with another release on a node.
             if member.case is None:
                 raise DeepSTDError(f"an actor cannot begin: {error.cause}") from error
             return member, Outcome(0.0, error=in_words(error.cause)), None
@@ -200,10 +208,10 @@ class _Crew:
             return member, None, why
 
     def _give_up(self, member: _Member) -> None:
-        """Let an actor go that does not answer, though it may live on beyond a broken line."""
+        """Kill an actor that does not answer; it may still run behind a broken connection."""
         try:
             self._ray.kill(member.actor)
-        except Exception:  # it is gone: what is raised for that differs between releases of Ray
+        except Exception:  # already gone; the error raised differs between releases of Ray
             return
 
     def _room(self) -> int:
@@ -217,7 +225,7 @@ def _connected(address: str) -> Any:
         import ray  # pyright: ignore[reportMissingImports]  an extra
     except ImportError as error:
         raise MissingExtraError(f"Ray is not installed. {_INSTALL}") from error
-    # Nothing is to leave this machine but what the cluster needs.
+    # Usage statistics would be sent to Ray's makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
@@ -226,7 +234,7 @@ def _connected(address: str) -> Any:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except ImportError as error:
         raise MissingExtraError(f"{address}: Ray's client is not installed. {_INSTALL}") from error
-    except Exception as error:  # many kinds, depending on what answers there
+    except Exception as error:  # of many kinds, depending on the server at the address
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{address}: no Ray cluster can be reached ({reason}). Start one with `ray start "
@@ -236,10 +244,11 @@ def _connected(address: str) -> Any:
 
 
 def _unpacked(case: Case, contents: Sequence[bytes], folder: Path) -> Case:
-    """Put the files of a case, and members of archives, into a folder of this machine."""
+    """Write the files of a case, archive members included, to a local folder."""
     files = []
     for number, (place, data) in enumerate(zip(case.scan.places, contents, strict=True)):
-        # Each apart, as members may have any names; a series without an id is named by its folder.
+        # One folder for each file, as members may share names. The folder's name is kept: it names
+        # a series without an id.
         file = folder / str(number) / (place.parent.name or "scan") / place.name
         file.parent.mkdir(parents=True)
         file.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Reports of a batch: sizes saved, worst scans, failures, files passed over.
+"""Reports of a batch: bytes saved, worst scans, failures, skipped files.
 
 ledger lines ─ by stored type ─▶ Total …
              └ least PSNR, least SSIM ─▶ Quality …
@@ -16,7 +16,7 @@ from deepstd.batch.ledger import Row
 from deepstd.io import PassedOver
 
 ALL = "all"
-_MOST_WORST = 5
+_MOST_WORST = 5  # scans listed for each metric
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,12 @@ class Total:
 
     Attributes:
         data: format and stored type, or "all".
-        scans: how many.
-        source_bytes: of their files. stored_bytes: of their voxels. file_bytes: of the outputs.
-        worst_psnr, worst_ssim: the least of them, in dB and from 0 to 1; None where none is known.
+        scans: number of scans.
+        source_bytes: bytes of their files.
+        stored_bytes: bytes of their voxels.
+        file_bytes: bytes of the outputs.
+        worst_psnr: least PSNR in dB; None where none is known.
+        worst_ssim: least SSIM, at most 1; None where none is known.
     """
 
     data: str
@@ -40,26 +43,28 @@ class Total:
 
     @property
     def ratio(self) -> float:
-        """Bytes of the voxels divided by those of the outputs."""
+        """Compression ratio: bytes of the voxels divided by bytes of the outputs."""
         return self.stored_bytes / max(self.file_bytes, 1)
 
     @property
     def saved_bytes(self) -> int:
-        """The bytes by which outputs are smaller than the files of their scans."""
+        """Bytes by which outputs are smaller than the files of their scans."""
         return self.source_bytes - self.file_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {**asdict(self), "ratio": self.ratio, "saved_bytes": self.saved_bytes}
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The error figures of one restored scan.
+    """Error metrics of one restored scan.
 
     Attributes:
-        source: the scan.
-        psnr: in dB. ssim: from 0 to 1. ratio: of the file.
+        source: path or name of the scan.
+        psnr: PSNR in dB.
+        ssim: SSIM, at most 1.
+        ratio: compression ratio of the file.
     """
 
     source: str
@@ -70,12 +75,12 @@ class Quality:
 
 @dataclass(frozen=True)
 class PassedKind:
-    """Files of one kind that are no scans.
+    """Skipped files of one kind, which are no scans.
 
     Attributes:
-        kind: in words.
-        count: how many.
-        files: their names, each with the reason where there is one; none in an anonymous run.
+        kind: description of the kind.
+        count: number of files.
+        files: reason (or "") by the name of the file; empty in an anonymous run.
     """
 
     kind: str
@@ -88,14 +93,15 @@ class Summary:
     """The results of a run, and the state of the output folder after it.
 
     Attributes:
-        found: scans of this part.
-        done: scans that are compressed now; before: those that were when the run began.
-        failures: source and reason of every case that failed.
-        totals: sizes by stored type, then of all.
-        finished: whether every case was tried; False after Ctrl-C.
-        seconds: time taken.
-        ledger: where every case is written down.
-        worst: of all that are done, those with the least PSNR and SSIM.
+        found: number of scans of this part.
+        done: number of scans that are compressed after the run.
+        before: number of scans that were compressed before the run.
+        failures: reason by source of every case that failed.
+        totals: sums by format and stored type, then of all scans.
+        finished: every case was tried; False after Ctrl-C.
+        seconds: duration of the run.
+        ledger: path of the ledger.
+        worst: compressed scans with the least PSNR and SSIM.
         passed_over: files that are no scans, by kind.
     """
 
@@ -112,26 +118,29 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: all done; 3: some failed; 1: all failed."""
+        """Exit code of the command. 0: all done; 3: some failed; 1: all failed."""
         if not self.failures:
             return 0
         return 3 if self.done else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         totals = [total.to_dict() for total in self.totals]
         return {**asdict(self), "failed": len(self.failures), "totals": totals}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A scan as a run would find it.
+    """Forecast for one scan.
 
     Attributes:
-        source, name: of scan and output.
+        source: path or name of the scan.
+        name: name of the output.
         state: "done", "to do", "refused", "unreadable" or "too large" (its files are smaller than
             the output would be).
-        source_bytes, stored_bytes, file_bytes: of its files, its voxels and the output.
+        source_bytes: bytes of its files.
+        stored_bytes: bytes of its voxels; None where unknown.
+        file_bytes: bytes of the output; None where unknown.
     """
 
     source: str
@@ -144,20 +153,20 @@ class Planned:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The results that a run would have.
+    """Expected results of a run.
 
     Attributes:
-        found: scans of this part.
-        done: scans that are compressed already.
-        to_do: scans that would be compressed; the sizes are theirs.
-        refused: source and reason of scans whose output cannot take its place.
-        unreadable: source and reason of what would fail by its header alone.
-        source_bytes: of the files.
-        stored_bytes: of their voxels.
-        estimated: of how many scans these are only guessed.
-        file_bytes: of the outputs.
-        seconds: from the speed of earlier runs; None where there was none.
-        scans: all of this part.
+        found: number of scans of this part.
+        done: number of scans that are compressed already.
+        to_do: number of scans that would be compressed; the sizes below are sums over them.
+        refused: reason by source of scans whose output cannot be written.
+        unreadable: reason by source of scans and folders that cannot be read.
+        source_bytes: bytes of the files.
+        stored_bytes: bytes of their voxels.
+        estimated: number of scans whose ``stored_bytes`` are guessed from the size of their files.
+        file_bytes: bytes of the outputs.
+        seconds: duration at the speed of earlier runs; None without an earlier run.
+        scans: all scans of this part.
         passed_over: files that are no scans, by kind.
     """
 
@@ -175,12 +184,12 @@ class Forecast:
     passed_over: list[PassedKind] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 def totals(rows: Iterable[Row]) -> list[Total]:
-    """Sum up ledger lines by format and stored type, then all of them; empty without lines."""
+    """Sum up ledger lines by format and stored type, then all lines; empty without lines."""
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         kinds.setdefault(f"{row.get('format')} {row.get('dtype')}", []).append(row)
@@ -203,7 +212,7 @@ def _total(data: str, rows: list[Row]) -> Total:
 
 
 def worst(rows: Iterable[Row]) -> list[Quality]:
-    """Return the scans with the least PSNR and the least SSIM, the least PSNR first."""
+    """Return the scans with the least PSNR or SSIM, in order of increasing PSNR."""
     known = [
         Quality(str(row.get("source", row["name"])), psnr, ssim, _figure(row, "ratio") or math.nan)
         for row in rows
@@ -219,7 +228,7 @@ def _by_psnr(one: Quality) -> tuple[float, str]:
 
 
 def by_kind(passed: Iterable[PassedOver], *, is_anonymous: bool = False) -> list[PassedKind]:
-    """Sort files that were passed over by kind, the largest kind first."""
+    """Group skipped files by kind, the most frequent kind first."""
     kinds: dict[str, dict[str, str]] = {}
     for one in passed:
         kinds.setdefault(one.kind, {})[one.name] = one.reason
@@ -230,12 +239,12 @@ def by_kind(passed: Iterable[PassedOver], *, is_anonymous: bool = False) -> list
 
 
 def _figure(row: Mapping[str, Any], key: str) -> float | None:
-    """Return a number of a ledger's line, None for the infinite figure of an exact scan."""
+    """Return a metric of a ledger's line; None for the infinite PSNR of an exact scan."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def number(row: Mapping[str, Any], key: str) -> int:
-    """Return a whole number of a ledger's line, or 0 where somebody put something else."""
+    """Return an integer of a ledger's line, or 0 where the line holds something else."""
     value = row.get(key)
     return value if isinstance(value, int) else 0

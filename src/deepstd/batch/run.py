@@ -1,9 +1,9 @@
-"""A whole batch: plan, work, write, record.
+"""A whole batch: plan, compress, write, record.
 
 Job ─ discover, plan ─▶ cases ─ executor ─▶ outcomes ─ store ─▶ OUT_DIR/name.dstd ─▶ ledger
      └ forecast ─▶ Forecast, nothing written                                └▶ Summary
 
-Processes and actors only compute; this process alone writes. A kill at any moment loses the cases
+Processes and actors only compute; this process alone writes. A kill at any time loses the cases
 under way and nothing else.
 """
 
@@ -29,11 +29,11 @@ from deepstd.batch.past import Past, read_past
 from deepstd.batch.shard import Shard
 from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
-from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
-from deepstd.rate import Target
+from deepstd.rate.effort import NORMAL
+from deepstd.rate.target import Target
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Job:
     Attributes:
         source: folder of scans, or a zip archive.
         output: folder for the compressed scans and the ledger.
-        target: size of each.
+        target: size of each output.
         model: bundle by name or folder, or "auto".
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        processes: how many at once; None for one here, or one per CPU or GPU of a Ray cluster.
-        shard: the part of the scans to do.
-        overwrite: whether outputs of another request or origin may be replaced.
+        processes: parallel processes; None for one here, or one per CPU or GPU of a Ray cluster.
+        shard: the part of the scans to compress.
+        overwrite: outputs of another request or origin may be replaced.
         ray: address of a Ray cluster, or None to work on this machine.
-        key_file: where the scans' names are kept, while outputs, ledger and reports have
+        key_file: file of names and pseudonyms, where outputs, ledger and reports are to have
             pseudonyms; None for the scans' own names.
     """
 
@@ -72,14 +72,14 @@ class Job:
 
 @dataclass(frozen=True)
 class _Begun:
-    """Scans that were found, and the request as ledger and processes state it.
+    """Scans found, and the request in the forms that ledger and processes need.
 
     Attributes:
-        found: all scans, of all parts.
-        scans: of this part.
+        found: scans of all parts, and other files.
+        scans: scans of this part.
         root: the folder that names are relative to.
-        request: as the ledger has it.
-        model: the bundle as processes find it.
+        request: settings as the ledger states them.
+        model: bundle as processes find it: name, absolute folder or "auto".
     """
 
     found: Discovered
@@ -90,16 +90,16 @@ class _Begun:
 
 
 def run(job: Job, progress: Progress) -> report.Summary:
-    """Compress the scans below a folder, going on where an earlier run stopped.
+    """Compress the scans below a folder, resuming an earlier run.
 
     Args:
-        job: what to do.
-        progress: called with a sentence and the share done.
+        job: settings of the batch.
+        progress: called with a sentence and the share done, 0 to 1.
 
     Raises:
-        InputError: nothing to do, another run at work, outputs of another request, or the output
-            folder went away or is full.
-        BundleError, DeviceError, MissingExtraError: no case could be done.
+        InputError: there is no scan, another run is at work, outputs were made with another
+            request, or the output folder is gone or full.
+        BundleError, DeviceError, MissingExtraError: no case can be compressed.
     """
     began = time.monotonic()
     begun = _begin(job)
@@ -117,7 +117,7 @@ def run(job: Job, progress: Progress) -> report.Summary:
         todo = _planned(job, begun, read_past(job.output), known)
         working = job.output / f".deepstd-batch{job.shard.label}"
         if not working.is_symlink():
-            shutil.rmtree(working, ignore_errors=True)  # what a killed run left
+            shutil.rmtree(working, ignore_errors=True)  # left by a killed run
         make_folder(working)
         book = Book(job.output, ledger, begun.request, todo, working, progress)
         book.note_planned()
@@ -147,7 +147,13 @@ def run(job: Job, progress: Progress) -> report.Summary:
 
 
 def forecast(job: Job) -> report.Forecast:
-    """Forecast what `run` would do; writes nothing. Raises as `run`."""
+    """Forecast the results of `run` from headers; nothing is written.
+
+    Raises:
+        InputError: there is no scan, outputs were made with another request, or the output folder
+            cannot be used.
+        BundleError, DeviceError: no case could be compressed.
+    """
     from deepstd.batch.forecast import make_forecast
 
     begun = _begin(job)
@@ -211,7 +217,7 @@ def _planned(
 
 
 def _unreadable(found: Discovered, job: Job, known: pseudonyms.Pseudonyms | None) -> dict[str, str]:
-    """Return folders that could not be listed; the first part of a batch answers for them."""
+    """Return folders that could not be listed; only the first part of a batch reports them."""
     if job.shard.index != 1:
         return {}
     names = (path.relative_to(job.source).as_posix() for path in found.unreadable)

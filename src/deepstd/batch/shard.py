@@ -1,6 +1,6 @@
-"""Parts of a batch that separate runs do, on one machine or on many.
+"""Parts of a batch (shards) for separate runs, on one machine or on many.
 
-"2/4" ─▶ Shard ─ hash of a scan's name ─▶ in it or not
+"2/4" ─▶ Shard ─ hash of a scan's name ─▶ in this part or not
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 @dataclass(frozen=True)
 class Shard:
-    """Part ``index`` of ``count``, counted from 1; every name is in exactly one of them."""
+    """Part ``index`` of ``count``, counted from 1; every name is in exactly one part."""
 
     index: int = 1
     count: int = 1
@@ -26,10 +26,10 @@ class Shard:
 
     @staticmethod
     def of(text: str) -> Shard:
-        """The part that a text such as "2/4" names.
+        """Parse a text such as "2/4".
 
         Raises:
-            InputError: it names none.
+            InputError: the text names no part.
         """
         match = _SHARD.fullmatch(text.strip())
         if match is None:
@@ -37,13 +37,13 @@ class Shard:
         return Shard(int(match[1]), int(match[2]))
 
     def holds(self, name: str) -> bool:
-        """Whether a scan of that name is in this part, whatever other scans there are."""
-        import hashlib  # not at the top, as every command imports this module
+        """Return True where a scan is in this part; depends on its name alone."""
+        import hashlib  # not at the top: every command imports this module
 
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
     @property
     def label(self) -> str:
-        """For names of files: empty where there is only one part."""
+        """Suffix for names of files; empty where there is only one part."""
         return "" if self.count == 1 else f"-{self.index}-of-{self.count}"

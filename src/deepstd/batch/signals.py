@@ -1,6 +1,6 @@
-"""Ctrl-C and its like, where they must not come between two steps.
+"""Signals such as Ctrl-C, deferred where they must not come between two steps.
 
-with deferred(): write the output, tell the ledger ─▶ a signal meanwhile arrives after the block
+with deferred(): write the output, then the ledger ─▶ a signal meanwhile arrives after the block
 with kept_from_children(): start a process ─▶ Ctrl-C in a terminal does not reach it
 """
 
@@ -17,11 +17,12 @@ _ENDINGS = (*_TERMINAL, signal.SIGTERM)
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let signals that end a command wait for the end of the block."""
+    """Defer signals that end a command to the end of the block."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals do not come here
+        yield  # only the main thread receives signals
         return
-    # A mask would not do: the system would give the signal to another thread, and Python to us.
+    # A signal mask would not do: the system would hand the signal to another thread, and Python
+    # would still run the handler in this one.
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in _ENDINGS}
     for number in _ENDINGS:
@@ -37,7 +38,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Start processes that never get what a terminal sends to all of its processes."""
+    """Block the signals of a terminal for processes started within the block."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

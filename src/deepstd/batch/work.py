@@ -1,4 +1,4 @@
-"""One case after another, in a process of its own with a bundle loaded once.
+"""Compression of one case after another, in a process that loads its bundle once.
 
 Case ─ read ─▶ Volume ─ encode ─▶ Outcome: the bytes of a .dstd file, or what went wrong
 """
@@ -15,12 +15,12 @@ from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 from deepstd.threads import wait_passively
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
 
 AUTO = "auto"
 
@@ -30,10 +30,10 @@ class Outcome:
     """The result of a case.
 
     Attributes:
-        seconds: time it took.
-        data: the .dstd file, or None where it failed.
-        figures: what the ledger says of the file.
-        error: what went wrong, without the path of the folder of scans.
+        seconds: duration.
+        data: bytes of the .dstd file, or None where the case failed.
+        figures: fields of the ledger that describe the file.
+        error: error message without the path of the searched folder, or None.
     """
 
     seconds: float
@@ -46,20 +46,24 @@ class Worker(Protocol):
     """The object that an executor sends to its processes; it can be pickled before `start`."""
 
     def start(self, threads: int) -> str | None:
-        """Make ready, with so many threads; what is wrong where no case can be done."""
+        """Load the model; return the reason where no case can be compressed, else None.
+
+        Args:
+            threads: threads of each computation.
+        """
         ...
 
     def run(self, case: Case) -> Outcome:
-        """Do one case; whatever goes wrong with it is in the outcome."""
+        """Compress one case; errors are returned in the outcome."""
         ...
 
 
 class Compressor:
-    """The worker that compresses.
+    """Worker that compresses scans with `deepstd.codec.Codec`.
 
     Args:
-        request: what is asked of each scan.
-        model: its bundle as processes find it: by name or absolute folder, or "auto".
+        request: settings of the compression.
+        model: bundle as processes find it: name, absolute folder or "auto".
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
@@ -68,12 +72,12 @@ class Compressor:
         self._load: Callable[..., Codec] | None = None
 
     def start(self, threads: int) -> str | None:
-        """Import torch and load the bundle; what is wrong where that cannot be done."""
+        """Import torch and load the bundle; return the reason of a failure, else None."""
         wait_passively()
         try:
             import torch
 
-            from deepstd.codec import Codec
+            from deepstd.codec.codec import Codec
             from deepstd.devices import Workers
 
             torch.set_num_threads(threads)
@@ -86,7 +90,7 @@ class Compressor:
         return None
 
     def run(self, case: Case) -> Outcome:
-        """Compress one scan."""
+        """Compress one scan; errors are returned in the outcome."""
         from deepstd.api import best_encoding
 
         if self._load is None:
@@ -105,21 +109,21 @@ class Compressor:
                 load=self._load,
             )
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
-            told = case.without_root(in_words(error))
-            return Outcome(time.monotonic() - began, error=told)
+            message = case.without_root(in_words(error))
+            return Outcome(time.monotonic() - began, error=message)
         figures = {**figures_of(parse(best.data, case.source)), "source_hash": source_hash}
         return Outcome(time.monotonic() - began, best.data, figures)
 
 
 def in_words(error: Exception) -> str:
-    """Write an error in words, expected or not."""
+    """Return the message of an error; other errors than ours with the name of their type."""
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     return str(error) if isinstance(error, DeepSTDError) else f"{type(error).__name__}: {error}"
 
 
 def too_large(file_bytes: int, source_bytes: int) -> str:
-    """Write the reason for refusing an output that is larger than the files of its scan."""
+    """Return the reason for refusing an output larger than the files of its scan."""
     return (
         f"its output would take {file_bytes} bytes, more than the {source_bytes} of the scan's "
         "files. Keep those, or ask for a smaller size"
@@ -127,9 +131,9 @@ def too_large(file_bytes: int, source_bytes: int) -> str:
 
 
 def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
-    """Raise RateError where a scan's files are smaller than the size that is asked for.
+    """Raise a RateError where the files of a scan are smaller than the target size.
 
-    Not of a scan that is all one value, which takes a few bytes whatever is asked for.
+    A constant scan is exempt: it takes a few bytes at every target.
     """
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     if 0 < source_bytes < allowed and volume.voxels.min() != volume.voxels.max():

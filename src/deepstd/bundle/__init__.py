@@ -1,9 +1,9 @@
-"""Model bundles: folders that hold everything one kind of scan needs, and never change.
+"""Model bundles: immutable folders with the networks and the template for one kind of scan.
 
     name or folder ─ find ──┬ check hashes ─▶ Bundle (description, arrays, template)
     hash that a file names ─┘
 
-Nothing here needs torch; the codec makes networks of the arrays.
+Nothing here needs torch; the codec builds networks from the arrays.
 """
 
 from deepstd.bundle.manifest import Manifest

@@ -1,4 +1,4 @@
-"""``bundle.json``: what a bundle is, and the hashes that make it what it is."""
+"""``bundle.json``: description of a bundle, and the hashes of its files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-_MOST_FAULTS = 3
-_MOST_LETTERS = 200
+_MOST_FAULTS = 3  # faults that a message lists
+_MOST_LETTERS = 200  # characters of a library's message
 
 
 class Manifest(BaseModel):
     """Contents of ``bundle.json``.
 
     Attributes:
-        schema_version: of this description.
-        name, version: together with the hash, the bundle's identity.
-        modality, body_part, description, licence: for people.
-        networks: sizes of the texture network for each number of axes, "2" or "3", and of that for
-            slices between others, "between".
-        rate_weight: squared steps that a bit is worth in the quantiser.
-        shape: what the shape model has besides arrays; None without a template.
-        files: SHA-256 of every other file of the bundle.
+        schema_version: version of this description.
+        name, version: identity of the bundle, together with the hash of this file.
+        modality, body_part, description, licence: texts for people.
+        networks: configuration of each texture network: "2" and "3" by the number of axes,
+            "between" for bidirectionally predicted slices.
+        rate_weight: λ of the quantiser, in squared quantisation steps per bit.
+        shape: configuration of the shape model; None without a template.
+        files: SHA-256 in hexadecimal of every other file, by its name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,20 +46,20 @@ class Manifest(BaseModel):
 
 
 def faults(error: ValidationError) -> str:
-    """Return what is wrong with a description, on one line: each field, and what it should be."""
+    """Return the faults of a description on one line: each field and its expected value."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [_fault(one["loc"], one["msg"]) for one in found[:_MOST_FAULTS]]
-    more = len(found) - len(told)
-    return "; ".join([*told, *([f"and {more} more"] if more else [])])
+    shown = [_fault(one["loc"], one["msg"]) for one in found[:_MOST_FAULTS]]
+    more = len(found) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
 def on_one_line(error: Exception) -> str:
-    """Return a library's message as part of a sentence, or its kind where it has none."""
+    """Return the message of a library's error on one line, or its type where it has no message."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= _MOST_LETTERS else f"{words[:_MOST_LETTERS]}…"
 
 
-def _fault(place: tuple[int | str, ...], message: str) -> str:
-    """Return a field and a message of pydantic, which begins with a capital."""
-    told = message[:1].lower() + message[1:]
-    return ".".join(map(str, place)) + ": " + told if place else told
+def _fault(field: tuple[int | str, ...], message: str) -> str:
+    """Return a field and pydantic's message for it, with a small first letter."""
+    text = message[:1].lower() + message[1:]
+    return ".".join(map(str, field)) + ": " + text if field else text

@@ -1,11 +1,12 @@
-"""Finding, reading and writing bundles.
+"""Search, reading and writing of bundles.
 
     DIR/bundle.json · texture-2d.safetensors · texture-3d.safetensors · texture-between.safetensors
         · shape.safetensors · template.nii.gz · README.md
 
-A bundle is identified by the SHA-256 of its ``bundle.json``, which holds the hashes of the rest.
-Bundles come with the package, or lie in the user's data folder, or are given by their path. A user
-names one by its folder; a file by its hash, so that the folder may be called anything.
+A bundle is identified by the SHA-256 of its ``bundle.json``, which holds the hashes of the other
+files. Bundles come with the package, lie in the user's data folder, or are given by their path.
+Users name a bundle by its folder. Compressed files name it by its hash, so the folder's name does
+not matter to them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MANIFEST = "bundle.json"
 _TEMPLATE = "template.nii.gz"
 _SHAPE = "shape.safetensors"
 _CARD = "README.md"
-_FILE_LIMIT = 1 << 30
+_FILE_LIMIT = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Bundle:
     """A bundle in memory, its hashes checked.
 
     Attributes:
-        manifest: its description.
-        folder: where it lies.
-        digest: SHA-256 of ``bundle.json``.
+        manifest: contents of ``bundle.json``.
+        folder: path of the bundle.
+        digest: SHA-256 of ``bundle.json``, 32 bytes.
         textures: arrays of each texture network, by its name in the manifest.
         shape: arrays of the shape model, template included; None without a template.
     """
@@ -57,25 +58,25 @@ class Bundle:
 
     @property
     def reference(self) -> BundleRef:
-        """How a .dstd file names this bundle."""
+        """Name, version and shortened hash, as a .dstd file states them."""
         return _reference(self.manifest, self.digest)
 
     @property
     def card(self) -> str:
-        """The model card."""
+        """Model card in Markdown; empty where the bundle has none."""
         path = self.folder / _CARD
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def folders() -> list[Path]:
-    """Where bundles are looked for by name: the package's own, then the user's."""
+    """Return the folders that are searched for bundles: the package's own, then the user's."""
     embedded = Path(str(resources.files("deepstd.bundle") / "embedded"))
     own = os.environ.get("DEEPSTD_HOME") or platformdirs.user_data_dir("deepstd")
     return [embedded, Path(own) / "bundles"]
 
 
 def available() -> list[Path]:
-    """Folders of all bundles that can be found by name."""
+    """Return the folders of all bundles that can be found by name."""
     return [
         path.parent
         for folder in folders()
@@ -85,7 +86,11 @@ def available() -> list[Path]:
 
 
 def find(name: str) -> Path:
-    """Folder of a bundle given by name or path; BundleNotFoundError says where it was sought."""
+    """Return the folder of a bundle given by name or path.
+
+    Raises:
+        BundleNotFoundError: there is no such bundle; the message lists the folders searched.
+    """
     direct = Path(name)
     if (direct / _MANIFEST).is_file():
         return direct
@@ -105,7 +110,7 @@ def load(folder: Path) -> Bundle:
     """Read a bundle and check every file against its hash.
 
     Raises:
-        BundleError: a file is missing, damaged or not understood; the message names it.
+        BundleError: a file is missing, damaged or not understood; the message names the file.
     """
     manifest, identity = _described(folder)
     contents = {}
@@ -125,14 +130,14 @@ def load(folder: Path) -> Bundle:
 
 
 def load_exact(wanted: BundleRef) -> Bundle:
-    """Read the installed bundle that a file names, whatever its folder is called.
+    """Read the installed bundle with a name, version and hash, from a folder of any name.
 
-    Of other bundles no more than the description is read, and one that is damaged is passed over,
-    as is a damaged copy of the bundle itself beside a whole one.
+    Only the description of other bundles is read. Damaged bundles are skipped, also a damaged copy
+    of the wanted bundle where another copy is intact.
 
     Raises:
-        BundleNotFoundError: no installed bundle has that hash.
-        BundleError: the one that has it is damaged; the message names the file.
+        BundleNotFoundError: no installed bundle has this hash.
+        BundleError: the bundle with this hash is damaged; the message names the file.
     """
     others: list[BundleRef] = []
     unreadable: list[Path] = []
@@ -164,12 +169,16 @@ def save(
     """Write a new bundle and read it back.
 
     Args:
-        folder: must not hold a bundle yet: bundles never change.
+        folder: new or without a bundle, as bundles never change.
         description: the manifest without its hashes.
         textures: arrays of each texture network.
         shape: arrays of the shape model, "template" among them, or None.
         template_affine: 4x4 voxel-to-world matrix of the template, or None.
         card: model card in Markdown.
+
+    Raises:
+        BundleError: the folder holds a bundle.
+        InputError: the files cannot be written.
     """
     if (folder / _MANIFEST).exists():
         raise BundleError(f"{folder}: there is a bundle already, and bundles never change")
@@ -193,7 +202,11 @@ def save(
 
 
 def _described(folder: Path) -> tuple[Manifest, bytes]:
-    """The description of a bundle and its SHA-256; BundleError where it is none."""
+    """Read the description of a bundle and its SHA-256.
+
+    Raises:
+        BundleError: the file cannot be read or is no description.
+    """
     raw = _read(folder / _MANIFEST)
     try:
         manifest = Manifest.model_validate_json(raw)
@@ -212,7 +225,7 @@ def _reference(manifest: Manifest, digest: bytes) -> BundleRef:
 def _not_installed(
     wanted: BundleRef, others: list[BundleRef], unreadable: list[Path]
 ) -> BundleNotFoundError:
-    """The error for a file's bundle: what is there instead, and where it belongs."""
+    """Make the error for a missing bundle, with the bundles found and the folders searched."""
     namesakes = [_in_words(other) for other in others if other.name == wanted.name]
     known = namesakes or sorted({other.name for other in others})
     damaged = f" Damaged: {', '.join(map(str, unreadable))}." if unreadable else ""
@@ -252,7 +265,7 @@ def _arrays(contents: Mapping[str, bytes], name: str, folder: Path) -> dict[str,
 
 
 def _template(contents: Mapping[str, bytes], folder: Path) -> np.ndarray:
-    import nibabel  # not at the top: it takes as long as all else that finding a bundle needs
+    import nibabel  # not at the top: importing it doubles the time to find a bundle
     from nibabel.filebasedimages import ImageFileError
 
     try:

@@ -2,5 +2,5 @@
 
 arguments ─ app ─▶ command ─ api, train ─▶ report ─ console ─▶ stdout, exit code
 
-Commands import what they need when they run, so that help and small questions answer at once.
+Commands import modules when they run, so that help and cheap commands answer at once.
 """

@@ -1,4 +1,4 @@
-"""The command ``deepstd``: its sub-commands, and what becomes of errors.
+"""The command ``deepstd``: sub-commands, error messages and exit codes.
 
 arguments ─▶ command ─▶ exit code 0
                ├─ wrong usage ─────────────▶ 2
@@ -72,21 +72,21 @@ def _options(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Declare the options of the program itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: without the program's name; those of the process when None.
+        arguments: arguments without the program's name; None for the arguments of the process.
 
     Returns:
         The exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a sign shows "?" rather than an error.
+            # A terminal shows "?" for characters that its encoding lacks.
             stream.reconfigure(errors="replace")
     end_on_signals()
     keep_freed_memory()
@@ -107,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: Exception) -> int:
-    """Say what went wrong in one message; the exit code."""
+    """Print an error as one message; return the exit code."""
     if os.environ.get(_DEBUG):
-        import traceback  # no other command needs it
+        import traceback  # needed here alone
 
         console.note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, DeepSTDError):

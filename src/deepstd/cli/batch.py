@@ -1,4 +1,4 @@
-"""``batch``: a folder of scans to a folder of compressed ones.
+"""``batch``: compression of all scans in a folder.
 
 SRC_DIR ─ deepstd.batch ─▶ OUT_DIR, its ledger ─▶ Summary, Forecast ─ batch_words ─▶ tables
 """
@@ -12,9 +12,9 @@ import typer
 
 from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
-from deepstd.effort import NORMAL
 from deepstd.errors import InputError
 from deepstd.interrupts import INTERRUPTED
+from deepstd.rate.effort import NORMAL
 
 
 def _shard(text: str) -> Shard:
@@ -44,8 +44,9 @@ def batch(
             "-j",
             metavar="N",
             min=1,
-            help="Scans at once, each in a process with its share of the cores and memory of its "
-            "own. Default: 1; with --ray as many as the cluster has CPUs, or GPUs with -d cuda.",
+            help="Number of scans compressed in parallel. Each takes a process with its share of "
+            "the cores and its own memory. Default: 1; with --ray one for each CPU of the cluster, "
+            "or each GPU with -d cuda.",
         ),
     ] = None,
     shard: Annotated[
@@ -53,15 +54,15 @@ def batch(
         typer.Option(
             parser=_shard,
             metavar="I/N",
-            help="Do only the I-th of N parts, so that N runs, on one machine or many, share the "
-            "work.",
+            help="Compress only the I-th of N parts of the scans. N runs, on one machine or "
+            "several, share the work.",
         ),
     ] = "1/1",  # pyright: ignore[reportArgumentType]  typer parses it
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="List the scans, say what would be done with each, and write nothing.",
+            help="List the scans and the action for each, with expected sizes; write nothing.",
         ),
     ] = False,
     ray: Annotated[
@@ -69,8 +70,8 @@ def batch(
         typer.Option(
             "--ray",
             metavar="ADDRESS",
-            help="Work on a Ray cluster: auto (RAY_ADDRESS, or this machine's), local, "
-            "ray://HOST:PORT or HOST:PORT.",
+            help="Run on a Ray cluster: auto (RAY_ADDRESS, or the cluster of this machine), local "
+            "(a new cluster), ray://HOST:PORT or HOST:PORT.",
         ),
     ] = None,
     anonymous_names: Annotated[
@@ -78,9 +79,10 @@ def batch(
         typer.Option(
             "--anonymous-names",
             metavar="KEY_FILE",
-            help="Call outputs, and scans in ledger and reports, scan-0123456789abcdef: names of "
-            "files and folders may name a patient. Only KEY_FILE tells the names; it is made where "
-            "missing, for its owner alone, and must lie outside of OUT_DIR.",
+            help="Replace the names of scans by pseudonyms such as scan-0123456789abcdef, in "
+            "outputs, ledger and reports: names of files and folders may identify a patient. "
+            "KEY_FILE maps pseudonyms to names. It is created if missing, readable by its owner "
+            "alone, and must lie outside of OUT_DIR.",
         ),
     ] = None,
     keep_metadata: options.KeepMetadata = False,
@@ -90,20 +92,21 @@ def batch(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace outputs of another size, bundle, effort or metadata, and files that are "
-            "in the way. Outputs that are as asked stay in any case.",
+            help="Replace outputs made with another size, bundle, effort or metadata, and foreign "
+            "files with the name of an output. Outputs of the same request are always kept.",
         ),
     ] = False,
 ) -> None:
     """Compress all scans below a folder.
 
-    Give exactly one of --ratio, --bpv and --max-bytes; it holds for every scan. OUT_DIR gets the
-    folders of SRC_DIR, and ledger.jsonl with a line for every scan that was done or failed. Zip
-    archives are opened, and become folders. No output is larger than the files of its scan. The
-    same command goes on where a killed one stopped, does scans that were changed again, and tries
-    failed ones once more. Exit code 3 when some failed, 1 when all did.
+    Give exactly one of --ratio, --bpv and --max-bytes; it applies to every scan. OUT_DIR gets the
+    folder structure of SRC_DIR, and ledger.jsonl with a line for every scan compressed or failed.
+    Zip archives are opened and become folders. No output is larger than the files of its scan.
 
-    Names of files and folders become names of outputs, and may tell who a patient is: see
+    The same command resumes a run that was killed. It compresses changed scans again, and retries
+    failed ones. Exit code 3 when some scans failed, 1 when all failed.
+
+    Outputs are named after files and folders, whose names may identify a patient: see
     --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
     options.check_rate(ratio, bpv, max_bytes)
@@ -118,7 +121,7 @@ def batch(
         from deepstd.batch.report import Forecast, Summary
         from deepstd.cli import batch_words
         from deepstd.io import Metadata
-        from deepstd.rate import Target
+        from deepstd.rate.target import Target
 
         job = batches.Job(
             source,
@@ -152,7 +155,7 @@ def batch(
 
 
 def _note_names(key_file: Path, kept: str, *, is_planned: bool) -> None:
-    """Say where the names are, and what else may tell them."""
+    """Print where the names are kept, and what else may reveal them."""
     from deepstd.batch import pseudonyms
 
     if is_planned:

@@ -1,7 +1,7 @@
-"""Reports of ``batch`` in words.
+"""Reports of ``batch`` as text.
 
-Summary ─▶ sizes saved, worst scans, what failed and was passed over
-Forecast ─▶ the scans, sizes, time
+Summary ─▶ bytes saved, worst scans, failures, skipped files
+Forecast ─▶ scans, sizes, time
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _UNKNOWN = "-"
 
 
 def summary(done: Summary) -> str:
-    """Write the results of a run: a table of sizes, one of the worst scans, then lists."""
+    """Format the results of a run: tables of sizes and of the worst scans, then lists."""
     parts = []
     if done.totals:
         parts.append(console.table(_HEAD, [_cells(total) for total in done.totals]))
     if done.worst:
         parts += ["", console.table(_WORST_HEAD, [_quality(one) for one in done.worst]), ""]
     failed = len(done.failures)
-    told = f"{done.done} of {done.found} scans done"
+    text = f"{done.done} of {done.found} scans done"
     if done.before:
-        told += f", {done.before} of them before"
-    parts.append(f"{told}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+        text += f", {done.before} of them before"
+    parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("failed", done.failures)
     if not done.finished:
@@ -51,25 +51,25 @@ def summary(done: Summary) -> str:
     return "\n".join(parts)
 
 
-def forecast(told: Forecast) -> str:
-    """Write the forecast of a run: every scan, then sums."""
-    guessed = f", {told.estimated} of the scans guessed" if told.estimated else ""
+def forecast(expected: Forecast) -> str:
+    """Format the forecast of a run: every scan, then sums."""
+    guessed = f", {expected.estimated} of the scans guessed" if expected.estimated else ""
     entries = [
-        ("scans", f"{told.found}, {told.done} done already, {told.to_do} to do"),
-        ("files now", console.size(told.source_bytes)),
-        ("voxels", console.size(told.stored_bytes) + guessed),
-        ("files after", console.size(told.file_bytes)),
+        ("scans", f"{expected.found}, {expected.done} done already, {expected.to_do} to do"),
+        ("files now", console.size(expected.source_bytes)),
+        ("voxels", console.size(expected.stored_bytes) + guessed),
+        ("files after", console.size(expected.file_bytes)),
     ]
-    if told.seconds is not None:
-        entries.append(("time", f"about {told.seconds:.0f} s, as fast as before"))
-    listed = [console.table(_SCANS_HEAD, [_planned(scan) for scan in told.scans]), ""]
+    if expected.seconds is not None:
+        entries.append(("time", f"about {expected.seconds:.0f} s, as fast as before"))
+    listed = [console.table(_SCANS_HEAD, [_planned(scan) for scan in expected.scans]), ""]
     return "\n".join(
         [
-            *(listed if told.scans else []),
+            *(listed if expected.scans else []),
             console.pairs(entries),
-            *_passed_over(told.passed_over, None),
-            *_listed("would be refused", told.refused),
-            *_listed("cannot be read", told.unreadable),
+            *_passed_over(expected.passed_over, None),
+            *_listed("would be refused", expected.refused),
+            *_listed("cannot be read", expected.unreadable),
         ]
     )
 
@@ -97,7 +97,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
-    """Write a line for each kind, with its names, all or the first few."""
+    """Format a line for each kind of skipped files, with at most ``most`` names (None: all)."""
     if not kinds:
         return []
     lines = [f"passed over, as no scans: {sum(one.count for one in kinds)}"]
@@ -109,7 +109,7 @@ def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
 
 
 def _listed(title: str, reasons: Mapping[str, str]) -> list[str]:
-    """Write the first few of many, a line each."""
+    """Format the first few names and reasons, one per line."""
     if not reasons:
         return []
     shown = list(reasons.items())[:_MOST_SHOWN]

@@ -1,4 +1,4 @@
-"""``compare`` and ``evaluate``: codecs beside each other, and DeepSTD over a data set.
+"""``compare`` and ``evaluate``: comparison of codecs, and DeepSTD over a data set.
 
 SRC … ─ every codec at every ratio ─▶ FOLDER/results.jsonl ─▶ FOLDER/report.html, table
 """
@@ -26,7 +26,7 @@ _Folder = Annotated[
         "--output",
         "-o",
         metavar="FOLDER",
-        help="Folder for results.jsonl and report.html. What it holds already is not done again.",
+        help="Folder for results.jsonl and report.html. Existing results are not computed again.",
     ),
 ]
 _Ratios = Annotated[
@@ -44,7 +44,7 @@ def compare(
         typer.Option(
             metavar="NAME,…",
             help="all, or some of deepstd, jpeg, jpeg2000, jpeg2000-3d, htj2k, jpegxl, hevc, "
-            "hevc-slow, av1, vvc, sperr, sz3, zfp, and without loss gzip, jpegls, "
+            "hevc-slow, av1, vvc, sperr, sz3, zfp, and the lossless gzip, jpegls, "
             "jpegxl-lossless.",
         ),
     ] = "all",
@@ -52,19 +52,19 @@ def compare(
         str,
         typer.Option(
             metavar="COMMAND",
-            help="A program of yours that segments, to compare what it finds on original and "
-            "restored scans: 'PROGRAM {scan} {labels}', both NIfTI files.",
+            help="Your own segmentation program, to compare its labels on original and restored "
+            "scans: 'PROGRAM {scan} {labels}', both NIfTI files.",
         ),
     ] = "",
     model: options.Model = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Compare DeepSTD with other codecs at equal bytes.
+    """Compare DeepSTD with other codecs at equal file sizes.
 
-    Each codec is brought to the same number of bytes by its own setting. A codec that is not
-    installed, or has no file that small, has a row that says so. Needs the extras baselines and
-    evaluate.
+    Each codec is brought to the same number of bytes by its own quality setting. A codec that is
+    not installed, or cannot reach the size, is listed with the reason. Needs the extras baselines
+    and evaluate.
     """
     from deepstd.evaluate.compare import ALL_CODECS
     from deepstd.evaluate.report import write_report
@@ -82,14 +82,14 @@ def evaluate(
     bandwidth: Annotated[
         int,
         typer.Option(
-            parser=options.size, metavar="SIZE", help="Bytes a second, for times of transmission."
+            parser=options.size, metavar="SIZE", help="Bytes per second, for transmission times."
         ),
     ] = "500kB",  # pyright: ignore[reportArgumentType]  typer parses it
     model: options.Model = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Measure DeepSTD over a data set: quality, accuracy of the ratio, time, size.
+    """Measure DeepSTD over a data set: quality, accuracy of the ratio, time and size.
 
     Needs the extra evaluate.
     """
@@ -157,7 +157,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _unit(row: Row) -> str:
-    """Return what follows an error in its row: its unit, where that is known."""
+    """Return the unit of a row's errors with a space before it; "" where it is unknown."""
     from deepstd.evaluate.figures import UNKNOWN_UNIT
 
     unit = row.definitions.get("mae", "").partition("[")[2].rstrip("]")

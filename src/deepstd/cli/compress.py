@@ -2,7 +2,7 @@
 
 SRC ─ deepstd.compress ─▶ OUT.dstd        IN.dstd ─ deepstd.decompress ─▶ OUT
 
-Where OUT.dstd is "-" it goes to stdout, and the report to stderr.
+With "-" as OUT.dstd the file goes to stdout, and the report to stderr.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepstd.cli import console, options
-from deepstd.effort import NORMAL
+from deepstd.rate.effort import NORMAL
 
 if TYPE_CHECKING:
     from deepstd.shape.register import ShapeReport
@@ -36,7 +36,8 @@ def compress(
             "--output",
             "-o",
             metavar="OUT.dstd",
-            help="A file, a URL, or - for stdout. Default: SRC with .dstd; of a URL, here.",
+            help="A file, a URL, or - for stdout. Default: SRC with the suffix .dstd; for a URL, "
+            "in the current folder.",
         ),
     ] = None,
     ratio: options.Ratio = None,
@@ -53,8 +54,8 @@ def compress(
 ) -> None:
     """Compress a scan to the size you ask for.
 
-    Give exactly one of --ratio, --bpv and --max-bytes. The file fills 0.997 to 1.000 of it, and
-    states the error of the scan that it gives back.
+    Give exactly one of --ratio, --bpv and --max-bytes. The file has 0.997 to 1.000 of the requested
+    size, and states the error of the restored scan.
     """
     options.check_rate(ratio, bpv, max_bytes)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
@@ -80,18 +81,18 @@ def compress(
     console.notes(report.notes)
     if keep_metadata:
         console.note(f"note: {report.output} holds all metadata, the patient's identity included")
-    told = report.to_dict()
+    values = report.to_dict()
     if as_json:
-        tell(console.as_json(told))
+        tell(console.as_json(values))
         return
     fitted = [one for one in report.registration if one is not None]
     others = [name for name in report.tried if name != report.bundle]
-    sizes = f"{console.size(report.file_bytes)}, {console.rate(told)}"
+    sizes = f"{console.size(report.file_bytes)}, {console.rate(values)}"
     tell(f"{report.source} -> {report.output}")
     entries = [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
         ("size", sizes),
-        ("error", console.figures(told, report.slope, report.unit)),
+        ("error", console.figures(values, report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
         ("time", f"{report.seconds:.1f} s"),
     ]
@@ -99,7 +100,7 @@ def compress(
 
 
 def _registration(reports: list[ShapeReport]) -> str:
-    """How the deformation fields in the file were fitted, on average."""
+    """Format the mean quality of the deformation fields in the file."""
 
     def mean(name: str) -> float:
         return sum(getattr(report, name) for report in reports) / len(reports)
@@ -117,9 +118,9 @@ def decompress(
             "--output",
             "-o",
             metavar="OUT",
-            help="Scan to write, a file or a URL; its suffix (.nii.gz, .nii, .nrrd, .mha, .mhd, "
-            ".npy, .png, .tif, .dcm) says which format. A folder, with / at its end, gets a DICOM "
-            "series where the scan came from one, else PNG slices.",
+            help="Scan to write, a file or a URL; the suffix (.nii.gz, .nii, .nrrd, .mha, .mhd, "
+            ".npy, .png, .tif, .dcm) selects the format. A folder, with / at its end, gets a DICOM "
+            "series if the scan came from DICOM, else PNG slices.",
         ),
     ],
     model: options.WrittenWith = "auto",
@@ -130,27 +131,28 @@ def decompress(
             "--level",
             metavar="N",
             min=0,
-            help="A preview: 1 for a half of the resolution, 2 for a quarter and so on, from the "
-            "first part of the file; the rest is not read and may be missing.",
+            help="Restore a preview: 1 for half the resolution, 2 for a quarter and so on. Only "
+            "the first part of the file is read; the rest may be missing.",
         ),
     ] = 0,
     straighten: Annotated[
         bool,
         typer.Option(
             "--straighten",
-            help="Shift the slices of a sheared scan, as of a tilted gantry, onto a grid of right "
-            "angles, by linear interpolation: SimpleITK, ANTs and nnU-Net open no other NIfTI.",
+            help="Shift the slices of a sheared scan, such as one with gantry tilt, to a grid with "
+            "right angles, with linear interpolation: SimpleITK, ANTs and nnU-Net do not open a "
+            "sheared NIfTI.",
         ),
     ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a compressed scan.
 
-    Type, shape, orientation and header are as they were, voxel values nearly so.
+    Type, shape, orientation and header are exactly restored, voxel values approximately.
 
-    A preview (--level) keeps type, orientation and grey scale; its first voxel lies where the
-    scan's does. Axes with thicker voxels are halved at later levels only. It is not checked
-    against the file's hash, and as DICOM it has none of the original's data sets.
+    A preview (--level) keeps type, orientation and grey scale, and the position of the first voxel.
+    Axes with thicker voxels are halved at later levels only. A preview is not checked against the
+    file's hash. As DICOM it has none of the original's data sets.
     """
     with console.Progress(f"restoring {options.shown(source)}"):
         from deepstd import api, io
@@ -165,22 +167,22 @@ def decompress(
             overwrite=overwrite,
         )
     shape = " x ".join(map(str, volume.shape))
-    told = f"{options.shown(source)} -> {io.shown(output)}"
-    console.result(f"{told}\n{shape}, {volume.voxels.dtype.name}")
+    text = f"{options.shown(source)} -> {io.shown(output)}"
+    console.result(f"{text}\n{shape}, {volume.voxels.dtype.name}")
     console.notes(volume.notes)
 
 
 def default_output(sources: list[str]) -> str:
-    """What to write where nothing was said: scan.dstd beside scan.nii.gz, here for a URL.
+    """Return the default output: scan.dstd beside scan.nii.gz; for a URL, in the current folder.
 
-    Several files stand for the folder that the first of them is in.
+    Several sources stand for the folder of the first source.
     """
     from deepstd import io
 
-    place = io.location(sources[0])
-    if io.is_url(place):
-        return _stem(io.basename(place)) + _SUFFIX
-    path = Path(place) if len(sources) == 1 else Path(place).absolute().parent
+    location = io.location(sources[0])
+    if io.is_url(location):
+        return _stem(io.basename(location)) + _SUFFIX
+    path = Path(location) if len(sources) == 1 else Path(location).absolute().parent
     if path.is_dir():
         path = path.resolve()
         return str(path.with_name(path.name + _SUFFIX))

@@ -1,7 +1,7 @@
-"""Where the command line writes: results to stdout, everything else to stderr.
+"""Output of the command line: results to stdout, everything else to stderr.
 
 report ─ lines, table, JSON ─▶ stdout
-steps of a long command ─ Progress ─▶ stderr: a live line on a terminal, now and then one elsewhere
+steps of a long command ─ Progress ─▶ stderr: a live line on a terminal, occasional lines elsewhere
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _TICK_SECONDS = 0.5
 
 
 def result(text: str) -> None:
-    """A result, to stdout.
+    """Print a result to stdout.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: stdout cannot be written.
     """
     if sys.stdout is None or sys.stdout.closed:
         raise InputError("standard output is closed, so the result cannot be shown")
     try:
         typer.echo(text)
-    except BrokenPipeError:  # who reads has read enough
+    except BrokenPipeError:  # the reader has closed the pipe: no error of ours
         raise
     except OSError as error:
         raise InputError(
@@ -47,23 +47,23 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Anything but a result, to stderr."""
+    """Print a message that is no result to stderr."""
     typer.echo(text, err=True)
 
 
 def notes(texts: Iterable[str]) -> None:
-    """What a user should know of a scan, a line each, to stderr."""
+    """Print notes on a scan to stderr, one per line."""
     for text in texts:
         note(f"note: {text}")
 
 
 def result_json(values: Any) -> None:
-    """A result as JSON, to stdout."""
+    """Print a result as JSON to stdout."""
     result(as_json(values))
 
 
 def as_json(values: Any) -> str:
-    """Values as JSON; NaN and infinities, which JSON has not, become null."""
+    """Format values as JSON; NaN and infinities, which JSON lacks, become null."""
     return json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
 
 
@@ -78,13 +78,13 @@ def _plain(values: Any) -> Any:
 
 
 def pairs(entries: Sequence[tuple[str, str]]) -> str:
-    """Labels and values in two columns."""
+    """Format labels and values in two columns."""
     width = max(len(label) for label, _ in entries)
     return "\n".join(f"{label:<{width}}{_GAP}{value}" for label, value in entries)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Left-aligned columns below their heads."""
+    """Format a table with left-aligned columns below their heads."""
     widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
     lines = []
     for row in (head, ["-" * width for width in widths], *rows):
@@ -94,12 +94,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str:
-    """Return the four figures of a restored scan in words.
+    """Format the four error metrics of a restored scan.
 
     Args:
-        quality: "mae", "max_error", "psnr" and "ssim", errors in real-world values.
-        slope: real-world units a stored unit.
-        unit: of the real-world values, None where it is not known.
+        quality: "mae" and "max_error" in real-world units, "psnr" in dB, and "ssim".
+        slope: real-world units per stored unit.
+        unit: unit of the real-world values, None where it is unknown.
     """
     ending = "" if unit is None else f" {unit}"
     errors = f"MAE {_error(quality['mae'], slope)}{ending}, "
@@ -110,37 +110,37 @@ def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str
 
 
 def _error(value: float, slope: float) -> str:
-    """Return an error in words; a file keeps what is too large for float32 as infinite."""
+    """Format an error; a file stores errors beyond float32 as infinite."""
     if not math.isinf(value):
         return f"{value:.4g}"
-    from deepstd.container import LARGEST_FIGURE  # not at the top: it takes NumPy along
+    from deepstd.container import LARGEST_FIGURE  # not at the top: it imports NumPy
 
     return f"over {LARGEST_FIGURE * slope:.2g}"
 
 
 def rate(report: Mapping[str, Any]) -> str:
-    """Return ratio and bits per voxel of a file in words.
+    """Format compression ratio and bits per voxel of a file.
 
     Args:
-        report: "ratio" and "bpv"; "smallest_dtype" and "smallest_ratio" where a smaller type than
-            the stored one holds every voxel, else None.
+        report: values by the keys "ratio", "bpv", "smallest_dtype" and "smallest_ratio". The last
+            two are None unless a smaller type than the stored one holds every voxel.
     """
-    told = f"ratio {report['ratio']:.2f}"
+    text = f"ratio {report['ratio']:.2f}"
     if report["smallest_dtype"] is not None:
-        told += f" ({report['smallest_ratio']:.2f} of {report['smallest_dtype']})"
-    return f"{told}, {report['bpv']:.4f} bpv"
+        text += f" ({report['smallest_ratio']:.2f} of {report['smallest_dtype']})"
+    return f"{text}, {report['bpv']:.4f} bpv"
 
 
 def size(nbytes: int) -> str:
-    """Bytes with thousands separated."""
+    """Format bytes with separated thousands."""
     return f"{nbytes:,} bytes"
 
 
 class Progress:
-    """What a long command is doing; call it with a sentence and, where known, the share done.
+    """Progress of a long command; call it with a sentence and, where known, the share done.
 
-    On a terminal one line changes in place, with a bar if ``bar``. Elsewhere a line is written
-    when something changes, at most every 5 seconds, and at least every 30.
+    On a terminal one line is updated in place, with a bar if ``bar``. Elsewhere a line is written
+    after a change, at most every 5 seconds, and at least every 30 seconds.
     """
 
     def __init__(self, title: str, *, bar: bool = False) -> None:
@@ -165,7 +165,7 @@ class Progress:
         return self
 
     def __call__(self, text: str, share: float | None = None) -> None:
-        """Say what is being done now."""
+        """Report the current step, and the share done, 0 to 1, where known."""
         with self._lock:
             self._text, self._is_new = text, True
             self._share = self._share if share is None else max(share, self._share)

@@ -1,6 +1,6 @@
-"""``doctor``: whether everything works here, and the facts that a bug report needs.
+"""``doctor``: check of the installation, and the facts that a bug report needs.
 
-versions · devices · extras · bundles ─ hashes, a small scan there and back ─▶ report, exit code
+versions · devices · extras · bundles ─ hashes, round trip of a small scan ─▶ report, exit code
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _EXTRAS = {
     "ray": ("ray", "grpcio"),
     "demo": ("nilearn", "matplotlib", "scikit-image"),
 }
-_TEST_LENGTH = 24
+_TEST_LENGTH = 24  # voxels along each axis
 _TEST_BPV = 4.0
 
 
 def doctor(as_json: options.Json = False) -> None:
     """Check the installation.
 
-    Shows versions, devices and bundles, and tries every bundle on a small scan. Exit code 1 when
+    Show versions, devices and bundles, and test every bundle on a small scan. Exit code 1 when
     something does not work.
     """
     with console.Progress("looking at the installation") as progress:
@@ -63,8 +63,8 @@ def doctor(as_json: options.Json = False) -> None:
 
 
 def examine(progress: console.Progress) -> dict[str, Any]:
-    """Everything that `doctor` says, as plain values."""
-    import platform  # not at the top, as every command imports this module
+    """Check the installation; return the report as plain values."""
+    import platform  # not at the top: every command imports this module
 
     from deepstd import bundle as bundles
     from deepstd.bundle.store import folders
@@ -110,10 +110,10 @@ def _devices() -> dict[str, Any]:
 
 
 def _try_out(entry: dict[str, Any]) -> dict[str, Any]:
-    """Compress and restore a small scan of every kind that a bundle is for."""
+    """Compress and restore a small scan for every number of axes that a bundle supports."""
     import numpy as np
 
-    from deepstd.codec import Codec
+    from deepstd.codec.codec import Codec
     from deepstd.volume import Volume
 
     began = time.monotonic()
@@ -127,7 +127,7 @@ def _try_out(entry: dict[str, Any]) -> dict[str, Any]:
             error = float(np.abs(restored.voxels.astype(float) - volume.voxels).mean())
             if restored.shape != volume.shape or error > ball.std():
                 return {"ok": False, "problem": f"a {ndim}-D scan came back with error {error:.4g}"}
-    except Exception as error:  # whatever is wrong, the others are still to be tried
+    except Exception as error:  # other bundles are still to be tested
         return {"ok": False, "problem": f"{type(error).__name__}: {error}"}
     return {"seconds": time.monotonic() - began}
 
@@ -145,12 +145,12 @@ def _in_words(report: dict[str, Any]) -> str:
     ]
     for extra, packages in report["extras"].items():
         missing = [name for name, version in packages.items() if version is None]
-        told = "present" if not missing else f"not installed: {', '.join(missing)}"
-        entries.append((f"extra {extra}", told))
+        state = "present" if not missing else f"not installed: {', '.join(missing)}"
+        entries.append((f"extra {extra}", state))
     entries += [("bundles in", folder) for folder in report["bundle_folders"]]
     for entry in report["bundles"]:
-        told = f"works ({entry['seconds']:.1f} s)" if entry["ok"] else f"FAILS: {entry['problem']}"
-        entries.append((f"bundle {entry['name']}", told))
+        state = f"works ({entry['seconds']:.1f} s)" if entry["ok"] else f"FAILS: {entry['problem']}"
+        entries.append((f"bundle {entry['name']}", state))
     if not report["bundles"]:
         entries.append(("bundles", "NONE: install the package again, or train one"))
     return console.pairs(entries)

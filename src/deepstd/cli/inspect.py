@@ -1,6 +1,6 @@
-"""``info`` and ``verify``: what a file says of itself, and whether it is true.
+"""``info`` and ``verify``: description of a file, and check of its contents.
 
-IN.dstd ─ deepstd.info ─▶    sizes, bundle, figures, notes, sections        (no torch)
+IN.dstd ─ deepstd.info ─▶    sizes, bundle, metrics, notes, sections        (no torch)
 folder ─ deepstd.listing ─▶ a line for each scan in it                      (no torch)
 IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
 """
@@ -29,10 +29,10 @@ def info(
     ],
     as_json: options.Json = False,
 ) -> None:
-    """Show what is in a compressed scan, or which scans are in a folder.
+    """Describe a compressed scan, or list the scans in a folder.
 
-    Of a folder, zip archive or file of scans: a line for each DICOM series, scan of another format
-    and compressed scan, with the description and date that its header has. Nothing is decoded.
+    For a folder, zip archive or file of scans: a line for each DICOM series, other scan and
+    compressed scan, with the description and date of its header. Nothing is decoded.
     """
     from deepstd import inspection
     from deepstd.listing import is_listed, listing
@@ -66,22 +66,22 @@ def info(
     console.notes(described["notes"])
 
 
-def _registration(told: dict[str, float] | None) -> list[tuple[str, str]]:
-    """A line on the deformation field, if the file has one."""
-    if told is None:
+def _registration(values: dict[str, float] | None) -> list[tuple[str, str]]:
+    """Format a line on the deformation field; none where the file has no field."""
+    if values is None:
         return []
-    words = f"{told['bytes']:.0f} bytes"
-    if "ncc_after" in told:
-        words += (
-            f", correlation with the template {told['ncc_before']:.2f} -> {told['ncc_after']:.2f}, "
-            f"cycle error {told['cycle_error_voxels']:.2f} voxels, folding "
-            f"{told['folding_percent']:.3f} %"
+    text = f"{values['bytes']:.0f} bytes"
+    if "ncc_after" in values:
+        text += (
+            f", correlation with the template {values['ncc_before']:.2f} -> "
+            f"{values['ncc_after']:.2f}, cycle error {values['cycle_error_voxels']:.2f} voxels, "
+            f"folding {values['folding_percent']:.3f} %"
         )
-    return [("field", words)]
+    return [("field", text)]
 
 
 def _parts(sections: list[dict[str, Any]]) -> str:
-    """Bytes of each kind of section, in the order of their first."""
+    """Format the bytes of each kind of section, in the order of their first occurrence."""
     totals: dict[str, int] = {}
     for section in sections:
         totals[section["name"]] = totals.get(section["name"], 0) + section["bytes"]
@@ -101,8 +101,8 @@ def verify(
 ) -> None:
     """Decode a compressed scan to check it.
 
-    With --against its error is measured, too. Exit code 4 when the file is damaged, 1 when the
-    measured error is not what the file states.
+    With --against, its error is measured as well. Exit code 4 when the file is damaged, 1 when the
+    measured error differs from the error that the file states.
     """
     with console.Progress(f"decoding {options.shown(source)}"):
         from deepstd import api

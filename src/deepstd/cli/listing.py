@@ -1,6 +1,6 @@
-"""``info`` of a folder: a line for each scan in it, then what is to be known of them.
+"""``info`` of a folder: a line for each scan, then problems and notes.
 
-entries of `deepstd.listing` ─▶ table · problems and notes · numbers of what is passed over
+entries of `deepstd.listing` ─▶ table · problems and notes · number of other files
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _HEAD = (
     "bytes",
     "description",
 )
-_MOST_LETTERS = 48
+_MOST_LETTERS = 48  # characters of a description
 _NONE = "-"
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """Return what is in a folder as text."""
+    """Format the contents of a folder, the result of `deepstd.listing.listing`."""
     entries = [*found["series"], *found["scans"], *found["compressed"]]
     entries.sort(key=lambda entry: entry["path"])
     parts = [console.table(_HEAD, [_row(entry) for entry in entries])] if entries else ["no scans"]
     for entry in entries:
         name = f"{entry['path']} ({entry['id']})" if "id" in entry else entry["path"]
-        parts += [f"{name}: {told}" for told in (entry["problem"], *entry["notes"]) if told]
+        parts += [f"{name}: {text}" for text in (entry["problem"], *entry["notes"]) if text]
     parts += [f"{label}: {reason}" for label, reason in found["refused"].items()]
     if found["others"]:
         parts.append(f"{found['others']} other files")
@@ -46,7 +46,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         stored += f", {entry['bits']} bits"
     if entry.get("ratio") is not None:
         stored += f", {entry['ratio']:.1f}:1"
-    words = entry["description"] or _NONE
+    description = entry["description"] or _NONE
     return (
         entry["path"],
         entry["kind"],
@@ -56,7 +56,9 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         stored,
         entry["date"] or _NONE,
         f"{entry['bytes']:,}",
-        words if len(words) <= _MOST_LETTERS else f"{words[: _MOST_LETTERS - 1]}…",
+        description
+        if len(description) <= _MOST_LETTERS
+        else f"{description[: _MOST_LETTERS - 1]}…",
     )
 
 

@@ -1,4 +1,4 @@
-"""``model``: which bundles there are, what they are, and whether they are whole.
+"""``model``: list, description and check of bundles.
 
 folders ─ bundle.available ─▶ list        bundle.load (hashes) ─▶ show, verify
 """
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(metavar="BUNDLE", help="Name or folder of a
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """What a bundle is, and whether its hashes fit; never raises for a damaged one."""
+    """Describe a bundle and check its hashes; a damaged bundle is reported, not raised."""
     from deepstd import bundle as bundles
 
     nbytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
@@ -46,7 +46,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 @app.command("list")
 def list_(as_json: options.Json = False) -> None:
-    """List the bundles that are installed."""
+    """List the installed bundles."""
     from deepstd import bundle as bundles
 
     found = [summary(folder) for folder in bundles.available()]
@@ -76,7 +76,7 @@ def list_(as_json: options.Json = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: options.Json = False) -> None:
-    """Show what a bundle is: its description and its model card."""
+    """Show the description and the model card of a bundle."""
     from deepstd import bundle as bundles
 
     folder = bundles.find(name)
@@ -98,7 +98,7 @@ def show(name: Name, as_json: options.Json = False) -> None:
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BUNDLE", help="Names or folders; all installed ones if none."),
+        typer.Argument(metavar="BUNDLE", help="Names or folders. Default: all installed bundles."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -111,7 +111,7 @@ def verify(
         console.result_json(found)
     else:
         for entry in found:
-            told = f"ok ({entry['digest']})" if entry["ok"] else f"damaged: {entry['problem']}"
-            console.result(f"{entry['name']}: {told}")
+            state = f"ok ({entry['digest']})" if entry["ok"] else f"damaged: {entry['problem']}"
+            console.result(f"{entry['name']}: {state}")
     if not all(entry["ok"] for entry in found):
         raise typer.Exit(BundleError.exit_code)

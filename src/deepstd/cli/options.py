@@ -1,4 +1,4 @@
-"""Options that several commands share, and how sizes and times are written.
+"""Options shared by several commands, and parsers of sizes and times.
 
 "2MiB" ─▶ 2097152 bytes        "1h30m" ─▶ 5400 seconds
 """
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from deepstd.effort import effort_named
 from deepstd.errors import InputError
+from deepstd.rate.effort import effort_named
 from deepstd.train.session import seconds_of
 
 _UNITS = {
@@ -29,7 +29,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]*)")
 
 
 def size(text: str) -> int:
-    """Bytes of a size such as 4096, 300kB, 1.5MB or 2MiB."""
+    """Parse a size such as 4096, 300kB, 1.5MB or 2MiB; return bytes."""
     match = _SIZE.fullmatch(text.strip().lower())
     nbytes = 0
     if match is not None and match[2] in _UNITS:
@@ -40,7 +40,7 @@ def size(text: str) -> int:
 
 
 def positive(text: str) -> float:
-    """A finite number above zero."""
+    """Parse a finite number above zero."""
     try:
         number = float(text)
     except ValueError:
@@ -51,7 +51,7 @@ def positive(text: str) -> float:
 
 
 def effort(text: str) -> str:
-    """The name of an effort."""
+    """Check and return the name of an effort."""
     try:
         effort_named(text)
     except InputError as error:
@@ -60,22 +60,22 @@ def effort(text: str) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds of a time such as 90s, 20m or 1h30m."""
+    """Parse a time such as 90s, 20m or 1h30m; return seconds."""
     try:
         return seconds_of(text)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def shown(place: str) -> str:
-    """A path or URL as it may be told, without credentials."""
-    from deepstd import io  # not at the top: it takes NumPy along
+def shown(location: str) -> str:
+    """Return a path or URL without credentials, for messages."""
+    from deepstd import io  # not at the top: it imports NumPy
 
-    return "standard input" if place == io.STREAM else io.shown(place)
+    return "standard input" if location == io.STREAM else io.shown(location)
 
 
 def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) -> None:
-    """Wrong usage unless exactly one of the three is given."""
+    """Raise a usage error unless exactly one of the three sizes is given."""
     if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
@@ -84,7 +84,7 @@ def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) ->
 
 
 def metadata(*, keep: bool, drop: bool) -> str:
-    """Name of the `Metadata` that two flags ask for; wrong usage where both are given."""
+    """Return the name of the `Metadata` for two flags; raise a usage error where both are set."""
     if keep and drop:
         raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
     return "all" if keep else "none" if drop else "deidentified"
@@ -95,12 +95,12 @@ Ratio = Annotated[
     typer.Option(
         parser=positive,
         metavar="R",
-        help="Bytes of the stored voxels divided by bytes of the whole file.",
+        help="Compression ratio: bytes of the stored voxels divided by bytes of the whole file.",
     ),
 ]
 Bpv = Annotated[
     float | None,
-    typer.Option(parser=positive, metavar="B", help="Bits of the whole file per voxel."),
+    typer.Option(parser=positive, metavar="B", help="Bits per voxel of the whole file."),
 ]
 MaxBytes = Annotated[
     int | None,
@@ -120,9 +120,9 @@ Effort = Annotated[
     typer.Option(
         parser=effort,
         metavar="EFFORT",
-        help="fast, normal or best: more of it makes a better scan in as many bytes, and takes "
-        "longer, too, to decompress where slices are coded between each other. Above 33 million "
-        "voxels fast and normal are the same.",
+        help="fast, normal or best. More effort gives a better scan at the same size, but takes "
+        "longer; decompression also takes longer where slices are predicted from other slices. "
+        "Above 33 million voxels fast and normal are the same.",
     ),
 ]
 WrittenWith = Annotated[
@@ -131,7 +131,8 @@ WrittenWith = Annotated[
         "--model",
         "-m",
         metavar="BUNDLE",
-        help="Folder of the model bundle, where it is not installed; auto finds it by name.",
+        help="Folder of the model bundle, if it is not installed; auto finds it by the hash in the "
+        "file.",
     ),
 ]
 Device = Annotated[
@@ -139,36 +140,38 @@ Device = Annotated[
     typer.Option(
         "--device",
         "-d",
-        help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can, else shares of the CPU. "
-        "Several, such as cuda:0,cuda:1 or cpu,cpu, share every scan.",
+        help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one, else shares of the CPU. "
+        "Several devices, such as cuda:0,cuda:1 or cpu,cpu, share the work on every scan.",
     ),
 ]
 OneDevice = Annotated[
     str,
-    typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N; auto takes a GPU if it can."),
+    typer.Option(
+        "--device", "-d", help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."
+    ),
 ]
 Series = Annotated[
     str | None,
     typer.Option(
         metavar="ID",
-        help="Which DICOM series, where the source holds several; `deepstd info` lists them.",
+        help="DICOM series to use, if the source holds several; `deepstd info` lists them.",
     ),
 ]
 KeepMetadata = Annotated[
     bool,
     typer.Option(
         "--keep-metadata",
-        help="Store all that the source says, the patient's identity included: whole DICOM "
-        "data sets (default: without what PS3.15's basic profile removes), key-value pairs of "
-        "NRRD and MetaImage.",
+        help="Store all metadata of the source, including the patient's identity: whole DICOM data "
+        "sets (default: without the attributes that the basic profile of PS3.15 removes), and "
+        "key-value pairs of NRRD and MetaImage.",
     ),
 ]
 DropMetadata = Annotated[
     bool,
     typer.Option(
         "--drop-metadata",
-        help="Store nothing but geometry, type and value scale: no DICOM data sets, no text "
-        "and extensions of NIfTI.",
+        help="Store only geometry, type and value scale: no DICOM data sets, no text and no "
+        "extensions of NIfTI.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]

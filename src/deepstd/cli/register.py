@@ -1,4 +1,4 @@
-"""``register``: a scan on the grid of another scan, or of a bundle's template.
+"""``register``: registration of a scan to another scan, or to a bundle's template.
 
 MOVING, FIXED or BUNDLE ─ deepstd.register ─▶ OUT, labels, displacement fields
 """
@@ -13,7 +13,7 @@ from deepstd.cli import console, options
 from deepstd.errors import InputError
 
 if TYPE_CHECKING:
-    from deepstd.registration import RegisterReport
+    from deepstd.registration.files import RegisterReport
 
 
 def register(
@@ -28,35 +28,34 @@ def register(
     ],
     output: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="OUT", help="MOVING on the grid of FIXED."),
+        typer.Option("--output", "-o", metavar="OUT", help="MOVING, warped to the grid of FIXED."),
     ],
     inverse: Annotated[
-        str | None, typer.Option(metavar="OUT", help="FIXED on the grid of MOVING.")
+        str | None, typer.Option(metavar="OUT", help="FIXED, warped to the grid of MOVING.")
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(metavar="LABELS", help="Labels of MOVING, to be warped, or compared."),
+        typer.Option(metavar="LABELS", help="Labels of MOVING, to be warped or compared."),
     ] = None,
     warped_labels: Annotated[
-        str | None, typer.Option(metavar="OUT", help="Labels of MOVING on the grid of FIXED.")
+        str | None, typer.Option(metavar="OUT", help="Labels of MOVING, on the grid of FIXED.")
     ] = None,
     fixed_labels: Annotated[
         str | None,
         typer.Option(
             metavar="LABELS",
-            help="Labels of FIXED, to be warped, or compared. With labels of both, their Dice is "
-            "told.",
+            help="Labels of FIXED, to be warped or compared. With labels of both scans, their Dice "
+            "is reported.",
         ),
     ] = None,
     inverse_labels: Annotated[
-        str | None, typer.Option(metavar="OUT", help="Labels of FIXED on the grid of MOVING.")
+        str | None, typer.Option(metavar="OUT", help="Labels of FIXED, on the grid of MOVING.")
     ] = None,
     field: Annotated[
         str | None,
         typer.Option(
             metavar="OUT.nii.gz",
-            help="Displacement field on the grid of FIXED, as SimpleITK and ANTs apply it to "
-            "MOVING.",
+            help="Displacement field on the grid of FIXED, for SimpleITK and ANTs to warp MOVING.",
         ),
     ] = None,
     inverse_field: Annotated[
@@ -68,11 +67,11 @@ def register(
 ) -> None:
     """Register a scan to another, or to a bundle's template.
 
-    Sizes, spacings and orientations may differ. Images are interpolated linearly, labels keep
-    their values.
+    Sizes, spacings and orientations may differ. Images are interpolated linearly; labels keep their
+    values.
     """
     with console.Progress(f"reading {options.shown(moving)}") as progress:
-        from deepstd import registration
+        from deepstd.registration import files as registration
 
         others = registration.Outputs(
             inverse, labels, warped_labels, fixed_labels, inverse_labels, field, inverse_field
@@ -97,11 +96,11 @@ def register(
         ("folding", f"{report.folding_percent:.3f} %"),
         *((f"Dice of {label}", _from_to(report, label)) for label in report.dice),
         ("time", f"{report.seconds:.1f} s"),
-        *((kind.replace("_", " "), place) for kind, place in report.outputs.items()),
+        *((kind.replace("_", " "), location) for kind, location in report.outputs.items()),
     ]
     console.result(f"{report.moving} -> {report.fixed}\n" + console.pairs(entries))
 
 
 def _from_to(report: RegisterReport, label: int) -> str:
-    """Dice of a label before and after."""
+    """Format the Dice of a label before and after registration."""
     return f"{report.dice_before[label]:.4f} by the headers, {report.dice[label]:.4f} registered"

@@ -36,16 +36,17 @@ def prepare(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON: for each data set, file names in lists train, validation and test. "
-            "Without it a tenth of the patients is kept for validation.",
+            help="JSON file with lists train, validation and test of file names for each data set. "
+            "Default: a tenth of the patients is kept for validation.",
         ),
     ] = None,
     patient: Annotated[
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="What in a scan's place below its folder says whose it is. Default: the place "
-            "up to the first dot of the name; of a DICOM series its folder.",
+            help="Regular expression that matches the patient's name in a scan's path below its "
+            "folder. Default: the path up to the first dot of the name; for a DICOM series its "
+            "folder.",
         ),
     ] = None,
     overwrite: options.Overwrite = False,
@@ -66,7 +67,15 @@ def gather(
     patient: str | None,
     report: Callable[[str, float], None],
 ) -> str:
-    """Prepare a cache; what was done in words."""
+    """Prepare a training cache; return a text on its contents.
+
+    Args:
+        sources: folders of scans, or single scans.
+        cache: folder to write.
+        split: JSON file of the lists train, validation and test, or None.
+        patient: regular expression for the patient in a scan's path, or None.
+        report: called with a sentence and the share done, 0 to 1.
+    """
     from deepstd.train.prepare import prepare as prepare_cache
 
     done = prepare_cache(sources, cache, splits=split, patient=patient, report=report)
@@ -93,7 +102,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN.toml",
-            help="The run's description, as in configs/. Default: the bundle is named after its "
+            help="Settings of the training, as in configs/. Default: the bundle is named after its "
             "folder, and has a template if all scans have the same number of axes.",
         ),
     ] = None,
@@ -102,8 +111,8 @@ def train(
         typer.Option(
             "--from",
             metavar="BUNDLE",
-            help="Begin with the template and networks of a bundle, by name or folder, instead of "
-            "with nothing. Without --config the sizes are those of the bundle.",
+            help="Start from the template and networks of a bundle, by name or folder. Without "
+            "--config, the networks have the sizes of the bundle. Default: start from scratch.",
         ),
     ] = None,
     max_time: Annotated[
@@ -111,8 +120,8 @@ def train(
         typer.Option(
             parser=options.duration,
             metavar="TIME",
-            help="Time for the whole run, from its start to the bundle: 90s, 20m, 1h30m. Where "
-            "it is short, fewer scans are registered and learned from.",
+            help="Time for the whole run, from its start to the bundle: 90s, 20m, 1h30m. In a "
+            "short time fewer scans are registered and used for training.",
         ),
     ] = "20m",  # pyright: ignore[reportArgumentType]  typer parses it
     session_time: Annotated[
@@ -120,16 +129,16 @@ def train(
         typer.Option(
             parser=options.duration,
             metavar="TIME",
-            help="Stop after so long; --resume goes on. Default: until the end.",
+            help="Stop after this time; --resume continues. Default: run to the end.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the last session stopped.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Where the state is kept. Default: BUNDLE_DIR.checkpoint."
+            metavar="DIR", help="Folder of the training state. Default: BUNDLE_DIR.checkpoint."
         ),
     ] = None,
     device: options.OneDevice = "auto",
@@ -166,18 +175,18 @@ def train(
         )
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
-            told = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
+            text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())
-            told = (
+            text = (
                 f"{checkpoint}: {spent:.0f} of {max_time:.0f} s trained. Go on with the same "
                 "command and --resume"
             )
-    console.result(told)
+    console.result(text)
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder holds a training cache."""
+    """Return True where a folder holds a training cache."""
     return (folder / "cache.json").is_file()
 
 
@@ -193,8 +202,8 @@ def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> lis
 
 
 def _start_of(name: str) -> Start:
-    """A bundle to begin with."""
-    from deepstd.codec import Codec
+    """Load the bundle that the training starts from."""
+    from deepstd.codec.codec import Codec
     from deepstd.train.start import Start
 
     codec = Codec.load(name, device="cpu")
@@ -205,7 +214,7 @@ def _start_of(name: str) -> Start:
 def _checked(
     source: Path, output: Path, config: Path | None, begin: str | None, device: str
 ) -> TrainConfig | None:
-    """Check what is known before scans are read; the run's description, where one is given."""
+    """Check all inputs before scans are read; return the settings of ``config``, if given."""
     from deepstd import io, preflight
     from deepstd.train.config import TrainConfig
 
@@ -225,7 +234,7 @@ def _checked(
 
 
 def _described_by(scans: list[CachedScan], start: Start | None, output: Path) -> TrainConfig:
-    """The description of a run for which none is given."""
+    """Return the default settings of a training without a file of settings."""
     from deepstd.train.config import TrainConfig
 
     ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
@@ -237,8 +246,8 @@ def _described_by(scans: list[CachedScan], start: Start | None, output: Path) ->
     return TrainConfig.from_dict(values, "the default description")
 
 
-def _check_manifest(settings: TrainConfig, place: Path) -> None:
-    """InputError for what would only fail when the bundle is written."""
+def _check_manifest(settings: TrainConfig, source: Path) -> None:
+    """Raise an InputError for settings that would fail when the bundle is written."""
     from pydantic import ValidationError
 
     from deepstd.bundle import Manifest
@@ -259,6 +268,6 @@ def _check_manifest(settings: TrainConfig, place: Path) -> None:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{place}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
+            f"{source}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
             "it in small letters, digits, dots and hyphens, with --config"
         ) from error

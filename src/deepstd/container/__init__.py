@@ -1,4 +1,4 @@
-"""The .dstd file: chunks of bytes with checksums, and nothing that needs a model to read.
+"""The .dstd file format: chunks with checksums, readable without a model.
 
     Head, source header, frames ─ write_container ─▶ bytes ─ parse ─▶ Container
 

@@ -1,4 +1,4 @@
-"""What the kept attributes of DICOM data sets mostly say: the dictionary that deflates them.
+"""Deflate dictionary of usual DICOM attributes, for the kept data sets of DICOM files.
 
 elements in the order of data sets, each as explicit little-endian bytes ─▶ VOCABULARY
 
@@ -11,7 +11,7 @@ import struct
 
 _Element = tuple[int, int, str, str]
 
-# Names and values of the standard (PS3.3, PS3.15, PS3.16), and usual ones of scanners.
+# Names and values of the standard (PS3.3, PS3.15, PS3.16), and usual values of scanners.
 _X_RAY: tuple[_Element, ...] = (
     (0x0008, 0x0060, "CS", "DX"),
     (0x0008, 0x0068, "CS", "FOR PRESENTATION"),
@@ -176,7 +176,7 @@ def _data_set(elements: tuple[_Element, ...]) -> bytes:
 
 
 def _sequence() -> bytes:
-    """De-identification Method Code Sequence."""
+    """Encode the De-identification Method Code Sequence."""
     parts = [struct.pack("<HH2sHI", 0x0012, 0x0064, b"SQ", 0, 0xFFFFFFFF)]
     for code, meaning in _DEIDENTIFIED:
         parts.append(struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF))

@@ -1,11 +1,10 @@
-"""The HEAD chunk: what a reader must know before anything else.
+"""The HEAD chunk: the header that a reader needs before all other chunks.
 
     format (1) · dtype (1) · axes and flags (1) · shape (varints)
     · bundle name (0, number or length, ASCII), version (length, ASCII) · bundle digest (8)
     · [quality (4 x 3)] · [registration (4 x 1)] · [bytes of the voxels in the source (varint)]
 
-A scan that the format has no room for is refused when its `Head` is made, so that what can be
-written can be read.
+Making a `Head` refuses a scan that the format cannot hold, so every file written can be read.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.container.format import Cursor, encode_varint
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
 from deepstd.quality import Quality
 
@@ -25,7 +24,7 @@ SOURCE_FORMATS = {
     "npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4, "dicom": 5, "nrrd": 6,
     "metaimage": 7, "png-stack": 8, "tiff-stack": 9,
 }  # fmt: skip
-# Names that take two bytes, as those of the bundles that come with the package are in most files.
+# Names of the bundles that come with the package. They are in most files, and coded in two bytes.
 COMMON_NAMES = ("generic", "hippocampus-t1", "chest-xray")
 BUNDLE_DIGEST_BYTES = 8
 MAX_AXIS = 1 << 20
@@ -45,14 +44,14 @@ _QUALITY_BYTES = 3
 _NAN_FIGURE = b"\x00\xc0\x7f"
 REGISTRATION_BYTES = 4
 LARGEST_FIGURE = 3.4e38
-"""A larger figure is kept as infinite."""
-_NCC_STEPS = 127
-_CYCLE_STEPS = 32
+"""A larger metric is stored as infinite: the limit of float32."""
+_NCC_STEPS = 127  # per unit of correlation
+_CYCLE_STEPS = 32  # per voxel
 
 
 @dataclass(frozen=True)
 class BundleRef:
-    """Which model bundle a file was written with.
+    """Reference to the model bundle of a file.
 
     Attributes:
         name: small letters, digits, ``.``, ``_`` and ``-``, at most 64.
@@ -79,13 +78,14 @@ class BundleRef:
 
 @dataclass(frozen=True)
 class Registration:
-    """How well a scan was laid on its bundle's template, to about a hundredth.
+    """Quality of a scan's registration to the template of its bundle, to about a hundredth.
 
-    Of a scan of several frames the means over those with a deformation field.
+    For a scan of several frames, means over the frames with a deformation field.
 
     Attributes:
-        ncc_before, ncc_after: correlation with the template, by the headers alone and by the field.
-        cycle_error_voxels: mean distance that forward and backward field miss each other by, in
+        ncc_before: correlation with the template, aligned by the headers alone; -1 to 1.
+        ncc_after: correlation with the template, aligned by the deformation field; -1 to 1.
+        cycle_error_voxels: mean error of the forward field followed by the backward field, in
             voxels of the template; at most 255 / 32.
         folding_percent: share of the template where the backward field folds.
     """
@@ -96,19 +96,19 @@ class Registration:
     folding_percent: float
 
     def pack(self) -> bytes:
-        """One byte a figure."""
+        """Pack the metrics into one byte each."""
         cycle = min(max(self.cycle_error_voxels, 0.0) * _CYCLE_STEPS, 255.0)
         folding = math.sqrt(min(max(self.folding_percent, 0.0), 100.0) / 100.0) * 255.0
         correlations = [
             min(max(round((ncc + 1.0) * _NCC_STEPS), 0), 2 * _NCC_STEPS)
             for ncc in (self.ncc_before, self.ncc_after)
         ]
-        # Upwards, so that a little of it is never told as none.
+        # Rounded up, so that a small error is never stored as zero.
         return bytes([*correlations, math.ceil(cycle), math.ceil(folding)])
 
     @staticmethod
     def unpack(data: bytes) -> Registration:
-        """Inverse of `pack`."""
+        """Unpack 4 bytes, the inverse of `pack`."""
         before, after = (byte / _NCC_STEPS - 1.0 for byte in data[:2])
         return Registration(before, after, data[2] / _CYCLE_STEPS, 100.0 * (data[3] / 255.0) ** 2)
 
@@ -122,13 +122,13 @@ class Head:
         dtype: stored voxel type, byte order included.
         shape: shape of the stored array, 2 to 4 axes; a fourth axis holds frames.
         bundle: the bundle needed to decode.
-        quality: what the encoder measured, None where it did not. A file keeps each figure as the
-            upper 24 bits of a float32, so to a relative 2**-16, the largest error rounded up.
-        registration: what the encoder found, None where there is no field or no room for it.
-        nonnegative: no voxel of a type that could be is negative, special values apart, so no
-            restored one is.
-        source_nbytes: bytes of the voxels as their file stores them, where that is in another type
-            than ``dtype``; None where it is the same.
+        quality: error metrics measured by the encoder, None where not measured. A file stores the
+            upper 24 bits of a float32, accurate to 2**-16; the largest error is rounded up.
+        registration: quality of the registration, None where there is no field or no room.
+        nonnegative: True where the type has negative values, but no voxel except special values is
+            negative. Restored voxels are then clipped at zero.
+        source_nbytes: bytes of the voxels in their source file, where its type differs from
+            ``dtype``; else None.
     """
 
     source_format: str
@@ -168,23 +168,23 @@ class Head:
 
     @property
     def frame_count(self) -> int:
-        """Volumes that are coded one by one: the length of a fourth axis, otherwise 1."""
+        """Number of separately coded frames: the length of a fourth axis, otherwise 1."""
         return self.shape[3] if len(self.shape) == 4 else 1
 
     @property
     def voxel_count(self) -> int:
-        """Voxels of all frames."""
+        """Number of voxels of all frames."""
         return math.prod(self.shape)
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of the voxels as stored in the source, the numerator of the ratio."""
+        """Bytes of the voxels as stored in the source, the numerator of the compression ratio."""
         if self.source_nbytes is not None:
             return self.source_nbytes
         return self.voxel_count * self.dtype.itemsize
 
     def pack(self) -> bytes:
-        """Payload of the HEAD chunk."""
+        """Pack the payload of the HEAD chunk."""
         flags = len(self.shape) | (_HAS_QUALITY if self.quality else 0)
         flags |= _HAS_REGISTRATION if self.registration else 0
         flags |= _NONNEGATIVE if self.nonnegative else 0
@@ -262,13 +262,17 @@ def _unknown(what: str, name: str) -> UnsupportedVersionError:
 
 
 def pack_dtype(dtype: np.dtype) -> int:
-    """Return the byte that stands for a stored type."""
+    """Return the byte that encodes a stored type."""
     big = _BIG_ENDIAN if dtype.str[0] == ">" else 0
     return _KINDS.index(dtype.kind) | (dtype.itemsize.bit_length() - 1) << 2 | big
 
 
 def unpack_dtype(cursor: Cursor) -> np.dtype:
-    """Read the byte of a stored type; DamagedError where there is no such type."""
+    """Read the byte of a stored type.
+
+    Raises:
+        DamagedError: there is no such type.
+    """
     code = cursor.byte()
     kind, size = _KINDS[code & 3], 1 << (code >> 2 & 3)
     big = bool(code & _BIG_ENDIAN)
@@ -290,14 +294,14 @@ def _unpack_text(cursor: Cursor) -> str:
 
 
 def _pack_figure(value: float, upwards: bool = False) -> bytes:
-    """Upper 24 bits of a float32, rounded to nearest or, if not negative, upwards."""
+    """Return the upper 24 bits of a float32, rounded to nearest or, if not negative, up."""
     with np.errstate(over="ignore"):
         single = np.float32(value)
     if np.isnan(single):
         return _NAN_FIGURE
     if upwards and float(single) < value:
         single = np.nextafter(single, np.float32(np.inf))
-    # A carry out of the mantissa raises the exponent, as rounding demands, at most to infinity.
+    # A carry out of the mantissa correctly raises the exponent, at most to infinity.
     bits = int(single.view(np.uint32)) + (0xFF if upwards else 0x80)
     return (bits >> 8).to_bytes(_QUALITY_BYTES, "little")
 

@@ -1,12 +1,12 @@
-"""What a NIfTI header most likely holds, element by element.
+"""Prediction of a NIfTI header, element by element.
 
     shape, dtype, length of the tail ─▶ plain fields ─▶ pixdim ─▶ quatern, qoffset ─▶ srow
 
-A header tells its geometry twice, as a quaternion (qform) and as a matrix (sform): the first
-predicts the second to within the last bits of its floats. The predictor is a generator that
-yields a prediction and is sent the true values, so that packing and unpacking walk through one
-and the same sequence. Its arithmetic is +, -, x, / and square root on float64, each rounded as
-IEEE 754 demands: every machine predicts the same bits.
+A header states its geometry twice, as a quaternion (qform) and as a matrix (sform). The quaternion
+predicts the matrix to within the last bits of its floats. The predictor is a generator: it yields a
+prediction and is sent the true values, so packing and unpacking share one sequence. Its arithmetic
+is +, -, x, / and square root on float64, each rounded by IEEE 754, so every machine predicts the
+same bits.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ Predictor = Generator[Prediction, Bits, None]
 
 @dataclass(frozen=True)
 class Layout:
-    """The elements of a header in file order: (field, bytes of one element, elements)."""
+    """Layout of a header.
+
+    Attributes:
+        size: bytes of the header.
+        fields: (name, bytes of an element, number of elements) in file order.
+        magic: magic bytes of a header in the file of the voxels.
+        magic_of_pair: magic bytes of a header in a file of its own.
+    """
 
     size: int
     fields: tuple[tuple[str, int, int], ...]
@@ -40,16 +47,16 @@ class Layout:
     magic_of_pair: bytes
 
     def width(self, field: str) -> int:
-        """Bytes of one element of a field."""
+        """Return the bytes of one element of a field."""
         return next(width for name, width, _ in self.fields if name == field)
 
     def coding_widths(self) -> list[int]:
-        """Bytes of each element in coding order: plain fields, then the geometry."""
+        """Return the bytes of each element in coding order: plain fields, then the geometry."""
         fields = sorted(self.fields, key=lambda field: field[0] in _GEOMETRY)
         return [width for _, width, count in fields for _ in range(count)]
 
     def split(self, raw: bytes, big_endian: bool) -> dict[str, Bits]:
-        """Bit patterns of every field of a header of ``size`` bytes."""
+        """Split a header of ``size`` bytes into the bit patterns of each field's elements."""
         order = "big" if big_endian else "little"
         values: dict[str, Bits] = {}
         offset = 0
@@ -61,7 +68,7 @@ class Layout:
         return values
 
     def join(self, values: dict[str, Bits], big_endian: bool) -> bytes:
-        """Inverse of `split`."""
+        """Join bit patterns to a header, the inverse of `split`."""
         order = "big" if big_endian else "little"
         return b"".join(
             bits.to_bytes(width, order) for name, width, _ in self.fields for bits in values[name]
@@ -104,7 +111,7 @@ LAYOUTS = {"nifti1": NIFTI1, "nifti2": NIFTI2}
 
 @dataclass(frozen=True)
 class Style:
-    """The habits of one family of NIfTI writers."""
+    """Values that one family of NIfTI writers puts into fields without geometry."""
 
     regular: bytes
     xyzt_units: int
@@ -132,14 +139,17 @@ STYLES = (
 def predictor(
     layout: Layout, style: Style, shape: Sequence[int], dtype: np.dtype, tail_bytes: int
 ) -> Predictor:
-    """Walk through a header: yields (field, first element, predicted bits), is sent the truth.
+    """Predict a header part by part; the generator must be sent the true bits of each part.
 
     Args:
         layout: `NIFTI1` or `NIFTI2`.
-        style: whose habits to expect.
+        style: values expected of the writer.
         shape: shape of the stored voxels.
         dtype: stored type of the voxels.
         tail_bytes: bytes between the header and the voxels; 0 for a header in its own file.
+
+    Yields:
+        Field, index of the first element, and predicted bits of the elements.
     """
     constants = _constants(layout, style, shape, dtype, tail_bytes)
     known: dict[str, Bits] = {}
@@ -154,7 +164,7 @@ def predictor(
 def _constants(
     layout: Layout, style: Style, shape: Sequence[int], dtype: np.dtype, tail_bytes: int
 ) -> dict[str, Bits]:
-    """Predicted bits of every field whose prediction needs no other field."""
+    """Return the predicted bits of every field that is predicted without other fields."""
     real = layout.width("scl_slope")
     data_offset = layout.size + tail_bytes if tail_bytes else 0
     return {
@@ -191,7 +201,7 @@ def _geometry(width: int, style: Style, has_matrix: bool) -> Predictor:
 
 
 def _rotation(quaternion: list[float]) -> list[list[float]]:
-    """Rotation matrix of the unit quaternion whose last three components are given."""
+    """Return the rotation matrix of a unit quaternion, given its last three components."""
     b, c, d = quaternion
     rest = 1.0 - (b * b + c * c + d * d)
     if rest < 1e-7:
@@ -212,7 +222,7 @@ def _from_bits(bits: Bits, width: int) -> list[float]:
 
 
 def _to_bits(values: Sequence[float], width: int) -> Bits:
-    """Bits of floats; of zero where a damaged or absurd header gave a value that has none."""
+    """Return the bits of floats; NaN and values beyond the type's range count as zero."""
     limit = float(np.finfo(f"f{width}").max)
     safe = [value + 0.0 if abs(value) <= limit else 0.0 for value in values]
     data = struct.pack(f"<{len(safe)}{_FLOAT_FORMATS[width]}", *safe)

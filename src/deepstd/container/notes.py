@@ -1,10 +1,10 @@
-"""What a user should know of a scan, such as missing slices, in few bytes.
+"""Notes on a scan for its users, such as missing slices, in few bytes.
 
     sentences ─ printable, as many as fit ─ joined ─ deflate with VOCABULARY ─▶ payload of NOTE
 
     payload = mode (1) · text          0: UTF-8, 1: UTF-8 deflated with VOCABULARY as the dictionary
 
-A file may come from anywhere, so text is made printable in both directions.
+Files may come from untrusted sources, so text is made printable in both directions.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import unicodedata
 import zlib
 from collections.abc import Sequence
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 
 MOST_TEXT_BYTES = 4096
 _PLAIN, _DEFLATED = 0, 1
 _RAW_DEFLATE = -15
 _SEPARATOR = "\n"
-# What notes mostly say, the most frequent last. A part of the file format: a byte changed here
-# makes the notes of earlier files unreadable.
+# Usual notes, the most frequent last. A part of the file format: a byte changed here makes the
+# notes of earlier files unreadable.
 VOCABULARY = "\n".join(
     (
         " and  more places are there twice (the same instance): each is used once",
@@ -49,15 +49,15 @@ def printable(text: str) -> str:
 
 
 def pack_notes(notes: Sequence[str], room: int) -> bytes:
-    """Pack the first of some notes, as many as there is room for; nothing where none fits.
+    """Pack as many notes as fit, from the first on; return b"" where none fits.
 
     Args:
         notes: sentences.
-        room: bytes that the payload may take.
+        room: most bytes of the payload.
     """
-    told = [text for note in notes if (text := printable(note))]
-    for count in range(len(told), 0, -1):
-        raw = _SEPARATOR.join(told[:count]).encode()
+    texts = [text for note in notes if (text := printable(note))]
+    for count in range(len(texts), 0, -1):
+        raw = _SEPARATOR.join(texts[:count]).encode()
         payload = min(bytes([_PLAIN]) + raw, bytes([_DEFLATED]) + _deflate(raw), key=len)
         if len(raw) <= MOST_TEXT_BYTES and len(payload) <= room:
             return payload
@@ -65,7 +65,7 @@ def pack_notes(notes: Sequence[str], room: int) -> bytes:
 
 
 def unpack_notes(payload: bytes, name: str) -> tuple[str, ...]:
-    """Return the notes of a file ``name``.
+    """Unpack the notes of a file ``name``.
 
     Raises:
         DamagedError: the payload is malformed.

@@ -1,10 +1,10 @@
-"""From the bytes of a .dstd file to its parts, with every length checked before it is used.
+"""Parser of .dstd files, with every length checked before it is used.
 
     bytes ─ preamble ─▶ chunks (length, CRC-32) ─▶ order and number ─▶ Container
-    stream ─ the same, tiles passed over, up to the last TEXT ─▶ Beginning
-           ─ the same, up to the first chunk of a frame ─▶ Description
+    stream ─ the same, tiles skipped, up to the last TEXT ─▶ Beginning
+           ─ the same, chunks of frames skipped ─▶ Description
 
-Nothing is decoded here, and no memory is asked for beyond a copy of the bytes that are there.
+Nothing is decoded here, and no more memory is allocated than the bytes of the file.
 """
 
 from __future__ import annotations
@@ -17,18 +17,14 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from deepstd.coding.bytes import MAX_VARINT_BYTES, RETRIEVE_AGAIN, Cursor, damaged, truncated
 from deepstd.container.format import (
     CRC_BYTES,
-    MAX_VARINT_BYTES,
     PREAMBLE,
-    RETRIEVE_AGAIN,
     SIGNATURE,
     VERSION,
     ChunkType,
-    Cursor,
-    damaged,
     is_skippable,
-    truncated,
 )
 from deepstd.container.head import Head, unpack_dtype
 from deepstd.container.notes import unpack_notes
@@ -60,7 +56,7 @@ _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
 
 
 class Section(NamedTuple):
-    """One part of the file: its name, where it begins, and its bytes, framing included."""
+    """A part of the file: name, offset of its first byte, and bytes, framing included."""
 
     name: str
     offset: int
@@ -75,15 +71,15 @@ class _Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Description:
-    """What a .dstd file says of its scan.
+    """Description of a scan in its .dstd file.
 
     Attributes:
-        name: the file, for messages.
+        name: name of the file, for messages.
         nbytes: bytes of the file that were read.
         head: contents of the HEAD chunk.
         packed_source_header: payload of the SRCH chunk; empty where there is none.
-        notes: what a user should know of the scan, in sentences.
-        smallest: smallest type that holds every voxel, where that is not the stored one.
+        notes: sentences for users of the scan.
+        smallest: smallest type that holds every voxel; None where it is the stored type.
     """
 
     name: str
@@ -94,7 +90,11 @@ class Description:
     smallest: np.dtype | None
 
     def source_header(self) -> SourceHeader:
-        """The header of the source file, byte for byte; DamagedError if it is malformed."""
+        """Unpack the header of the source file, byte for byte.
+
+        Raises:
+            DamagedError: the payload is malformed.
+        """
         head = self.head
         return unpack_source_header(
             self.packed_source_header, head.source_format, head.shape, head.dtype, self.name
@@ -103,10 +103,10 @@ class Description:
 
 @dataclass(frozen=True)
 class Beginning(Description):
-    """What a preview needs of a .dstd file.
+    """The part of a .dstd file that a preview needs.
 
     Attributes:
-        frames: payloads of every frame, perhaps without its tiles.
+        frames: payloads of every frame, possibly without tiles.
     """
 
     frames: tuple[FrameChunks, ...]
@@ -117,8 +117,8 @@ class Container(Beginning):
     """A parsed .dstd file.
 
     Attributes:
-        wiener: payload of the WIEN chunk; None where there is none.
-        latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
+        wiener: payload of the WIEN chunk (adaptive Wiener filter); None where there is none.
+        latents_digest: first 4 bytes of the SHA-256 of the correctly decoded latents.
         sections: every part of the file, in order and without gaps.
     """
 
@@ -128,14 +128,14 @@ class Container(Beginning):
 
 
 def parse(data: bytes | memoryview, name: str) -> Container:
-    """Take a .dstd file apart.
+    """Parse a whole .dstd file.
 
     Args:
-        data: the whole file.
-        name: the file, for messages.
+        data: bytes of the file.
+        name: name of the file, for messages.
 
     Raises:
-        NotDstdError: the signature is another.
+        NotDstdError: the file has another signature.
         UnsupportedVersionError: written by a newer release.
         TruncatedError: the file ends before its last chunk does.
         DamagedError: a checksum, a length, an order or a number is wrong.
@@ -153,26 +153,30 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     sections = (preamble, *(chunk.section for chunk in chunks))
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
-    told = _told(known, name)
-    return Container(name, len(data), head, *told, frames, wiener, digest, sections)
+    description = _description(known, name)
+    return Container(name, len(data), head, *description, frames, wiener, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
-    """The head of a .dstd file, from the file or from a first part of it; raises as `parse`."""
+    """Read the HEAD chunk of a .dstd file, from the whole file or its beginning.
+
+    Raises:
+        ContainerError: the preamble or the HEAD chunk is missing, cut off or damaged.
+    """
     return Head.unpack(next(_chunks(data, name)).payload, name)
 
 
 def read_beginning(stream: BinaryIO, name: str) -> Beginning:
-    """What a preview needs of a .dstd file, read up to the last frame's TEXT and no further.
+    """Read the part of a .dstd file that a preview needs, up to the TEXT chunk of the last frame.
 
-    Tiles on the way there are passed over, so the file may still be coming in.
+    Tiles before it are skipped. The rest of the file may be missing or still be arriving.
 
     Args:
-        stream: at the first byte of the file.
-        name: the file, for messages.
+        stream: stream at the first byte of the file.
+        name: name of the file, for messages.
 
     Raises:
-        ContainerError: as `parse`, as far as the file is read.
+        ContainerError: the part that is read is cut off, damaged or of another format.
     """
     head, frames, nbytes = None, 0, len(PREAMBLE)
     known: list[tuple[ChunkType, bytes]] = []
@@ -186,20 +190,20 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         if chunk.type is not None:
             known.append((chunk.type, chunk.payload))
         if head is not None and frames == head.frame_count:
-            return Beginning(name, nbytes, head, *_told(known, name), _frames(known))
+            return Beginning(name, nbytes, head, *_description(known, name), _frames(known))
     raise damaged(name, f"it ends after {frames} frames")
 
 
 def read_description(stream: BinaryIO, name: str) -> Description:
-    """Read what a .dstd file says of its scan; of the rest, only where its chunks end.
+    """Read the description of a scan in its .dstd file; chunks of frames are skipped.
 
     Args:
-        stream: at the first byte of the file, seekable.
-        name: the file, for messages.
+        stream: seekable stream of the file.
+        name: name of the file, for messages.
 
     Raises:
         TruncatedError: the file ends before its last chunk does.
-        ContainerError: as `parse`, as far as the file is read.
+        ContainerError: the part that is read is damaged or of another format.
     """
     nbytes = stream.seek(0, os.SEEK_END)
     stream.seek(0)
@@ -210,18 +214,18 @@ def read_description(stream: BinaryIO, name: str) -> Description:
     if stream.tell() != nbytes:
         raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
     head = Head.unpack(known[0][1], name)
-    return Description(name, nbytes, head, *_told(known, name))
+    return Description(name, nbytes, head, *_description(known, name))
 
 
 class _FileCursor(Cursor):
-    """A cursor over a whole file, where too few bytes mean that it was cut off."""
+    """A cursor over a whole file, where missing bytes mean that the file was cut off."""
 
     def short(self, what: str) -> TruncatedError:
         return truncated(self._name, what)
 
 
 def _chunks(data: bytes | memoryview, name: str) -> Iterator[_Chunk]:
-    """Chunks in a valid order, up to the end of the file."""
+    """Yield the chunks of a file; check their order and that nothing follows the last one."""
     view = memoryview(data)
     _check_preamble(view[: len(PREAMBLE)].tobytes(), name)
     cursor = _FileCursor(view, name, "its framing")
@@ -237,7 +241,7 @@ def _chunks(data: bytes | memoryview, name: str) -> Iterator[_Chunk]:
 
 
 def _chunks_of(stream: BinaryIO, name: str, passed_over: Collection[ChunkType]) -> Iterator[_Chunk]:
-    """Chunks of a stream in a valid order, but for types that are passed over, up to its end."""
+    """Yield the chunks of a stream except for skipped types, and check their order."""
     start = stream.read(len(PREAMBLE))
     _check_preamble(start, name)
     offset, last = len(start), None
@@ -249,15 +253,15 @@ def _chunks_of(stream: BinaryIO, name: str, passed_over: Collection[ChunkType]) 
         if kind in passed_over:
             _pass_over(stream, length, name)
         else:
-            # Each chunk alone: a file may hold millions, and what is read of it must not be copied
-            # once more for every one.
+            # One buffer per chunk: a file may hold millions of chunks, and a growing buffer would
+            # be copied for each of them.
             data = memoryview(begin + _taken(stream, length, name))
             yield _next_chunk(_FileCursor(data, name, "its framing"), data, name, offset)
         offset += len(begin) + length
 
 
 def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
-    """DamagedError where a chunk, None for an unknown one, must not follow the last known one."""
+    """Raise a DamagedError where a chunk (None: unknown type) must not follow the last known."""
     if chunk is None:
         if last is None:
             raise damaged(name, "its first chunk is not HEAD")
@@ -267,7 +271,7 @@ def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> 
 
 
 def _chunk_begin(stream: BinaryIO, name: str) -> tuple[int, bytes, int]:
-    """The type of the next chunk, its first bytes, and how many follow, checksum included."""
+    """Read the start of a chunk; return type, bytes read, and bytes left, checksum included."""
     start = _taken(stream, 2, name)
     while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
         start += _taken(stream, 1, name)
@@ -285,7 +289,7 @@ def _pass_over(stream: BinaryIO, length: int, name: str) -> None:
 
 
 def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> bytes:
-    """So many bytes of a stream; by pieces, as a length may be a lie."""
+    """Read ``count`` bytes of a stream, by pieces: a damaged length must not allocate memory."""
     data, left = bytearray(), count
     while left and (piece := stream.read(min(left, _PIECE))):
         left -= len(piece)
@@ -296,7 +300,14 @@ def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> byt
 
 
 def _next_chunk(cursor: Cursor, view: memoryview, name: str, offset: int = 0) -> _Chunk:
-    """The chunk at a cursor over a view, whose first byte is the file's at ``offset``."""
+    """Read the chunk at a cursor.
+
+    Args:
+        cursor: over ``view``.
+        view: bytes of the file from ``offset`` on.
+        name: name of the file, for messages.
+        offset: position of the first byte of ``view`` in the file.
+    """
     begin = cursor.position
     start = offset + begin
     code = cursor.byte()
@@ -317,7 +328,7 @@ def _next_chunk(cursor: Cursor, view: memoryview, name: str, offset: int = 0) ->
 
 
 def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
-    """Chunks that belong together, one group for each TEXT; their order is valid."""
+    """Group chunks of a valid order into frames, one for each TEXT chunk."""
     frames: list[FrameChunks] = []
     specials = shape = None
     tiles: list[bytes] = []
@@ -335,10 +346,10 @@ def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
     return tuple(replace(frame, tiles=tuple(frame.tiles)) for frame in frames)
 
 
-def _told(
+def _description(
     chunks: list[tuple[ChunkType, bytes]], name: str
 ) -> tuple[bytes, tuple[str, ...], np.dtype | None]:
-    """The packed source header, the notes and the smallest type in chunks of a valid order."""
+    """Return the packed source header, the notes and the smallest type of a file's chunks."""
     found = {kind: payload for kind, payload in chunks if kind in _DESCRIBING}
     notes, smallest = found.get(_N), None
     if _Y in found:

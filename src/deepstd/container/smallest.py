@@ -1,6 +1,6 @@
-"""The smallest .dstd file of a scan, known before anything is encoded.
+"""Lower bound of the size of a .dstd file, known before encoding.
 
-shape, type, kept header ─ a file whose textures are empty ─▶ bytes that no file of it goes below
+shape, type, kept header ─ a file with empty textures ─▶ bytes that every file of the scan exceeds
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _QUALITY = Quality(0.0, 0.0, 0.0, 0.0)
 
 
 def least_bytes(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Return how many bytes every .dstd file of such a scan has, whatever its bundle and texture.
+    """Return the least bytes of a .dstd file of a scan, for any bundle and any texture.
 
     Args:
-        source: format and header as they are kept.
-        shape: of the scan, 2 to 4 axes.
-        dtype: of its voxels.
+        source: format and kept header of the source file.
+        shape: shape of the scan, 2 to 4 axes.
+        dtype: stored type of its voxels.
 
     Raises:
         UnsupportedFormatError: no file can hold such a scan.

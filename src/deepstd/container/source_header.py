@@ -1,14 +1,14 @@
-"""The header of the source file, byte for byte, in few bytes.
+"""Lossless compression of the source file's header.
 
-    header ─ less a predicted one ─ sparse tokens ─┐
+    header − predicted header ─ sparse tokens ─────┐
     extensions ─ deflate ──────────────────────────┴▶ payload of the SRCH chunk
 
     payload = mode (1) · [tail] · tokens        a NIfTI header and what follows it
-            | mode (1) · bytes                  anything else, stored or deflated; DICOM attributes
-                                                with what they mostly say as the dictionary
+            | mode (1) · bytes                  any other header, stored or deflated; DICOM
+                                                attributes with a dictionary of usual values
             | nothing                           the format has no header to keep
 
-A header that is not what its format promises takes the second way, so any bytes come back.
+A header that violates its format is coded in the second way, so any bytes are restored.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deepstd.coding.bytes import Cursor, encode_varint
 from deepstd.container.dicom_vocabulary import VOCABULARY
-from deepstd.container.format import Cursor, encode_varint
 from deepstd.container.nifti_prediction import LAYOUTS, STYLES, Layout, Predictor, predictor
 from deepstd.container.sparse import pack_sparse, significant_bytes, unpack_sparse
 from deepstd.errors import UnsupportedFormatError
 from deepstd.volume import SourceHeader
 
-MAX_HEADER_BYTES = 1 << 26
+MAX_HEADER_BYTES = 1 << 26  # 64 MiB
 _STORED, _DEFLATED, _NIFTI, _DICOM = 0, 1, 2, 3
 _BIG_ENDIAN = 1 << 2
 _STYLE_SHIFT = 3
@@ -37,7 +37,7 @@ _DICOM_FORMAT = "dicom"
 
 
 def pack_source_header(source: SourceHeader, shape: Sequence[int], dtype: np.dtype) -> bytes:
-    """The payload of the SRCH chunk: the shortest of the ways above.
+    """Pack a header into the payload of the SRCH chunk, by the shortest of the methods.
 
     Args:
         source: format and raw header of the source file.
@@ -70,7 +70,14 @@ def pack_source_header(source: SourceHeader, shape: Sequence[int], dtype: np.dty
 def unpack_source_header(
     payload: bytes, source_format: str, shape: Sequence[int], dtype: np.dtype, name: str
 ) -> SourceHeader:
-    """Inverse of `pack_source_header`; ``name`` is the file, for messages.
+    """Unpack the payload of the SRCH chunk.
+
+    Args:
+        payload: the payload; empty where there is no header.
+        source_format: format of the source file, a key of `SOURCE_FORMATS`.
+        shape: shape of the stored voxels.
+        dtype: stored type of the voxels.
+        name: name of the file, for messages.
 
     Raises:
         DamagedError: the payload is malformed.
@@ -104,7 +111,7 @@ def _pack_nifti(raw: bytes, layout: Layout, shape: Sequence[int], dtype: np.dtyp
             model = predictor(layout, style, shape, dtype, len(tail))
             guesses.append((mode, _residuals(model, values)))
     widths = layout.coding_widths()
-    # Counting bytes ranks the guesses well enough; the search for tokens is run on the best.
+    # Counting significant bytes ranks the guesses well enough, and is much faster than packing.
     mode, residuals = min(guesses, key=lambda guess: significant_bytes(guess[1], widths))
     return bytes([mode]) + packed_tail + pack_sparse(residuals, widths)
 
@@ -131,7 +138,7 @@ def _unpack_nifti(
 
 
 def _residuals(model: Predictor, values: dict[str, list[int]]) -> list[int]:
-    """Differences to the predictions, in coding order."""
+    """Return the differences of a header to its prediction, in coding order."""
     residuals: list[int] = []
 
     def compare(field: str, first: int, predicted: list[int]) -> list[int]:
@@ -144,7 +151,7 @@ def _residuals(model: Predictor, values: dict[str, list[int]]) -> list[int]:
 
 
 def _walk(model: Predictor, answer: Callable[[str, int, list[int]], list[int]]) -> None:
-    """Answer each prediction with the true values until the header is complete."""
+    """Send a predictor the true values, the results of ``answer``, until the header is complete."""
     prediction = next(model)
     while True:
         actual = answer(*prediction)
@@ -180,7 +187,7 @@ def _deflate(data: bytes, vocabulary: bytes = b"") -> bytes:
 
 
 def _inflate(cursor: Cursor, packed_size: int, size: int, vocabulary: bytes = b"") -> bytes:
-    """Inflate to exactly ``size`` bytes; whatever the stream says, never to more than one over."""
+    """Inflate to exactly ``size`` bytes; a damaged stream yields at most one byte more."""
     decompressor = zlib.decompressobj(_RAW_DEFLATE, zdict=vocabulary)
     try:
         data = decompressor.decompress(cursor.take(packed_size), size + 1)

@@ -1,4 +1,4 @@
-"""Integers that are mostly zero, in few bytes.
+"""Compact code for integers that are mostly zero.
 
     residuals (one per header element) ─▶ runs of equal code ─▶ token · values · token · values …
 
@@ -9,15 +9,15 @@ A token is one byte: the code in its high four bits, the run length less one in 
     code 9 … 14   each follows by its `code` - 8 most significant bytes; the others are zero
     code 15       the next 16 x `run` residuals are zero
 
-Residuals after the last token are zero. Multi-byte values are little-endian. The high-byte codes
-serve floats that differ from a prediction in sign, exponent and a few leading bits.
+Residuals after the last token are zero. Multi-byte values are little-endian. Codes 9 to 14 are for
+floats that differ from a prediction in sign, exponent and a few leading bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deepstd.container.format import Cursor
+from deepstd.coding.bytes import Cursor
 
 _LONG_SKIP = 15
 _LONG_SKIP_UNIT = 16
@@ -26,7 +26,7 @@ _MAX_RUN = 16
 
 
 def pack_sparse(residuals: Sequence[int], widths: Sequence[int]) -> bytes:
-    """The shortest token sequence for residuals modulo 2**(8 * width).
+    """Pack residuals modulo 2**(8 * width) into the shortest token sequence.
 
     Args:
         residuals: signed differences, any representative of their residue class.
@@ -52,13 +52,17 @@ def pack_sparse(residuals: Sequence[int], widths: Sequence[int]) -> bytes:
 
 
 def significant_bytes(residuals: Sequence[int], widths: Sequence[int]) -> int:
-    """Bytes of values that tokens would carry, a lower bound of the length of `pack_sparse`."""
+    """Count the value bytes of the tokens, a lower bound of the length of `pack_sparse`."""
     pairs = zip(residuals, widths, strict=True)
     return sum(min(_usable_codes(r % (1 << 8 * w), w).values()) for r, w in pairs)
 
 
 def unpack_sparse(cursor: Cursor, widths: Sequence[int]) -> list[int]:
-    """Residuals modulo 2**(8 * width) from the rest of a payload; DamagedError if malformed."""
+    """Read residuals modulo 2**(8 * width) from the rest of a payload.
+
+    Raises:
+        DamagedError: the payload is malformed.
+    """
     values = [0] * len(widths)
     position = 0
     while cursor.remaining:
@@ -76,7 +80,7 @@ def unpack_sparse(cursor: Cursor, widths: Sequence[int]) -> list[int]:
 
 
 def _usable_codes(value: int, width: int) -> dict[int, int]:
-    """Every code that can hold a value, with the bytes it takes."""
+    """Return every code that can hold a value, with the bytes that it takes."""
     codes = {0: 0} if value == 0 else {}
     signed = value - (1 << 8 * width) if value >> (8 * width - 1) else value
     for size in range(1, width + 1):
@@ -89,7 +93,7 @@ def _usable_codes(value: int, width: int) -> dict[int, int]:
 
 
 def _shortest_path(codes: list[dict[int, int]]) -> list[tuple[int, int]]:
-    """For every position, the (code, run) that starts the cheapest way to the end."""
+    """Return for every position the (code, run) that starts the shortest sequence to the end."""
     count = len(codes)
     best = [0] * (count + 1)
     steps = [(0, 0)] * count

@@ -1,9 +1,9 @@
-"""From parts to the bytes of a .dstd file.
+"""Writer of .dstd files.
 
     preamble · HEAD · [SRCH] · [NOTE] · [TYPE]
     · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · [WIEN] · HASH
 
-Payloads are opaque here; docs/format.md says what they hold.
+Payloads are opaque here; docs/format.md specifies them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LATENTS_DIGEST_BYTES = 4
 
 @dataclass(frozen=True)
 class About:
-    """What a file tells of its scan that no decoder needs.
+    """Information on a scan that no decoder needs.
 
     Attributes:
         notes: result of `pack_notes`; empty where there are none.
-        smallest: smallest type that holds every voxel, where that is not the stored one.
+        smallest: smallest type that holds every voxel; None where it is the stored type.
     """
 
     notes: bytes = b""
@@ -40,10 +40,10 @@ class FrameChunks:
     """Payloads of one frame.
 
     Attributes:
-        texture: what the texture decoder reads first.
-        shape: the deformation field; None where the frame has none.
-        tiles: further texture payloads that decode independently of each other.
-        specials: NaN, infinities and padding; None where there are none.
+        texture: TEXT chunk: first part of the texture stream.
+        shape: SHAP chunk: the deformation field; None where the frame has none.
+        tiles: TILE chunks: further texture payloads, decoded independently of each other.
+        specials: SPCL chunk: special values; None where there are none.
     """
 
     texture: bytes
@@ -60,15 +60,18 @@ def write_container(
     wiener: bytes | None = None,
     about: About = NOTHING_MORE,
 ) -> bytes:
-    """A whole .dstd file.
+    """Return the bytes of a whole .dstd file.
 
     Args:
         head: contents of the HEAD chunk.
         source_header: result of `pack_source_header`; empty where there is no header to keep.
-        frames: one for each frame of ``head.shape``.
-        latents_digest: first 4 bytes of the SHA-256 of the latents that a decoder must get.
-        wiener: the filter that all frames go through in the end; None for none.
-        about: what else the file tells of the scan.
+        frames: payloads of each frame of ``head.shape``.
+        latents_digest: first 4 bytes of the SHA-256 of the correctly decoded latents.
+        wiener: payload of the Wiener filter of all frames; None for none.
+        about: notes and smallest type.
+
+    Raises:
+        ValueError: the number of frames or the length of the digest is wrong.
     """
     if len(frames) != head.frame_count:
         raise ValueError(f"expected {head.frame_count} frames, got {len(frames)}")

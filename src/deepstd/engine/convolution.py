@@ -1,10 +1,10 @@
-"""Layers of exact convolutions on packed 16-bit activations.
+"""Exact integer convolutions on packed 16-bit activations.
 
     weights (outputs, inputs, *kernel) ─ Layer: pairs of input channels side by side
     activations (*grid, channels) int16 ─ convolve(Layer, Rows) ─▶ activations
 
-Grids are padded by the caller. A row of positions is described by its offset, so that a
-checkerboard of a grid, or a packed list of positions, is convolved as a whole grid is.
+The caller pads the grids. A row of positions is given by its offset in a buffer, so the same code
+convolves a whole grid, a checkerboard of it, or a packed list of positions.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from deepstd.engine.library import address
 
 SLACK_POSITIONS = 12
 """Positions past the end of a row that the engine may read."""
-_LANES = 16
+_LANES = 16  # int32 accumulators of a 512-bit register
 _ALL = -1
-# Fewer products than this are not worth a second thread.
+# Products below which a second thread does not pay.
 _SHARED_FROM = 20_000_000
 
 
@@ -50,8 +50,9 @@ class Layer:
     Attributes:
         weights: (taps, pairs, blocks * 16, 2) int16.
         bias: (blocks * 16,) int32, with half a unit of the shift for rounding.
-        kernel: size along each axis.
-        outputs, shift: channels made, and fractional bits of the weights.
+        kernel: kernel size along each axis.
+        outputs: number of output channels.
+        shift: fractional bits of the weights.
     """
 
     weights: np.ndarray
@@ -62,7 +63,13 @@ class Layer:
 
     @staticmethod
     def packed(weight: np.ndarray, bias: np.ndarray, shift: int) -> Layer:
-        """Pack integer weights (outputs, inputs, *kernel) and biases (outputs,)."""
+        """Pack a layer for the engine.
+
+        Args:
+            weight: (outputs, inputs, *kernel) integers that fit int16.
+            bias: (outputs,) integers that fit int32.
+            shift: fractional bits of the weights.
+        """
         outputs, inputs = weight.shape[:2]
         taps = int(np.prod(weight.shape[2:]))
         blocks, pairs = -(-outputs // _LANES), (inputs + 1) // 2
@@ -75,7 +82,7 @@ class Layer:
 
     @property
     def channels(self) -> int:
-        """Channels of the input, an even number."""
+        """Number of input channels, rounded up to an even number."""
         return 2 * self.weights.shape[1]
 
 
@@ -85,8 +92,8 @@ class Rows:
 
     Attributes:
         buffer: any contiguous array.
-        at: (rows,) int64, offset of the first element of each row.
-        step: elements from one position to the next.
+        at: (rows,) int64, offset of the first element of each row in elements.
+        step: distance between neighbouring positions in elements.
     """
 
     buffer: np.ndarray
@@ -95,17 +102,17 @@ class Rows:
 
 
 def empty_grid(grid: Sequence[int], channels: int) -> np.ndarray:
-    """Return (*grid, channels) int16 zeros with the slack that the engine may read behind them."""
+    """Return zeros, (*grid, channels) int16, with readable slack behind them for the engine."""
     size = int(np.prod(grid)) * channels
     whole = np.zeros(size + 2 * SLACK_POSITIONS * channels, np.int16)
     return whole[:size].reshape(*grid, channels)
 
 
 def tap_offsets(kernel: Sequence[int], grid: Sequence[int], channels: int) -> np.ndarray:
-    """Return element offsets of a kernel's taps in a padded grid, (taps,) int64."""
+    """Return the offsets of a kernel's taps in a padded grid, in elements; (taps,) int64."""
     strides = channels * np.cumprod([1, *grid[:0:-1]])[::-1]
-    places = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), -1)
-    return (places.reshape(-1, len(kernel)) @ strides).astype(np.int64)
+    positions = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), -1)
+    return (positions.reshape(-1, len(kernel)) @ strides).astype(np.int64)
 
 
 def convolve(
@@ -127,15 +134,15 @@ def convolve(
     Args:
         library: the engine.
         layer: weights.
-        source: rows of the input; `SLACK_POSITIONS` behind each must be readable.
-        taps: of `tap_offsets`.
-        counts: (rows,) int32, positions of each row.
-        output: where to write; the buffer is changed.
+        source: rows of the input; `SLACK_POSITIONS` positions behind each row must be readable.
+        taps: (taps,) int64, offsets of the kernel's taps in elements; see `tap_offsets`.
+        counts: (rows,) int32, number of positions in each row.
+        output: rows of the output; their buffer is written.
         extra: (outputs,) int32 added after the shift, or None.
         residual: activations to add, or None.
-        limits: of the last clamp.
-        threads: how many share the rows.
-        instructions: best instruction set to use, 0 plain C; -1 for what the CPU has.
+        limits: least and largest value after the last clamp.
+        threads: number of threads that share the rows.
+        instructions: best instruction set allowed: 0 plain C, 1 AVX2, 2 AVX-512 VNNI, -1 any.
     """
     record = _LayerRecord(
         *(address(layer.weights), address(layer.bias)),
@@ -161,7 +168,7 @@ def convolve(
 
 
 def _shared(run: Callable[[int, int], None], rows: int, threads: int) -> None:
-    """Run equal shares of the rows, each in a thread; the last share in this one."""
+    """Run equal shares of the rows, each in a thread; the last share in the calling thread."""
     edges = np.linspace(0, rows, max(1, min(threads, rows)) + 1).astype(int).tolist()
     spans = list(pairwise(edges))
     if len(spans) < 2:

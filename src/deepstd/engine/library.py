@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 DISABLED = "DEEPSTD_NO_ENGINE"
-"""Environment variable: any value but "" and "0" makes Python compute everything."""
+"""Environment variable that turns the engine off, with any value but "" and "0"."""
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
 _INTERFACE = 1
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
@@ -67,13 +67,13 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def library_path() -> Path:
-    """Return the place of the shared library in the installed package."""
+    """Return the path of the shared library in the installed package."""
     return Path(__file__).with_name("libdeepstd_engine" + _SUFFIXES.get(sys.platform, ".so"))
 
 
 @lru_cache(maxsize=1)
 def engine() -> Any:
-    """Return the loaded library, or None where there is none or it is turned off."""
+    """Load the library; return None where it is missing, of another interface or turned off."""
     if os.environ.get(DISABLED, "0") not in ("", "0"):
         return None
     try:
@@ -90,7 +90,7 @@ def engine() -> Any:
 
 
 def describe() -> str:
-    """Return one line on the engine, for reports."""
+    """Return one line that describes the engine, for reports."""
     library = engine()
     if library is None:
         return "MISSING: the slower reference in Python computes the same"

@@ -1,4 +1,4 @@
-"""What benchmarks measure beyond the figures that every file carries."""
+"""Metrics and reports of benchmarks, beyond the error metrics stored in every file."""
 
 from deepstd.evaluate.figures import Figures, Yardstick, foreground_of
 from deepstd.evaluate.metrics import bd_psnr, bd_rate, percentile_peak, range_peak

@@ -1,9 +1,9 @@
-"""One case, run in a process of its own, which a codec may take down with it.
+"""One scan, codec and size, run in a separate process that a crashing codec may end.
 
     file ─ io.read ─▶ Volume, Yardstick ┐
     codec, size ────────────────────────┴─ encode, decode, measure ─▶ Row, pictures of one slice
 
-What the last case read and learned is kept for the next: cases of one scan follow each other.
+The last scan and its known sizes are cached, as the cases of a scan follow each other.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ from deepstd.evaluate.rows import CANNOT, LOSSLESS, OK, OURS, Row
 from deepstd.evaluate.segmenter import fullest_slice, overlaps, segment
 from deepstd.evaluate.view import View, keep_labels, keep_slice, worst_view
 from deepstd.io import ScanSource
-from deepstd.rate import Target
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 OUR_CODEC = "deepstd"
-_DIGITS = 6
+_DIGITS = 6  # decimals of results
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Case:
-    """What to do.
+    """One scan to compress with one codec at one size.
 
     Attributes:
         source: the scan.
-        codec: by the name that the command line has for it.
-        ratio: stored bytes to bytes of the file; None for a lossless codec.
-        model, device: of DeepSTD.
+        codec: name of the codec on the command line.
+        ratio: compression ratio, stored bytes divided by bytes of the file; None if lossless.
+        model: bundle of DeepSTD by name or folder, or "auto".
+        device: device of DeepSTD: "auto", "cpu", "cuda" or "cuda:N".
         pictures: folder for the restored slice; None for no picture.
-        view: which slice; None for the one with the worst region.
+        view: slice and region to show; None for the region with the largest error.
         segmenter: program that segments original and restored scan; "" for none.
     """
 
@@ -60,7 +61,7 @@ class Case:
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """Size of a scan, and what its figures are."""
+    """Number of voxels and stored bytes of a scan, and definitions of its metrics."""
 
     voxels: int
     stored_bytes: int
@@ -68,16 +69,17 @@ class ScanFacts:
 
 
 class Worker:
-    """A process that runs functions one after another, and is started again after a crash."""
+    """A process that runs functions one after another; a crashed process is replaced."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Result of a picklable function.
+        """Run a picklable function in the process, and return its result.
 
         Raises:
-            InputError: the process died; whatever the function raised.
+            InputError: the process died.
+            Exception: the error that the function raised.
         """
         if self._pool is None:
             self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
@@ -95,10 +97,10 @@ class Worker:
 
 
 def facts(source: ScanSource) -> ScanFacts:
-    """Read a scan for the first time.
+    """Read a scan and return its size and metric definitions.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the scan cannot be read.
     """
     scan = _scan(source)
     return ScanFacts(
@@ -107,7 +109,7 @@ def facts(source: ScanSource) -> ScanFacts:
 
 
 def blank_row(case: Case, scan: ScanFacts, digest: str) -> Row:
-    """The row of a case before it is answered."""
+    """Return the row of a case before it is run."""
     ours = case.codec == OUR_CODEC
     allowed = scan.stored_bytes
     if case.ratio is not None:
@@ -126,17 +128,21 @@ def blank_row(case: Case, scan: ScanFacts, digest: str) -> Row:
 
 
 def name_of(codec: str) -> str:
-    """A codec's name in tables."""
+    """Return a codec's name in tables."""
     if codec == OUR_CODEC:
         return OURS
     return (baselines.LOSSY.get(codec) or baselines.LOSSLESS[codec]).name
 
 
 def run_case(case: Case, blank: Row) -> Row:
-    """Encode, restore and measure.
+    """Encode, decode and measure one case.
+
+    Args:
+        case: scan, codec and size.
+        blank: row of the case without results.
 
     Returns:
-        the row, with status "cannot" where the codec has no file that small.
+        The row with results; its status is "cannot" where the codec cannot reach the size.
     """
     scan = _scan(case.source)
     try:

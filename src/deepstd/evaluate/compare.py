@@ -1,10 +1,10 @@
-"""Every codec on every scan at every ratio, as far as it goes and on from where it stopped.
+"""Comparison of codecs: every codec on every scan at every ratio, resumable.
 
     scans × codecs × ratios ─ Worker ─▶ rows ─▶ FOLDER/results.jsonl, pictures/ ─▶ report.html
-           one bad case ─▶ a row that says why; the others go on
+           one bad case ─▶ a row with the reason; the others go on
 
-A row is known by the content of its scan, the codec, the size and the bundle asked for; rows that
-are there are not made again, except those that failed.
+A row is identified by the content of its scan, the codec, the size and the requested bundle.
+Existing rows are not computed again, except failed ones.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ from deepstd.io import ScanSource, check_folder, discover
 
 RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
 ALL_CODECS = (OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS)
-_MOST_PICTURED = 4
+_MOST_PICTURED = 4  # scans with pictures
 _NEEDED = ("matplotlib", "jinja2", "skimage")
-_DIGEST_LETTERS = 16
+_DIGEST_LETTERS = 16  # hexadecimal digits
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare.
+    """Settings of a comparison.
 
     Attributes:
         sources: scans, and folders of scans.
-        ratios: stored bytes to bytes of the file.
-        codecs: names of `ALL_CODECS`.
-        folder: for the results.
-        model, device: of DeepSTD.
+        ratios: compression ratios, stored bytes divided by bytes of the file.
+        codecs: names of codecs, from `ALL_CODECS`.
+        folder: folder for the results.
+        model: bundle of DeepSTD by name or folder, or "auto".
+        device: device of DeepSTD: "auto", "cpu", "cuda" or "cuda:N".
         segmenter: program that segments originals and restored scans; "" for none.
     """
 
@@ -74,19 +75,23 @@ class Request:
 
     @property
     def pictured_ratio(self) -> float:
-        """The ratio of which slices are kept."""
+        """Ratio at which slices are kept: the median."""
         return sorted(self.ratios)[len(self.ratios) // 2]
 
 
 def compare(request: Request, progress: Progress = lambda text, share: None) -> list[Row]:
-    """Run all cases that are not answered yet.
+    """Run all cases that have no result yet.
+
+    Args:
+        request: settings of the comparison.
+        progress: called with a sentence and the share done, 0 to 1.
 
     Returns:
-        the rows of all cases, in the order of scans, codecs and ratios.
+        The rows of all cases, in the order of scans, codecs and ratios.
 
     Raises:
         InputError: there are no scans, or the folder cannot be written.
-        MissingExtraError: what the report needs is not installed.
+        MissingExtraError: a package that the report needs is not installed.
     """
     _check(request)
     files = find_scans(request.sources)
@@ -113,7 +118,7 @@ def compare(request: Request, progress: Progress = lambda text, share: None) -> 
 
 
 def _check(request: Request) -> None:
-    """Raise what can be known before scans are looked for, which reads all of them."""
+    """Check packages, sources, folder, bundle and device before the slow search for scans."""
     missing = [module for module in _NEEDED if find_spec(module) is None]
     if missing:
         raise MissingExtraError(
@@ -127,10 +132,10 @@ def _check(request: Request) -> None:
 
 
 def find_scans(sources: Sequence[Path]) -> dict[ScanSource, str]:
-    """Scans and their digests; of scans with the same content, the first.
+    """Find scans and their digests; of scans with the same content, the first.
 
     Raises:
-        InputError: a source is not there or cannot be read.
+        InputError: a source is missing or cannot be read.
     """
     digests: dict[str, ScanSource] = {}
     for source in sources:
@@ -162,8 +167,8 @@ class _ScanRun:
         view: View | None = None
         for number, case in enumerate(cases):
             share = number / len(cases)
-            told = f"{self.scan.label}: {name_of(case.codec)}"
-            progress(told if case.ratio is None else f"{told}, {case.ratio:g}×", share)
+            text = f"{self.scan.label}: {name_of(case.codec)}"
+            progress(text if case.ratio is None else f"{text}, {case.ratio:g}×", share)
             pictures = self.request.folder / PICTURES
             wanted = self.pictured and case.ratio == self.request.pictured_ratio
             case = replace(case, pictures=pictures if wanted else None, view=view)
@@ -173,7 +178,7 @@ class _ScanRun:
             yield row
 
     def _cases(self) -> Iterator[Case]:
-        # DeepSTD comes first: the pictures show where it is worst.
+        # DeepSTD is first, as all pictures show the region of its largest error.
         for codec in sorted(self.request.codecs, key=ALL_CODECS.index):
             ratios = (None,) if codec in baselines.LOSSLESS else self.request.ratios
             for ratio in ratios:
@@ -190,7 +195,7 @@ class _ScanRun:
             return replace(blank, status=MISSING, note=reason)
         try:
             return self.worker.run(run_case, case, blank)
-        except Exception as error:  # whatever a codec does, the others go on
+        except Exception as error:  # a failing codec must not stop the others
             return replace(blank, status=FAILED, note=_reason(error))
 
 
@@ -199,7 +204,7 @@ def _reason(error: Exception) -> str:
 
 
 def _has_all(case: Case, row: Row) -> bool:
-    """Whether a row that is known has the labels and the picture that are wanted of it now."""
+    """Return True where an existing row has the labels and the picture that a case asks for."""
     if row.nbytes is None:
         return True
     if case.segmenter and row.segmenter != case.segmenter:

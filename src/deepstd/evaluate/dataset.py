@@ -1,6 +1,6 @@
-"""The page of DeepSTD over a data set.
+"""Report page of DeepSTD over a data set.
 
-rows ─▶ quality · ratios against those asked for · seconds of shape and texture · sizes ─▶ page
+rows ─▶ quality · reached and requested ratios · seconds of shape and texture · sizes ─▶ page
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ def write_dataset_report(folder: Path, rows: Sequence[Row], bandwidth: float) ->
     """Write the page of `deepstd evaluate`.
 
     Args:
-        folder: where `deepstd.evaluate.compare.compare` wrote.
-        rows: of DeepSTD.
+        folder: folder of the results of `deepstd.evaluate.compare.compare`.
+        rows: results of DeepSTD.
         bandwidth: bytes per second, for the times of transmission.
+
+    Returns:
+        The path of the page.
 
     Raises:
         MissingExtraError: matplotlib or Jinja is not installed.
@@ -59,12 +62,14 @@ def write_dataset_report(folder: Path, rows: Sequence[Row], bandwidth: float) ->
 
 
 def _quality_section(rows: Sequence[Row], targets: Sequence[str]) -> Section:
-    told = common_definitions(rows)
+    definitions = common_definitions(rows)
     charts = []
     for name in _FIGURES:
         boxes = _per_target(rows, targets, name)
         if boxes:
-            charts.append(Picture(told[name], plots.boxes(boxes, told[name].partition("[")[0])))
+            charts.append(
+                Picture(definitions[name], plots.boxes(boxes, definitions[name].partition("[")[0]))
+            )
     text = "A point for every scan; boxes from quartile to quartile, the median across them."
     return Section("Quality", (text,), plots=tuple(charts))
 

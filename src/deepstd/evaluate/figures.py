@@ -1,12 +1,12 @@
-"""What is said of a restored scan in a table, and what exactly each figure means.
+"""Error metrics of restored scans, and their exact definitions.
 
     original ─ Yardstick.of ─▶ peak, foreground, unit, definitions
     original, restored ─ Yardstick.measure ─▶ MAE, RMSE, PSNR, largest error, SSIM
                                               over all voxels and over the foreground
 
-The foreground is where the original lies above Otsu's threshold (of its values clipped to their
-0.5 and 99.5 percentiles), with the holes of every slice (i, j) filled, so that lungs and fluid
-count as body. It is found on the original alone, so it is the same for every codec.
+The foreground is the region above Otsu's threshold of the original, whose values are clipped to
+their 0.5 and 99.5 percentiles. Holes of every slice (i, j) are filled, so that lungs and fluid
+belong to the body. The original alone determines the foreground, so it is the same for every codec.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from deepstd.volume import Volume
 UNKNOWN_UNIT = "grey values"
 _PERCENTILES = (0.5, 99.5)
 _OTSU_VOXELS = 4_000_000
+# Ranges of the smallest and the largest value of a scan in HU.
 _HOUNSFIELD_LOWEST = (-3100.0, -900.0)
 _HOUNSFIELD_HIGHEST = (100.0, 35000.0)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Errors of a restored scan; those that end in ``_fg`` over the foreground alone.
+    """Error metrics of a restored scan; names that end in ``_fg`` are over the foreground alone.
 
-    MAE, RMSE and largest error in the unit of the yardstick, PSNR in dB. Figures that do not exist
-    are NaN.
+    MAE, RMSE and largest error are in real-world units, PSNR is in dB. Undefined metrics are NaN.
     """
 
     mae: float
@@ -54,15 +54,15 @@ NAMES = tuple(field.name for field in fields(Figures))
 
 @dataclass(frozen=True)
 class Yardstick:
-    """How the codecs of one scan are measured.
+    """Original and settings for the error metrics of one scan.
 
     Attributes:
         original: stored voxels.
         foreground: bool, same shape.
-        peak: of the PSNR, and range of the SSIM, in stored units: max − min of the scan.
-        scale: real-world units per stored unit, the size of the file's slope.
-        unit: of the real-world values, as the file states it, or "HU" where it cannot and values
-            are such as only CT has; else `UNKNOWN_UNIT`.
+        peak: peak of the PSNR and range of the SSIM in stored units: max − min of the scan.
+        scale: real-world units per stored unit, the absolute rescale slope of the file.
+        unit: unit of the real-world values as the file states it; "HU" where the format has no
+            unit and the range of values is typical of CT; else `UNKNOWN_UNIT`.
     """
 
     original: np.ndarray
@@ -73,7 +73,7 @@ class Yardstick:
 
     @staticmethod
     def of(volume: Volume) -> Yardstick:
-        """The yardstick of a scan.
+        """Compute foreground, peak, scale and unit of a scan.
 
         Raises:
             MissingExtraError: scikit-image is not installed.
@@ -87,10 +87,10 @@ class Yardstick:
         )
 
     def measure(self, restored: np.ndarray) -> Figures:
-        """The figures of a restored scan, on the values that it stores.
+        """Measure a restored scan, on its stored values.
 
         Raises:
-            InputError: its shape is not that of the original.
+            InputError: its shape differs from the shape of the original.
         """
         parts = [errors_of(self.original, restored, region) for region in (None, self.foreground)]
         similar = ssim_of_regions(
@@ -106,7 +106,7 @@ class Yardstick:
         return Figures(**values)
 
     def definitions(self) -> Mapping[str, str]:
-        """What each figure is, short enough to stand beside it."""
+        """Return a short definition of each metric, for the heads of tables."""
         peak = f"{self.scale * self.peak:.6g}"
         space = "2d" if self.original.ndim == 2 else "3d"
         share = f"fg {100 * self.foreground.mean():.0f} %"
@@ -122,9 +122,9 @@ class Yardstick:
 
 
 def unit_of(volume: Volume) -> str | None:
-    """Return the unit of a scan's real-world values; None where nothing tells it.
+    """Return the unit of a scan's real-world values, or None where it is unknown.
 
-    Formats that cannot state a unit are taken for HU where values are such as only CT has.
+    A format that cannot state a unit gets HU where the range of values is typical of CT.
     """
     stated = io.error_scale_of(volume.source).unit
     if stated is not None or volume.source.format == "dicom":
@@ -139,9 +139,15 @@ def unit_of(volume: Volume) -> str | None:
 
 
 def foreground_of(voxels: np.ndarray) -> np.ndarray:
-    """Where a scan shows something: above Otsu's threshold, holes of its slices filled.
+    """Return the foreground of a scan: above Otsu's threshold, holes of its slices filled.
 
-    All of a scan that has one value, or no finite one.
+    A scan of one value, or without finite values, is all foreground.
+
+    Args:
+        voxels: 2 to 4 axes.
+
+    Returns:
+        bool, same shape.
 
     Raises:
         MissingExtraError: scikit-image is not installed.
@@ -161,7 +167,7 @@ def foreground_of(voxels: np.ndarray) -> np.ndarray:
     low, high = np.percentile(sample, _PERCENTILES)
     if low == high:
         low, high = sample.min(), sample.max()
-    with np.errstate(invalid="ignore"):  # NaN is not foreground
+    with np.errstate(invalid="ignore"):  # NaN compares as False: it is background
         mask = voxels > threshold_otsu(np.clip(sample, low, high))
     for k in np.ndindex(mask.shape[2:]):
         mask[(..., *k)] = binary_fill_holes(mask[(..., *k)])

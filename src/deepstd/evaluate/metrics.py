@@ -1,10 +1,10 @@
-"""Peaks for PSNR, and the mean distance between two rate-distortion curves.
+"""Peaks for PSNR, and the Bjøntegaard distances between rate-distortion curves.
 
     original ─▶ range_peak · percentile_peak ─▶ deepstd.quality.psnr(…, peak=…)
     (rate, PSNR) points of two codecs ─ PCHIP over log rate ─▶ bd_rate (%), bd_psnr (dB)
 
-A table names the peak it used: ``range`` is max − min of the original, ``p0.5-99.5`` the distance
-between its 0.5 and 99.5 percentiles, which a few bright vessels do not stretch.
+Tables name their peak: ``range`` is max − min of the original; ``p0.5-99.5`` is the distance
+between its 0.5 and 99.5 percentiles, which does not depend on a few bright vessels.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from deepstd.quality import finite_range
 
 
 def range_peak(original: np.ndarray) -> float:
-    """max − min of the finite voxels (``range``)."""
+    """Return max − min of the finite voxels (``range``)."""
     low, high = finite_range(original)
     return high - low
 
 
 def percentile_peak(original: np.ndarray, low: float = 0.5, high: float = 99.5) -> float:
-    """Distance between two percentiles of the finite voxels (``p0.5-99.5``); NaN without any."""
+    """Return the distance between two percentiles of the finite voxels (``p0.5-99.5``).
+
+    NaN where no voxel is finite.
+    """
     finite = original[np.isfinite(original)]
     if not finite.size:
         return math.nan
@@ -39,16 +42,16 @@ def bd_rate(
     rates: Sequence[float],
     psnrs: Sequence[float],
 ) -> float:
-    """Mean difference in rate at equal PSNR, in percent of the reference; negative is better.
+    """Return the mean difference in rate at equal PSNR, in percent; negative is better.
 
-    The curves are joined by monotone cubics (PCHIP) through log rate over PSNR, and compared
-    where both exist (Bjøntegaard, VCEG-M33, with the interpolation of JCTVC-H0030).
+    Both curves are interpolated by monotone cubics (PCHIP), log rate over PSNR, and compared over
+    their common PSNRs (Bjøntegaard, VCEG-M33, with the interpolation of JCTVC-H0030).
 
     Args:
-        reference_rates: sizes of the codec compared with, in any unit; at least two.
-        reference_psnrs: its PSNRs in dB.
-        rates: sizes of the codec under test, in the same unit.
-        psnrs: its PSNRs in dB.
+        reference_rates: sizes of the reference codec, in any unit; at least two.
+        reference_psnrs: PSNRs of the reference codec in dB, one for each size.
+        rates: sizes of the tested codec, in the same unit.
+        psnrs: PSNRs of the tested codec in dB, one for each size.
 
     Raises:
         InputError: fewer than two distinct points, a size that is not positive, a PSNR that falls
@@ -66,12 +69,26 @@ def bd_psnr(
     rates: Sequence[float],
     psnrs: Sequence[float],
 ) -> float:
-    """Mean difference in PSNR at equal rate, in dB; positive is better. Arguments as `bd_rate`."""
+    """Return the mean difference in PSNR at equal rate, in dB; positive is better.
+
+    Both curves are interpolated by monotone cubics (PCHIP), PSNR over log rate, and compared over
+    their common rates.
+
+    Args:
+        reference_rates: sizes of the reference codec, in any unit; at least two.
+        reference_psnrs: PSNRs of the reference codec in dB, one for each size.
+        rates: sizes of the tested codec, in the same unit.
+        psnrs: PSNRs of the tested codec in dB, one for each size.
+
+    Raises:
+        InputError: fewer than two distinct points, a size that is not positive, a PSNR that falls
+            while the size grows, or curves that do not overlap.
+    """
     return _mean_difference(_curve(reference_rates, reference_psnrs), _curve(rates, psnrs))
 
 
 def _curve(rates: Sequence[float], psnrs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Log rates and PSNRs in ascending order."""
+    """Return log rates and PSNRs in ascending order."""
     size, quality = np.asarray(rates, np.float64), np.asarray(psnrs, np.float64)
     if size.shape != quality.shape or size.ndim != 1 or len(size) < 2:
         raise InputError(
@@ -90,12 +107,12 @@ def _curve(rates: Sequence[float], psnrs: Sequence[float]) -> tuple[np.ndarray, 
 def _mean_difference(
     reference: tuple[np.ndarray, np.ndarray], tested: tuple[np.ndarray, np.ndarray]
 ) -> float:
-    """Mean of tested − reference over the overlap of their abscissae."""
+    """Return the mean of tested − reference over the overlap of their abscissae."""
     low = max(reference[0][0], tested[0][0])
     high = min(reference[0][-1], tested[0][-1])
     if not low < high:
         raise InputError("the two rate-distortion curves do not overlap; add sizes to one of them")
-    from scipy.interpolate import PchipInterpolator  # not at the top: see `segmentation`
+    from scipy.interpolate import PchipInterpolator  # slow to import: refusals do without it
 
     areas = [float(PchipInterpolator(*curve).integrate(low, high)) for curve in (reference, tested)]
     return (areas[1] - areas[0]) / float(high - low)

@@ -1,9 +1,9 @@
-"""DeepSTD as a codec among others: a scan at a size, timed part by part.
+"""DeepSTD in comparisons of codecs: compression and decompression, timed part by part.
 
 Volume, Target ─ every bundle that suits, or one ─▶ file ─ decode ─▶ restored voxels, seconds
 
-Compressing with "auto" counts the seconds of every bundle that was tried, as `deepstd compress`
-needs them. Loading a bundle is not counted.
+With "auto", the seconds of every bundle tried are counted, as `deepstd compress` needs them.
+Loading a bundle is not counted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd.api import best_encoding
-from deepstd.assembly import FrameShape
-from deepstd.codec import Codec
-from deepstd.compressed import Compressed
+from deepstd.codec.codec import Codec
+from deepstd.codec.compressed import Compressed
+from deepstd.codec.file_builder import FrameShape
+from deepstd.codec.restoring import restored as restored_of
 from deepstd.container import Container, parse
-from deepstd.rate import Target
-from deepstd.restoring import restored as restored_of
+from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
 _ENCODING = ("encode shape", "encode texture", "encode check")
@@ -32,15 +32,17 @@ _ENCODING = ("encode shape", "encode texture", "encode check")
 
 @dataclass(frozen=True)
 class OursResult:
-    """A DeepSTD file and the scan that comes back.
+    """Size, restored voxels and times of a DeepSTD file.
 
     Attributes:
-        nbytes: of the file.
-        restored: voxels.
+        nbytes: bytes of the file.
+        restored: decoded voxels.
         bundle: name and version of the bundle.
-        field_kept: whether a deformation field is in the file.
-        encode_s, decode_s: seconds.
-        parts: seconds of each part; see `deepstd.evaluate.rows.Row`.
+        field_kept: True where the file has a deformation field.
+        encode_s: seconds of the compression.
+        decode_s: seconds of the decompression.
+        parts: seconds of "encode shape", "encode texture", "encode check", "decode shape",
+            "decode texture" and "decode rest"; empty for a constant scan.
     """
 
     nbytes: int
@@ -53,14 +55,14 @@ class OursResult:
 
 
 class TimedCodec(Codec):
-    """A codec that knows where its seconds go."""
+    """A codec that measures the seconds of its parts in ``clock``."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.clock: defaultdict[str, float] = defaultdict(float)
 
     def encode(self, *arguments: Any, **options: Any) -> Compressed:
-        """As the codec's, timed as "encode shape", "encode texture" and "encode check"."""
+        """Encode, timed as "encode shape", "encode texture" and "encode check"."""
         self.clock.clear()
         start = time.perf_counter()
         try:
@@ -71,11 +73,11 @@ class TimedCodec(Codec):
             self.clock.update({"encode check": check, "encode texture": rest - check})
 
     def shape_of_scan(self, *arguments: Any, **options: Any) -> FrameShape:
-        """As the codec's, timed as "encode shape"."""
+        """Register the scan to the template, timed as "encode shape"."""
         return self._timed("encode shape", super().shape_of_scan, *arguments, **options)
 
     def decode(self, container: Container) -> Volume:
-        """As the codec's, timed as "decode"."""
+        """Decode, timed as "decode"."""
         return self._timed("decode", super().decode, container)
 
     def _shape_of_file(self, *arguments: Any, **options: Any) -> Any:
@@ -93,7 +95,7 @@ class TimedCodec(Codec):
 
 
 def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
-    """Compress and restore a scan.
+    """Compress and decompress a scan.
 
     Args:
         volume: 2-D to 4-D.
@@ -102,7 +104,9 @@ def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        RateError, InputError, BundleError: see `deepstd.api.compress`.
+        RateError: the size cannot be reached.
+        InputError: the scan cannot be compressed.
+        BundleError: the bundle is missing, damaged or not made for such scans.
     """
     codecs: dict[str, TimedCodec] = {}
 
@@ -117,7 +121,7 @@ def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
     encoded = time.perf_counter()
     parts = {part: sum(codec.clock[part] for codec in codecs.values()) for part in _ENCODING}
     codec = codecs.get(bundle)
-    if codec is None:  # a constant scan takes no network
+    if codec is None:  # a constant scan is coded without a network
         exact = restored_of(parse(found.data, "the file")).voxels
         times = encoded - began, time.perf_counter() - encoded
         return OursResult(len(found.data), exact, bundle, False, *times, {})

@@ -1,4 +1,4 @@
-"""What compression does to segmentations: the sections of a comparison's page.
+"""Sections of a comparison's page on segmentations before and after compression.
 
 rows with overlaps ─ means of Dice and HD95 ─▶ table
 pictures/*.labels.npz ─ true and false positives over the original ─▶ panels
@@ -30,11 +30,14 @@ _TEXT = (
 
 
 def segmentation_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
-    """A table over all scans, and overlays of those that pictures were kept of; nothing without.
+    """Make a table over all scans, and overlays for scans with pictures.
 
     Args:
-        folder: of the pictures.
-        rows: of a comparison.
+        folder: folder of the pictures.
+        rows: rows of a comparison.
+
+    Returns:
+        The sections; none where nothing was segmented.
     """
     mine = [row for row in rows if row.segmenter]
     if not mine:
@@ -78,12 +81,12 @@ def _overlays(folder: Path, rows: Sequence[Row]) -> Section:
     for row in rows:
         with np.load(labels_path(folder, row)) as file:
             scan, before, after, affine = (file[n] for n in ("scan", "before", "after", "affine"))
-            place = f"slice {int(file['slice'])}"
+            where = f"slice {int(file['slice'])}"
         hanging = pictures.Hanging.of(affine, affine.shape != (4, 4))
         if not panels:
             panels.append(
                 Picture(
-                    f"on the original, {place}", pictures.overlay(scan, before, before, hanging)
+                    f"on the original, {where}", pictures.overlay(scan, before, before, hanging)
                 )
             )
         dice, hd95 = _means([row])

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs no network, no script and no other file.
+"""A report as one self-contained HTML file, without scripts and external resources.
 
 sections (text, tables, plots, pictures as data URLs) ─ page.html ─▶ report.html
 """
@@ -20,9 +20,9 @@ class Picture:
     """An image of a page.
 
     Attributes:
-        caption: what it shows.
-        source: a data URL.
-        frame: left, top, width and height in percent of a rectangle to frame.
+        caption: text below the image.
+        source: data URL of the image.
+        frame: left, top, width and height of a rectangle to draw, in percent; None for none.
     """
 
     caption: str
@@ -35,14 +35,14 @@ class Section:
     """A part of a page.
 
     Attributes:
-        title: its heading.
+        title: heading.
         texts: paragraphs.
-        plots: beside each other where there is room.
-        panels: pictures in three columns, or as many as ``columns``.
+        plots: diagrams, side by side where there is room.
+        panels: pictures in a grid of ``columns`` columns.
         columns: 2 or 3.
-        key: colours and what they mean.
-        tables: below the pictures.
-        folded: heading of tables that are shown only when asked for.
+        key: colours and their meanings.
+        tables: tables below the pictures.
+        folded: heading of tables that are hidden until it is clicked; "" to show them.
         list: items at the end.
     """
 
@@ -76,5 +76,5 @@ def write_page(
     template = Environment(autoescape=True, trim_blocks=True).from_string(source)
     text = template.render(title=title, intro=intro, sections=sections)
     with atomic_path(path, overwrite=True) as temporary:
-        # A file's name may hold bytes that are no UTF-8.
+        # Names of files may hold bytes that are no UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""Slices as pictures: grey values, errors, zooms, and segmentations over them.
+"""Slices as pictures: grey values, errors, zooms, and segmentation overlays.
 
-slice ─ turn as radiologists hang it, window ─▶ 8 bits ─ PNG ─▶ "data:image/png;base64,…"
+slice ─ radiological orientation, window ─▶ 8 bits ─ PNG ─▶ "data:image/png;base64,…"
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from PIL import Image
 from deepstd.errors import InputError
 from deepstd.evaluate.view import View
 
-_LONGEST_SIDE = 640
+_LONGEST_SIDE = 640  # pixels
 _WINDOW_PERCENTILES = (0.5, 99.5)
 _ERROR_PERCENTILE = 99.5
 _BOTH, _ADDED, _LOST = (86, 180, 233), (230, 159, 0), (213, 60, 120)
-# Agreement is faint, so that the anatomy and what differs can be seen.
+# Agreement is faint, so that anatomy and differences stay visible.
 _OPACITY = {_BOTH: 0.3, _ADDED: 0.65, _LOST: 0.65}
-# Dark blue (too low) over white (no error) to dark red (too high); readable without red or green.
+# Dark blue (too low) over white (no error) to dark red (too high); safe for colour-blind readers.
 _ERROR_STOPS = np.array(
     [(5, 48, 97), (67, 147, 195), (247, 247, 247), (244, 165, 130), (103, 0, 31)], float
 )
@@ -30,12 +30,12 @@ _ERROR_STOPS = np.array(
 
 @dataclass(frozen=True)
 class Hanging:
-    """How a slice (i, j) is turned to be looked at.
+    """Orientation of a slice (i, j) on the screen.
 
     Attributes:
-        is_image: whether rows are along i already, as in a radiograph.
-        flip_i, flip_j: whether the axis runs against the screen.
-        aspect: height of a voxel over its width.
+        is_image: True where rows are along i already, as in a radiograph.
+        flip_i, flip_j: True where the axis runs against the direction of the screen.
+        aspect: height of a voxel divided by its width.
     """
 
     is_image: bool
@@ -45,11 +45,11 @@ class Hanging:
 
     @staticmethod
     def of(affine: np.ndarray, is_image: bool) -> Hanging:
-        """The patient's right on the left and the front (or head) on top, if the affine tells.
+        """Choose the radiological orientation: patient's right on the left, front or head on top.
 
         Args:
-            affine: 4x4, or empty for none.
-            is_image: whether the scan has 2 axes and no geometry.
+            affine: 4x4 voxel-to-world matrix in RAS, or empty for none.
+            is_image: True for a scan of 2 axes without geometry.
         """
         if affine.shape != (4, 4) or is_image:
             return Hanging(is_image)
@@ -61,7 +61,7 @@ class Hanging:
         return Hanging(False, towards_right, towards_front, aspect)
 
     def place(self, view: View, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-        """Left, top, width and height of a view's square, in percent of the turned slice."""
+        """Return left, top, width and height of a view's square, in percent of the shown slice."""
         marked = np.zeros(shape, bool)
         marked[view.i : view.i + view.size, view.j : view.j + view.size] = True
         rows, columns = (np.flatnonzero(self.turn(marked).any(axis=a)) for a in (1, 0))
@@ -74,7 +74,7 @@ class Hanging:
         )
 
     def turn(self, picture: np.ndarray) -> np.ndarray:
-        """Rows and columns of a slice (i, j, …) as they are shown."""
+        """Turn a slice (i, j, …) to rows and columns of the screen."""
         turned = picture if self.is_image else np.swapaxes(picture, 0, 1)
         if self.flip_j:
             turned = turned[::-1]
@@ -83,14 +83,14 @@ class Hanging:
 
 @dataclass(frozen=True)
 class Window:
-    """Grey values from black to white."""
+    """Window of grey values, from black (``low``) to white (``high``)."""
 
     low: float
     high: float
 
     @staticmethod
     def of(part: np.ndarray) -> Window:
-        """The 0.5 to 99.5 percentile of a slice."""
+        """Return the window from the 0.5 to the 99.5 percentile of a slice."""
         finite = part[np.isfinite(part)]
         if not finite.size:
             return Window(0.0, 1.0)
@@ -99,32 +99,32 @@ class Window:
 
 
 def grey(part: np.ndarray, window: Window, hanging: Hanging) -> str:
-    """A slice."""
+    """Return a slice as a PNG data URL."""
     return _png(hanging.turn(_levels(part, window)), hanging)
 
 
 def zoom(part: np.ndarray, window: Window, hanging: Hanging, view: View) -> str:
-    """The square of a view alone."""
+    """Return the square of a view as a PNG data URL."""
     square = part[view.i : view.i + view.size, view.j : view.j + view.size]
     return grey(square, window, hanging)
 
 
 def error(original: np.ndarray, restored: np.ndarray, largest: float, hanging: Hanging) -> str:
-    """Restored minus original: blue too low, red too high, at ±largest."""
+    """Return restored − original as a PNG data URL: blue too low, red too high, to ±largest."""
     difference = np.nan_to_num(restored.astype(np.float64) - original.astype(np.float64))
     return _png(hanging.turn(_error_colours(difference / largest)), hanging)
 
 
 def error_key() -> str:
-    """The colours of `error` from its lowest on the left to its highest on the right."""
+    """Return the colour scale of error pictures, negative errors on the left."""
     return _png(_error_colours(np.tile(np.linspace(-1, 1, 255), (40, 1))), Hanging(True))
 
 
 def error_scale(original: np.ndarray, restored: Sequence[np.ndarray]) -> float:
-    """A scale that all error pictures of one slice share.
+    """Return the common colour scale for the error pictures of one slice.
 
-    It is the 99.5 percentile of |e| of the codec in the middle: one that fails altogether would
-    make the others look perfect.
+    It is the median over codecs of the 99.5 percentile of |error|: with a maximum, one failing
+    codec would make the others look perfect.
     """
     errors = [np.abs(original.astype(np.float64) - r.astype(np.float64)) for r in restored]
     largest = [float(np.nanpercentile(error, _ERROR_PERCENTILE)) for error in errors]
@@ -132,12 +132,16 @@ def error_scale(original: np.ndarray, restored: Sequence[np.ndarray]) -> float:
 
 
 def overlay(part: np.ndarray, before: np.ndarray, after: np.ndarray, hanging: Hanging) -> str:
-    """A slice with what two segmentations share and do not: agreement, false positives, negatives.
+    """Return a slice with agreement, false positives and false negatives, as a PNG data URL.
 
     Args:
         part: slice of the original.
-        before: labels on the original, 0 for none.
-        after: labels on the restored scan.
+        before: labels found on the original, 0 for background.
+        after: labels found on the restored scan, 0 for background.
+        hanging: orientation of the slice.
+
+    Raises:
+        InputError: the shapes differ.
     """
     if not part.shape == before.shape == after.shape:
         raise InputError(
@@ -170,7 +174,7 @@ def _error_colours(share: np.ndarray) -> np.ndarray:
 def _png(colours: np.ndarray, hanging: Hanging) -> str:
     image = Image.fromarray(np.ascontiguousarray(colours))
     width, height = image.width, image.height * hanging.aspect
-    # The page enlarges small pictures, whole voxels staying visible.
+    # Only large pictures are resized here; the page enlarges small ones with visible voxels.
     factor = min(1.0, _LONGEST_SIDE / max(width, height))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     if size != image.size:

@@ -1,9 +1,9 @@
-"""The plots of a page, each an SVG image in a data URL.
+"""Plots of a report, each an SVG image in a data URL.
 
 series of (x, y) points · bars · boxes ─ matplotlib ─▶ "data:image/svg+xml;base64,…"
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart, with markers and line
-styles besides; DeepSTD is drawn thick and last. Letters are drawn as paths: a page needs no fonts.
+The palette of Okabe and Ito, with markers and line styles, suits colour-blind readers. DeepSTD is
+drawn thick and last. Letters are drawn as paths, so a page needs no fonts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,14 @@ Points = Sequence[tuple[float, float]]
 def curves(
     series: Mapping[str, Points], x: str, y: str, ticks: Mapping[float, str] | None = None
 ) -> str:
-    """Lines through points, over a logarithmic x axis."""
+    """Plot lines through points, over a logarithmic x axis.
+
+    Args:
+        series: points (x, y) by the name of a codec.
+        x: label of the x axis.
+        y: label of the y axis.
+        ticks: labels of the x axis by value; None for the usual ones.
+    """
     with _figure(8.2, 4.6) as (figure, axes):
         for name, points in _ours_last(series):
             axes.plot(
@@ -71,24 +78,26 @@ def curves(
 
 
 def bars(values: Mapping[str, Sequence[float]], groups: Sequence[str], x: str) -> str:
-    """Horizontal bars side by side, over a logarithmic axis.
+    """Plot horizontal bars side by side, over a logarithmic axis.
 
     Args:
-        values: for each name one positive number per group.
-        groups: what the numbers are.
-        x: label.
+        values: one positive number per group, by name.
+        groups: names of the groups.
+        x: label of the axis.
     """
     with _figure(8.2, 0.9 + 0.42 * len(values)) as (figure, axes):
         names = list(values)[::-1]
         height = 0.8 / len(groups)
         for number, group in enumerate(groups):
-            places = [n + 0.4 - height * (number + 0.5) for n in range(len(names))]
+            positions = [n + 0.4 - height * (number + 0.5) for n in range(len(names))]
             lengths = [values[name][number] for name in names]
             colours = [OUR_COLOUR if name.startswith(OURS) else "#999999" for name in names]
-            axes.barh(places, lengths, height, color=colours, alpha=1 - 0.45 * number, label=group)
-            for place, length in zip(places, lengths, strict=True):
+            axes.barh(
+                positions, lengths, height, color=colours, alpha=1 - 0.45 * number, label=group
+            )
+            for position, length in zip(positions, lengths, strict=True):
                 axes.annotate(
-                    f" {length:.3g}", (length, place), va="center", fontsize=9, color=_INK
+                    f" {length:.3g}", (length, position), va="center", fontsize=9, color=_INK
                 )
         axes.set_xscale("log")
         axes.margins(x=0.15)
@@ -101,7 +110,14 @@ def bars(values: Mapping[str, Sequence[float]], groups: Sequence[str], x: str) -
 def boxes(
     values: Mapping[str, Sequence[float]], y: str, x: str = "", line: float | None = None
 ) -> str:
-    """One box for each name: median, quartiles, whiskers to 1.5 of their distance, all points."""
+    """Plot a box for each name: median, quartiles, whiskers to 1.5 of their distance, all points.
+
+    Args:
+        values: numbers by name.
+        y: label of the y axis.
+        x: label of the x axis.
+        line: position of a horizontal line; None for none.
+    """
     with _figure(max(4.4, 1.5 + 0.95 * len(values)), 3.6) as (figure, axes):
         names = list(values)
         axes.boxplot(
@@ -111,9 +127,9 @@ def boxes(
             medianprops={"color": OUR_COLOUR, "linewidth": 2.5},
             boxprops={"color": _INK},
         )
-        for place, name in enumerate(names, 1):
+        for position, name in enumerate(names, 1):
             points = list(values[name])
-            spread = [place + 0.16 * ((7 * n) % 11 - 5) / 5 for n in range(len(points))]
+            spread = [position + 0.16 * ((7 * n) % 11 - 5) / 5 for n in range(len(points))]
             axes.plot(spread, points, "o", color=OUR_COLOUR, alpha=0.45, markersize=4)
         if line is not None:
             axes.axhline(line, color="#D55E00", linewidth=1.2)
@@ -126,7 +142,12 @@ def boxes(
 
 
 def stacks(values: Mapping[str, Mapping[str, float]], x: str) -> str:
-    """Horizontal bars made of parts."""
+    """Plot horizontal bars of stacked parts.
+
+    Args:
+        values: lengths by part, by name of the bar.
+        x: label of the axis.
+    """
     with _figure(8.2, 1.4 + 0.5 * len(values)) as (figure, axes):
         names, parts = list(values)[::-1], list(next(iter(values.values())))
         begun = [0.0] * len(names)
@@ -143,7 +164,14 @@ def stacks(values: Mapping[str, Mapping[str, float]], x: str) -> str:
 
 
 def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) -> str:
-    """Values along a line of the scan from a voxel on, the original first and in black."""
+    """Plot values along a line of the scan, the original in black.
+
+    Args:
+        lines: values by name, the original first.
+        start: index of the first voxel.
+        x: label of the x axis.
+        y: label of the y axis.
+    """
     with _figure(8.2, 3.6) as (figure, axes):
         names = list(lines)
         for name in names:
@@ -159,7 +187,7 @@ def profile(lines: Mapping[str, Sequence[float]], start: int, x: str, y: str) ->
 
 
 def style_of(name: str, names: Sequence[str]) -> dict[str, Any]:
-    """How a codec is drawn, the same in all plots that have the same names."""
+    """Return the line style of a codec, the same in all plots with the same names."""
     if name.startswith(OURS):
         return {
             "color": OUR_COLOUR,

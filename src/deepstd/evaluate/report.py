@@ -1,4 +1,4 @@
-"""The page of a comparison.
+"""Report page of a comparison.
 
 rows, pictures/ ─▶ means at equal bytes · curves · speed · slices · every row ─▶ report.html
 """
@@ -37,6 +37,13 @@ INTRO = (
 def write_report(folder: Path, rows: Sequence[Row]) -> Path:
     """Write the page of a comparison.
 
+    Args:
+        folder: folder of the results.
+        rows: all rows.
+
+    Returns:
+        The path of the page.
+
     Raises:
         MissingExtraError: matplotlib or Jinja is not installed.
     """
@@ -65,7 +72,15 @@ def write_report(folder: Path, rows: Sequence[Row]) -> Path:
 
 
 def slices_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
-    """Original, restored and error of one scan, where pictures of it were kept."""
+    """Make the section with original, restored and error slices of one scan.
+
+    Args:
+        folder: folder of the results.
+        rows: rows of the scan.
+
+    Returns:
+        The section; none where the scan has no pictures.
+    """
     kept = [
         row
         for row in rows
@@ -78,7 +93,7 @@ def slices_sections(folder: Path, rows: Sequence[Row]) -> list[Section]:
     first, view = kept[0], View(**kept[0].view)
     with np.load(original_path(folder / PICTURES, first)) as file:
         original, affine = file["slice"], file["affine"]
-        # Pages of earlier releases kept stored values without a scale.
+        # Earlier releases kept the slice without a scale.
         slope, intercept = file["scale"].tolist() if "scale" in file else (1.0, 0.0)
         unit = str(file["unit"]) if "unit" in file else ""
     original = slope * original.astype(np.float64) + intercept
@@ -185,21 +200,21 @@ def _speed_section(rows: Sequence[Row], target: str) -> Section:
 
 
 def reasons_section(rows: Sequence[Row]) -> list[Section]:
-    """What has no figures, and why; nothing where all was answered."""
+    """Make the section of rows without results and their reasons; none without such rows."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.nbytes is not None:
             continue
-        # Numbers of bytes differ from scan to scan; one reason is enough.
+        # Messages on sizes differ in their bytes from scan to scan: they count as one reason.
         what = "no file that small" if row.status == CANNOT else row.note
-        places = reasons.setdefault((row.codec or row.scan, row.status, what), [])
-        places.append(row.target or "all sizes")
+        targets = reasons.setdefault((row.codec or row.scan, row.status, what), [])
+        targets.append(row.target or "all sizes")
     if not reasons:
         return []
     items = []
-    for (codec, status, reason), places in reasons.items():
-        sizes = ", ".join(unique(places))
-        items.append(f"{codec}, {sizes}: {status}, {reason} ({len(places)} of the rows)")
+    for (codec, status, reason), targets in reasons.items():
+        sizes = ", ".join(unique(targets))
+        items.append(f"{codec}, {sizes}: {status}, {reason} ({len(targets)} of the rows)")
     return [Section("Where there is no answer", list=tuple(items))]
 
 

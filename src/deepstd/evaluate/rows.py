@@ -1,6 +1,6 @@
-"""One row: what one codec made of one scan at one size.
+"""Rows of results: one codec on one scan at one size.
 
-Row ─ append ─▶ results.jsonl, a JSON object a line ─ load ─▶ rows, as far as they are whole
+Row ─ append ─▶ results.jsonl, one JSON object per line ─ load ─▶ complete rows
 """
 
 from __future__ import annotations
@@ -24,34 +24,35 @@ _ALWAYS = ("scan", "codec", "target", "allowed")
 
 @dataclass(frozen=True)
 class Row:
-    """One codec's answer for one scan at one size.
+    """Result of one codec on one scan at one size.
 
     Attributes:
         scan: name of the scan.
-        codec: peer, or "DeepSTD" with what was switched off.
-        target: the size asked for, as text; "lossless" for a lossless codec.
-        allowed: bytes allowed; of a lossless codec, those of the stored voxels.
-        nbytes: bytes of the whole file, or of a peer's codestreams; None where it cannot.
+        codec: name of a reference codec, or "DeepSTD" with the parts switched off.
+        target: requested size as text; "lossless" for a lossless codec.
+        allowed: allowed bytes; for a lossless codec, bytes of the stored voxels.
+        nbytes: bytes of the whole file, or of a reference codec's codestreams; None without one.
         mae, rmse, max_error: errors, in the unit that ``definitions`` names or stored units.
-        psnr: in dB.
-        ssim: structural similarity.
-        mae_fg, rmse_fg, max_error_fg, psnr_fg, ssim_fg: the same over the foreground.
-        encode_s: seconds to compress; of a peer, of its final encoding alone.
+        psnr: PSNR in dB.
+        ssim: structural similarity, at most 1.
+        mae_fg, rmse_fg, max_error_fg, psnr_fg, ssim_fg: the same metrics over the foreground.
+        encode_s: seconds to compress; for a reference codec, of its final encoding alone.
         decode_s: seconds to decompress.
-        shape: whether the file holds a deformation field; None for peers.
+        shape: True where the file has a deformation field; None for reference codecs.
         encode_peak_gib: peak memory of the compressing process, where measured.
         decode_peak_gib: peak memory of the decompressing process, where measured.
-        note: why there is no answer, or what must be known of it.
-        status: "ok", "cannot" (no file that small), "not available" or "failed".
-        digest: of the scan's file, which a renamed one shares.
-        model: the bundle asked for, and the one taken; "" for peers.
-        voxels, stored_bytes: of the scan.
-        parts: seconds of a DeepSTD file: "encode shape", "encode texture", "encode check",
+        note: reason why there is no result, or a remark on it.
+        status: "ok", "cannot" (the size is out of reach), "not available" or "failed".
+        digest: hash of the scan's files, independent of their names.
+        model: the requested bundle; "" for reference codecs.
+        voxels: number of voxels of the scan.
+        stored_bytes: bytes of its stored voxels.
+        parts: seconds of the parts of DeepSTD: "encode shape", "encode texture", "encode check",
             "decode shape", "decode texture", "decode rest".
-        definitions: what each figure is.
+        definitions: definition of each metric.
         view: slice and region that pictures show.
         segmenter: the program that segmented original and restored scan; "" for none.
-        overlaps: for each label "dice" and "hd95" (mm) of what it found on the two.
+        overlaps: "dice" and "hd95" (mm) of each label, between the two segmentations.
     """
 
     scan: str
@@ -88,26 +89,26 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What a row answers."""
+        """Scan, codec, target and allowed bytes, which identify a row."""
         return self.scan, self.codec, self.target, self.allowed
 
     @property
     def fill(self) -> float | None:
-        """Part of the allowed bytes that was used; None of a lossless codec."""
+        """Share of the allowed bytes that is used; None for a lossless codec."""
         if self.nbytes is None or self.target == LOSSLESS:
             return None
         return self.nbytes / self.allowed
 
     @property
     def shortfall(self) -> str:
-        """Why the bytes are not those of the others; "" where they are within 3 %."""
+        """Note on unused bytes; "" where at least 97 % are used."""
         if self.fill is None or _LEAST_FILL <= self.fill <= 1:
             return ""
         return f"its settings leave {100 * (1 - self.fill):.1f} % of the bytes"
 
     @property
     def ratio(self) -> float | None:
-        """Stored bytes divided by bytes used."""
+        """Compression ratio: stored bytes divided by bytes used."""
         if self.nbytes is None or self.stored_bytes is None:
             return None
         return self.stored_bytes / self.nbytes
@@ -124,7 +125,10 @@ _FIELDS = {f.name for f in fields(Row)}
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """Fields that say something, and the first four; JSON has no infinity."""
+    """Return the first four fields and all that differ from their defaults, for JSON.
+
+    Infinity becomes "inf", as JSON has no infinity.
+    """
     values = {
         name: value
         for name, value in asdict(row).items()
@@ -134,7 +138,7 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Row:
-    """The row of `to_json`; fields of a newer release are left out."""
+    """Make a row from the values of `to_json`; unknown fields, of a newer release, are ignored."""
     known = {name: value for name, value in values.items() if name in _FIELDS}
     for name, value in known.items():
         if value == INFINITY:
@@ -150,7 +154,8 @@ def append(row: Row, path: Path) -> None:
     """
     line = json.dumps(_without_nan(to_json(row)), ensure_ascii=False, allow_nan=False)
     try:
-        # A name that is not UTF-8 has surrogates in it. As \udcxx they are JSON, and come back.
+        # Names that are not UTF-8 hold surrogates. Written as \udcxx they are valid JSON, and are
+        # read back.
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line + "\n")
     except OSError as error:
@@ -158,17 +163,17 @@ def append(row: Row, path: Path) -> None:
 
 
 def load(path: Path) -> list[Row]:
-    """Rows of a file of JSON lines, the last of each key; none where there is no file.
+    """Read the rows of a file of JSON lines; none where there is no file.
 
-    A last line that an interrupted run left unfinished is passed over.
+    An incomplete last line, left by an interrupted run, is ignored.
 
     Raises:
         InputError: the file holds something else.
     """
     if not path.is_file():
         return []
-    # Not splitlines: a name may hold what that takes for the end of a line. Nor need the last line
-    # be whole characters.
+    # Not splitlines, as a name may hold other line separators. The last line may end within a
+    # character.
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = text.removesuffix("\n").split("\n")
     rows = []
@@ -185,7 +190,7 @@ def load(path: Path) -> list[Row]:
 
 
 def mend(path: Path) -> None:
-    """Cut off a last line that an interrupted run left unfinished."""
+    """Cut off an incomplete last line, left by an interrupted run."""
     if path.is_file() and not (text := path.read_bytes()).endswith(b"\n") and text:
         path.write_bytes(text[: text.rfind(b"\n") + 1])
 

@@ -1,11 +1,11 @@
-"""How far the surfaces of two segmentations lie apart.
+"""Surface distance of two segmentations.
 
     masks, spacing ─ surfaces ─ distance transforms (mm) ─▶ HD95
 
-HD95 is the larger of the two directed 95th percentiles of the
-distances from the surface voxels of one to those of the other, ``hd95[max,mm]``; a surface voxel
-has a face (in 2-D an edge) on the outside. Pooling both directions before the percentile would give
-smaller numbers.
+HD95 (``hd95[max,mm]``) is the larger of the two directed 95th percentiles of the distances from the
+surface voxels of one mask to the surface voxels of the other mask. A surface voxel has a face (in
+2-D an edge) on the outside. Pooling both directions before the percentile would give smaller
+distances.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PERCENTILE = 95.0
 
 
 def hd95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
-    """95th percentile Hausdorff distance of two masks in the unit of the spacing.
+    """Return the 95th percentile Hausdorff distance of two masks, in the unit of the spacing.
 
     Args:
         one: mask of 2 or 3 axes.
@@ -30,7 +30,7 @@ def hd95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
         spacing: voxel size along each axis, in mm.
 
     Returns:
-        the distance; NaN where both masks are empty, infinity where one is.
+        The distance; NaN where both masks are empty, infinity where one is.
 
     Raises:
         InputError: the shapes differ, or the spacing has not one positive number for each axis.
@@ -50,7 +50,7 @@ def hd95(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
 
 
 def _directed(one: np.ndarray, other: np.ndarray, spacing: Sequence[float]) -> float:
-    from scipy import ndimage  # in functions, as a command that is refused does without SciPy
+    from scipy import ndimage  # slow to import: a command that is refused does without it
 
     distances = ndimage.distance_transform_edt(~other, sampling=spacing)
     return float(np.percentile(np.asarray(distances)[one], _PERCENTILE))

@@ -1,4 +1,4 @@
-"""The user's own segmentation program, on an original and on what codecs give back.
+"""Segmentation of originals and restored scans by a program of the user.
 
 Volume ─ scan.nii.gz ─▶ COMMAND … {scan} … {labels} ─▶ labels.nii.gz ─▶ label map
 label maps of original and restored ─ per label ─▶ Dice, HD95
@@ -27,12 +27,12 @@ _SCAN, _LABELS = "{scan}", "{labels}"
 
 
 def check_command(command: str) -> None:
-    """See that a command has places for both files, and that its program is there.
+    """Check that a command has placeholders for both files, and that its program exists.
 
     Raises:
-        InputError: it has not.
+        InputError: a placeholder or the program is missing.
     """
-    if any(place not in command for place in (_SCAN, _LABELS)):
+    if any(placeholder not in command for placeholder in (_SCAN, _LABELS)):
         raise InputError(
             f"--segmenter {command!r}: expected a command with {_SCAN} for the file to segment and "
             f"{_LABELS} for the label map to write, both NIfTI"
@@ -46,12 +46,15 @@ def check_command(command: str) -> None:
 
 
 def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:
-    """Labels that a program finds on a scan.
+    """Segment a scan with a program.
 
     Args:
-        command: with {scan} and {labels} in place of the files; run without a shell.
+        command: command with {scan} and {labels} for the files; run without a shell.
         volume: the original, for its geometry and header.
-        voxels: what to segment, of the same shape.
+        voxels: voxels to segment, in the shape of the original.
+
+    Returns:
+        The label map, in the shape of the scan.
 
     Raises:
         InputError: the program cannot be run, fails, or writes no label map of the scan's shape.
@@ -62,8 +65,8 @@ def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:
         files = {_SCAN: str(scan), _LABELS: str(labels)}
         arguments = []
         for argument in shlex.split(command):
-            for place, path in files.items():
-                argument = argument.replace(place, path)
+            for placeholder, path in files.items():
+                argument = argument.replace(placeholder, path)
             arguments.append(argument)
         try:
             done = subprocess.run(
@@ -87,9 +90,14 @@ def segment(command: str, volume: Volume, voxels: np.ndarray) -> np.ndarray:
 def overlaps(
     before: np.ndarray, after: np.ndarray, affine: np.ndarray | None
 ) -> dict[str, Mapping[str, float]]:
-    """Dice and HD95 (mm; in voxels without an affine) of each label in either map.
+    """Measure Dice and HD95 of each label in either of two label maps.
 
-    HD95 is left out where a label is in one of them only.
+    HD95 is in mm, or in voxels without an affine. It is omitted for a label in one map only.
+
+    Args:
+        before: label map of the original.
+        after: label map of the restored scan, same shape.
+        affine: 4x4 voxel-to-world matrix, or None.
     """
     spacing = [1.0] * before.ndim
     if affine is not None:
@@ -107,5 +115,5 @@ def overlaps(
 
 
 def fullest_slice(labels: np.ndarray) -> int:
-    """The slice with the largest labelled area, counted over all axes after the first two."""
+    """Return the index of the slice with the largest labelled area, over axes after the second."""
     return int(np.argmax((labels > 0).sum(axis=(0, 1))))

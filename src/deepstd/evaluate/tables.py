@@ -1,4 +1,4 @@
-"""Tables made of rows: means over scans, bytes used, distances between curves.
+"""Tables of results: means over scans, bytes used, distances between curves.
 
 rows ─ by target and codec ─▶ means with their number of scans ─▶ text cells
      └ by scan and codec ─ (bytes, PSNR) ─▶ bd_rate ─▶ mean and range over scans
@@ -20,7 +20,7 @@ from deepstd.evaluate.metrics import bd_psnr, bd_rate
 from deepstd.evaluate.rows import LOSSLESS, Row
 
 _T = TypeVar("_T")
-# The order of columns: what is asked for first, first.
+# Metrics in the order of columns.
 NAMES = ("psnr", "psnr_fg", "ssim", "ssim_fg", "mae", "mae_fg", "rmse", "rmse_fg")
 NAMES += ("max_error", "max_error_fg")
 
@@ -30,10 +30,10 @@ class Table:
     """A table of text.
 
     Attributes:
-        head: of the columns, each a name and what it means.
-        rows: cells.
-        strong: numbers of the rows to emphasise.
-        faint: numbers of the rows that cannot be compared with the others.
+        head: name and meaning of each column.
+        rows: cells of each row.
+        strong: indices of the rows to emphasise.
+        faint: indices of the rows that cannot be compared with the others.
     """
 
     head: tuple[tuple[str, str], ...]
@@ -44,11 +44,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a codec is from another over the scans where both have curves that overlap.
+    """Distance of a codec from a reference codec, over scans where their curves overlap.
 
     Attributes:
-        other: the codec compared with.
-        rates: BD-rate of each scan in percent, negative where fewer bytes do.
+        other: name of the reference codec.
+        rates: BD-rate of each scan in percent, negative for fewer bytes.
         psnrs: BD-PSNR of each scan in dB.
     """
 
@@ -58,12 +58,12 @@ class Distance:
 
 
 def distances(rows: Sequence[Row], codec: str, figure: str = "psnr") -> list[Distance]:
-    """BD-rate and BD-PSNR of a codec against every other one.
+    """Compute BD-rate and BD-PSNR of a codec against every other codec.
 
     Args:
-        rows: of any number of scans.
-        codec: its name in the rows.
-        figure: "psnr", or "psnr_fg" for that of the foreground.
+        rows: rows of any number of scans.
+        codec: name of the tested codec.
+        figure: "psnr", or "psnr_fg" for the PSNR of the foreground.
     """
     curves: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     for row in rows:
@@ -91,9 +91,14 @@ def distances(rows: Sequence[Row], codec: str, figure: str = "psnr") -> list[Dis
 
 
 def means(rows: Sequence[Row], target: str, ours: str) -> Table:
-    """Every codec at one size: bytes used, figures, times, means over the scans it answered for.
+    """Make the table of one size: bytes used, metrics and times, means over scans per codec.
 
-    Codecs that answered for fewer scans than another are faint.
+    Codecs with results for fewer scans than another codec are faint.
+
+    Args:
+        rows: rows of a comparison.
+        target: size, as in the rows.
+        ours: name of the codec to emphasise, or its beginning.
     """
     asked = [row for row in rows if row.target == target]
     definitions = common_definitions(asked)
@@ -133,7 +138,7 @@ def means(rows: Sequence[Row], target: str, ours: str) -> Table:
 
 
 def every_row(rows: Sequence[Row]) -> Table:
-    """Each answer for itself."""
+    """Make a table with a line for every row."""
     head = [("scan", ""), ("size", ""), ("codec", ""), ("bytes", ""), ("bytes used", "")]
     head += [_heading(name, common_definitions(rows)) for name in NAMES]
     head += [("encode", "s"), ("decode", "s"), ("note", "")]
@@ -148,7 +153,7 @@ def every_row(rows: Sequence[Row]) -> Table:
 
 
 def distance_table(rows: Sequence[Row], codec: str) -> Table:
-    """BD-rate and BD-PSNR, over all voxels and over the foreground."""
+    """Make a table of BD-rate and BD-PSNR of a codec, over all voxels and over the foreground."""
     lines = []
     overall, foreground = distances(rows, codec), distances(rows, codec, "psnr_fg")
     for one, fg in zip(overall, foreground, strict=True):
@@ -167,11 +172,11 @@ def distance_table(rows: Sequence[Row], codec: str) -> Table:
 
 
 def common_definitions(rows: Iterable[Row]) -> dict[str, str]:
-    """What the figures of several scans are, with what differs between scans named, not given."""
+    """Return definitions of metrics for several scans, with names for values that differ."""
     found: dict[str, str] = {}
-    told = unique(tuple(row.definitions.items()) for row in rows if row.definitions)
+    known = unique(tuple(row.definitions.items()) for row in rows if row.definitions)
     for name in NAMES:
-        texts = unique(dict(pairs)[name] for pairs in told)
+        texts = unique(dict(pairs)[name] for pairs in known)
         if len(texts) > 1:
             texts = unique(
                 re.sub(r",fg \d+ %", ",fg", re.sub(r"(peak|L)=[^,\]]+", r"\1=max−min", text))
@@ -182,7 +187,7 @@ def common_definitions(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def number(value: float | None, name: str) -> str:
-    """A figure as text."""
+    """Format the value of a metric."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -195,18 +200,18 @@ def number(value: float | None, name: str) -> str:
 
 
 def percent(low: float, high: float) -> str:
-    """A share, or a range of shares."""
+    """Format a share, or a range of shares, in percent."""
     texts = [f"{100 * value:.1f}" for value in (low, high)]
     return f"{texts[0]} %" if texts[0] == texts[1] else f"{texts[0]}–{texts[1]} %"
 
 
 def unique(values: Iterable[_T]) -> list[_T]:
-    """Distinct values in the order of their first."""
+    """Return distinct values in the order of their first occurrence."""
     return list(dict.fromkeys(values))
 
 
 def _answers(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """For each codec the rows that have a file."""
+    """Return the rows with a result, by codec."""
     found: dict[str, list[Row]] = {row.codec: [] for row in rows}
     for row in rows:
         if row.nbytes is not None:
@@ -218,7 +223,7 @@ def _heading(name: str, definitions: dict[str, str]) -> tuple[str, str]:
     label, _, _ = name.partition("_fg")
     label = {"max_error": "max"}.get(label, label)
     label = label if label == "max" else label.upper()
-    # The name stands above it already.
+    # Without the name of the metric, which stands above.
     meaning = re.sub(r"\b\w+(?=\[)", "", definitions.get(name, "")).replace(",", ", ")
     return label + (" fg" if name.endswith("_fg") else ""), meaning
 

@@ -1,4 +1,4 @@
-"""Which slice pictures show, and the files that keep it for the page.
+"""Choice of the slice that pictures show, and the files that keep it for the page.
 
 original, restored ─ mean |e| over squares of every slice ─ largest ─▶ View
 restored ─ slice ─▶ pictures/DIGEST-TARGET-CODEC.npz, and of its labels .labels.npz
@@ -17,8 +17,8 @@ from deepstd.evaluate.figures import unit_of
 from deepstd.evaluate.rows import Row
 from deepstd.volume import Volume
 
-_SQUARES_ACROSS = 6
-_SMALLEST_SQUARE = 16
+_SQUARES_ACROSS = 6  # along the shorter side of a slice
+_SMALLEST_SQUARE = 16  # voxels
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class View:
 
     Attributes:
         slice: index along the third axis.
-        frame: index along the fourth.
-        i, j: first corner of the square.
-        size: its side in voxels; shorter axes are covered whole.
+        frame: index along the fourth axis.
+        i, j: indices of the first corner of the square.
+        size: side of the square in voxels; shorter axes are covered whole.
     """
 
     slice: int
@@ -39,25 +39,25 @@ class View:
     size: int
 
     def of(self, voxels: np.ndarray) -> np.ndarray:
-        """The slice of a scan of 2 to 4 axes."""
+        """Return the slice of a scan of 2 to 4 axes."""
         return voxels[(..., *(self.slice, self.frame)[: voxels.ndim - 2])]
 
 
 def worst_view(original: np.ndarray, restored: np.ndarray) -> View:
-    """The square with the largest mean absolute error, in any slice of a scan."""
+    """Find the square with the largest mean absolute error, in any slice of a scan."""
     from scipy.ndimage import uniform_filter
 
     size = max(_SMALLEST_SQUARE, min(original.shape[:2]) // _SQUARES_ACROSS)
     size = min(size, *original.shape[:2])
     worst, found = -1.0, View(0, 0, 0, 0, size)
-    for place in np.ndindex(original.shape[2:]):
-        error = np.abs(original[(..., *place)].astype(np.float32) - restored[(..., *place)])
-        # Squares by their centres; those that would stick out are moved inside.
+    for index in np.ndindex(original.shape[2:]):
+        error = np.abs(original[(..., *index)].astype(np.float32) - restored[(..., *index)])
+        # Squares are given by their centres; squares that exceed the slice are moved inside.
         mean = np.asarray(uniform_filter(np.nan_to_num(error), size, mode="reflect"))
         i, j = np.unravel_index(int(mean.argmax()), mean.shape)
         if mean[i, j] > worst:
             worst = float(mean[i, j])
-            k, t = (*place, 0, 0)[:2]
+            k, t = (*index, 0, 0)[:2]
             found = View(
                 k, t, _corner(i, size, mean.shape[0]), _corner(j, size, mean.shape[1]), size
             )
@@ -69,7 +69,7 @@ def _corner(centre: np.integer, size: int, length: int) -> int:
 
 
 def keep_slice(folder: Path, row: Row, volume: Volume, restored: np.ndarray, view: View) -> None:
-    """Write the slice of the original, once, with what its values mean, and the restored one."""
+    """Write the slice of the original with its scale and unit, once, and the restored slice."""
     folder.mkdir(parents=True, exist_ok=True)
     affine = np.zeros((0, 0)) if volume.affine is None else volume.affine
     original = original_path(folder, row)
@@ -83,13 +83,13 @@ def keep_slice(folder: Path, row: Row, volume: Volume, restored: np.ndarray, vie
 def keep_labels(
     folder: Path, row: Row, volume: Volume, before: np.ndarray, after: np.ndarray, part: int
 ) -> None:
-    """Write a slice of the original with what a program finds on it and on the restored scan.
+    """Write a slice of the original with its labels before and after compression.
 
     Args:
-        folder: of the pictures.
-        row: of the restored scan.
+        folder: folder of the pictures.
+        row: row of the restored scan.
         volume: the original.
-        before, after: label maps of the original's shape.
+        before, after: label maps of original and restored scan, in the original's shape.
         part: number of the slice, counted over all axes after the first two.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,16 +100,16 @@ def keep_labels(
 
 
 def original_path(folder: Path, row: Row) -> Path:
-    """Where the slice of the original is kept."""
+    """Return the path of the original's slice."""
     return folder / f"{row.digest}-{row.target[:-1]}-original.npz"
 
 
 def restored_path(folder: Path, row: Row) -> Path:
-    """Where the slice of a restored scan is kept."""
+    """Return the path of a restored slice."""
     codec = re.sub(r"[^a-z0-9]+", "-", row.codec.lower())
     return folder / f"{row.digest}-{row.target[:-1]}-{codec}.npz"
 
 
 def labels_path(folder: Path, row: Row) -> Path:
-    """Where a slice of the label maps on the original and on a restored scan is kept."""
+    """Return the path of the label maps of original and restored slice."""
     return restored_path(folder, row).with_suffix(".labels.npz")

@@ -1,4 +1,4 @@
-"""Scans in and out of files.
+"""Reading and writing of scans.
 
 folder ─ discover ─▶ ScanSource ─ read_scan ─▶ Volume
 file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
@@ -19,10 +19,10 @@ from deepstd.io.headers import (
     subsampled,
     with_own_header,
 )
+from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.metadata import Metadata
 from deepstd.io.outline import Outline, outline
 from deepstd.io.passed import PassedOver
-from deepstd.io.places import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.registry import (
     check_input,
     check_output,

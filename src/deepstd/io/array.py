@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 NAMES = ("npy",)
 SUFFIXES = (".npy",)
-_C_ORDER, _FORTRAN_ORDER = b"", b"F"
+_C_ORDER, _FORTRAN_ORDER = b"", b"F"  # SourceHeader.raw of a header that NumPy would write again
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins so is a .npy file."""
+    """Return whether a file that begins with ``head`` is a .npy file."""
     return head.startswith(npy.MAGIC_PREFIX)
 
 
@@ -55,14 +55,19 @@ def read(path: Path) -> Volume:
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and stored type in an array's header; raises as `read`."""
+    """Return the shape and stored type that the header of an array declares.
+
+    Raises:
+        UnsupportedFormatError: pickled, structured or complex values.
+        InputError: the file is damaged or cut short.
+    """
     with open(path, "rb") as stream:
         shape, _, dtype = _begin(stream)
     return shape, dtype
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write the voxels, in the order of the .npy file they came from, else in C order.
+    """Write the voxels in the memory order of their .npy source, else in C order.
 
     Raises:
         InputError: the volume's .npy header does not fit its voxels.
@@ -80,7 +85,7 @@ def write(volume: Volume, path: Path) -> None:
 
 
 def check_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """InputError where a kept header does not describe such voxels."""
+    """Raise an InputError where a kept .npy header describes another shape or type."""
     if raw not in (b"", _C_ORDER, _FORTRAN_ORDER):
         _checked_header(raw, shape, dtype)
 
@@ -98,7 +103,11 @@ def _checked_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> tupl
 
 
 def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """What the header declares, which the rest of the file holds."""
+    """Read a header and check its shape and type against the size of the file.
+
+    Returns:
+        Shape, whether the values are in Fortran order, and stored type.
+    """
     shape, fortran, dtype = _read_header(stream)
     if dtype.kind not in "iufb" or dtype.itemsize > 8:
         raise UnsupportedFormatError(
@@ -135,7 +144,7 @@ def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _way_out(dtype: np.dtype) -> str:
-    """Return how values of a type that is not handled are saved as ones that are."""
+    """Return advice on saving values of an unsupported type as a supported one."""
     if dtype.kind == "c":
         parts = _saving("a.real")
         return f"Save real and imaginary parts as arrays of their own, the first with {parts}"

@@ -5,7 +5,7 @@ with atomic_path(path) as temporary ─▶ the caller writes it ─▶ os.replac
                                            (a full disk ─▶ an error that names ``path``)
 with atomic_folder(path) as temporary ─▶ the caller writes files into it ─▶ renamed to ``path``
 
-Temporary files of processes that were killed are removed by the next that writes there; see
+The next process that writes there removes the temporary files of killed processes; see
 `temporary`.
 """
 
@@ -24,7 +24,7 @@ from deepstd.io.temporary import emptied, temporary_beside
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, quota or file system that has no room for an output."""
 
-# Beyond a quota or the largest file, free bytes of the disk are none for us.
+# Free bytes of the disk count only for a full disk, not for a quota or a largest file size.
 _OF_DISK = (errno.ENOSPC,)
 
 
@@ -32,7 +32,7 @@ class NoSpaceError(OSError):
     """A disk has no room for an output.
 
     Attributes:
-        nbytes: that the output needs at most.
+        nbytes: upper bound of the output's size.
     """
 
     def __init__(self, number: int, nbytes: int) -> None:
@@ -42,10 +42,13 @@ class NoSpaceError(OSError):
 
 @contextmanager
 def needing(nbytes: int) -> Iterator[None]:
-    """Tell how many bytes an output needs that is written in the block, should the disk be full.
+    """Report the size of an output that is written in the block, should the disk be full.
+
+    Args:
+        nbytes: upper bound of the output's size.
 
     Raises:
-        NoSpaceError: it is.
+        NoSpaceError: the disk, quota or file system has no room for the output.
     """
     try:
         yield
@@ -59,8 +62,8 @@ def needing(nbytes: int) -> Iterator[None]:
 def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty temporary file beside ``path`` that becomes ``path`` when the block ends well.
 
-    The temporary file has the suffixes of ``path`` and, as any new file, the permissions that the
-    umask leaves. A symbolic link is followed.
+    The temporary file has the suffixes of ``path`` and the permissions that the umask leaves to new
+    files. A symbolic link is followed.
 
     Args:
         path: the file to write.
@@ -88,13 +91,13 @@ def atomic_folder(
     """Yield an empty temporary folder beside ``path`` that becomes ``path`` when the block ends.
 
     Args:
-        path: the folder to write; it may be there if it is empty.
-        overwrite: whether a folder may be replaced that holds nothing but ``ours``.
-        ours: whether a file of this name may be deleted.
+        path: the folder to write; it may exist if it is empty.
+        overwrite: whether a folder that holds only files accepted by ``ours`` may be replaced.
+        ours: returns whether a file of this name may be deleted.
 
     Raises:
         OutputExistsError: the folder is not empty, and ``overwrite`` is false.
-        InputError: it holds other files, is no folder, or cannot be written.
+        InputError: the folder holds other files, is no folder, or cannot be written.
     """
     target = _real(path)
     _check_folder(target, path, overwrite, ours)
@@ -105,9 +108,9 @@ def atomic_folder(
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Raise an InputError where a folder of outputs is something else, or cannot be written to.
+    """Raise an InputError where a folder of outputs is a file or cannot be written to.
 
-    A folder that is not there yet is not made, but the one that it would be made in is tried.
+    A missing folder is not made. Its nearest existing parent is tried instead.
     """
     folder = _real(path)
     while not folder.is_dir():
@@ -140,10 +143,10 @@ def _beside(target: Path, path: str | os.PathLike[str], *, folder: bool) -> Iter
 
 @contextmanager
 def room_told(path: str | os.PathLike[str], temporary: Path) -> Iterator[None]:
-    """Say which output a full disk has no room for, and how much room there was.
+    """Name the output for which a full disk has no room, and the room there was.
 
     Args:
-        path: the output, as it may be told.
+        path: the output, as messages name it.
         temporary: file or folder that is written in the block.
 
     Raises:
@@ -172,8 +175,8 @@ def _no_room(path: str | os.PathLike[str], temporary: Path, error: OSError) -> I
 def _swap(
     temporary: Path, target: Path, path: str | os.PathLike[str], ours: Callable[[str], bool]
 ) -> None:
-    """Put a folder in the place of another, which stays if that fails."""
-    # No name of a temporary folder, which others may remove: it holds what was there before.
+    """Replace a folder by another one; restore the old folder if that fails."""
+    # The old folder is not named as a temporary one, since other processes may remove those.
     old = target.with_name(f".deepstd-old-{os.urandom(6).hex()}")
     try:
         if target.exists():

@@ -1,10 +1,10 @@
-"""How many samples a scan's files hold, counted without the readers of this package.
+"""Counts of the samples in a scan's files, made without the readers of this package.
 
 path ─ walk of TIFF, nibabel, NumPy, pydicom ─▶ number of samples, or None where nothing counts them
 
-A reader that loses slices loses them both when a scan is compressed and when the file is compared
-with it: only another count notices. NRRD and MetaImage are left out, as their sizes are compared
-with SimpleITK's whenever they are read.
+A reader that loses slices loses them both on compressing and on verifying. Only a count made
+without that reader notices. NRRD and MetaImage are left out: their sizes are compared with
+SimpleITK's on every read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from deepstd.errors import InputError
 from deepstd.io import array, image, mgh, nifti, nifti_pair, streams, tiff, tiff_count
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expanded
-from deepstd.io.places import is_url, location, shown
+from deepstd.io.locations import is_url, location, shown
 from deepstd.volume import Volume
 
 PathLike = str | os.PathLike[str]
@@ -35,14 +35,15 @@ _NOT_IMAGES = ("SEG", "RTDOSE")
 def check_complete(
     source: PathLike | Sequence[PathLike], volume: Volume, series: str | None = None
 ) -> None:
-    """Raise InputError where a scan's files hold more samples than a volume.
+    """Raise an InputError where a scan's files hold more samples than a volume.
 
-    They are counted without the readers of this package (see `count`). What lies behind a URL is
-    not counted.
+    The samples are counted without the readers of this package (see `count`). Sources behind a URL
+    are not counted.
 
     Args:
-        source, series: as given to `read`.
+        source: file or folder of the scan, or several files of one scan.
         volume: the scan, as it was read or restored.
+        series: id of one DICOM series in the source; such a scan is not counted.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     places = [location(one) for one in sources]
@@ -57,11 +58,11 @@ def check_complete(
 
 
 def count_samples(paths: Sequence[Path], series: str | None = None) -> int | None:
-    """Return how many samples the files of one scan hold; None where that cannot be counted.
+    """Return the number of samples in the files of one scan, or None where it is unknown.
 
     Args:
-        paths: local files or folders, as `deepstd.read` takes them.
-        series: id of the DICOM series that the scan is; such a part of a source is not counted.
+        paths: local files or folders of the scan.
+        series: id of one DICOM series in the files; such a scan is not counted.
     """
     path = nifti_pair.header_beside(paths[0])
     if len(paths) > 1 or (path.is_dir() and not _holds_images(path)) or _is_dicom(path):
@@ -93,12 +94,15 @@ def _of_file(path: Path) -> int | None:
 
 
 def _by_nibabel(path: Path) -> int | None:
-    """Count by the shape that nibabel finds; it goes by the suffix, so only files that have one."""
+    """Count the voxels in the shape that nibabel reads.
+
+    nibabel goes by the suffix, so files without a NIfTI or FreeSurfer suffix are not counted.
+    """
     import nibabel
 
     if not path.name.lower().endswith(_NIFTI_SUFFIXES):
         return None
-    with suppress(Exception):  # what nibabel refuses it does not count
+    with suppress(Exception):  # files that nibabel refuses are not counted
         shape: Any = nibabel.load(path).shape  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
         return math.prod(max(int(n), 1) for n in shape)
     return None
@@ -109,7 +113,7 @@ def _by_numpy(path: Path) -> int:
 
 
 def _by_header(path: Path) -> int:
-    """Count the pixels of a PNG file."""
+    """Count the pixels of a PNG file by its IHDR chunk."""
     with open(path, "rb") as stream:
         header = stream.read(24)
     return int.from_bytes(header[16:20], "big") * int.from_bytes(header[20:24], "big")
@@ -125,7 +129,7 @@ _COUNTERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], int | None]], .
 
 
 def _of_dicom(paths: Sequence[Path]) -> int | None:
-    """Count the pixels of grey images; objects that are equal in place and pixels count once."""
+    """Count the pixels of grey images; identical copies of an object count once."""
     counted: dict[tuple[str, str, bytes], int] = {}
     with expanded(paths) as items:
         for item in items:
@@ -133,7 +137,7 @@ def _of_dicom(paths: Sequence[Path]) -> int | None:
                 continue
             try:
                 key, count = _of_object(item)
-            except Exception:  # pydicom raises many kinds; what it cannot read it does not count
+            except Exception:  # pydicom raises many kinds; unreadable objects are not counted
                 return None
             if count is None:
                 return None
@@ -142,7 +146,7 @@ def _of_dicom(paths: Sequence[Path]) -> int | None:
 
 
 def _of_object(item: Item) -> tuple[tuple[str, str, bytes], int | None]:
-    """Return what tells one DICOM object from its copies, and its pixels; None where unknown."""
+    """Return a key that copies of an object share, and its number of pixels (None: unknown)."""
     from pydicom import dcmread
 
     with item.open() as stream:

@@ -26,10 +26,10 @@ _HEADERS_WITH_DATA = (".mhd", ".nhdr", ".hdr")
 
 @dataclass(frozen=True)
 class Discovered:
-    """The result of `discover`.
+    """Result of `discover`.
 
     Attributes:
-        scans: sorted by name.
+        scans: scans found, sorted by name.
         unreadable: folders that could not be listed.
         passed_over: files and folders that are no scans, sorted by name.
     """
@@ -40,12 +40,12 @@ class Discovered:
 
 
 def discover(place: Path) -> Discovered:
-    """Find the scans below a folder or in a zip archive, or the one that a file is.
+    """Find the scans below a folder, in a zip archive or in a file.
 
-    DICOM files are told by their content, whatever their names, and sorted into series; a damaged
-    one counts as a scan, which fails when read, as does an archive that cannot be opened. Hidden
-    files and folders, and whatever is no ordinary file, are passed over. Links are followed, and
-    no folder is entered twice. A link to a scan that is not there counts: it fails when read.
+    DICOM files are recognised by their content, whatever their names, and sorted into series. A
+    damaged DICOM file or archive counts as a scan, which fails when read. Hidden files and folders,
+    and special files such as pipes, are passed over. Links are followed, and no folder is entered
+    twice. A link to a missing scan counts as a scan, which fails when read.
 
     Raises:
         InputError: there is no such file or folder.
@@ -66,7 +66,7 @@ def discover(place: Path) -> Discovered:
 
 
 class _Search:
-    """Files and members met so far, by their names below the folder that is searched."""
+    """Files and archive members found so far, by their names below the searched folder."""
 
     def __init__(self) -> None:
         self.archives = dicom.Archives()
@@ -78,7 +78,7 @@ class _Search:
 
     @property
     def is_dicom_or_archive(self) -> bool:
-        """Whether anything but files known by their suffix alone was met."""
+        """True where DICOM files, archives or unreadable files were found."""
         return bool(self._dicom or self._unreadable) or any("/" in name for name in self._scans)
 
     def walk(self, root: Path) -> None:
@@ -110,7 +110,7 @@ class _Search:
                     self._pass(_below(path, root), passed.SPECIAL)
 
     def enter(self, path: Path, name: str) -> None:
-        """Take note of a file, or of the members of an archive."""
+        """Record a file, or the members of an archive."""
         item = dicom.Item(path, None, self.archives)
         if has_suffix(name):
             self._scans[name] = item
@@ -119,7 +119,7 @@ class _Search:
             head = item.head()
         except OSError as error:
             if passed.may_be_dicom(name):
-                self._unreadable[name] = item  # a series without it is not to be taken for whole
+                self._unreadable[name] = item  # its series must not count as complete
             else:
                 self._pass(name, passed.kind_of(name), error.strerror or "")
             return
@@ -151,7 +151,7 @@ class _Search:
         for item in contents.items:
             self._enter_member(item, f"{name}/{safe_member(item.member or '')}")
         if len(self._scans) + len(self._dicom) + len(self._unreadable) == before:
-            # Documents of many programs are zip archives; their parts are nobody's concern.
+            # Documents of many programs are zip archives; their members are not reported.
             del self._others[others:]
             self._pass(name, passed.kind_of(name), "no scan is in it")
 
@@ -175,12 +175,12 @@ class _Search:
         self._others.append(PassedOver(name, kind, reason))
 
     def result(self) -> Discovered:
-        """Return all scans among the files entered."""
+        """Return the scans, the unreadable folders and the files passed over."""
         shared = Counter(stem(name) for name in self._scans)
         scans = []
         for full, item in self._scans.items():
             short = stem(full)
-            # Neither a.nii.gz nor a.png may be "a"; nor may a.png.npy be "a.png" beside them.
+            # a.nii.gz and a.png may not both be "a"; nor may a.png.npy be "a.png" beside a.png.
             name = full if shared[short] > 1 or short in self._scans else short
             scans.append(_source([item], None, name))
         scans += [_source([item], None, name) for name, item in self._unreadable.items()]
@@ -197,7 +197,10 @@ class _Search:
 
 
 def _series(items: dict[str, dicom.Item]) -> tuple[list[ScanSource], list[PassedOver]]:
-    """Sort DICOM files by series, named after their only file, or folder and series' id."""
+    """Sort DICOM files into series and name the series.
+
+    A series of one file has the name of the file. Any other has the name of its folder and its id.
+    """
     names = {item: name for name, item in items.items()}
     found = dicom.find(items[name] for name in sorted(items))
     scans = []
@@ -246,7 +249,7 @@ def _below(path: Path, root: Path) -> str:
 
 def _is_ordinary(path: Path) -> bool:
     try:
-        return stat.S_ISREG(path.stat().st_mode)  # to open a pipe would be to wait for ever
+        return stat.S_ISREG(path.stat().st_mode)  # opening a pipe would block for ever
     except OSError:
         return True
 

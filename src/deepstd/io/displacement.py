@@ -1,9 +1,9 @@
-"""Displacement fields as NIfTI files that ITK's programs apply.
+"""Displacement fields as NIfTI files for programs based on ITK.
 
     RAS mm from each voxel to a point ─▶ LPS ─▶ 5-D NIfTI, intent "vector" ─▶ file
 
-SimpleITK reads such a file as an image of vectors, and ANTs as a warp: with the field from a fixed
-to a moving scan, both resample the moving scan on the fixed scan's grid.
+SimpleITK reads such a file as an image of vectors, and ANTs as a warp. A field from a fixed to a
+moving scan resamples the moving scan on the fixed scan's grid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from deepstd.errors import GeometryError, InputError, UnsupportedFormatError
-from deepstd.io.places import location, shown
+from deepstd.io.locations import location, shown
 from deepstd.io.registry import PathLike
 from deepstd.io.remote import placed
 
@@ -26,18 +26,19 @@ _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0], np.float32)
 def displacement_writer(
     path: PathLike, *, overwrite: bool = False
 ) -> Iterator[Callable[[np.ndarray, np.ndarray | None], None]]:
-    """Take the place that a displacement field will have, before there is one.
+    """Open an output for a displacement field and yield the function that writes the field.
 
-    Yields what writes it, which has to be called with the field and the affine of its grid: float32
-    (3, *shape), RAS mm; and the (4, 4) voxel-to-world matrix, None where the world is the voxels.
+    The output is checked before the field is computed. The function takes the field, float32 (3,
+    *shape) in RAS mm, and the affine of its grid. The affine is the 4x4 voxel-to-world matrix, or
+    None for the identity.
 
     Args:
         path: ends in .nii or .nii.gz; may be a URL.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        UnsupportedFormatError: another suffix.
-        GeometryError: on writing: a field of images, for which ITK has no convention in NIfTI.
+        UnsupportedFormatError: the suffix is another one.
+        GeometryError: on writing, a field of 2-D images: ITK has no NIfTI convention for it.
         OutputExistsError: the file is there and ``overwrite`` is false.
         InputError: the file cannot be written.
     """
@@ -64,7 +65,12 @@ def displacement_writer(
 
 
 def check_displacement(axes: int, path: PathLike) -> None:
-    """Raise as `displacement_writer` would, before there is a field of so many axes."""
+    """Raise an error where ``path`` cannot hold a displacement field of ``axes`` axes.
+
+    Raises:
+        UnsupportedFormatError: the suffix is neither .nii nor .nii.gz.
+        GeometryError: ``axes`` is not 3: ITK has no NIfTI convention for fields of 2-D images.
+    """
     name = shown(location(path))
     if not name.lower().endswith(_SUFFIXES):
         raise UnsupportedFormatError(f"{name}: a displacement field is NIfTI. Name it .nii.gz")

@@ -1,4 +1,4 @@
-"""The formats whose scans are files of their own: the one table of reading and writing them.
+"""Table of the single-file formats: how each is recognised, read and written.
 
 first bytes, unpacked ─ format_of_content ─▶ Format ─ read
 suffix ─ format_of_suffix ─▶ Format ─ write
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from deepstd.volume import Volume
 
-HEAD_BYTES = 4096
+HEAD_BYTES = 4096  # bytes at the start of a file by which its format is recognised
 
 
 def _not_written(volume: Volume, path: Path) -> None:
@@ -45,17 +45,17 @@ def _not_written(volume: Volume, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Format:
-    """How one family of files is told from others, read and written.
+    """Recogniser, reader and writer of one file format.
 
     Attributes:
-        label: its name in messages.
-        suffixes: of the files that are written, in small letters; none where none can be.
-        recognises: whether a file begins as one of these does, given its first bytes unpacked.
-        read: path to volume, with as much of its header as is asked for.
-        write: volume to a path with one of the suffixes.
-        declares: path to shape and type, without reading the voxels.
-        read_suffixes: of files that are read and not written.
-        packed: whether its files may be gzipped or bzip2ed.
+        label: name of the format in messages.
+        suffixes: lower-case suffixes of written files; empty where the format is only read.
+        recognises: returns whether the first unpacked bytes of a file are of this format.
+        read: reads a file with as much of its metadata as is asked for.
+        write: writes a volume to a path with one of ``suffixes``.
+        declares: returns shape and stored type of a file without reading its voxels.
+        read_suffixes: suffixes of files that are only read.
+        packed: whether files may be packed with gzip or bzip2.
     """
 
     label: str
@@ -148,7 +148,7 @@ _FORMATS = (
 SUFFIXES = tuple(
     suffix for family in _FORMATS for suffix in (*family.suffixes, *family.read_suffixes)
 )
-# Of whatever holds a scan, formats included that cannot be read here.
+# All suffixes of scans, including formats that cannot be read here.
 SCAN_SUFFIXES = (
     *SUFFIXES, ".dcm", *nifti_pair.IMAGE_SUFFIXES, ".nii.zst", ".npz", ".zip", ".jpg", ".jpeg",
 )  # fmt: skip
@@ -159,8 +159,8 @@ def format_of_content(path: Path) -> Format:
     """Return the format of an existing file.
 
     Raises:
-        UnsupportedFormatError: it is of another kind.
-        InputError: it is damaged.
+        UnsupportedFormatError: the format is unknown or not supported.
+        InputError: the file is damaged.
     """
     if path.exists() and not path.is_file():
         raise InputError("not an ordinary file. Save the scan to a file first")
@@ -192,17 +192,17 @@ def format_of_content(path: Path) -> Format:
 
 
 def _packed_by(head: bytes) -> str:
-    """Return the program that packed a file, or nothing."""
+    """Return the name of the program that packed a file, or an empty string."""
     if head.startswith(streams.GZIP_MAGIC):
         return "gzip"
     return "bzip2" if head.startswith(streams.BZIP2_MAGIC) else ""
 
 
 def format_of_suffix(path: Path) -> Format:
-    """Return the format that a name asks for.
+    """Return the format that a file name asks for.
 
     Raises:
-        UnsupportedFormatError: it asks for none, or for one that is not written.
+        UnsupportedFormatError: the suffix is of no known format, or of one that is only read.
     """
     name = path.name.lower()
     for family in _FORMATS:

@@ -1,4 +1,4 @@
-"""What the header of a scan's file says, without its voxels.
+"""Facts in the header of a scan's file, read without its voxels.
 
 path ─ format by content ─▶ Glance: shape, stored type, voxel size, description
 """
@@ -16,21 +16,21 @@ from deepstd.io.formats import format_of_content
 from deepstd.io.streams import opened
 from deepstd.volume import SourceHeader
 
-_HEADER_BYTES = 540
-# Where a NIfTI header has the 80 bytes of its description.
+_HEADER_BYTES = 540  # a NIfTI-2 header, the longer one
+# Bytes of the description, of 80 characters, in a NIfTI header.
 _DESCRIPTION = {"nifti1": slice(148, 228), "nifti2": slice(240, 320)}
 _PARSERS = {"NRRD": nrrd_header.parse, "MetaImage": meta_header.parse}
 
 
 @dataclass(frozen=True)
 class Glance:
-    """What a header says.
+    """Facts in a scan's header.
 
     Attributes:
-        format: name of the format, as messages have it.
-        shape: 2 to 4 axes; None where only reading the file tells.
-        dtype: of a stored voxel; None where only reading the file tells.
-        spacing: voxel size along the axes of space in mm; None where the header states none.
+        format: name of the format in messages.
+        shape: lengths of 2 to 4 axes; None where the whole file would have to be read.
+        dtype: stored type of a voxel; None where the whole file would have to be read.
+        spacing: voxel size along the spatial axes in mm; None where the header states none.
         description: free text of the header; empty where there is none.
     """
 
@@ -42,11 +42,11 @@ class Glance:
 
 
 def glance(path: Path) -> Glance:
-    """Read the header of a scan's file; DICOM is not among the formats.
+    """Read the header of a scan's file in any format but DICOM.
 
     Raises:
-        UnsupportedFormatError: the file is of another kind.
-        InputError: it is damaged or cannot be read.
+        UnsupportedFormatError: the format is unknown or not supported.
+        InputError: the file is damaged or cannot be read.
     """
     try:
         family = format_of_content(path)
@@ -61,17 +61,19 @@ def glance(path: Path) -> Glance:
     except DeepSTDError:
         raise
     except Exception as error:
-        # zlib, nibabel and Pillow raise many kinds, and promise none.
+        # zlib, nibabel and Pillow raise many kinds of errors and document none.
         raise InputError(f"its header cannot be read ({type(error).__name__})") from error
 
 
 def described(source: SourceHeader) -> str:
-    """Return the free text of a kept header; empty where there is none."""
+    """Return the description in a kept NIfTI header; empty for other formats."""
     return _text(source.raw[_DESCRIPTION[source.format]]) if source.format in nifti.NAMES else ""
 
 
 def spacing_of(source: SourceHeader, axes: int) -> tuple[float, ...] | None:
-    """Return the voxel size that a kept NIfTI, NRRD or MetaImage header states, in mm, or None."""
+    """Return the voxel size in a kept NIfTI, NRRD or MetaImage header in mm; None for other
+    formats.
+    """
     if source.format in nifti.NAMES:
         return _lengths(nifti.affine_of(source), axes)
     return (

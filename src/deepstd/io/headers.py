@@ -1,4 +1,4 @@
-"""What a kept header means, by the format it came from: the one table of it.
+"""Interpretation of kept headers: one table by source format.
 
 SourceHeader ─ kind_of ─▶ Kind ─▶ affine, frames; checked, subsampled
 """
@@ -33,14 +33,18 @@ def _left_out(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> Sou
 
 @dataclass(frozen=True)
 class Kind:
-    """What the header of one format means. All may raise InputError where it is damaged.
+    """Interpreter of the headers of one format.
+
+    All functions may raise an InputError where a header is damaged. Affines are 4x4, voxel to RAS+
+    mm.
 
     Attributes:
-        affine_of: the affine that reading gives such a scan, or None.
-        placement_of: the affine by which files lay it on a template, a part of the file format.
-        check: the affine of a header that describes voxels of such a shape and type.
-        subsampled: the header for every so many-th voxel.
-        frames_of: distance between frames and place of the first.
+        affine_of: returns the affine that reading gives the scan, or None.
+        placement_of: returns the affine that aligns the scan with a template, or None. It is a part
+            of the file format.
+        check: returns the affine of a header that describes voxels of this shape and type.
+        subsampled: returns the header of a subsampled scan, given its shape and the factors.
+        frames_of: returns the distance between frames and the position of the first.
     """
 
     affine_of: Callable[[SourceHeader], np.ndarray | None] = _no_affine
@@ -92,15 +96,17 @@ _KINDS: dict[str, Kind] = {
 
 
 def kind_of(source: SourceHeader) -> Kind:
-    """Return what headers of a source's format mean; one of an unknown format means nothing."""
+    """Return the interpreter of a header's format; that of an unknown format returns no affine."""
     return _KINDS.get(source.format, Kind())
 
 
 def frames_of(volume: Volume) -> tuple[float, float]:
-    """Return distance and first place of a scan's frames, in seconds if it is time; else 1 and 0.
+    """Return the distance between frames and the position of the first.
+
+    Both are in seconds where the fourth axis is time. A scan of 2 or 3 axes gives 1 and 0.
 
     Raises:
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     if volume.voxels.ndim < 4:
         return _NO_FRAMES
@@ -108,47 +114,47 @@ def frames_of(volume: Volume) -> tuple[float, float]:
 
 
 def affine_of(source: SourceHeader) -> np.ndarray | None:
-    """Return the affine that `read` gives a scan with this header; None where it has none.
+    """Return the affine (4x4, voxel to RAS+ mm) that `read` gives a scan with this header, or None.
 
     Raises:
         InputError: the header is damaged.
-        GeometryError: its orientation is not finite.
+        GeometryError: the orientation is not finite.
     """
     return kind_of(source).affine_of(source)
 
 
 def placement_of(source: SourceHeader) -> np.ndarray | None:
-    """Return the affine by which a file with this header lays its scan on a template.
+    """Return the affine (4x4, voxel to RAS+ mm) that aligns a scan with a template, or None.
 
-    It is a part of the file format (docs/format.md), and `affine_of` but for NIfTI headers that
-    need repairs.
+    This affine is a part of the file format (docs/format.md). It differs from the result of
+    `affine_of` only for NIfTI headers that need repairs.
 
     Raises:
         InputError: the header is damaged.
-        GeometryError: its orientation is not finite.
+        GeometryError: the orientation is not finite.
     """
     return kind_of(source).placement_of(source)
 
 
 def check_header(source: SourceHeader, shape: Shape, dtype: np.dtype) -> np.ndarray | None:
-    """Return the affine that goes with a header that describes such voxels.
+    """Return the affine of a header that describes voxels of this shape and type, or None.
 
     Raises:
-        InputError: the header is damaged, or describes others.
+        InputError: the header is damaged, or describes other voxels.
     """
     return kind_of(source).check(source, shape, dtype)
 
 
 def subsampled(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> SourceHeader:
-    """Return the header for every so many-th voxel of a scan, the first among them.
+    """Return the header of a scan that is subsampled from its first voxel on.
 
-    Geometry and grey scale stay true. What describes single frames of DICOM, or the layout of a
-    NumPy file, is left out.
+    Geometry and grey scale stay true. Items of single DICOM frames and the layout of a NumPy file
+    are left out.
 
     Args:
-        source: header of the whole.
-        shape: what is left.
-        factors: whole numbers, one for each spatial axis.
+        source: header of the whole scan.
+        shape: shape after subsampling.
+        factors: subsampling factor of each spatial axis, an integer.
 
     Raises:
         InputError: the header is damaged.
@@ -157,10 +163,12 @@ def subsampled(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> So
 
 
 def with_own_header(volume: Volume) -> Volume:
-    """Return the volume with a header that says all it holds: NIfTI's for an affine of its own.
+    """Return the volume with a header that states its geometry.
+
+    A volume with an affine and no header for it gets a NIfTI header.
 
     Raises:
-        InputError: the header it has describes another scan, or no header can hold its geometry.
+        InputError: the header describes another scan, or no header can hold the geometry.
     """
     affine = check_header(volume.source, volume.shape, volume.voxels.dtype)
     if volume.affine is None:

@@ -3,8 +3,8 @@
     file ─ Pillow ─▶ voxels[row, column] as stored, uint8 or uint16, affine None
              └▶ SourceHeader.raw: resolution and significant bits as JSON, or empty
 
-Colour, palettes, transparency and 1-, 2- and 4-bit grey are refused: what is compressed is what is
-stored, and none of these is one grey value a pixel.
+Colour, palettes, transparency and 1-, 2- and 4-bit grey are refused. Stored values are compressed,
+and none of these images stores one grey value of 8 or 16 bits a pixel.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 SUFFIXES = (".png",)
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _SIGNIFICANT_BITS = b"sBIT"
-_GREY = 0  # colour type
-# Pillow widens the values of fewer bits to 0 … 255.
+_GREY = 0  # PNG colour type
+# Factors by which Pillow widens samples of 1, 2 and 4 bits to 0 … 255.
 _WIDENED = {1: 255, 2: 85, 4: 17}
 
 
 class Png(NamedTuple):
-    """What the chunks before the pixels say.
+    """Facts in the chunks before the pixels.
 
     Attributes:
-        bits: of a sample.
-        colour: colour type, 0 for grey.
-        significant: bits that carry a value, or None where it is not told.
+        bits: bits of a sample.
+        colour: PNG colour type, 0 for grey.
+        significant: bits that carry a value (chunk sBIT); None where the file states none.
     """
 
     bits: int
@@ -49,7 +49,7 @@ class Png(NamedTuple):
 
 
 def recognises(head: bytes) -> bool:
-    """Return whether a file that begins so is PNG."""
+    """Return whether a file that begins with ``head`` is PNG."""
     return head.startswith(MAGIC)
 
 
@@ -57,7 +57,7 @@ def read(path: Path) -> Volume:
     """Read a grey image; voxels have shape (rows, columns).
 
     Raises:
-        UnsupportedFormatError: not one grey value of 8 or 16 bits a pixel.
+        UnsupportedFormatError: a pixel is not one grey value of 8 or 16 bits.
         InputError: the file is damaged, cut short, or has more pixels than Pillow allows.
     """
     with opened(path) as image:
@@ -67,17 +67,21 @@ def read(path: Path) -> Volume:
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and stored type of an image; raises as `read`, as far as the header goes."""
+    """Return the shape (rows, columns) and stored type of an image.
+
+    Raises:
+        UnsupportedFormatError: a pixel is not one grey value of 8 or 16 bits.
+    """
     with opened(path) as image:
         checked(image, path)
         return (image.height, image.width), stored_type(image)
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write a 2-D uint8 or uint16 scan, with what is kept of an image's header.
+    """Write a 2-D uint8 or uint16 scan with the kept resolution and significant bits.
 
     Raises:
-        UnsupportedFormatError: more axes or another type.
+        UnsupportedFormatError: the scan has more axes or another type.
         InputError: the header is damaged.
     """
     from PIL import Image
@@ -100,7 +104,7 @@ def write(volume: Volume, path: Path) -> None:
 
 
 def notes_of(kept: Kept) -> tuple[str, ...]:
-    """Return what a user should know of a PNG image's resolution."""
+    """Return notes for users on a PNG image's resolution."""
     if kept.dpi is None:
         return ()
     return (
@@ -117,17 +121,18 @@ def pixels(image: Image) -> np.ndarray:
 
 
 def stored_type(image: Image) -> np.dtype:
-    """Return the type of a pixel of an image that `checked` lets pass."""
+    """Return the type of a pixel of an image that `checked` accepts."""
     return np.dtype("u1" if image.mode == "L" else "u2")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image]:
-    """Open a PNG file, of which only the header is read yet."""
+    """Open a PNG file and yield the image, of which only the header is read."""
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Pillow warns above 89 million pixels and refuses above twice that: here the first counts.
+        # Pillow warns above 89 million pixels and raises above twice as many; here the warning
+        # raises.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=("PNG",)) as image:
@@ -135,7 +140,7 @@ def opened(path: Path) -> Iterator[Image]:
 
 
 def checked(image: Image, path: Path) -> Kept:
-    """Return what is kept of an image's header.
+    """Check that an image is supported and return the kept parts of its header.
 
     Raises:
         UnsupportedFormatError: a pixel is not one grey value of 8 or 16 bits.
@@ -155,7 +160,7 @@ def checked(image: Image, path: Path) -> Kept:
 
 
 def _not_grey(mode: str, png: Png, transparency: bool) -> UnsupportedFormatError:
-    """Return the refusal of an image, with a way to its values as they are stored."""
+    """Return the error for an unsupported image, with a command that saves its stored values."""
     advice, values = "Save its values as they are", "numpy.asarray(image)"
     if png.colour == _GREY and png.bits < 8:
         values = f"numpy.asarray(image.convert('L')) // {_WIDENED[png.bits]}"
@@ -177,7 +182,7 @@ def _not_grey(mode: str, png: Png, transparency: bool) -> UnsupportedFormatError
 
 
 def _chunks(path: Path) -> Png:
-    """Read the chunks before the pixels; Pillow tells neither depth nor significant bits."""
+    """Read the chunks before the pixels; Pillow reports neither bit depth nor significant bits."""
     significant = None
     with open(path, "rb") as stream:
         header = stream.read(33)

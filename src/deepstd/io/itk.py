@@ -5,8 +5,8 @@
                  └▶ where the voxels are ─▶ voxels[i, j, k(, frame)] in the stored type
     Volume ─ SimpleITK ─▶ .nrrd, .mha, compressed
 
-Free key-value pairs ("0010|0010:=…" where SimpleITK made the file from DICOM) may name a patient:
-they are dropped unless ``Metadata.ALL`` is asked for.
+Free key-value pairs may name a patient ("0010|0010:=…" where SimpleITK made the file from DICOM).
+They are dropped unless ``Metadata.ALL`` is asked for.
 """
 
 from __future__ import annotations
@@ -36,17 +36,33 @@ _IMAGE_IO = {NRRD: "NrrdImageIO", METAIMAGE: "MetaImageIO"}
 _PARSERS = {NRRD: nrrd_header.parse, METAIMAGE: meta_header.parse}
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .|()/-]*")
 _DATA_LINE = b"ElementDataFile = LOCAL\n"
-# With fewer bytes free, ITK's error is that of a full disk, which it says in many ways or not.
+# Free bytes of the disk below which a failed write means a full disk. ITK reports it in many ways,
+# or not at all.
 _NO_ROOM = 1 << 16
 
 
 def read_nrrd(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
-    """Read an NRRD file; see `read_metaimage`."""
+    """Read an NRRD scan of one grey value per voxel, in native byte order.
+
+    Args:
+        path: a .nrrd or .nhdr file.
+        metadata: free key-value pairs are kept with ``Metadata.ALL`` only.
+
+    Raises:
+        MissingExtraError: SimpleITK is not installed.
+        UnsupportedFormatError: colour, vectors, several data files or another type.
+        GeometryError: the file's axes do not span space.
+        InputError: the file is damaged or cut short.
+    """
     return _read(path, NRRD, metadata)
 
 
 def read_metaimage(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
-    """Read a scan of one grey value per voxel, in native byte order.
+    """Read a MetaImage scan of one grey value per voxel, in native byte order.
+
+    Args:
+        path: a .mha or .mhd file.
+        metadata: free key-value pairs are kept with ``Metadata.ALL`` only.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
@@ -60,11 +76,13 @@ def read_metaimage(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Vo
 def write(volume: Volume, path: Path) -> None:
     """Write a scan as .nrrd or .mha, compressed, with its geometry.
 
-    Booleans become uint8 and float16 float32. A scan whose file states a slope and intercept is
-    written with both applied; MetaImage that came from MetaImage states them again.
+    Booleans become uint8, and float16 becomes float32. The slope and intercept of the source are
+    applied to the values. Only a MetaImage written from MetaImage keeps stored values and states
+    slope and intercept.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
+        UnsupportedFormatError: ``path`` is a detached header (.nhdr).
         GeometryError: the affine is singular.
     """
     sitk = _simpleitk()
@@ -77,7 +95,7 @@ def write(volume: Volume, path: Path) -> None:
         voxels = voxels[..., None]
     stored = {"bool": "u1", "float16": "f4"}.get(voxels.dtype.newbyteorder("=").name)
     dtype = np.dtype(stored or voxels.dtype.newbyteorder("="))
-    # The transpose of a Fortran-ordered array is what ITK holds, in C order.
+    # ITK holds the transpose of a Fortran-ordered array, in C order.
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T, dtype=dtype), isVector=False)
     image.SetSpacing(geometry.spacing.tolist())
     image.SetOrigin(geometry.origin.tolist())
@@ -100,7 +118,14 @@ def write(volume: Volume, path: Path) -> None:
 
 
 def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None:
-    """Write a .mhd file and its voxels, which the header calls ``data_name``."""
+    """Write a .mhd file and a file with its voxels.
+
+    Args:
+        volume: the scan.
+        header: path of the .mhd file.
+        data: path of the file with the voxels.
+        data_name: name of the file with the voxels in the header.
+    """
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         whole = Path(folder) / "scan.mha"
         write(volume, whole)
@@ -112,7 +137,7 @@ def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None
 
 
 def _state_scale(path: Path, scale: tuple[float, float]) -> None:
-    """Add slope and offset, which SimpleITK does not write, to the header of a .mha file."""
+    """Insert slope and offset, which SimpleITK does not write, into the header of a .mha file."""
     slope, offset = scale
     told = (
         f"ElementToIntensityFunctionSlope = {slope:.17g}\n"
@@ -129,7 +154,7 @@ def _state_scale(path: Path, scale: tuple[float, float]) -> None:
 
 
 def _is_harmless(name: str, value: str, kind: str) -> bool:
-    """Whether a field stays a field when it is written, and does not become part of the header."""
+    """Return whether a field is written as a free field and cannot alter the rest of the header."""
     if _FIELD.fullmatch(name) is None or name.startswith(("NRRD_", "ITK_")):
         return False
     if kind == METAIMAGE:
@@ -188,11 +213,11 @@ def _geometry_by_itk(sitk: Any, plain: str, kind: str, shape: tuple[int, ...]) -
 
 
 def _as_itk_has_it(volume: Volume, kind: str) -> tuple[np.ndarray, Kept]:
-    """Return the voxels to be written and what is written with them.
+    """Return the voxels to write, with their geometry, fields and scale.
 
-    A scan with a header of ours keeps what the header says where its affine is still that of the
-    header. Any other gets what its affine means; a fourth axis of length one is left out, as
-    SimpleITK reads NIfTI.
+    A scan from NRRD or MetaImage keeps the header while its affine is that header's. Any other scan
+    gets the geometry of its affine. A fourth axis of length one is left out, as SimpleITK reads
+    NIfTI.
     """
     source, axes = volume.source, volume.voxels.ndim
     if source.format in NAMES:

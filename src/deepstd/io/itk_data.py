@@ -2,7 +2,7 @@
 
     Layout (from the header) ─ what it claims against the size of the file ─▶ bytes ─▶ voxels
 
-They are decoded here and not by ITK, which returns damaged MetaImage data without a word.
+ITK does not decode them, since it returns damaged MetaImage data without an error.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from deepstd.io.others import FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT_THE_END = -1
-_MAX_DEFLATE_RATIO = 1032
-_MAX_TRAILING_BYTES = 1 << 16
-_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
-_PIECE = 1 << 20
+AT_THE_END = -1  # offset of voxels that fill the end of the file
+_MAX_DEFLATE_RATIO = 1032  # largest expansion by DEFLATE
+_MAX_TRAILING_BYTES = 1 << 16  # tolerated after the voxels
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # window bits by which zlib accepts both kinds of header
+_PIECE = 1 << 20  # bytes decoded at a time
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a header says about its voxels.
+    """Location and type of the voxels, as a header declares them.
 
     Attributes:
         shape: length of each axis, fastest first.
         dtype: stored type with its byte order.
         encoding: "raw", "deflate" (zlib or gzip), "ascii" or "hex".
         path: file that holds the voxels.
-        offset: byte at which they begin, or `AT_THE_END`.
-        skipped_lines: lines between there and the voxels.
+        offset: byte at which the data begin, or `AT_THE_END`.
+        skipped_lines: lines of text between the offset and the voxels.
         skipped_bytes: bytes before the voxels, counted after inflating.
     """
 
@@ -63,16 +63,18 @@ class Layout:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels."""
+        """Size of all voxels in bytes."""
         return self.count * self.dtype.itemsize
 
 
 def detached(folder: Path, name: str) -> Path:
-    """Return the data file that a header names; it must lie beside the header or below it.
+    """Return the path of the data file that a header names.
+
+    The file must lie in the folder of the header or below it.
 
     Raises:
         UnsupportedFormatError: the header names several files, or a pattern of them.
-        InputError: it names a file elsewhere, or one that is not there.
+        InputError: the header names a file elsewhere, or one that does not exist.
     """
     if name.upper().startswith("LIST") or "%" in name:
         raise UnsupportedFormatError(
@@ -93,10 +95,10 @@ def detached(folder: Path, name: str) -> Path:
 
 
 def read_voxels(layout: Layout) -> np.ndarray:
-    """Decode the voxels: native byte order, Fortran order, axes as in the header.
+    """Read and decode the voxels: native byte order, Fortran order, axes as in the header.
 
     Raises:
-        InputError: the file cannot hold as many, is damaged, or holds far more.
+        InputError: the file is damaged, or its size contradicts the header.
     """
     with open(layout.path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size

@@ -1,4 +1,4 @@
-"""What is kept of an NRRD or MetaImage header: geometry as ITK has it, scale, free fields.
+"""Kept parts of an NRRD or MetaImage header: geometry as ITK has it, scale, free fields.
 
     Kept ─ pack ─▶ SourceHeader.raw (JSON, empty by default) ─ unpack ─▶ Kept
     affine (RAS+ mm) ─ from_affine ─▶ Geometry (LPS) ─ affine ─▶ affine
@@ -21,14 +21,20 @@ from deepstd.volume import SourceHeader
 
 NRRD, METAIMAGE = "nrrd", "metaimage"
 NAMES = (NRRD, METAIMAGE)
-NO_SCALE = (1.0, 0.0)
+NO_SCALE = (1.0, 0.0)  # slope and intercept
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-_SMALLEST_DETERMINANT = 1e-9
+_SMALLEST_DETERMINANT = 1e-9  # of the direction matrix; below it, the axes do not span space
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """As ITK has it: LPS millimetres; ``direction`` has one row an axis of space."""
+    """Geometry of a scan in ITK's convention (LPS mm).
+
+    Attributes:
+        origin: position of the first voxel along each axis of the world, (axes,).
+        spacing: voxel size along each voxel axis, (axes,).
+        direction: unit vectors of the voxel axes as columns, (axes, axes).
+    """
 
     origin: np.ndarray
     spacing: np.ndarray
@@ -36,7 +42,7 @@ class Geometry:
 
     @property
     def affine(self) -> np.ndarray:
-        """4x4 matrix in RAS+ millimetres of the spatial axes."""
+        """Voxel-to-world matrix of the spatial axes, 4x4, RAS+ mm."""
         axes = min(len(self.origin), 3)
         affine = np.eye(4)
         affine[:axes, :axes] = self.direction[:axes, :axes] * self.spacing[:axes]
@@ -47,13 +53,15 @@ class Geometry:
 
     @property
     def frames(self) -> tuple[float, float]:
-        """Distance between frames and place of the first; 1 and 0 where there are none."""
+        """Distance between frames and position of the first; 1 and 0 without a fourth axis."""
         if len(self.origin) < 4:
             return 1.0, 0.0
         return float(self.spacing[3]), float(self.origin[3])
 
     def with_frames(self, step: float, first: float) -> Geometry:
-        """The same, of the spatial axes, with such a fourth axis if it has one."""
+        """Return the geometry with this frame distance and first position on its fourth axis, if
+        any.
+        """
         if len(self.origin) < 4:
             return self
         origin, spacing = self.origin.copy(), self.spacing.copy()
@@ -63,12 +71,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a header.
+    """Kept parts of a header.
 
     Attributes:
-        geometry: of all axes.
+        geometry: geometry of all axes.
         fields: free key-value pairs.
-        scale: slope and intercept that MetaImage states.
+        scale: slope and intercept that a MetaImage header states.
     """
 
     geometry: Geometry
@@ -77,21 +85,21 @@ class Kept:
 
 
 def affine_of(source: SourceHeader, axes: int | None = None) -> np.ndarray:
-    """Return the affine, 4x4 float64, RAS+ millimetres, that a kept header says.
+    """Return the voxel-to-world matrix of a kept header, 4x4 float64, RAS+ mm.
 
     Args:
-        source: header as `itk.read_nrrd` and `itk.read_metaimage` keep it.
-        axes: of the scan, where known: another number in the header is then an error.
+        source: kept header of an NRRD or MetaImage file.
+        axes: number of axes of the scan, where known; the header has to have as many.
 
     Raises:
         InputError: the header is damaged.
-        GeometryError: its matrix is singular or not finite.
+        GeometryError: the matrix is singular or not finite.
     """
     return unpack(source.raw, axes).geometry.affine
 
 
 def scale_of(source: SourceHeader) -> tuple[float, float]:
-    """Return slope and intercept of a kept header; 1 and 0 where it states none.
+    """Return slope and intercept of a kept header; 1 and 0 where the header states none.
 
     Raises:
         InputError: the header is damaged.
@@ -100,7 +108,12 @@ def scale_of(source: SourceHeader) -> tuple[float, float]:
 
 
 def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> SourceHeader:
-    """Return the header of a scan of which every so many-th voxel is left, the first among them.
+    """Return the header of a scan that is subsampled from its first voxel on.
+
+    Args:
+        source: kept header of the whole scan.
+        axes: number of axes of the scan.
+        factors: subsampling factor of each spatial axis, an integer.
 
     Raises:
         InputError: the header is damaged.
@@ -114,7 +127,12 @@ def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> Sourc
 
 
 def on_grid(source: SourceHeader, axes: int, affine: np.ndarray) -> SourceHeader:
-    """Return the header of a scan on another grid; a fourth axis stays as it is.
+    """Return the header of a scan on another grid; a fourth axis is unchanged.
+
+    Args:
+        source: kept header of the scan.
+        axes: number of axes of the scan.
+        affine: voxel-to-world matrix of the other grid, 4x4, RAS+ mm.
 
     Raises:
         InputError: the header is damaged.
@@ -127,7 +145,12 @@ def on_grid(source: SourceHeader, axes: int, affine: np.ndarray) -> SourceHeader
 
 
 def check(geometry: Geometry) -> None:
-    """Raise GeometryError where a geometry is none, UnsupportedFormatError where it has no time."""
+    """Check that a geometry is valid.
+
+    Raises:
+        GeometryError: voxel sizes, origin or directions are invalid, or the axes do not span space.
+        UnsupportedFormatError: the fourth axis is not time.
+    """
     parts = (geometry.origin, geometry.spacing, geometry.direction)
     if not all(np.isfinite(part).all() for part in parts) or (geometry.spacing <= 0).any():
         raise GeometryError("the voxel sizes, origin or directions are not finite and positive")
@@ -140,12 +163,14 @@ def check(geometry: Geometry) -> None:
 
 
 def without_affine(axes: int) -> Geometry:
-    """Return ITK's geometry of a scan that has none."""
+    """Return the geometry that ITK gives a scan without an affine."""
     return Geometry(np.zeros(axes), np.ones(axes), np.eye(axes))
 
 
 def from_affine(affine: np.ndarray, axes: int) -> Geometry:
-    """Return ITK's view of an affine; an image that is not in the plane z = 0 becomes a slice.
+    """Return the geometry of an affine (4x4, RAS+ mm) in ITK's convention.
+
+    A 2-D image outside the plane z = 0 becomes one slice of a 3-D scan.
 
     Raises:
         GeometryError: the affine is singular or not finite.
@@ -166,7 +191,7 @@ def from_affine(affine: np.ndarray, axes: int) -> Geometry:
 
 
 def pack(kept: Kept) -> bytes:
-    """Return compact JSON of what is not as it is by default; empty where nothing is."""
+    """Return the parts that differ from their defaults as compact JSON; empty where none does."""
     geometry, axes = kept.geometry, len(kept.geometry.origin)
     told: dict[str, Any] = {}
     for name, values, default in (
@@ -183,7 +208,16 @@ def pack(kept: Kept) -> bytes:
 
 
 def unpack(raw: bytes, axes: int | None) -> Kept:
-    """Return what a kept header says; raises as `affine_of`."""
+    """Parse a kept header.
+
+    Args:
+        raw: JSON, or empty for the defaults.
+        axes: number of axes of the scan; None to take it from the header.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: the matrix is singular or not finite.
+    """
     try:
         told = json.loads(raw) if raw else {}
         if not isinstance(told, dict):

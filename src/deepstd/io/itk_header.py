@@ -1,9 +1,9 @@
-"""What NRRD and MetaImage headers have in common: where they end, and numbers in them.
+"""Parsing of text headers, common to NRRD and MetaImage.
 
 first bytes of a file ─ lines up to the end of the header ─▶ Header (layout, plain text, fields)
 
-ITK follows a malformed header into a crash, so it never sees the file's own. What is known of a
-header and well-formed is written anew, and ITK is asked what geometry that means.
+ITK may crash on a malformed header, so it never sees the header of the file. Known and well-formed
+fields are written anew, and ITK derives the geometry from them.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from deepstd.errors import InputError
 from deepstd.io.itk_data import Layout
 
 MAX_HEADER_BYTES = 1 << 20
-MAX_AXIS = 1 << 31
+MAX_AXIS = 1 << 31  # voxels
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header that was understood.
+    """A parsed and checked header.
 
     Attributes:
-        layout: where the voxels are and what they are.
-        plain: the same header with nothing but geometry, for ITK.
-        fields: the free key-value pairs.
+        layout: location and type of the voxels.
+        plain: text of a header with the same geometry and nothing else, for ITK.
+        fields: free key-value pairs.
         scale: slope and intercept from stored to real-world values.
-        notes: what a user should know of it, in sentences.
+        notes: sentences for users.
     """
 
     layout: Layout
@@ -41,7 +41,7 @@ class Header:
 
 
 def next_line(stream: BinaryIO) -> str | None:
-    """One line of a header without its end; None at the end of the file.
+    """Read one line of a header without its end; return None at the end of the file.
 
     Raises:
         InputError: the header is longer than 1 MiB.
@@ -55,7 +55,17 @@ def next_line(stream: BinaryIO) -> str | None:
 
 
 def whole(name: str, text: str, least: int = 0, most: int = MAX_AXIS) -> int:
-    """A whole number of a header field; InputError where it is none."""
+    """Parse an integer header field.
+
+    Args:
+        name: name of the field in messages.
+        text: value of the field.
+        least: smallest value.
+        most: largest value.
+
+    Raises:
+        InputError: the value is no integer in this range.
+    """
     number = int(text) if _WHOLE.fullmatch(text) else least - 1
     if not least <= number <= most:
         raise damaged(name, "a whole number", text)
@@ -63,7 +73,16 @@ def whole(name: str, text: str, least: int = 0, most: int = MAX_AXIS) -> int:
 
 
 def numbers(name: str, text: str, count: int) -> list[float]:
-    """So many numbers of a header field, all finite; InputError where they are not."""
+    """Parse a header field of finite numbers between spaces.
+
+    Args:
+        name: name of the field in messages.
+        text: value of the field.
+        count: expected number of numbers.
+
+    Raises:
+        InputError: the value is something else.
+    """
     try:
         values = [float(word) for word in text.split()]
     except ValueError:
@@ -74,6 +93,6 @@ def numbers(name: str, text: str, count: int) -> list[float]:
 
 
 def damaged(name: str, expected: str, text: str) -> InputError:
-    """The error for a field of a header that is not as it must be."""
+    """Return the error for a damaged field of a header."""
     shown = text if len(text) <= 60 else f"{text[:60]}…"
     return InputError(f"the header's {name} is {shown!r}, expected {expected}. It is damaged")

@@ -1,6 +1,6 @@
-"""What a scan cannot be once it is restored, said when it is read.
+"""Limits of the files that a scan can be restored to, noted when the scan is read.
 
-Volume, name of its file ─ limits ─▶ the same with notes
+Volume, name of its file ─ limits ─▶ Volume with notes
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from deepstd.io import dicom, nifti
 from deepstd.io.shear import SHEARED, is_refused_as_nifti
 from deepstd.volume import Volume
 
-# How FreeSurfer, BIDS and nnU-Net call maps of labels, at the end of a name or of a part of it.
+# Names of label maps in FreeSurfer, BIDS and nnU-Net, at the end of a file name or of a part of it.
 _LABELS = re.compile(
     r"(^|[._+-])(d?seg|aseg|wmparc|aparc|segmentation|labels?|labelmap|parcellation)([._+-]|$)"
 )
@@ -20,14 +20,14 @@ _OTHER_TYPES = {"bool": "uint8", "float16": "float32"}
 
 
 def with_limits(volume: Volume, name: str) -> Volume:
-    """Return a scan with notes on formats that cannot hold it, and on maps of labels.
+    """Return the scan with notes on formats that cannot hold it, and on label maps.
 
     Args:
-        volume: as it was read.
-        name: of its file or folder.
+        volume: the scan as read.
+        name: name of its file or folder.
 
     Raises:
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     notes = [note for note in _limits(volume, name) if note not in volume.notes]
     return replace(volume, notes=(*volume.notes, *notes)) if notes else volume

@@ -40,7 +40,7 @@ KEYS = frozenset(
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file that begins so is a MetaImage."""
+    """Return whether a file that begins with ``head`` is a MetaImage."""
     return _BEGINNING.match(head) is not None
 
 
@@ -85,7 +85,7 @@ def parse(path: Path) -> Header:
 
 
 def _scale(keys: dict[str, str]) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """Return what takes stored values to intensities, and what a user should know of it."""
+    """Return slope and offset from stored values to intensities, and notes for users."""
     names = ("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset")
     values = zip(names, ("1", "0"), strict=True)
     slope, offset = (numbers(name, keys.get(name, default), 1)[0] for name, default in values)
@@ -135,7 +135,7 @@ def _is_true(text: str) -> bool:
 
 
 def _plain(keys: dict[str, str], lengths: list[int]) -> str:
-    """The header that ITK sees: geometry only, every value checked."""
+    """Return the text of the header for ITK: geometry only, every value checked."""
     axes = len(lengths)
     lines = ["ObjectType = Image", f"NDims = {axes}", "BinaryData = True"]
     groups = ((_MATRICES, axes * axes), (_ORIGINS, axes), (("ElementSpacing",), axes))

@@ -1,4 +1,4 @@
-"""How much of what a scan's file says besides its voxels is kept.
+"""Amount of a source's metadata that is kept beside the voxels.
 
     read(path, metadata=...) ─▶ SourceHeader ─▶ .dstd ─▶ the restored file
 
@@ -11,12 +11,12 @@ from enum import StrEnum
 
 
 class Metadata(StrEnum):
-    """Which other information of the source is stored.
+    """Levels of source metadata to store.
 
-    DICOM data sets are kept without what tells who the patient is (PS3.15 basic profile), whole
-    with ALL, not at all with NONE. NIfTI headers are kept byte for byte, free text and extensions
-    included, unless NONE is asked for. Free key-value pairs of NRRD and MetaImage files, which
-    scans made from DICOM fill with a patient's data, are kept with ALL only.
+    DICOM data sets are kept without items that identify the patient (PS3.15 basic profile). ALL
+    keeps the data sets whole, and NONE drops them. NIfTI headers are kept byte for byte, free text
+    and extensions included, except with NONE. Free key-value pairs of NRRD and MetaImage files are
+    kept with ALL only: files made from DICOM store a patient's data there.
     """
 
     NONE = "none"

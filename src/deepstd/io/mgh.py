@@ -3,7 +3,7 @@
     file ─ unpacked ─ header (284 bytes) ─ nibabel ─▶ affine, type, shape
                       voxels, big-endian ───────────▶ Volume with a fresh NIfTI header
 
-Such a scan comes back as NIfTI: its own header is not kept.
+The scan is restored as NIfTI: its own header is not kept.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".mgh", ".mgz", ".mgh.gz")
 _HEADER_BYTES = 284
-_TYPES = (0, 1, 3, 4, 10)
-_FOOTER_BYTES = 20
+_TYPES = (0, 1, 3, 4, 10)  # uint8, int32, float32, int16, uint16
+_FOOTER_BYTES = 20  # repetition time, flip angle, echo time, inversion time, field of view
 _DTYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 _NOTE = "a FreeSurfer volume: comes back as NIfTI, without what else its header and footer say"
 
 
 def recognises(head: bytes) -> bool:
-    """Return whether a file that begins so (unpacked) is a FreeSurfer volume."""
-    # The third byte of the version is an intent that FreeSurfer 7.3 and later may state.
+    """Return whether a file that begins with ``head`` (unpacked) is a FreeSurfer volume."""
+    # The third byte of the version is an intent code in FreeSurfer 7.3 and later.
     if len(head) < _HEADER_BYTES or head[:2] != b"\0\0" or head[3] != 1:
         return False
     lengths = [int.from_bytes(head[n : n + 4], "big", signed=True) for n in (4, 8, 12, 16)]
@@ -66,14 +66,18 @@ def read(path: Path) -> Volume:
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and stored type in a header; raises as `read`, as far as that goes."""
+    """Return the shape and stored type that the header of a file declares.
+
+    Raises:
+        InputError: the file is damaged or cut short.
+    """
     with opened(path) as unpacked:
         _, shape, dtype = _begin(unpacked.stream, unpacked.most)
     return shape, dtype.newbyteorder("=")
 
 
 def _begin(stream: BinaryIO, most: int) -> tuple[Any, tuple[int, ...], np.dtype]:
-    """Return nibabel's header, the shape and the type, which such a file can hold."""
+    """Return nibabel's header, the shape and the type, checked against the size of the file."""
     from nibabel.freesurfer.mghformat import MGHHeader
 
     raw = take(stream, _HEADER_BYTES, "the header")

@@ -1,4 +1,4 @@
-"""Names of scans, from the names of their files and from what DICOM says.
+"""Names of scans, from file names and DICOM descriptions.
 
 a/scan.nii.gz ─ stem ─▶ a/scan       ../scan.nii in an archive ─ safe_member ─▶ member-….nii
 series date, description ─ title_of ─▶ 20260102_T1-MPRAGE
@@ -17,12 +17,12 @@ from deepstd.io.formats import SUFFIXES
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_HASH_DIGITS = 12
-_MOST_TITLE = 60
+_HASH_DIGITS = 12  # 48 bits
+_MOST_TITLE = 60  # bytes of UTF-8
 
 
 def stem(name: str) -> str:
-    """Take the suffix of a scan off a name."""
+    """Return a file name without the suffix of its scan format."""
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -30,13 +30,16 @@ def stem(name: str) -> str:
 
 
 def stem_of_data(name: str) -> str | None:
-    """Take the suffix of a file of voxels off its name, such as .raw, .zraw, .raw.gz and .img."""
+    """Return the name of a voxel file without its suffix; None for other files.
+
+    The suffixes are .raw, .zraw and .img, plain or gzipped.
+    """
     short = re.sub(r"\.(z?raw|img)(\.gz)?$", "", name, flags=re.IGNORECASE)
     return short if short != name else None
 
 
 def title_of(dataset: Dataset) -> str:
-    """Return date and description of a DICOM series, as far as they fit into a name."""
+    """Return date and description of a DICOM series as a part of a file name."""
     date, words = ("", "")
     for keyword in ("SeriesDate", "AcquisitionDate", "StudyDate"):
         date = date or text(dataset, keyword)
@@ -49,7 +52,7 @@ def title_of(dataset: Dataset) -> str:
 
 
 def safe_member(member: str) -> str:
-    """Return a member's name if it is a plain path, else a hash of it with its suffix."""
+    """Return the name of an archive member if it is a plain path, else its hash and its suffix."""
     parts = member.split("/")
     is_plain = all(part not in ("", ".", "..") for part in parts)
     if is_plain and not re.search(r"[\\:\x00-\x1f\x7f]", member):

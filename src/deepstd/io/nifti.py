@@ -5,9 +5,9 @@
              SourceHeader.raw ◀─────────────────│─────────────┘
              affine (RAS+ mm) ◀─ header         └▶ stored values, slope and intercept not applied
 
-`write` puts the same bytes back in the same places, so that an unmodified volume gives the file
-it came from. nibabel interprets the header; the bytes are read here, so that a header's claims
-are checked against the size of the file before memory is asked for.
+`write` puts the same bytes back at the same offsets: an unmodified volume gives its source file.
+nibabel interprets the header. The bytes are read here, to check the header against the size of the
+file before memory is allocated.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".nii.gz", ".nii")
 PACKED_SUFFIXES = (".nii.bz2",)
-_MAX_NIFTI1_AXIS = 32767
-_MAX_EXTENSION_BYTES = 1 << 25
-_MAX_TRAILING_BYTES = 1 << 16
+_MAX_NIFTI1_AXIS = 32767  # voxels: dim is int16
+_MAX_EXTENSION_BYTES = 1 << 25  # 32 MiB, against damaged offsets
+_MAX_TRAILING_BYTES = 1 << 16  # 64 KiB, kept with the header
 _LABELS = 1002  # NIFTI_INTENT_LABEL
 # Level 6 takes three times as long on CT for 3 % less.
 _GZIP_LEVEL = 1
 
 
 def recognises(head: bytes) -> bool:
-    """Return whether a file that begins so (unpacked) is NIfTI, or its relative Analyze."""
+    """Return whether a file that begins with ``head`` (unpacked) is NIfTI or Analyze."""
     return kind_of(head) is not None
 
 
 def affine_of(source: SourceHeader) -> np.ndarray:
-    """Return the voxel-to-world matrix, 4x4 float64, RAS+ millimetres, of a raw header.
+    """Return the voxel-to-world matrix of a raw header, 4x4 float64, RAS+ mm.
 
     The sform is preferred to the qform, and the qform to voxel sizes alone; see `nifti_affine`.
 
@@ -63,10 +63,10 @@ def affine_of(source: SourceHeader) -> np.ndarray:
 
 
 def placement_of(source: SourceHeader) -> np.ndarray:
-    """Return the affine by which files lay a scan with this header on a template.
+    """Return the affine (4x4, RAS+ mm) that aligns a scan with a template.
 
-    It is nibabel's where nibabel has one, whatever `affine_of` makes of the header: a part of the
-    file format.
+    This affine is a part of the file format. It is nibabel's where nibabel has one, even where
+    `affine_of` repairs the header.
 
     Raises:
         InputError: the header is damaged.
@@ -77,7 +77,9 @@ def placement_of(source: SourceHeader) -> np.ndarray:
 
 
 def frame_step_of(source: SourceHeader) -> tuple[float, float]:
-    """Return distance and first place of the frames of a raw header, in seconds if it is time.
+    """Return the distance between frames and the position of the first.
+
+    Both are in seconds where the fourth axis is time.
 
     Raises:
         InputError: the header is damaged.
@@ -104,12 +106,12 @@ def read_stored(stream: BinaryIO, layout: Layout) -> tuple[np.ndarray, bytes]:
     """Read the voxels that a header declares, and the bytes after them.
 
     Raises:
-        InputError: there are fewer voxels, or far more.
+        InputError: the file holds fewer voxels, or far more.
     """
     voxels = np.empty(layout.nbytes, np.uint8)
     fill(stream, voxels.data)
     end = stream.read(_MAX_TRAILING_BYTES + 1)
-    # An axis of length 0 is one of length 1, unless there are voxels for more.
+    # An axis of length 0 is read as length 1, unless the file holds voxels for more.
     if len(end) > _MAX_TRAILING_BYTES or (layout.has_empty_axes and len(end) >= layout.nbytes):
         raise InputError(
             f"more than the {layout.nbytes} bytes of voxels follow that the header declares with "
@@ -121,7 +123,7 @@ def read_stored(stream: BinaryIO, layout: Layout) -> tuple[np.ndarray, bytes]:
 def volume_of(
     stored: np.ndarray, source: SourceHeader, layout: Layout, notes: tuple[str, ...] = ()
 ) -> Volume:
-    """Return a scan with what is to be known of its header."""
+    """Return a scan with notes on its header."""
     header = layout.header
     affine, told = nifti_affine.placed(header)
     told += nifti_affine.scale_notes(header)
@@ -136,7 +138,12 @@ def volume_of(
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and stored type in a scan's header; raises as `read`, as far as that goes."""
+    """Return the shape and stored type that the header of a scan declares.
+
+    Raises:
+        UnsupportedFormatError: a data type that is not one grey value, or more than four axes.
+        InputError: the header is damaged, or declares more voxels than the file can hold.
+    """
     with opened(path) as unpacked:
         _, _, layout = _begin(unpacked.stream, unpacked.most)
     return layout.frame_shape, layout.dtype
@@ -148,11 +155,15 @@ def write(
     scale: tuple[float, float] = (1.0, 0.0),
     frames: tuple[float, float] = (1.0, 0.0),
 ) -> None:
-    """Write a scan: with its own header where it came from NIfTI, else with a fresh one.
+    """Write a scan with its own header where it came from NIfTI, else with a fresh one.
 
-    A fresh header states ``scale``, a slope and an intercept, and ``frames``, their distance and
-    the place of the first in seconds; it is NIfTI-1 where the axes fit. Booleans become uint8,
-    float16 becomes float32.
+    A fresh header is NIfTI-1 where the axes fit. Booleans become uint8, float16 becomes float32.
+
+    Args:
+        volume: the scan.
+        path: file to write, gzipped where it ends in .gz.
+        scale: slope and intercept in a fresh header.
+        frames: distance between frames and position of the first in a fresh header, in seconds.
 
     Raises:
         InputError: the volume's NIfTI header does not fit its voxels or affine.
@@ -162,7 +173,7 @@ def write(
         layout = _own_layout(volume)
     else:
         raw, layout = _fresh_header(volume, scale, frames)
-    # The transpose of a Fortran-ordered array is what the file holds, in C order.
+    # The file holds the transpose of a Fortran-ordered array, in C order.
     stored = np.ascontiguousarray(volume.voxels.T, dtype=layout.dtype)
     with _create(path) as stream:
         stream.write(raw[: layout.offset])
@@ -171,16 +182,16 @@ def write(
 
 
 def check_header(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return the affine of a header that describes such voxels.
+    """Return the affine of a header that describes voxels of this shape and type.
 
     Raises:
-        InputError: the header is damaged, or describes others.
+        InputError: the header is damaged, or describes other voxels.
     """
     return nifti_affine.placed(_checked_layout(source, shape, dtype).header).affine
 
 
 def check_affine(affine: np.ndarray | None, declared: np.ndarray) -> None:
-    """Raise InputError where a scan's affine is not the one that its header declares."""
+    """Raise an InputError where a scan's affine differs from its header's."""
     if affine is None or not np.allclose(affine, declared, rtol=1e-5, atol=1e-5):
         raise InputError(
             "the scan's affine is not the one of its header. Give the volume a "
@@ -189,7 +200,11 @@ def check_affine(affine: np.ndarray | None, declared: np.ndarray) -> None:
 
 
 def with_fresh_header(volume: Volume, frames: tuple[float, float] = (1.0, 0.0)) -> Volume:
-    """Return the same scan with a header that declares its affine.
+    """Return the scan with a fresh header that declares its affine.
+
+    Args:
+        volume: the scan.
+        frames: distance between frames and position of the first, in seconds.
 
     Raises:
         InputError: no NIfTI header can declare voxels of its type.
@@ -206,10 +221,16 @@ def with_fresh_header(volume: Volume, frames: tuple[float, float] = (1.0, 0.0)) 
 
 
 def begins(start: bytes, kind: str, most: int) -> Layout:
-    """Return what a header says, which a file of at most so many bytes can hold.
+    """Parse a header and check it against the size of the file.
+
+    Args:
+        start: bytes of the header.
+        kind: "nifti1" or "nifti2".
+        most: upper bound of the unpacked file's size in bytes.
 
     Raises:
-        UnsupportedFormatError, InputError: as `read`.
+        UnsupportedFormatError: a data type that is not one grey value, or more than four axes.
+        InputError: the header is damaged, or declares more voxels than the file can hold.
     """
     layout = layout_of(start, kind)
     if layout.offset - len(start) > _MAX_EXTENSION_BYTES:
@@ -227,7 +248,7 @@ def begins(start: bytes, kind: str, most: int) -> Layout:
 
 
 def _begin(stream: BinaryIO, most: int) -> tuple[bytes, str, Layout]:
-    """Return the header's bytes, its kind and what it says."""
+    """Return the bytes of the header, its kind and its layout."""
     start = take(stream, HEADER_BYTES["nifti1"], "the header")
     kind = kind_of(start)
     if kind is None:
@@ -294,7 +315,7 @@ def _create(path: Path) -> Iterator[BinaryIO]:
         if not path.name.lower().endswith(".gz"):
             yield stored
             return
-        # Neither name nor time, so that equal scans give equal files.
+        # Without name and time, equal scans give equal files.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, stored, mtime=0) as stream:
             yield cast("BinaryIO", stream)
 

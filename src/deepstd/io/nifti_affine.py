@@ -1,8 +1,8 @@
-"""Where the voxels of a NIfTI header lie, with the standard's repairs.
+"""Affine of a NIfTI header, with the standard's repairs.
 
     header ─ sform, else qform, else voxel sizes alone ─▶ affine (RAS+ mm), notes
 
-nibabel and SimpleITK read most headers alike. Where they do not:
+nibabel and SimpleITK read most headers alike. They differ in these cases:
 
 - Both forms given and different: the sform, as nibabel. SimpleITK takes the qform unless the
   sform's code is 1, and voxel sizes always from pixdim.
@@ -12,10 +12,9 @@ nibabel and SimpleITK read most headers alike. Where they do not:
 - pixdim of the spatial axes negative beside a qform: the size without its sign, as nibabel.
 - A slope of 0: no scale, as the standard and nibabel; SimpleITK adds the intercept all the same.
 
-Numbers that are not such as the standard asks for are repaired as its own library (nifti1_io.c)
-does: pixdim[0] counts by its sign, 0 being positive; sizes that are 0 or not finite are 1;
-quaternions and offsets that are not finite are 0; a quaternion longer than 1 is normalised. A form
-that spans no space is passed over.
+Invalid numbers are repaired as by the standard's own library (nifti1_io.c). pixdim[0] counts by its
+sign, 0 being positive. Sizes that are 0 or not finite are 1. Quaternions and offsets that are not
+finite are 0. A quaternion longer than 1 is normalised. A form that spans no space is ignored.
 """
 
 from __future__ import annotations
@@ -30,24 +29,25 @@ if TYPE_CHECKING:
 
 _MILLIMETRES = {1: 1e3, 2: 1.0, 3: 1e-3}  # xyzt_units: metre, millimetre, micrometre
 _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}  # xyzt_units: second, millisecond, microsecond
-_SMALLEST_VOLUME = 1e-9
-# Singular but for rounding.
+_SMALLEST_VOLUME = 1e-9  # between unit vectors; below it, the axes span no space
+# Between unit vectors, allowing for rounding only.
 _SMALLEST_STATED_VOLUME = 1e-12
-# SimpleITK takes two forms for one where they differ by less.
+# Differences in mm, and relative ones of voxel sizes, below which SimpleITK takes two forms as
+# equal.
 _ALIKE_WITHIN = 1e-3
 _SIZE_ALIKE_WITHIN = 1e-3
-# What nibabel lets pass of a quaternion's squared length.
+# Excess of a quaternion's squared length that nibabel tolerates.
 _NIBABEL_TOLERANCE = 3 * float(np.finfo(np.float32).eps)
 _QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
 _OFFSETS = ("qoffset_x", "qoffset_y", "qoffset_z")
 
 
 class Placed(NamedTuple):
-    """Where voxels lie.
+    """Affine of a scan, with notes.
 
     Attributes:
-        affine: voxel-to-world, 4x4 float64, RAS+ millimetres, finite.
-        notes: what a user should know of it, in sentences.
+        affine: voxel-to-world matrix, 4x4 float64, RAS+ mm, finite.
+        notes: sentences for users.
     """
 
     affine: np.ndarray
@@ -55,12 +55,12 @@ class Placed(NamedTuple):
 
 
 def millimetres_of(header: Nifti1Header) -> float:
-    """Return the millimetres of the header's unit of length; 1 where it states none."""
+    """Return the header's unit of length in mm; 1 where it states none."""
     return _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
 
 
 def placed(header: Nifti1Header) -> Placed:
-    """Return the affine that a header means; it means one, whatever is wrong with it."""
+    """Return the affine of a header, repaired where the header is invalid."""
     shape = [int(n) for n in header["dim"][1 : 1 + max(int(header["dim"][0]), 1)]]
     scale = millimetres_of(header)
     to_mm = np.diag([scale, scale, scale, 1.0])
@@ -101,9 +101,9 @@ def placed(header: Nifti1Header) -> Placed:
 
 
 def stated_affine(header: Nifti1Header) -> np.ndarray | None:
-    """Return nibabel's affine of an unrepaired header; None where it has none, or a singular one.
+    """Return nibabel's affine of an unrepaired header; None where it is missing or singular.
 
-    Files of format version 3 lay scans on templates by it (docs/format.md).
+    Files of format version 3 align scans with templates by it (docs/format.md).
     """
     from nibabel.spatialimages import HeaderDataError
 
@@ -119,7 +119,7 @@ def stated_affine(header: Nifti1Header) -> np.ndarray | None:
 
 
 def scale_notes(header: Nifti1Header) -> tuple[str, ...]:
-    """Return what a user should know of a header's slope and intercept (see `nifti_scale`)."""
+    """Return notes for users on a header's slope and intercept (see `nifti_scale`)."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         if not math.isfinite(intercept) or intercept == 0:
@@ -136,9 +136,9 @@ def scale_notes(header: Nifti1Header) -> tuple[str, ...]:
 
 
 def frame_step(header: Nifti1Header) -> tuple[float, float]:
-    """Return the distance between frames and the place of the first, in seconds where it is time.
+    """Return the distance between frames and the position of the first.
 
-    Numbers that make no sense are 1 and 0.
+    Both are in seconds where the fourth axis is time. Invalid numbers give 1 and 0.
     """
     scale = _SECONDS.get(int(header["xyzt_units"]) & 56, 1.0)
     step, first = abs(float(header["pixdim"][4])), float(header["toffset"])
@@ -147,7 +147,7 @@ def frame_step(header: Nifti1Header) -> tuple[float, float]:
 
 
 def _sizes(header: Nifti1Header, axes: int) -> np.ndarray:
-    """Return voxel sizes along three axes, with their signs; 1 where they are 0 or not finite."""
+    """Return signed voxel sizes along three axes; 1 where a size is 0 or not finite."""
     sizes = np.array(header["pixdim"][1:4], dtype=np.float64)
     sizes[~np.isfinite(sizes) | (sizes == 0)] = 1.0
     sizes[axes:] = np.abs(sizes[axes:])
@@ -167,7 +167,7 @@ def _sform(header: Nifti1Header) -> np.ndarray | None:
 
 
 def _qform(header: Nifti1Header) -> tuple[np.ndarray, list[str]]:
-    """Return the qform of a repaired header, and what was repaired against nibabel or SimpleITK."""
+    """Return the qform of a repaired header, and notes on its repairs."""
     repaired = header.copy()
     notes: list[str] = []
     declared = np.array(header["pixdim"][:4], dtype=np.float64)
@@ -212,7 +212,7 @@ def _qform(header: Nifti1Header) -> tuple[np.ndarray, list[str]]:
 def _disagreement(
     sform: np.ndarray, qform: np.ndarray | None, sizes: np.ndarray, shape: list[int]
 ) -> list[str]:
-    """Say where SimpleITK would not follow the sform."""
+    """Return a note where SimpleITK would not follow the sform."""
     spatial = min(len(shape), 3)
     if qform is not None:
         corners = np.array(np.meshgrid(*[(0, max(n - 1, 1)) for n in shape[:spatial]]))
@@ -239,7 +239,7 @@ def _unit(columns: np.ndarray) -> np.ndarray:
 
 
 def _volume(affine: np.ndarray, axes: int) -> float:
-    """Return the volume between unit vectors along so many axes; 0 where one has no length."""
+    """Return the volume between unit vectors along the first axes; 0 for an axis of no length."""
     with np.errstate(all="ignore"):
         units = _unit(affine[:3, :axes])
         return math.sqrt(max(float(np.linalg.det(units.T @ units)), 0.0))

@@ -1,6 +1,6 @@
-"""A NIfTI header for a scan on another grid: a part of its voxels, or others.
+"""NIfTI headers of a scan on another grid: a subsampled or a resampled one.
 
-header, every so many-th voxel ─ lengths, spacing, matrices ─▶ header; all else stays
+header, factors ─ lengths, spacing, matrices ─▶ header; all else stays
 header, affine ─ lengths, spacing, matrices ─▶ header; all else stays
 """
 
@@ -17,13 +17,18 @@ from deepstd.volume import SourceHeader
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
 
-_ALIGNED = 2
+_ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT
 
 
 def subsampled(
     source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
 ) -> SourceHeader:
-    """The header of a scan of which every so many-th voxel is left, the first among them.
+    """Return the header of a scan that is subsampled from its first voxel on.
+
+    Args:
+        source: header of the whole scan.
+        shape: shape after subsampling.
+        factors: subsampling factor of each spatial axis, an integer.
 
     Raises:
         InputError: the header is damaged.
@@ -37,12 +42,12 @@ def subsampled(
 
 
 def on_grid(source: SourceHeader, shape: tuple[int, ...], affine: np.ndarray) -> SourceHeader:
-    """Return the header of a scan on another grid of right angles, for sform and qform alike.
+    """Return the header of a scan on another grid of right angles, for both sform and qform.
 
     Args:
         source: header of the scan.
-        shape: on the other grid.
-        affine: of the other grid, 4x4, RAS+ mm.
+        shape: shape on the other grid.
+        affine: voxel-to-world matrix of the other grid, 4x4, RAS+ mm.
 
     Raises:
         InputError: the header is damaged.
@@ -60,7 +65,7 @@ def _resized(source: SourceHeader, shape: tuple[int, ...]) -> Nifti1Header:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
-    nifti.affine_of(source)  # refuses what is damaged
+    nifti.affine_of(source)  # raises where the header is damaged
     header_class = Nifti1Header if source.format == "nifti1" else Nifti2Header
     size = header_class.sizeof_hdr
     order = "<" if source.raw[:4] == size.to_bytes(4, "little") else ">"

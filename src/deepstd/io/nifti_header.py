@@ -1,9 +1,9 @@
-"""What a NIfTI-1 or NIfTI-2 header says about the bytes of its file.
+"""Layout of a NIfTI-1 or NIfTI-2 file, from its header.
 
 raw header ─ nibabel, checked ─▶ Layout: type, shape, offset
 
-nibabel interprets the fields; whatever would ask for memory or for a place in the file is
-checked here. Repairs are those of the standard's own library (nifti1_io.c).
+nibabel interprets the fields. Type, shape and offset are checked here before memory is allocated.
+Repairs are those of the standard's own library (nifti1_io.c).
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ _OTHER_TYPES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What a header says about the bytes after it.
+    """Location and type of the voxels, as a header declares them.
 
     Attributes:
         header: nibabel's header.
         dtype: stored type with its byte order.
-        shape: of the stored array; an axis that the header calls empty has length one.
-        offset: of the voxels in the file.
-        has_empty_axes: whether the header calls an axis empty.
+        shape: shape of the stored array; an empty axis has length one.
+        offset: byte of the file at which the voxels begin.
+        has_empty_axes: whether the header declares an axis of length zero.
     """
 
     header: Nifti1Header
@@ -77,12 +77,15 @@ class Layout:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all voxels."""
+        """Size of all voxels in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return "nifti1" or "nifti2" for a file that begins so; Analyze counts as the first."""
+    """Return "nifti1" or "nifti2" for the first bytes of a file, else None.
+
+    Analyze headers count as NIfTI-1.
+    """
     size = head[:4]
     for kind, count in HEADER_BYTES.items():
         if size in (count.to_bytes(4, "little"), count.to_bytes(4, "big")):
@@ -91,10 +94,10 @@ def kind_of(head: bytes) -> str | None:
 
 
 def header_of(raw: bytes, kind: str) -> Nifti1Header:
-    """Return nibabel's header for the first bytes of a raw one, unrepaired.
+    """Return nibabel's header for raw bytes, unrepaired.
 
     Raises:
-        InputError: it is not a whole one.
+        InputError: the header is cut short or of another kind.
     """
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
@@ -108,10 +111,10 @@ def header_of(raw: bytes, kind: str) -> Nifti1Header:
 
 
 def layout_of(raw: bytes, kind: str) -> Layout:
-    """Interpret a raw header of a single file.
+    """Parse and check the raw header of a single-file scan.
 
     Raises:
-        UnsupportedFormatError: Analyze, or voxels or axes that are not handled.
+        UnsupportedFormatError: an Analyze file, or voxels or axes that are not supported.
         InputError: the header is damaged.
     """
     header = header_of(raw, kind)
@@ -156,7 +159,7 @@ def _offset(header: Nifti1Header, kind: str) -> int:
     declared = float(header["vox_offset"])
     if declared == 0:
         return FIRST_OFFSET[kind]
-    # Without the four bytes that say whether there are extensions: nifti1_io.c reads that.
+    # nifti1_io.c accepts files without the four bytes that announce extensions.
     if not HEADER_BYTES[kind] <= declared < 2**53:
         raise InputError(
             f"voxels begin at byte {declared:g}, expected {FIRST_OFFSET[kind]} or later. The "

@@ -3,7 +3,7 @@
     scan.hdr ─ header, extensions ─┐
     scan.img ─ voxels ─────────────┴▶ Volume with the header of one .nii file
 
-The header keeps all it says but signature and offset, so the scan comes back as one file.
+Only signature and offset of the header change. The scan is restored as one file.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from deepstd.volume import SourceHeader, Volume
 
 HEADER_SUFFIXES = (".hdr", ".hdr.gz")
 IMAGE_SUFFIXES = (".img", ".img.gz", ".img.bz2")
-_MOST_HEADER_BYTES = 1 << 25
+_MOST_HEADER_BYTES = 1 << 25  # 32 MiB, extensions included
 
 
 def recognises(head: bytes) -> bool:
-    """Return whether a file that begins so is the header of a pair."""
+    """Return whether a file that begins with ``head`` is the header of a pair."""
     kind = nifti_kind_of(head)
     return kind is not None and head[MAGIC[kind]] == PAIR[kind]
 
 
 def header_beside(path: Path) -> Path:
-    """Return the header of an image file; any other path as it is.
+    """Return the header of an image file; return any other path as it is.
 
     Raises:
         InputError: the image has no header beside it.
@@ -51,8 +51,8 @@ def read(path: Path) -> Volume:
     """Read a pair by its header file.
 
     Raises:
-        UnsupportedFormatError: as `nifti.read`.
-        InputError: the image is not beside the header, or one of them is damaged.
+        UnsupportedFormatError: a data type that is not one grey value, or more than four axes.
+        InputError: the image is not beside the header, or one of the files is damaged.
     """
     joined, kind, skipped, image = _joined(path)
     with opened(image) as unpacked:
@@ -64,7 +64,12 @@ def read(path: Path) -> Volume:
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and stored type in a pair's header; raises as `read`, as far as that goes."""
+    """Return the shape and stored type that the header of a pair declares.
+
+    Raises:
+        UnsupportedFormatError: a data type that is not one grey value, or more than four axes.
+        InputError: the image is missing, or cannot hold the voxels.
+    """
     joined, kind, skipped, image = _joined(path)
     with opened(image) as unpacked:
         layout = nifti.begins(joined, kind, unpacked.most - skipped + len(joined))
@@ -72,7 +77,7 @@ def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _joined(path: Path) -> tuple[bytes, str, int, Path]:
-    """Return the header of one file, its kind, where voxels begin in the image, and the image."""
+    """Return a single-file header, its kind, the offset of the voxels in the image and its path."""
     with opened(path) as unpacked:
         raw = unpacked.stream.read(_MOST_HEADER_BYTES)
     kind = nifti_kind_of(raw)
@@ -100,7 +105,7 @@ def _stem(path: Path) -> str:
 
 
 def _partner(path: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """Return the other file of a pair, whatever the case of its suffix."""
+    """Return the other file of a pair, its suffix in small or capital letters; None if missing."""
     stem = _stem(path)
     for suffix in suffixes:
         for spelt in (suffix, suffix.upper()):

@@ -1,6 +1,6 @@
-"""A NIfTI header without the parts that may say who was scanned.
+"""NIfTI headers without the parts that may identify a patient.
 
-header ─ free text blanked, extensions and whatever follows the voxels left out ─▶ header
+header ─ free text blanked, extensions and bytes after the voxels left out ─▶ header
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import struct
 
 from deepstd.volume import SourceHeader, Volume
 
-# Where the free text lies: db_name, descrip, aux_file, intent_name (NIfTI-1: data_type, too).
+# Byte ranges of the free text: db_name, descrip, aux_file, intent_name (NIfTI-1: data_type, too).
 _TEXT = {
     "nifti1": ((4, 14), (14, 32), (148, 228), (228, 252), (328, 344)),
     "nifti2": ((240, 320), (320, 344), (508, 524)),
@@ -19,7 +19,7 @@ _NO_EXTENSIONS = bytes(4)
 
 
 def without_text(volume: Volume) -> Volume:
-    """The same scan with a NIfTI header that holds no free text and no extension."""
+    """Return the scan with a NIfTI header that holds no free text and no extension."""
     kind = volume.source.format
     header = bytearray(volume.source.raw[: _SIZE[kind]])
     for first, end in _TEXT[kind]:

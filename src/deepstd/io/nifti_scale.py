@@ -11,15 +11,15 @@ import struct
 from deepstd.errors import InputError
 from deepstd.volume import SourceHeader
 
-# Bytes of a header, the format of its two numbers, and where they begin.
+# Bytes of a header, struct format of slope and intercept, and their offset.
 _FIELDS = {"nifti1": (348, "ff", 112), "nifti2": (540, "dd", 176)}
 
 
 def scale_of(source: SourceHeader) -> tuple[float, float]:
-    """Return slope and intercept of a raw header; 1 and 0 where it states none.
+    """Return slope and intercept of a raw header; 1 and 0 where the header states none.
 
-    A slope of 0, or one that is not finite, states none (nifti1.h), and its intercept says nothing.
-    An intercept that is not finite is 0, as nifti_clib reads it.
+    A slope that is 0 or not finite means no scale, whatever the intercept (nifti1.h). An intercept
+    that is not finite is 0, as in nifti_clib.
 
     Raises:
         InputError: the header is cut short.

@@ -42,7 +42,7 @@ _ALIASES = {
     "oldmin": "old min", "oldmax": "old max", "sampleunits": "sample units",
     "axismins": "axis mins", "axismaxs": "axis maxs", "centerings": "centers",
 }  # fmt: skip
-# The range before quantisation, and the unit.
+# Fields of the values' range before quantisation, and of their unit.
 _OF_VALUES = ("old min", "old max", "sample units")
 _UNITS = ("HU", "Bq/ml", "Bq/mL", "BQML", "g/ml", "counts", "%", "a.u.", "ms", "s", "Hz", "T")
 _NUMBER = re.compile(r"[+-]?[0-9.]{1,20}(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
@@ -83,7 +83,7 @@ def parse(path: Path) -> Header:
 
 
 def _lines(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str], bool]:
-    """Fields, key-value pairs, and whether an empty line ended them."""
+    """Return fields, key-value pairs, and whether an empty line ended them."""
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     next_line(stream)
@@ -106,7 +106,7 @@ def _lines(stream: BinaryIO) -> tuple[dict[str, str], dict[str, str], bool]:
 
 
 def _notes(fields: dict[str, str]) -> tuple[str, ...]:
-    """Return what a header says of its values and no reader applies."""
+    """Return a note on fields of the header that describe the values and that no reader applies."""
     told = [_quoted(name, fields[name]) for name in _OF_VALUES if name in fields]
     if not told:
         return ()
@@ -117,7 +117,7 @@ def _notes(fields: dict[str, str]) -> tuple[str, ...]:
 
 
 def _quoted(name: str, value: str) -> str:
-    """Return a field with its value, or without where that is free text, which may name anybody."""
+    """Return a field with its value, or without a value of free text, which may name a patient."""
     plain = value.strip('"')
     return f"{name} {value}" if plain in _UNITS or _NUMBER.fullmatch(plain) else name
 
@@ -170,7 +170,7 @@ def _offset(fields: dict[str, str], offset: int) -> int:
 
 
 def _plain(fields: dict[str, str], lengths: list[int]) -> str:
-    """The header that ITK sees: geometry only, every value checked."""
+    """Return the text of the header for ITK: geometry only, every value checked."""
     axes, sizes = len(lengths), " ".join(map(str, lengths))
     lines = ["NRRD0004", "type: unsigned char", f"dimension: {axes}", f"sizes: {sizes}"]
     if "space" in fields:
@@ -203,7 +203,7 @@ def _plain(fields: dict[str, str], lengths: list[int]) -> str:
 
 
 def _perhaps_unknown(name: str, text: str, axes: int) -> str:
-    """Numbers of which some may be NaN, which means that nobody knows."""
+    """Check a field of numbers, of which unknown ones are NaN, and return it."""
     words = text.split()
     known = [word for word in words if word.lower() not in ("nan", "none")]
     values = iter(numbers(name, " ".join(known), len(known)))

@@ -1,8 +1,8 @@
-"""Files of kinds that are known and not read, each with a way to make one that is.
+"""Known kinds of files that are not read, each with advice on how to convert it.
 
-    first bytes, name ─ refusal ─▶ UnsupportedFormatError, or None for a kind that is not known
+    first bytes, name ─ refusal ─▶ UnsupportedFormatError, or None for an unknown kind
 
-No advice changes a value: channels and parts are to be saved apart, packed files to be unpacked.
+No advice changes a value: channels and parts are saved apart, packed files are unpacked.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 from deepstd.errors import UnsupportedFormatError
 
 FILE = "FILE"
-"""What stands for the file in a command."""
+"""Placeholder of the file in a command."""
 
 
 def by_nibabel(values: str) -> str:
-    """Return a command that saves an expression of ``scan`` as NIfTI, every value as it is."""
+    """Return a command that saves an expression of ``scan`` as NIfTI, with unchanged values."""
     return (
         f"python -c \"import nibabel, numpy; scan = nibabel.load('{FILE}'); "
         f"nibabel.save(nibabel.Nifti1Image({values}, scan.affine), 'scan.nii.gz')\""
@@ -30,11 +30,12 @@ ANALYZE_ADVICE = f"Convert it to NIfTI: {_BY_NIBABEL}"
 
 
 class _Kind(NamedTuple):
-    """A kind of file that is not read.
+    """A known kind of file that is not read.
 
     Attributes:
-        recognises: whether a file is one, given its first bytes and its name in small letters.
-        what: what it is, and what to do.
+        recognises: returns whether a file is of this kind, given its first bytes and lower-case
+            name.
+        what: description of the kind, with advice.
     """
 
     recognises: Callable[[bytes, str], bool]
@@ -100,11 +101,11 @@ _KINDS = (
 
 
 def refusal(head: bytes, name: str) -> UnsupportedFormatError | None:
-    """Return the error for a file of a kind that is known and not read.
+    """Return the error for a known kind of file that is not read, else None.
 
     Args:
-        head: its first bytes, unpacked.
-        name: its name.
+        head: first bytes of the file, unpacked.
+        name: name of the file.
     """
     name = name.lower()
     for kind in _KINDS:
@@ -114,7 +115,10 @@ def refusal(head: bytes, name: str) -> UnsupportedFormatError | None:
 
 
 def archive_of_arrays(head: bytes) -> UnsupportedFormatError | None:
-    """Return the error for a NumPy .npz archive, a zip file whose first member is an array."""
+    """Return the error for a NumPy .npz archive, else None.
+
+    A zip archive counts as .npz where its first member is an array.
+    """
     name = _first_member(head).removesuffix(".npy") if _is_npz(head) else None
     if name is None:
         return None
@@ -125,5 +129,5 @@ def archive_of_arrays(head: bytes) -> UnsupportedFormatError | None:
 
 
 def filled_in(message: str, path: str) -> str:
-    """Return a message whose commands name the file."""
+    """Return a message with the path of the file in its commands."""
     return message.replace(FILE, path)

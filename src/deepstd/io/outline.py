@@ -1,9 +1,9 @@
-"""What a scan is, told from the first bytes of its file: no voxels are read, no library is loaded.
+"""Outlines of scans, from the first bytes of their files alone.
 
     path ─ first bytes ─▶ format ─ header ─▶ Outline: shape, stored type, header as it is kept
 
-For questions that must be answered at once, such as whether a scan fits in memory. Reading the scan
-decides; where a header is unusual there is no outline.
+No voxels are read and no library is loaded. An outline answers quick questions, such as whether a
+scan fits in memory. Only reading the scan decides; an unusual header has no outline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _NIFTI_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
     256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
-# Number and lengths of the axes, type, and where the voxels begin, in the two headers.
+# Layout of the two headers: format name; struct format and offset of the axes (number and lengths),
+# the data type and the offset of the voxels.
 _NIFTI_FIELDS = {
     348: ("nifti1", "8h", 40, "h", 70, "f", 108),
     540: ("nifti2", "8q", 16, "h", 12, "q", 168),
@@ -34,12 +35,12 @@ _NIFTI_FIELDS = {
 
 @dataclass(frozen=True)
 class Outline:
-    """What a header declares.
+    """Facts that a header declares.
 
     Attributes:
         headers: format and header as they may be kept, with and without free text.
-        shape: 2 to 4 axes.
-        dtype: of the stored voxels.
+        shape: lengths of 2 to 4 axes.
+        dtype: stored type of the voxels.
     """
 
     headers: tuple[SourceHeader, ...]
@@ -53,16 +54,16 @@ class Outline:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the stored voxels."""
+        """Size of the stored voxels in bytes."""
         return self.voxels * self.dtype.itemsize
 
 
 def outline(path: Path) -> Outline | None:
-    """Return what the header of a scan's file declares; None where only reading it tells.
+    """Return the facts in the header of a scan's file, or None where it takes reading the scan.
 
-    Never raises: what is wrong with the file is said when it is read.
+    Errors of the file are not raised here but when the scan is read.
     """
-    if not path.is_file():  # to open a pipe would be to wait
+    if not path.is_file():  # opening a pipe would block
         return None
     try:
         head = streams.head(path, HEAD_BYTES)
@@ -100,7 +101,7 @@ def _nifti(head: bytes) -> Outline | None:
         (offset,) = struct.unpack_from(order + offset_form, head, offset_at)
         if code not in _NIFTI_TYPES or not 2 <= axes <= 7 or set(lengths[4:axes]) - {1}:
             return None
-        # Extensions that reach beyond the first bytes are left out of what is kept.
+        # Extensions that reach beyond the first bytes are not part of the header here.
         raw = head[: int(offset)] if 0 < offset <= len(head) else b""
         dtype = np.dtype(order + _NIFTI_TYPES[code])
         return _checked(SourceHeader(name, raw), tuple(lengths[: min(axes, 4)]), dtype)

@@ -1,4 +1,4 @@
-"""Files among scans that are no scans, by kind.
+"""Kinds of files among scans that are no scans.
 
 name ─ suffix ─▶ kind: "hidden files and folders", ".txt files" …
 """
@@ -22,7 +22,7 @@ OTHERS = "files of other kinds"
 
 _DICOM = (".dcm", ".dicom", ".ima", ".img", ".acr")
 _ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tbz", ".tgz", ".txz", ".xz", ".zip", ".zst")
-_MOST_LETTERS = 8
+_MOST_LETTERS = 8  # with the dot; longer suffixes are seldom ones
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class PassedOver:
     """A file or folder that is no scan.
 
     Attributes:
-        name: where it lies below the folder that was searched, with "/".
-        kind: one of a few words, the same for all that are alike.
-        reason: more of it, or empty.
+        name: path below the searched folder, with "/".
+        kind: description that all files of a kind share.
+        reason: further explanation, or empty.
     """
 
     name: str
@@ -54,6 +54,6 @@ def kind_of(name: str) -> str:
 
 
 def may_be_dicom(name: str) -> bool:
-    """Tell by its name whether a file that cannot be read may be DICOM."""
+    """Return whether an unreadable file may be DICOM, judged by its name."""
     is_dicom = PurePosixPath(name).suffix.lower() in _DICOM
     return is_dicom or kind_of(name) in (NAMELESS, OTHERS)

@@ -1,7 +1,7 @@
-"""What is kept of PNG and TIFF files besides pixels, as JSON; nothing by default.
+"""Kept parts of PNG and TIFF headers, as JSON; empty by default.
 
 resolution, distance of slices and frames, grey scale, significant bits
-  ─ pack ─▶ SourceHeader.raw ─ unpack ─▶ the same
+  ─ pack ─▶ SourceHeader.raw ─ unpack ─▶ Kept
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ NO_SCALE = (1.0, 0.0)
 
 @dataclass(frozen=True)
 class Kept:
-    """What the file of an image says.
+    """Kept parts of an image's header.
 
     Attributes:
         dpi: pixels per inch along a row and down a column, or None.
-        slice: mm between slices, or None.
-        frame: seconds between frames, or None.
+        slice: distance between slices in mm, or None.
+        frame: time between frames in seconds, or None.
         scale: slope and intercept from stored to real-world values.
-        white: whether white is zero.
-        bits: of a sample that carry a value (sBIT of PNG), or None for all.
+        white: whether zero is white.
+        bits: bits of a sample that carry a value (sBIT of PNG), or None for all.
     """
 
     dpi: tuple[float, float] | None = None
@@ -42,7 +42,7 @@ class Kept:
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:
-        """Millimetres between rows, columns and slices; None where nothing is known."""
+        """Distance between rows, columns and slices in mm; None where nothing is known."""
         if self.dpi is None and self.slice is None:
             return None
         x, y = (1.0, 1.0) if self.dpi is None else (MM_PER_INCH / value for value in self.dpi)
@@ -50,17 +50,17 @@ class Kept:
 
 
 def pack(kept: Kept) -> bytes:
-    """Return compact JSON of what is not as it is by default; empty where nothing is."""
+    """Return the parts that differ from their defaults as compact JSON; empty where none does."""
     default = asdict(Kept())
     told = {name: value for name, value in asdict(kept).items() if value != default[name]}
     return json.dumps(told, separators=(",", ":")).encode() if told else b""
 
 
 def unpack(raw: bytes) -> Kept:
-    """Return what a kept header says.
+    """Parse a kept header.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the header is damaged.
     """
     if not raw:
         return Kept()
@@ -82,7 +82,7 @@ def unpack(raw: bytes) -> Kept:
 
 
 def plausible_dpi(dpi: Any) -> tuple[float, float] | None:
-    """Return a resolution to 7 digits; None where it is none."""
+    """Return a resolution rounded to 7 digits; None where it is not two positive numbers."""
     try:
         x, y = (float(f"{float(value):.7g}") for value in dpi)
     except (TypeError, ValueError, ArithmeticError):
@@ -91,12 +91,24 @@ def plausible_dpi(dpi: Any) -> tuple[float, float] | None:
 
 
 def scale_of(source: SourceHeader) -> tuple[float, float]:
-    """Return slope and intercept of a kept header; raises InputError where it is damaged."""
+    """Return slope and intercept of a kept header; 1 and 0 where the header states none.
+
+    Raises:
+        InputError: the header is damaged.
+    """
     return unpack(source.raw).scale
 
 
 def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
-    """Return the header of every so many-th pixel; raises InputError where it is damaged."""
+    """Return the header of an image or stack that is subsampled from its first pixel on.
+
+    Args:
+        source: kept header of the whole image.
+        factors: subsampling factor of rows, columns and slices, integers.
+
+    Raises:
+        InputError: the header is damaged.
+    """
     kept = unpack(source.raw)
     rows, columns, *slices = factors
     if kept.dpi is not None:

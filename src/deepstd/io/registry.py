@@ -1,11 +1,11 @@
-"""One way to read and write a scan, whatever its format.
+"""Reading and writing of scans, whatever their format.
 
     read:  path or URL ─ first bytes, unzipped ─▶ format ─▶ Volume
            folder, archive, several paths ─▶ DICOM series, or a stack of images ─▶ Volume
     write: path or URL ─ suffix ─▶ format ─▶ temporary file ─▶ path or URL
 
-The content decides how a file is read, so that a wrong suffix does no harm. Formats say what is
-wrong; the file is named here, and whatever a decoding library raises becomes an InputError.
+The content decides how a file is read, so a wrong suffix does no harm. Errors of the formats get
+the name of the file here. All errors of a decoding library become an InputError.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from deepstd.io import dicom, itk, nifti_pair, others, stack
 from deepstd.io.atomic import NoSpaceError, atomic_folder, atomic_path, needing
 from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
 from deepstd.io.limits import with_limits
+from deepstd.io.locations import basename, is_url, location, shown
 from deepstd.io.metadata import Metadata
-from deepstd.io.places import basename, is_url, location, shown
 from deepstd.io.remote import fetched, placed
 from deepstd.io.world import as_stack
 from deepstd.volume import SourceHeader, Volume
@@ -44,18 +44,17 @@ def read(
     metadata: Metadata = Metadata.DEIDENTIFIED,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Volume:
-    """Read a scan; its format is told from its content.
+    """Read a scan; its content decides the format.
 
-    NIfTI voxels are the stored values, before slope and intercept, at axes (i, j, k[, frame]), as
-    are those of NRRD and MetaImage; DICOM's are at (column, row, slice[, moment]); an image's at
-    (row, column[, slice]).
+    NIfTI, NRRD and MetaImage give stored values, before slope and intercept, at axes (i, j, k[,
+    frame]). DICOM gives (column, row, slice[, time point]), and images give (row, column[, slice]).
 
     Args:
         source: a NIfTI (.nii, .nii.gz, .nii.bz2, .hdr and .img), FreeSurfer (.mgh, .mgz), NRRD,
             MetaImage (.mha, .mhd), NumPy (.npy), or grey PNG or TIFF file, or a folder of such
             images; a DICOM file, folder or zip archive, or several of them; or the URL of a file.
         series: id of a DICOM series, where the source holds several.
-        metadata: which other information of the file its header keeps.
+        metadata: amount of further metadata that the volume's header keeps.
         progress: called with a sentence while a URL is fetched.
 
     Raises:
@@ -81,7 +80,10 @@ def read(
 
 
 def check_input(path: PathLike) -> None:
-    """Raise as `read` would, as far as a local file's name and first bytes tell."""
+    """Raise the errors of `read` that a local file's name and first bytes reveal.
+
+    URLs are not checked.
+    """
     place = location(path)
     if is_url(place):
         return
@@ -91,9 +93,13 @@ def check_input(path: PathLike) -> None:
 
 
 def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Shape and stored type that a scan's header declares; None where only reading it tells.
+    """Return the shape and stored type that a scan's header declares.
 
-    Raises as `read`, as far as the header goes.
+    None means that only reading the scan tells them.
+
+    Raises:
+        UnsupportedFormatError: another format, data type or layout.
+        InputError: the file is missing, or its header is damaged.
     """
     path = Path(path)
     with _reading(str(path)):
@@ -111,19 +117,19 @@ def write(
     overwrite: bool = False,
     derivation: Derivation | None = None,
 ) -> None:
-    """Write a scan; its format follows from the suffix, and an interrupted write leaves no file.
+    """Write a scan in the format of the suffix; an interrupted write leaves no file.
 
     A NIfTI volume written as NIfTI keeps its header and extensions byte for byte. Written as NRRD
     or MetaImage, its slope and intercept are applied.
 
     Args:
         volume: the scan.
-        path: ends in .nii, .nii.gz, .nrrd, .mha, .mhd, .npy, .png, .tif or .tiff; or a folder for
-            a DICOM series where the scan came from DICOM, else for images of the slices: it ends
-            in "/", is there, or has no suffix where the scan came from such a folder. .dcm where
-            it came from one DICOM object. A URL names a file.
+        path: ends in .nii, .nii.gz, .nrrd, .mha, .mhd, .npy, .png, .tif or .tiff; .dcm for a scan
+            from one DICOM object. A URL names a file. A folder is written where the path ends in
+            "/" or is one, or has no suffix and the scan came from a folder. It gets a DICOM series
+            if the scan came from DICOM, else images of the slices.
         overwrite: whether an existing output may be replaced.
-        derivation: how the voxels came about; DICOM tells it.
+        derivation: processing of the voxels, which DICOM files record.
 
     Raises:
         OutputExistsError: the file is there and ``overwrite`` is false.
@@ -136,25 +142,31 @@ def write(
 
 
 class Put(Protocol):
-    """What writes a scan to the place that `writer` has taken."""
+    """Function that writes a scan to an output opened by `writer`."""
 
     def __call__(self, volume: Volume, derivation: Derivation | None = None, /) -> None:
-        """Write it; ``derivation`` and errors as of `write`."""
+        """Write the scan; ``derivation`` is the processing that DICOM files record."""
         ...
 
 
 @contextmanager
 def writer(path: PathLike, source: str = "npy", *, overwrite: bool = False) -> Iterator[Put]:
-    """Take the place that a scan will have, before there is one: for work that takes its time.
+    """Open the output of a scan and yield the function that writes the scan there.
 
-    Yields what writes the scan; it has to be called, and its file appears when the block ends well.
+    Long work can so find out first that its output can be written. The function has to be called in
+    the block. The file appears when the block ends well.
 
     Args:
-        path, overwrite: see `write`.
+        path: file, URL or folder that the scan is written to.
         source: format that the scan came from.
+        overwrite: whether an existing output may be replaced.
 
     Raises:
-        As `write`: at once, as far as path and source tell, otherwise when the scan is written.
+        OutputExistsError: the file is there and ``overwrite`` is false.
+        UnsupportedFormatError: the suffix is unknown, or on writing, the format cannot hold the
+            scan.
+        InputError: the folder cannot be written, or on writing, the header does not fit the voxels.
+        MissingExtraError: an optional dependency is needed to write it.
     """
     place = location(path)
     name = shown(place)
@@ -188,14 +200,15 @@ def check_output(
     *,
     source: str = "npy",
 ) -> None:
-    """Raise as `write` would of a scan, before there is one, as far as its voxels tell.
+    """Raise the errors of `write` that type, axes and affine of a scan reveal.
 
     Args:
-        path: where it would be written; what is there does not matter.
-        axes: of the scan.
-        dtype: of its voxels.
-        affine: see `Volume`.
-        source: format that the scan came from. Of DICOM its data sets decide, so nothing is said.
+        path: output of the scan; an existing file does not matter.
+        axes: number of axes.
+        dtype: type of the voxels.
+        affine: voxel-to-world matrix (4x4, RAS+ mm), or None.
+        source: format that the scan came from. Scans from DICOM are not checked: their data sets
+            decide.
 
     Raises:
         UnsupportedFormatError: the suffix is unknown, or the format cannot hold such a scan.
@@ -209,7 +222,7 @@ def check_output(
     few = Volume(np.zeros((2,) * axes, dtype), affine)  # pictures drop axes of length one
     if name.lower().endswith(dicom.SUFFIX):
         few = replace(few, source=SourceHeader(source))
-    # By writing a few voxels elsewhere, so that whatever a format refuses is refused here as well.
+    # A few voxels are written elsewhere, so that every error of the format is raised here, too.
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder, _writing(name):
         if _is_folder(place, source):
             stack.write_folder(as_stack(few), Path(folder))
@@ -218,7 +231,7 @@ def check_output(
 
 
 def holds_series(path: PathLike) -> bool:
-    """Whether a path is what DICOM series lie in: a folder, a zip archive, a DICOM file."""
+    """Return whether a path may hold DICOM series: a folder, a zip archive or a DICOM file."""
     place = location(path)
     return not is_url(place) and _holds_dicom(Path(place))
 
@@ -232,7 +245,7 @@ def _is_folder(place: str, source: str) -> bool:
 
 
 def _holds_dicom(path: Path) -> bool:
-    """Whether a path is to be read as DICOM: a folder that is no stack of images, or a file."""
+    """Return whether a path is read as DICOM: a folder that is no stack of images, or a file."""
     if path.is_dir():
         return not stack.is_stack(path)
     if not path.is_file():
@@ -253,13 +266,13 @@ def _writer_of(path: Path) -> Callable[[Volume, Path, Derivation | None], None]:
 
 
 def _without_padding(volume: Volume) -> Volume:
-    """The scan for formats that declare no padding value: that value in place of NaN."""
+    """Return the scan for formats without a padding value: NaN becomes that value."""
     return dicom.with_padding_values(volume) if volume.source.format == dicom.NAME else volume
 
 
 @contextmanager
 def _pair(place: str, overwrite: bool) -> Iterator[tuple[Path, Path, str]]:
-    """A .mhd file and its voxels beside it: both files, and what the header calls the second."""
+    """Yield temporary files of a .mhd header and its voxels, and the name of the voxel file."""
     if is_url(place):
         raise UnsupportedFormatError(f"{shown(place)}: two files. Write one, with .mha")
     voxels = Path(place).with_suffix(".zraw")
@@ -271,7 +284,7 @@ def _pair(place: str, overwrite: bool) -> Iterator[tuple[Path, Path, str]]:
 
 
 def _named(name: str, write_scan: Callable[[Volume, Derivation | None], None]) -> Put:
-    """What writes a scan, so that it names the file in errors."""
+    """Return a function that writes a scan and names the file in errors."""
 
     def put(volume: Volume, derivation: Derivation | None = None, /) -> None:
         with _writing(name), needing(volume.voxels.nbytes + len(volume.source.raw)):
@@ -303,7 +316,7 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
             f"({error}). Install it again: pip install --force-reinstall {_package(error)}"
         ) from error
     except NoSpaceError:
-        raise  # whoever made the place names it, and says how much room there was
+        raise  # the owner of the output names it and reports the free space
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except PermissionError as error:
@@ -311,10 +324,10 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{path}: cannot be {done}, it is larger than the free memory") from error
     except Exception as error:
-        # nibabel, Pillow, NumPy and zlib raise many kinds, and promise none.
+        # nibabel, Pillow, NumPy and zlib raise many kinds of errors and document none.
         raise InputError(f"{path}: cannot be {done} ({error}). {advice}") from error
 
 
 def _package(error: ImportError) -> str:
-    """Return the package that could not be loaded, or deepstd where that is not told."""
+    """Return the name of the package that could not be loaded, or deepstd where it is unknown."""
     return (error.name or "deepstd").partition(".")[0]

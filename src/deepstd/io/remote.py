@@ -1,10 +1,10 @@
-"""Places other than local files: URLs, through fsspec, and the standard streams.
+"""Locations other than local files: URLs, through fsspec, and the standard streams.
 
-    fetched:  URL ─ pieces ─▶ temporary folder / its name          (a local path is itself)
+    fetched:  URL ─ pieces ─▶ temporary folder / its name          (local paths are unchanged)
     incoming: "-", URL or path ─▶ stream of bytes
-    placed:   caller writes a temporary file ─▶ checked, uploaded, given its name
+    placed:   caller writes a temporary file ─▶ checked, uploaded, renamed
 
-What fsspec raises becomes an InputError without its text, which often has a URL's secrets in it.
+Errors of fsspec become an InputError without their text, which often holds a URL's secrets.
 """
 
 from __future__ import annotations
@@ -27,23 +27,27 @@ from deepstd.errors import (
     OutputExistsError,
 )
 from deepstd.io.atomic import atomic_path, room_told
-from deepstd.io.places import STREAM, basename, is_url, shown
+from deepstd.io.locations import STREAM, basename, is_url, shown
 
-_PIECE = 1 << 20
-_TOLD_EVERY = 1 << 24
-_CONNECT_SECONDS = 30.0
-_SILENCE_SECONDS = 60.0
+_PIECE = 1 << 20  # bytes copied at a time
+_TOLD_EVERY = 1 << 24  # bytes between two reports of progress
+_CONNECT_SECONDS = 30.0  # until a connection must be made
+_SILENCE_SECONDS = 60.0  # without data, after which reading fails
 _HTTP = ("http", "https")
-# An object there is whole or not at all; to move it would be to copy it once more.
+# Object stores write an object whole or not at all, and moving it would copy it again.
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
 
 @contextmanager
 def fetched(place: str, progress: Callable[[str], None]) -> Iterator[Path]:
-    """A local file with the content of a place; a local path is yielded as it is.
+    """Yield a local file with the content of a location; a local path is yielded unchanged.
+
+    Args:
+        place: path or URL.
+        progress: called with a sentence while a URL is fetched.
 
     Raises:
-        InputError: the place cannot be read, or is a stream.
+        InputError: the location cannot be read, or is a standard stream.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     if place == STREAM:
@@ -60,10 +64,10 @@ def fetched(place: str, progress: Callable[[str], None]) -> Iterator[Path]:
 
 @contextmanager
 def incoming(place: str) -> Iterator[BinaryIO]:
-    """The bytes of standard input, a URL or a file.
+    """Yield a stream of the bytes of standard input, a URL or a file.
 
     Raises:
-        InputError: it cannot be read; also while the caller reads.
+        InputError: the location cannot be read; also while the caller reads.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     if is_url(place):
@@ -85,11 +89,15 @@ def incoming(place: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def placed(place: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary file whose content comes to a place when the block ends well.
+    """Yield a temporary file whose content goes to a location when the block ends well.
+
+    Args:
+        place: path, URL or "-".
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        OutputExistsError: something is there and ``overwrite`` is false.
-        InputError: the place cannot be written.
+        OutputExistsError: the file is there and ``overwrite`` is false.
+        InputError: the location cannot be written.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     if place != STREAM and not is_url(place):
@@ -125,7 +133,7 @@ def _check_free(system: Any, path: str, place: str, overwrite: bool) -> None:
 
 
 def _upload(local: Path, system: Any, path: str, place: str, overwrite: bool) -> None:
-    """Under another name first, so that nothing partial ever has the right one."""
+    """Upload a file under a temporary name and rename it, so that no partial file has its name."""
     _check_free(system, path, place, overwrite)
     whole_or_not = place.partition("://")[0].lower() in _OBJECT_STORES
     folder, slash, name = path.rpartition("/")
@@ -219,8 +227,8 @@ def _missing(scheme: str, error: ImportError) -> MissingExtraError:
 def _open(system: Any, path: str, place: str) -> Any:
     if place.partition("://")[0].lower() not in _HTTP:
         return system.open(path, "rb")
-    # A block size of 0 asks for one stream; a size, whatever it is, saves a HEAD request, which a
-    # signed URL may refuse.
+    # A block size of 0 asks for one stream. Any size saves a HEAD request, which a signed URL may
+    # refuse.
     return system.open(path, "rb", block_size=0, size=1, headers={"Accept-Encoding": "identity"})
 
 
@@ -232,7 +240,7 @@ def _size_of(stream: Any) -> int | None:
 
 @contextmanager
 def _telling(place: str, done: str) -> Iterator[None]:
-    """Whatever fsspec and its file systems raise as an error that tells no credentials."""
+    """Convert errors of fsspec and its file systems to errors without credentials."""
     try:
         yield
     except (DeepSTDError, MemoryError):

@@ -1,7 +1,7 @@
-"""Stored values to the values they stand for: slope, intercept and unit of a scan's header.
+"""Real-world values of stored ones: slope, intercept and unit of a scan's header.
 
-Volume ─ slope and intercept of its header ─▶ the same scan in real-world values
-header ─▶ how errors of stored values are stated: times the slope's size, with the unit
+Volume ─ slope and intercept of its header ─▶ Volume in real-world values
+header ─▶ ErrorScale: size of the slope and unit, in which errors are reported
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from deepstd.io.nifti_header import NAMES as NIFTI_NAMES
 from deepstd.volume import SourceHeader, Volume
 
 Scale = tuple[float, float]
-# How a format's header states slope and intercept; a format that is not here has none.
+# Functions that read slope and intercept of a format's header; other formats have none.
 _SCALES: dict[str, Callable[[SourceHeader], Scale]] = {
     **dict.fromkeys(NIFTI_NAMES, nifti_scale.scale_of),
     **dict.fromkeys(itk_geometry.NAMES, itk_geometry.scale_of),
     **dict.fromkeys(picture_header.NAMES, picture_header.scale_of),
     dicom.NAME: dicom.scale_of,
 }
-_INTEGERS = (np.int16, np.int32)
+_INTEGERS = (np.int16, np.int32)  # types of shifted integers, the narrower one first
 
 
 def scale_of(source: SourceHeader) -> Scale:
-    """Slope and intercept that a scan's header states; 1 and 0 where it states none.
+    """Return slope and intercept of a scan's header; 1 and 0 where the header states none.
 
     Raises:
         InputError: the header is damaged.
@@ -37,11 +37,11 @@ def scale_of(source: SourceHeader) -> Scale:
 
 @dataclass(frozen=True)
 class ErrorScale:
-    """How errors of stored values become errors of the values that they stand for.
+    """Conversion of errors of stored values to errors of real-world values.
 
     Attributes:
-        slope: real-world units a stored unit, above zero.
-        unit: of the real-world values, such as "HU"; None where it is not known.
+        slope: real-world units per stored unit, above zero.
+        unit: unit of the real-world values, such as "HU"; None where it is not known.
     """
 
     slope: float = 1.0
@@ -49,7 +49,7 @@ class ErrorScale:
 
 
 def error_scale_of(source: SourceHeader) -> ErrorScale:
-    """Return how errors of a scan with such a header are stated.
+    """Return the conversion of errors for a scan with this header.
 
     Raises:
         InputError: the header is damaged.
@@ -62,8 +62,7 @@ def error_scale_of(source: SourceHeader) -> ErrorScale:
 def requantised(volume: Volume) -> Volume:
     """Move restored voxels, in place, to the nearest values that their source can store.
 
-    Only DICOM slices that are stored in different ways have fewer such values than their voxels'
-    type.
+    Only DICOM slices on different scales can store fewer values than the type of their voxels.
 
     Raises:
         InputError: the header is damaged.
@@ -74,9 +73,9 @@ def requantised(volume: Volume) -> Volume:
 def largest_step(volume: Volume) -> float:
     """Return the largest distance between neighbouring values that voxels can have.
 
-    Voxels on different devices may be restored to either of two neighbours. 1 for integers, 0 for
-    floats, but for DICOM slices that are stored in different ways the largest of all slices, in
-    units of the voxels.
+    Different devices may restore a voxel to either of two neighbours. The distance is 1 for
+    integers and 0 for floats. For DICOM slices on different scales it is the largest of all slices,
+    in units of the voxels.
 
     Raises:
         InputError: the header is damaged.
@@ -87,9 +86,9 @@ def largest_step(volume: Volume) -> float:
 
 
 def real_world(volume: Volume) -> Volume:
-    """The scan with slope and intercept applied; the scan itself where there is nothing to apply.
+    """Return the scan with slope and intercept applied, or the scan itself without any.
 
-    A scan that is changed has an empty header, as its own would have them applied once more.
+    A changed scan has an empty header, since its own header would apply them again.
 
     Raises:
         InputError: the header is damaged.
@@ -101,16 +100,16 @@ def real_world(volume: Volume) -> Volume:
 
 
 def rescaled(voxels: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Voxels times slope plus intercept.
+    """Return the voxels times slope plus intercept.
 
-    Integers moved by a whole number stay integers, of 16 bits or else 32, where they fit. Anything
-    else becomes float32, or float64 where it was.
+    Integers with a slope of 1 and an integer intercept stay integers: of 16 or else 32 bits, where
+    they fit. All others become float32; float64 stays float64.
     """
     if voxels.dtype.kind in "iu" and slope == 1 and intercept == np.rint(intercept):
         limits = [int(voxels.min()) + int(intercept), int(voxels.max()) + int(intercept)]
         for dtype in _INTEGERS:
             if np.iinfo(dtype).min <= limits[0] and limits[1] <= np.iinfo(dtype).max:
-                # Two's complement: what overflows on the way comes back.
+                # Two's complement: an overflow of the type is undone by the sum.
                 return voxels.astype(dtype) + np.array(int(intercept) & 0xFFFFFFFF).astype(dtype)
     double = voxels.dtype.newbyteorder("=") == np.float64
     result = np.multiply(voxels, slope, dtype=np.float64)

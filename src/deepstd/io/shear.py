@@ -1,4 +1,4 @@
-"""Scans whose axes are not at right angles, as of a tilted gantry, and who cannot open them.
+"""Scans with axes that are not at right angles, as of a tilted gantry, which ITK refuses.
 
 affine ─ cosines between its axes ─▶ sheared? ─▶ note to the user
 """
@@ -16,22 +16,24 @@ SHEARED = (
     "its axes are not at right angles: as NIfTI, SimpleITK, ANTs and nnU-Net refuse it or ignore "
     "the shear. Restore it to .nrrd or .mha, or with --straighten"
 )
-# ITK 5.4 opens NIfTI files up to 1e-4, by a measure of its own that is within a quarter of this.
+# ITK 5.4 opens NIfTI files up to 1e-4 of its own measure, which is within a quarter of this one.
 _STRAIGHT_WITHIN = 8e-5
 
 
 def is_sheared(affine: np.ndarray | None, axes: int) -> bool:
-    """Return whether ITK takes the axes of a scan for no right-angled ones.
+    """Return whether ITK does not take the axes of a scan as right-angled.
 
     Args:
-        affine: 4x4 voxel-to-world matrix, or None.
-        axes: of the scan; with two it has no slices to be tilted.
+        affine: voxel-to-world matrix, 4x4, or None.
+        axes: number of axes of the scan; a 2-D scan is never sheared.
     """
     return affine is not None and axes > 2 and largest_cosine(affine) > _STRAIGHT_WITHIN
 
 
 def largest_cosine(affine: np.ndarray, axes: tuple[int, ...] = (0, 1, 2)) -> float:
-    """Return the largest cosine between two of some axes of an affine; 0 where one is singular."""
+    """Return the largest cosine between two of the given axes of an affine; 0 where one has no
+    length.
+    """
     columns = affine[:3, list(axes)]
     lengths = np.linalg.norm(columns, axis=0)
     if not lengths.all():
@@ -44,7 +46,7 @@ def is_refused_as_nifti(volume: Volume) -> bool:
     """Return whether ITK refuses the NIfTI file that a scan is restored to.
 
     Raises:
-        InputError: the scan's header is damaged.
+        InputError: the header is damaged.
     """
     source = volume.source
     if source.format in NIFTI_NAMES and int(header_of(source.raw, source.format)["qform_code"]) > 0:
@@ -53,7 +55,7 @@ def is_refused_as_nifti(volume: Volume) -> bool:
 
 
 def notes_of_output(volume: Volume, name: str) -> tuple[str, ...]:
-    """Return the notes of a restored scan that hold for the output of a name."""
+    """Return the notes of a restored scan that apply to the output file of this name."""
     others = tuple(note for note in volume.notes if note != SHEARED)
     as_nifti = name.lower().endswith(nifti.SUFFIXES)
     sheared = as_nifti and is_refused_as_nifti(volume)

@@ -1,4 +1,4 @@
-"""One scan on disk: a file, files of a DICOM series, or members of zip archives.
+"""Sources of scans on disk: a file, files of a DICOM series, or members of zip archives.
 
 ScanSource ─ files ─▶ read ─▶ Volume
            └ members of archives ─ DICOM in memory, others unpacked to a temporary file ─▶ read
@@ -23,30 +23,30 @@ from deepstd.io.nifti_pair import IMAGE_SUFFIXES
 from deepstd.io.registry import read
 from deepstd.volume import Volume
 
-# Formats whose voxels may lie in a second file, and where the header names it.
+# Formats with voxels in a second file, and the header field that names the file.
 _DETACHED = (".mhd", ".nhdr")
 _PAIR = ".hdr"
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.M | re.I)
-_HEADER_BYTES = 1 << 16
-# Other programs need room in the same place.
+_HEADER_BYTES = 1 << 16  # 64 KiB, searched for the name of the data file
+# Bytes left free on the disk of temporary files, since other programs need room there.
 _SPARE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
 class ScanSource:
-    """One scan on disk.
+    """Source of one scan on disk.
 
     Attributes:
-        files: its files; of members of archives, the archive of each.
+        files: files of the scan; for each member of an archive, the archive.
         series: id of a DICOM series among the files; None where the scan is a file of its own.
-        name: where it lies below the folder that was searched, with "/" and without the scan's
-            suffix; no two scans of a folder have the same.
-        nbytes: bytes that its files take on the disk.
-        sizes: voxels and their stored bytes, where finding it told them.
-        members: for each of ``files`` the member of the archive, None for a file; empty where
-            there are files alone.
-        title: date and description of a DICOM series, fit for a name. They may tell who the
-            patient is.
+        name: path below the searched folder, with "/" and without the scan's suffix; unique among
+            the scans of a folder.
+        nbytes: size of its files on the disk in bytes.
+        sizes: number of voxels and their stored bytes, where they are known.
+        members: for each of ``files`` the member of the archive, None for a file; empty where there
+            are files alone.
+        title: date and description of a DICOM series, fit for a name. They may identify the
+            patient.
     """
 
     files: tuple[Path, ...]
@@ -59,19 +59,19 @@ class ScanSource:
 
     @property
     def label(self) -> str:
-        """The name of its file, or where there are several, its name."""
+        """Name of the only file, or else of the scan."""
         return self.places[0].name if len(self.files) == 1 else self.name
 
     @property
     def places(self) -> list[Path]:
-        """Where its files lie, members below the path of their archive whatever their names."""
+        """Paths of its files; a member lies below the path of its archive, under a safe name."""
         members = self.members or (None,) * len(self.files)
         pairs = zip(self.files, members, strict=True)
         return [path if name is None else path / safe_member(name) for path, name in pairs]
 
     @property
     def items(self) -> list[dicom.Item]:
-        """Its files and members, to be opened; archives stay open as long as an item is there."""
+        """Files and members to open; archives stay open as long as an item exists."""
         archives = dicom.Archives()
         members = self.members or (None,) * len(self.files)
         pairs = zip(self.files, members, strict=True)
@@ -79,7 +79,18 @@ class ScanSource:
 
 
 def read_scan(scan: ScanSource, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
-    """Read a scan that was found; raises as `deepstd.io.read`."""
+    """Read the scan of a source.
+
+    Args:
+        scan: source of the scan.
+        metadata: amount of further metadata that the volume's header keeps.
+
+    Raises:
+        UnsupportedFormatError: another format, data type or layout.
+        GeometryError: the orientation in the file is not finite.
+        InputError: a file is missing, damaged or cut short.
+        MissingExtraError: an optional dependency is needed to read it.
+    """
     if not scan.members:
         return read(scan.files, series=scan.series, metadata=metadata)
     items = scan.items
@@ -93,7 +104,7 @@ def read_scan(scan: ScanSource, metadata: Metadata = Metadata.DEIDENTIFIED) -> V
 
 
 def has_suffix(name: str) -> bool:
-    """Tell whether a file has the suffix of a scan."""
+    """Return whether a file has the suffix of a scan."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -106,7 +117,7 @@ def _read_unpacked(path: Path, item: dicom.Item, metadata: Metadata) -> Volume:
 
 @contextmanager
 def _unpacked(item: dicom.Item) -> Iterator[Path]:
-    """Unpack a member to a temporary file, with its data file beside it."""
+    """Unpack a member and its data file to a temporary folder and yield the path of the member."""
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         path = Path(folder, f"scan{_suffix(item.member or '')}")
         _unpack(item, path)
@@ -127,7 +138,7 @@ def _unpack(item: dicom.Item, path: Path) -> None:
 
 
 def _unpack_data(item: dicom.Item, header: Path) -> None:
-    """Unpack the file of voxels that a header names or has, if it lies beside or below it."""
+    """Unpack the data file of a header, if it lies in the same folder or below it."""
     if header.suffix == _PAIR:
         for suffix in IMAGE_SUFFIXES:
             _unpack_beside(item, f"{stem(item.member or '')}{suffix}", header.with_suffix(suffix))
@@ -139,14 +150,14 @@ def _unpack_data(item: dicom.Item, header: Path) -> None:
     name = named[1].decode(errors="replace")
     parts = PurePosixPath(name).parts
     strange = name.startswith("/") or ".." in parts or "\\" in name or "\0" in name
-    if strange or not parts or parts == (header.name,):
+    if strange or not parts or parts == (header.name,):  # reading the header raises the error
         return  # reading the header says what is wrong with it
     member = str(PurePosixPath(item.member or "").parent.joinpath(*parts))
     _unpack_beside(item, member, header.parent.joinpath(*parts))
 
 
 def _unpack_beside(item: dicom.Item, member: str, path: Path) -> None:
-    """Unpack another member of an item's archive, if it is there."""
+    """Unpack another member of an item's archive, if it exists."""
     if member in item.archives.get(item.path).NameToInfo:
         path.parent.mkdir(parents=True, exist_ok=True)
         _unpack(dicom.Item(item.path, member, item.archives), path)

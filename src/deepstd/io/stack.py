@@ -3,7 +3,7 @@
     FOLDER/slice_2.png, slice_10.png … ─ natural order ─▶ voxels[row, column, slice], affine None
     Volume ─▶ FOLDER/slice_0001.png …
 
-Sizes and types are compared, and the memory they ask for, before any pixel is decoded.
+Sizes, types and the memory they need are checked before any pixel is decoded.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SUFFIXES = {PNG: ".png", TIFF: ".tif"}
 _OF_IMAGES = (*image.SUFFIXES, *tiff.SUFFIXES)
 _WRITTEN = re.compile(r"slice_[0-9]{4,}\.(png|tif)")
 _DIGITS = re.compile(r"([0-9]+)")
-# More than deflate and LZW reach on a black image.
+# Bytes of pixels per byte of a file: more than deflate and LZW reach on a black image.
 _MAX_RATIO = 2000
 
 
 class _Page(NamedTuple):
-    """What the header of one slice says."""
+    """Facts in the header of one slice."""
 
     format: str
     rows: int
@@ -50,14 +50,14 @@ class _Page(NamedTuple):
 
 
 def is_stack(folder: Path) -> bool:
-    """Whether a folder holds a PNG or TIFF image."""
+    """Return whether a folder holds a PNG or TIFF image."""
     return any(_is_image(entry) for entry in folder.iterdir())
 
 
 def read_folder(folder: Path) -> Volume:
     """Read a folder of images of equal size and type, in natural order of their names.
 
-    Files whose name begins with a dot are passed over.
+    Files with names that begin with a dot are passed over.
 
     Raises:
         UnsupportedFormatError: not one grey value a pixel, or several images in a file.
@@ -81,7 +81,7 @@ def read_folder(folder: Path) -> Volume:
             slice_ = _reader_of(path)(path)
         voxels[..., number] = slice_.voxels
         notes += [note for note in slice_.notes if note not in notes]
-    # Of what differs from slice to slice nothing is kept.
+    # Header values that differ between slices are not kept.
     same = all(page.kept == pages[0].kept for page in pages)
     kept = pages[0].kept if same else Kept(white=pages[0].kept.white)
     source = SourceHeader(PNG if pages[0].format == "PNG" else TIFF, pack(kept))
@@ -92,7 +92,8 @@ def write_folder(volume: Volume, folder: Path) -> None:
     """Write slices as slice_0001.png and so on, or as .tif where they came from TIFF.
 
     Raises:
-        UnsupportedFormatError: other than three axes, or a type that the images cannot have.
+        UnsupportedFormatError: the scan does not have three axes, or has a type that images cannot
+            have.
     """
     if volume.voxels.ndim != 3:
         raise UnsupportedFormatError(
@@ -111,7 +112,7 @@ def write_folder(volume: Volume, folder: Path) -> None:
 
 
 def is_written(name: str) -> bool:
-    """Whether `write_folder` gives a file such a name."""
+    """Return whether `write_folder` gives a file such a name."""
     return _WRITTEN.fullmatch(name) is not None
 
 
@@ -121,7 +122,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts slice_2 before slice_10."""
+    """Return a key that sorts slice_2 before slice_10."""
     parts = _DIGITS.split(name.lower())
     return [
         (int(part) if n % 2 else 0, "" if n % 2 else part) for n, part in enumerate(parts)
@@ -130,7 +131,7 @@ def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Name the slice; the folder is named by who asked for it."""
+    """Name the slice in errors; the caller names the folder."""
     try:
         yield
     except DeepSTDError as error:

@@ -1,9 +1,9 @@
-"""A sheared scan on a grid of right angles, for programs that know no other.
+"""Resampling of sheared scans to a grid of right angles, for programs that know no other.
 
     affine, positions ─ in-plane offset of each slice, in voxels ─▶ grid that holds all slices
-    slices ─ shifted by linear interpolation ─▶ voxels on that grid, the darkest value around them
+    slices ─ shifted by linear interpolation ─▶ voxels on that grid, filled with the darkest value
 
-Slices stay where they are along their normal, so distances that are uneven stay uneven.
+Slices keep their positions along the normal, so uneven distances stay uneven.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from deepstd.io.shear import SHEARED, is_sheared, largest_cosine
 from deepstd.volume import SourceHeader, Volume
 
 _LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-# Axes of a slice are scanner axes: they are at right angles but for rounding in the header.
+# Cosine up to which axes of a slice count as perpendicular: scanner axes are, but for rounding.
 _RECTANGULAR_WITHIN = 1e-3
-_WHOLE_WITHIN = 1e-4
+_WHOLE_WITHIN = 1e-4  # voxels; smaller shifts are rounding errors
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """The grid of right angles.
+    """Grid of right angles.
 
     Attributes:
-        affine: 4x4, RAS+ mm.
-        axis: of the slices.
-        shape: of a slice.
-        offsets: (slices, 2) from voxels of the grid to those of each slice.
+        affine: voxel-to-world matrix, 4x4, RAS+ mm.
+        axis: axis along which slices are stacked.
+        shape: shape of a slice.
+        offsets: voxels from the grid's origin to each slice's, (slices, 2).
         farthest: largest in-plane shift in mm.
     """
 
@@ -45,14 +45,14 @@ class _Grid:
 
 
 def straightened(volume: Volume) -> Volume:
-    """Return a scan with axes at right angles; the scan itself where they are.
+    """Return a scan with axes at right angles; return a scan that has them unchanged.
 
-    Slices are shifted within their planes, and grow by the largest shift. Its header states the new
-    grid, the grey scale and nothing of single slices.
+    Slices are shifted within their planes, and grow by the largest shift. The new header states the
+    grid and the grey scale, and nothing of single slices.
 
     Raises:
         GeometryError: no two axes of the scan are at right angles.
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     if volume.affine is None or not is_sheared(volume.affine, volume.voxels.ndim):
         return volume
@@ -77,7 +77,7 @@ def _grid_of(volume: Volume, affine: np.ndarray) -> _Grid:
     columns, step = affine[:3, plane], affine[:3, axis]
     sizes = np.linalg.norm(columns, axis=0)
     across = columns / sizes
-    # Of nearly perpendicular axes, the second gives way.
+    # The second of two nearly perpendicular axes is corrected.
     across[:, 1] -= across[:, 0] * (across[:, 0] @ across[:, 1])
     across[:, 1] /= np.linalg.norm(across[:, 1])
     normal = np.cross(across[:, 0], across[:, 1])
@@ -100,7 +100,7 @@ def _grid_of(volume: Volume, affine: np.ndarray) -> _Grid:
 
 
 def _slice_axis(affine: np.ndarray) -> int:
-    """Return the axis along which lie slices that are rectangles: the third where it can be."""
+    """Return the axis along which rectangular slices are stacked, the third one if possible."""
     for axis in (2, 1, 0):
         plane = tuple(other for other in range(3) if other != axis)
         if largest_cosine(affine, plane) < _RECTANGULAR_WITHIN:
@@ -112,7 +112,9 @@ def _slice_axis(affine: np.ndarray) -> int:
 
 
 def _places(source: SourceHeader, count: int, axis: int) -> np.ndarray | None:
-    """Return where slices lie, (slices, 3) RAS mm; None where the affine says it exactly."""
+    """Return positions of the slices, (slices, 3) RAS mm; None where the affine states them
+    exactly.
+    """
     if source.format != dicom.NAME or axis != 2:
         return None
     positions = dicom.facts_of(source.raw).positions
@@ -138,12 +140,12 @@ def _shifted(plane: np.ndarray, grid: _Grid, number: int, fill: float) -> np.nda
     offset = grid.offsets[number]
     whole = np.rint(offset).astype(int)
     if np.abs(offset - whole).max() < _WHOLE_WITHIN:
-        # A copy, so that NaN does not spread by a weight of zero.
+        # NaN would spread by a weight of zero, so whole shifts copy the slice.
         moved = np.full(grid.shape, fill, plane.dtype)
         i, j = -whole
         moved[i : i + plane.shape[0], j : j + plane.shape[1]] = plane
         return moved
-    from scipy import ndimage  # takes longer to import than all else here
+    from scipy import ndimage  # takes longer to import than this package
 
     moved = ndimage.affine_transform(
         plane.astype(np.float64),

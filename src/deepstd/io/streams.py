@@ -1,8 +1,8 @@
-"""Bytes of a scan's file, unpacked where it is gzipped or bzip2ed.
+"""Streams of a scan's file, unpacked where it is gzipped or bzip2ed.
 
     path ─ first bytes ─▶ plain, gzip or bzip2 ─ opened ─▶ Unpacked ─ take, fill ─▶ bytes
 
-Both tools pass over bytes that follow their data, so we do as well, and say so.
+Both tools ignore bytes that follow their data. The readers here do as well, and note it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
-MAX_DEFLATE_RATIO = 1032
-_MAX_BZIP2_RATIO = 1 << 20
-_GZIP = 16 + zlib.MAX_WBITS
-_PIECE = 1 << 22
-_PACKED_PIECE = 1 << 16
+MAX_DEFLATE_RATIO = 1032  # largest expansion by DEFLATE
+_MAX_BZIP2_RATIO = 1 << 21  # bzip2 1.0.8 packs zeros 1.37 million to 1
+_GZIP = 16 + zlib.MAX_WBITS  # window bits by which zlib expects a gzip header
+_PIECE = 1 << 22  # bytes read into a buffer at a time
+_PACKED_PIECE = 1 << 16  # packed bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Unpacked:
     """A file opened for reading.
 
     Attributes:
-        stream: its content, unpacked.
-        most: bytes that the content cannot exceed.
-        gunzip: what unpacks it, where it is gzip.
+        stream: content of the file, unpacked.
+        most: upper bound of the content's size in bytes.
+        gunzip: reader of gzip data, or None.
     """
 
     stream: BinaryIO
@@ -46,7 +46,7 @@ class Unpacked:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was passed over, once everything was read."""
+        """Sentences on bytes that were passed over, known once everything was read."""
         if self.gunzip is None or not self.gunzip.foreign:
             return ()
         return (
@@ -57,7 +57,7 @@ class Unpacked:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Unpacked]:
-    """Open a file, and unpack it if it begins as gzip or bzip2 data."""
+    """Open a file and yield its content, unpacked if it begins as gzip or bzip2 data."""
     with open(path, "rb") as stored:
         size = os.fstat(stored.fileno()).st_size
         head = stored.read(len(BZIP2_MAGIC))
@@ -74,7 +74,7 @@ def opened(path: Path) -> Iterator[Unpacked]:
 
 
 class Gunzip(io.RawIOBase):
-    """The content of all members of a gzip file, up to what is no gzip member.
+    """Reader of all members of a gzip file, up to the first bytes that are no member.
 
     Python's own reader refuses a file with anything but zeros after its last member.
 
@@ -94,7 +94,7 @@ class Gunzip(io.RawIOBase):
         return True
 
     def readinto(self, target: Any) -> int:
-        """Unpack some bytes into ``target``; 0 at the end.
+        """Unpack some bytes into ``target`` and return their number; 0 at the end.
 
         Raises:
             InputError: the data are damaged or cut short.
@@ -119,7 +119,7 @@ class Gunzip(io.RawIOBase):
         return 0
 
     def _begins_member(self) -> bool:
-        """Begin the next member; False where there is none."""
+        """Begin the next member; return False where there is none."""
         while not (packed := self._packed.lstrip(b"\0") if self._members else self._packed):
             self._packed = self._stored.read(_PACKED_PIECE)
             if not self._packed:
@@ -140,7 +140,7 @@ def head(path: Path, count: int) -> bytes:
     """Return the first bytes of a file's content, ``count`` of them or fewer.
 
     Raises:
-        InputError: it is packed, and damaged already there.
+        InputError: the packed data are damaged within these bytes.
     """
     with opened(path) as unpacked:
         try:
@@ -150,7 +150,11 @@ def head(path: Path, count: int) -> bytes:
 
 
 def take(stream: BinaryIO, count: int, what: str) -> bytes:
-    """Read so many bytes; InputError, which names them, where there are fewer."""
+    """Read ``count`` bytes.
+
+    Raises:
+        InputError: there are fewer; the message names them as ``what``.
+    """
     data = stream.read(count)
     if len(data) < count:
         raise InputError(f"the file ends in {what}. It is cut short")
@@ -158,7 +162,11 @@ def take(stream: BinaryIO, count: int, what: str) -> bytes:
 
 
 def fill(stream: BinaryIO, target: memoryview) -> None:
-    """Fill a buffer with voxels; InputError where there are too few."""
+    """Fill a buffer with voxels.
+
+    Raises:
+        InputError: the stream holds too few bytes.
+    """
     done = 0
     while done < len(target):
         count = stream.readinto(target[done : done + _PIECE])  # pyright: ignore[reportAttributeAccessIssue]

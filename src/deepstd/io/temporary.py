@@ -1,11 +1,11 @@
-"""Temporary files and folders beside an output, which no killed process leaves there for good.
+"""Temporary files and folders beside an output, removed even after their process was killed.
 
     temporary_beside ─ stale ones removed ─▶ .deepstd-HOST-RANDOM.nii.gz, locked while it is in use
                                               └ the block ends, or the program ─▶ removed
 
-A lock ends with its process, however that ends. So a file of such a name that can be locked was
-left by a process that is dead. Where locks do not reach other machines, as on some network disks,
-a file of another machine is only removed a day after it was written.
+A lock ends with its process, however that ends. A file of such a name that can be locked was
+therefore left by a dead process. Locks may not reach other machines, as on some network disks. A
+file of another machine is therefore only removed a day after it was written.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 fcntl: Any
 try:
     import fcntl
-except ImportError:  # Windows: no file is locked, and none is taken for a stale one
+except ImportError:  # Windows: no file is locked, and none counts as stale
     fcntl = None
 
 _HOST = f"{zlib.crc32(os.uname().nodename.encode()):08x}" if hasattr(os, "uname") else "0" * 8
 _STALE = re.compile(r"\.deepstd-([0-9a-f]{8})-[0-9a-f]{12}(?:\..*)?")
-_SUFFIX_CHARACTERS = 32
-_DAY = 86400.0
+_SUFFIX_CHARACTERS = 32  # of the target's suffixes, against names that are too long
+_DAY = 86400.0  # seconds
 _NO_LOCK = -1
 _in_use: set[Path] = set()
 
@@ -38,17 +38,17 @@ _in_use: set[Path] = set()
 def temporary_beside(target: Path, *, folder: bool) -> Iterator[Path]:
     """Yield an empty file or folder beside a target, with the suffixes of the target.
 
-    In the end it is removed, if it is still there.
+    The file or folder is removed at the end, if it still exists.
 
     Raises:
-        FileNotFoundError: there is no such folder to write to.
+        FileNotFoundError: the folder of the target does not exist.
         OSError: the folder cannot be written to.
     """
     remove_stale(target.parent)
     suffix = "" if folder else "".join(target.suffixes)[-_SUFFIX_CHARACTERS:]
     path, lock = target, None
     try:
-        # Another process may take it for a stale one before it is locked.
+        # Another process may remove the file as stale before it is locked.
         while lock is None or not path.exists():
             lock = _unlocked(lock)
             path = target.with_name(f".deepstd-{_HOST}-{os.urandom(6).hex()}{suffix}")
@@ -67,7 +67,7 @@ def temporary_beside(target: Path, *, folder: bool) -> Iterator[Path]:
 
 
 def remove_all() -> None:
-    """Remove all temporary files and folders of this process: it is about to end."""
+    """Remove all temporary files and folders of this process, which is about to end."""
     for path in list(_in_use):
         with suppress(OSError):
             _remove(path)
@@ -90,7 +90,7 @@ def remove_stale(folder: Path) -> None:
 
 
 def emptied(folder: Path, ours: Callable[[str], bool]) -> None:
-    """Delete what is ours in a folder, and the folder if nothing is left."""
+    """Delete the files of a folder that ``ours`` accepts, and the folder if it is then empty."""
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
@@ -101,7 +101,10 @@ def emptied(folder: Path, ours: Callable[[str], bool]) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """Lock a file or folder: a descriptor, `_NO_LOCK` where there are no locks, None if taken."""
+    """Lock a file or folder and return a descriptor.
+
+    `_NO_LOCK` means that there are no locks, None that another process has the lock.
+    """
     if fcntl is None:
         return _NO_LOCK
     lock = _NO_LOCK
@@ -112,7 +115,7 @@ def _locked(path: Path) -> int | None:
         if lock != _NO_LOCK:
             os.close(lock)
         taken = isinstance(error, BlockingIOError | FileNotFoundError)
-        return None if taken else _NO_LOCK  # a file system without locks: nothing is stale there
+        return None if taken else _NO_LOCK  # a file system without locks: nothing counts as stale
     return lock
 
 

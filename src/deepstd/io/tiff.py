@@ -3,10 +3,10 @@
     file ─ tifffile ─ directories, descriptions (ImageJ, OME, tiled volumes) ─▶ one series, checked
     series ─ tifffile, or Pillow where it has no decoder ─▶ voxels[row, column(, slice(, frame))]
       └▶ SourceHeader.raw: resolution, distances, grey scale as JSON, or empty
-    Volume ─ tifffile ─▶ one directory a slice, with what is kept
+    Volume ─ tifffile ─▶ one directory a slice, with the kept header
 
 Several directories are slices, and so are images that one directory describes. The number of
-slices is compared with what descriptions and the size of the file say, so that none is lost.
+slices is checked against the descriptions and the size of the file, so that none is lost.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 _IMAGEJ_DTYPES = ("u1", "u2", "f4")
 _PILLOW_DTYPES = ("u1", "u2", "i2", "i4", "f4")
 _NOT_OF_OME = ("u8", "i8", "f2")
-_MOST_IMAGEJ_BYTES = 1 << 32
-# More than deflate and LZW reach on a black image.
+_MOST_IMAGEJ_BYTES = 1 << 32  # ImageJ files have no 64-bit offsets
+# Bytes of pixels per byte of a file: more than deflate and LZW reach on a black image.
 _MAX_RATIO = 2000
 _ORIENTATION = 274
-# Of TIFF's eight orientations: whether rows and columns change places, then which axes run back.
+# TIFF's eight orientations: whether rows and columns are exchanged, then the reversed axes.
 _TURNS = {
     1: (False, ()), 2: (False, (1,)), 3: (False, (0, 1)), 4: (False, (0,)),
     5: (True, ()), 6: (True, (1,)), 7: (True, (0, 1)), 8: (True, (0,)),
@@ -47,7 +47,7 @@ _TURNS = {
 
 
 def recognises(head: bytes) -> bool:
-    """Return whether a file that begins so is TIFF or BigTIFF."""
+    """Return whether a file that begins with ``head`` is TIFF or BigTIFF."""
     return head.startswith(_MAGIC)
 
 
@@ -57,7 +57,7 @@ def read(path: Path) -> Volume:
     Raises:
         UnsupportedFormatError: not one grey value a pixel, or not 2 to 4 axes.
         InputError: images differ in size or type, or the file is damaged or cut short.
-        MissingExtraError: its compression needs a decoder that is not installed.
+        MissingExtraError: the compression needs a decoder that is not installed.
     """
     with opened(path) as file:
         facts = tiff_facts.of(file, path)
@@ -69,13 +69,23 @@ def read(path: Path) -> Volume:
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and stored type; raises as `read`, as far as the directories go."""
+    """Return shape and stored type of a scan without decoding its pixels.
+
+    Raises:
+        UnsupportedFormatError: not one grey value a pixel, or not 2 to 4 axes.
+        InputError: images differ in size or type, or the directories are damaged.
+    """
     shape, dtype, _ = described(path)
     return shape, dtype
 
 
 def described(path: Path) -> tuple[tuple[int, ...], np.dtype, Kept]:
-    """Return shape, stored type and what is kept; raises as `read`, without decoding."""
+    """Return shape, stored type and kept header of a scan without decoding its pixels.
+
+    Raises:
+        UnsupportedFormatError: not one grey value a pixel, or not 2 to 4 axes.
+        InputError: images differ in size or type, or the directories are damaged.
+    """
     with opened(path) as file:
         facts = tiff_facts.of(file, path)
         turned, _ = _TURNS.get(facts.page.tags.valueof(_ORIENTATION, 1), _TURNS[1])
@@ -85,10 +95,10 @@ def described(path: Path) -> tuple[tuple[int, ...], np.dtype, Kept]:
 
 
 def write(volume: Volume, path: Path) -> None:
-    """Write a scan, one directory a slice, with what is kept of an image's header.
+    """Write a scan, one directory a slice, with the kept header of an image.
 
-    Slices at a known distance, frames and grey scales need a description: ImageJ's where it has
-    the type, else OME's.
+    A distance between slices, frames and a grey scale need a description: ImageJ's where it has the
+    type, else OME's.
 
     Raises:
         UnsupportedFormatError: another type, or more than four axes.
@@ -127,10 +137,10 @@ def write(volume: Volume, path: Path) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file as a `tifffile.TiffFile`, whose warnings are not shown.
+    """Open a file and yield a `tifffile.TiffFile`, with its warnings silenced.
 
     Raises:
-        InputError: tifffile cannot make sense of it.
+        InputError: tifffile cannot parse the file.
     """
     import tifffile
 
@@ -147,7 +157,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def _check_size(facts: tiff_facts.Facts, nbytes: int) -> None:
-    """Raise InputError where a file is too small for the pixels that it declares."""
+    """Raise an InputError where a file is too small for the pixels that it declares."""
     wanted = math.prod(facts.shape) * facts.dtype.itemsize
     if wanted > nbytes * (_MAX_RATIO if facts.page.compression != 1 else 1):
         raise InputError(
@@ -164,7 +174,7 @@ def _decoded(facts: tiff_facts.Facts, path: Path) -> np.ndarray:
 
 
 def _has_decoder(page: Any) -> bool:
-    """Return whether tifffile can decode an image, alone or with the help of imagecodecs."""
+    """Return whether tifffile can decode an image, alone or with imagecodecs."""
     import tifffile
 
     try:
@@ -174,11 +184,11 @@ def _has_decoder(page: Any) -> bool:
 
 
 def _by_pillow(facts: tiff_facts.Facts, path: Path) -> np.ndarray:
-    """Decode what tifffile leaves to imagecodecs, such as LZW.
+    """Decode images that tifffile leaves to imagecodecs, such as LZW.
 
     Raises:
-        UnsupportedFormatError: nobody knows the compression.
-        MissingExtraError: only imagecodecs does.
+        UnsupportedFormatError: the compression is unknown.
+        MissingExtraError: only imagecodecs has a decoder.
     """
     from PIL import Image
 
@@ -188,7 +198,7 @@ def _by_pillow(facts: tiff_facts.Facts, path: Path) -> np.ndarray:
             f"compression {int(facts.page.compression)} of TIFF is not known, or it is damaged"
         )
     missing = MissingExtraError(f"{name} compression of TIFF needs: pip install imagecodecs")
-    # Pillow turns images by their orientation, which is done here for all alike.
+    # Pillow applies the orientation, which is applied to all images elsewhere here.
     turned = facts.page.tags.valueof(_ORIENTATION, 1) != 1
     if turned or facts.dtype.str[1:] not in _PILLOW_DTYPES:
         raise missing

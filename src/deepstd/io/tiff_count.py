@@ -1,9 +1,8 @@
-"""How many samples a TIFF file holds, counted without tifffile.
+"""Counts of the samples in a TIFF file, made without tifffile.
 
 file ─ chain of directories ─ sizes, descriptions ─▶ number of samples
 
-The directories are walked here, byte by byte, so that a slice that tifffile or its use loses is
-counted all the same.
+The directories are read here byte by byte. Slices that tifffile or its use loses are counted, too.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ if TYPE_CHECKING:
 
 _SUBFILE, _WIDTH, _LENGTH, _DESCRIPTION, _DEPTH = 254, 256, 257, 270, 32997
 _COPIES = 1 | 4  # reduced images and masks
-_MOST_DIRECTORIES = 1 << 20
-_MOST_TEXT = 1 << 20
+_MOST_DIRECTORIES = 1 << 20  # bounds the work on a damaged file
+_MOST_TEXT = 1 << 20  # 1 MiB
 _SIZES = {1: "B", 2: "c", 3: "H", 4: "I", 16: "Q"}
 _IMAGES = re.compile(rb"^images=([0-9]{1,9})\s*$", re.MULTILINE)
 _HYPERSTACK = re.compile(rb"^(?:channels|slices|frames)=([0-9]{1,9})\s*$", re.MULTILINE)
-# tifffile's description, today and formerly.
+# Shape in tifffile's present and former description.
 _SHAPE = re.compile(rb'^\{(?:.*, )?"shape": \[([0-9, ]+)\]|^shape=\(([0-9, ]+)\)')
 
 
 class _Layout(NamedTuple):
-    """How directories are written: those of BigTIFF are wider."""
+    """Byte order and struct formats of directories; BigTIFF has wider ones."""
 
     order: str
     entries: str
@@ -38,12 +37,12 @@ class _Layout(NamedTuple):
     entry: str
 
     def read(self, stream: BinaryIO, form: str) -> tuple[int, ...]:
-        """Read some numbers; struct.error at the end of the file."""
+        """Read numbers of a struct format; raise struct.error at the end of the file."""
         return struct.unpack(self.order + form, stream.read(struct.calcsize(self.order + form)))
 
 
 def count(path: Path) -> int:
-    """Return the samples of a file of grey images, as directories and descriptions tell.
+    """Return the number of samples in a file of grey images, by directories and descriptions.
 
     Raises:
         InputError: a directory is cut short.
@@ -59,7 +58,7 @@ def count(path: Path) -> int:
 
 
 def _stated(stream: BinaryIO, tags: dict[int, int], area: int) -> int:
-    """Return the samples that the description in a directory states; 0 where it states none."""
+    """Return the number of samples that a directory's description states, or 0."""
     if _DESCRIPTION not in tags:
         return 0
     here = stream.tell()
@@ -80,7 +79,7 @@ def _stated(stream: BinaryIO, tags: dict[int, int], area: int) -> int:
 
 
 def _directories(stream: BinaryIO) -> Iterator[dict[int, int]]:
-    """Yield the tags of each directory: whole numbers, and where the description lies."""
+    """Yield the tags of each directory: integers, and the offset of the description."""
     head = stream.read(16)
     order = "<" if head.startswith(b"II") else ">"
     big = head[2:4] in (b"+\0", b"\0+")

@@ -1,10 +1,10 @@
-"""What a TIFF file says of its images, checked: how many, how large, of which samples.
+"""Checked facts of a TIFF file: number, size and type of its images.
 
     tifffile.TiffFile ─ directories ─ descriptions ─▶ Facts, or a refusal
 
 The number of slices that tifffile finds is compared with another count of directories and
-descriptions (`tiff_count`), and with the bytes of the file that no directory describes. A program
-that lost slices, or a file that was cut short, shows there.
+descriptions (`tiff_count`). It is also compared with the bytes of the file that no directory
+describes. Both reveal a program that lost slices, or a file that was cut short.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
 _ORIENTATION = 274
-# Programs leave a little room between directories.
+# Bytes: programs leave a little room between directories.
 _ROOM_FOR_TAGS = 256
 _WHOLE_BITS = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
 _SAVE = f"python -c \"import tifffile; a = tifffile.imread('{FILE}'); tifffile.imwrite('scan.tif', "
 _SAVE_ANEW = f'{_SAVE}a)"'
-# What directories describe, whatever descriptions say.
+# A command that reads by directories and ignores descriptions.
 SAVE_DIRECTORIES = (
     'If nothing is missing, save what its directories hold: python -c "import tifffile; '
     f"tifffile.imwrite('scan.tif', tifffile.imread('{FILE}', key=slice(None)))\""
@@ -42,16 +42,16 @@ _SAVE_CHANNEL = f'{_SAVE}a[..., 0])" (the first; the channels may be another axi
 
 @dataclass(frozen=True)
 class Facts:
-    """A file of one grey scan.
+    """Facts of a file with one grey scan.
 
     Attributes:
         series: tifffile's series of its images.
-        page: the first of them.
+        page: first image.
         shape: (rows, columns[, slices[, frames]]).
-        dtype: of a sample, native byte order.
+        dtype: type of a sample, native byte order.
         frames_first: whether frames are the outer axis of the file, not slices.
-        kept: what is kept of it besides pixels.
-        notes: what a user should know of it, in sentences.
+        kept: kept parts of the header.
+        notes: sentences for users.
     """
 
     series: Any
@@ -82,9 +82,9 @@ def of(file: Any, path: Path) -> Facts:
 
     Raises:
         UnsupportedFormatError: not one grey value a pixel, or not 2 to 4 axes.
-        InputError: images differ, or there are more or fewer than the file says.
+        InputError: images differ, or their number contradicts the file's descriptions or size.
     """
-    pages = list(file.pages)  # whole directories, before tifffile takes those of a series for alike
+    pages = list(file.pages)  # whole directories, before tifffile takes pages of a series as alike
     images = [page for page in pages if not page.is_reduced and not page.is_mask]
     if not images:
         raise InputError("no image is in it. It is damaged or cut short")
@@ -119,7 +119,7 @@ def of(file: Any, path: Path) -> Facts:
 
 
 def _unaccounted_bytes(file: Any, pages: Sequence[Any], path: Path) -> int:
-    """Return how many bytes belong to no directory, and to no value or image of one."""
+    """Return the number of bytes outside of all directories, their values and their images."""
     spans = [(0, 16)]
     for page in _all_pages(pages):
         spans.append((page.offset, 10 + 20 * len(page.tags)))
@@ -138,7 +138,7 @@ def _unaccounted_bytes(file: Any, pages: Sequence[Any], path: Path) -> int:
 
 
 def _all_pages(pages: Any) -> list[Any]:
-    """Return directories and those below them."""
+    """Return directories and their subdirectories."""
     found = []
     for page in pages:
         found.append(page)
@@ -152,7 +152,7 @@ def _is_copy(series: Any) -> bool:
 
 
 def _check_grey(page: Any) -> None:
-    """Raise UnsupportedFormatError unless a pixel is one grey value of whole bytes."""
+    """Raise an UnsupportedFormatError unless a pixel is one grey value of whole bytes."""
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) or page.samplesperpixel != 1:
         name = getattr(page.photometric, "name", str(page.photometric))
         advice = f"Save each channel as a scan of its own: {_SAVE_CHANNEL}"
@@ -214,7 +214,7 @@ def _rest(axes: list[tuple[str, int]], page: Any) -> tuple[tuple[int, ...], bool
         )
     lengths = [n for _, n in flat]
     if len(flat) == 2:
-        # The outer axis is that of the frames, unless the file says that it is the slices'.
+        # The outer axis holds the frames, unless the file states that it holds slices.
         frames_first = flat[0][0] != "Z"
         return (tuple(lengths[::-1]) if frames_first else tuple(lengths)), frames_first
     return tuple(lengths), True
@@ -223,7 +223,7 @@ def _rest(axes: list[tuple[str, int]], page: Any) -> tuple[tuple[int, ...], bool
 def _check_count(
     file: Any, path: Path, facts: Facts, pages: Sequence[Any], images: Sequence[Any]
 ) -> None:
-    """Raise InputError where there are more or fewer images than the file says."""
+    """Raise an InputError where the number of images contradicts the file."""
     if any(page is None for page in facts.series.pages):
         raise InputError("some of its images lie in other files, or are missing. Give a whole file")
     area = facts.shape[0] * facts.shape[1]

@@ -1,4 +1,4 @@
-"""How large the pixels of a TIFF file are, and what their values mean.
+"""Pixel sizes and grey scale of a TIFF file, from its tags and descriptions.
 
 tags, ImageJ description, OME-XML ─▶ Kept (resolution, distances, grey scale), notes
 """
@@ -12,7 +12,7 @@ from deepstd.io.picture_header import MM_PER_INCH, NO_SCALE, Kept, plausible_dpi
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _NO_UNIT, _INCH, _CENTIMETRE = 1, 2, 3
-_PER_INCH = {_INCH: 1.0, _CENTIMETRE: MM_PER_INCH / 10}
+_PER_INCH = {_INCH: 1.0, _CENTIMETRE: MM_PER_INCH / 10}  # length units of the resolution per inch
 _UNITS = {
     "nm": 1e-6, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "\\u00b5m": 1e-3, "\u00b5m": 1e-3,
     "\u03bcm": 1e-3, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1e3,
@@ -22,11 +22,11 @@ _STRAIGHT_LINE = 0  # ImageJ's calibration function c0 + c1 x
 
 
 def kept_of(file: Any, page: Any) -> tuple[Kept, tuple[str, ...]]:
-    """Return what is kept of a file besides pixels, and what a user should know of it.
+    """Return the kept parts of a file's header, and notes for users.
 
     Args:
         file: an opened `tifffile.TiffFile`.
-        page: its first image.
+        page: first image of the file.
     """
     white = page.photometric == 0
     if file.imagej_metadata:

@@ -1,10 +1,10 @@
-"""A scan as other formats hold it: in world coordinates, or as pictures.
+"""Conversion of scans between world coordinates and pictures.
 
     voxels (row, column[, slice]) of pictures ─ in_world ─▶ (column, row[, slice]), affine (RAS+ mm)
     voxels (i, j, k) with an affine ─ as_pictures ─▶ (row, column[, slice]), resolution
 
-SimpleITK reads pictures so: the first axis along a row, the second down a column, both along the
-axes of the world (LPS), pixels as large as the file says.
+The conventions are SimpleITK's. The first axis of a picture runs along a row, the second down a
+column, both along the axes of the world (LPS). Pixels have the size that the file states.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from deepstd.io import dicom, picture_header
 from deepstd.io.picture_header import MM_PER_INCH, Kept
 from deepstd.volume import SourceHeader, Volume
 
-# PNG's resolution is that of a screen or a printer: SimpleITK reads no millimetres from it.
+# PNG states the resolution of a screen or printer, from which SimpleITK reads no millimetres.
 _WITH_MILLIMETRES = ("tiff", "tiff-stack")
 
 
 def in_world(volume: Volume) -> Volume:
-    """Return a scan as formats with world coordinates hold it.
+    """Return a scan in the axes of formats with world coordinates.
 
-    Pictures, and DICOM frames without a place in the patient, change rows and columns, and get an
-    affine where the size of their pixels is known; their header is left out. Any other scan is
-    returned as it is.
+    Pictures, and DICOM frames without a position in the patient, exchange rows and columns. They
+    get an affine where their pixel size is known, and lose their header. Any other scan is returned
+    unchanged.
 
     Raises:
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     if volume.affine is not None or not _is_of_pictures(volume):
         return volume
@@ -41,20 +41,20 @@ def in_world(volume: Volume) -> Volume:
 
 
 def as_pictures(volume: Volume, *, black_is_zero: bool = False) -> Volume:
-    """Return a scan as PNG and TIFF hold it; a single slice gives two axes.
+    """Return a scan in the axes of PNG and TIFF; a single slice gives two axes.
 
     Args:
         volume: the scan.
-        black_is_zero: whether the format cannot say that white is zero.
+        black_is_zero: whether the format cannot state that white is zero.
 
     Raises:
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     if volume.source.format in picture_header.NAMES:
         return _inverted(volume) if black_is_zero else volume
     if volume.source.format == dicom.NAME:
         shown, spacing = dicom.picture(volume), volume.spacing or _spacing(volume)
-        # The spacing of a picture is that of rows first, that of a volume that of columns.
+        # A picture's spacing begins with the rows', a volume's with the columns'.
         columns_rows = spacing if volume.affine is not None else spacing and spacing[1::-1]
         return _with_resolution(shown, columns_rows)
     if volume.affine is None:
@@ -66,7 +66,7 @@ def as_pictures(volume: Volume, *, black_is_zero: bool = False) -> Volume:
 
 
 def as_stack(volume: Volume) -> Volume:
-    """Return a scan as a folder of pictures holds it, of three axes where it has a slice."""
+    """Return a scan in the axes of a folder of pictures: three where the scan has slices."""
     shown = as_pictures(volume, black_is_zero=volume.source.format != "tiff-stack")
     if shown.voxels.ndim == 2 and volume.voxels.ndim > 2:
         return replace(shown, voxels=shown.voxels[..., None])
@@ -78,7 +78,9 @@ def _is_of_pictures(volume: Volume) -> bool:
 
 
 def _spacing(volume: Volume) -> tuple[float, float, float] | None:
-    """Return mm between rows, columns and slices of a scan without an affine, where known."""
+    """Return the distance between rows, columns and slices in mm of a scan without an affine, or
+    None.
+    """
     source = volume.source
     if source.format == dicom.NAME:
         return dicom.facts_of(source.raw).spacing_without_place
@@ -88,7 +90,7 @@ def _spacing(volume: Volume) -> tuple[float, float, float] | None:
 
 
 def _with_resolution(shown: Volume, columns_rows: tuple[float, ...] | None) -> Volume:
-    """Return pictures that say how large their pixels are."""
+    """Return pictures with a header that states the size of their pixels."""
     if columns_rows is None or min(columns_rows[:2]) <= 0:
         return shown
     columns, rows = columns_rows[:2]
@@ -97,7 +99,7 @@ def _with_resolution(shown: Volume, columns_rows: tuple[float, ...] | None) -> V
 
 
 def _inverted(volume: Volume) -> Volume:
-    """Return pictures in which black is zero."""
+    """Return pictures with black as zero."""
     kept = picture_header.unpack(volume.source.raw)
     if not kept.white or volume.voxels.dtype.kind != "u":
         return volume

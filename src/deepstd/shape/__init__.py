@@ -10,13 +10,11 @@ Registration works in floats and only chooses integers; everything after the Fie
 from deepstd.shape.field import inside_template, template_coordinates, warp_template
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.register import ShapeReport, register, register_all
-from deepstd.shape.template import build_shape_model
 
 __all__ = [
     "FieldCode",
     "ShapeModel",
     "ShapeReport",
-    "build_shape_model",
     "inside_template",
     "register",
     "register_all",

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import torch
 
 Region = tuple[slice, ...]
 Sides = tuple[tuple[bool, bool], ...]
+# Edges of the tiles of a filter in voxels: with its halo and channels each takes some 200 MB.
+_TILE_2D, _TILE_3D = 1024, 128
 
 
 def tile_size(ndim: int) -> int:
@@ -67,3 +70,55 @@ class Window:
             first = span.start if start == 0 else 0
             kept.append(slice(first, first + size))
         return Window(tuple(outer), tuple(borders), tuple(inner), tuple(kept))
+
+
+def fold(x: torch.Tensor) -> torch.Tensor:
+    """(B, C, *2n) to (B, C * 2**ndim, *n)."""
+    ndim = x.ndim - 2
+    shape = [*x.shape[:2]]
+    for n in x.shape[2:]:
+        shape += [n // 2, 2]
+    x = x.reshape(shape)
+    order = [0, 1, *(3 + 2 * a for a in range(ndim)), *(2 + 2 * a for a in range(ndim))]
+    return x.permute(order).flatten(1, 1 + ndim)
+
+
+def unfold(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """Inverse of `fold`."""
+    ndim = x.ndim - 2
+    grid = x.shape[2:]
+    x = x.reshape(x.shape[0], channels, *[2] * ndim, *grid)
+    order = [0, 1]
+    for axis in range(ndim):
+        order += [2 + ndim + axis, 2 + axis]
+    return x.permute(order).reshape(x.shape[0], channels, *(2 * n for n in grid))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a volume that is restored at once.
+
+    Attributes:
+        window: the part with what the filter reaches around it, as an index into (1, 1, *shape).
+        inner: the part, as an index into the window's spatial axes.
+        outer: the part, as an index into the volume's.
+    """
+
+    window: tuple[Any, ...]
+    inner: tuple[slice, ...]
+    outer: tuple[slice, ...]
+
+
+def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[Tile]:
+    """Tiles of a volume, each with a halo around it; ``size`` is even."""
+    size = size or (_TILE_3D if len(shape) == 3 else _TILE_2D)
+    for start in product(*(range(0, n, size) for n in shape)):
+        stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
+        # Even starts keep the fold of voxels into channels the same in every tile.
+        first = [max(s - halo, 0) for s in start]
+        last = [min(s + halo, n) for s, n in zip(stops, shape, strict=True)]
+        yield Tile(
+            (..., *(slice(a, b) for a, b in zip(first, last, strict=True))),
+            tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)),
+            tuple(slice(s, e) for s, e in zip(start, stops, strict=True)),
+        )

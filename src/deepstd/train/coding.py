@@ -25,14 +25,14 @@ from deepstd.texture.autoencoder.latents import (
 )
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.context import condition_vector
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.levels import code_levels, template_pyramid
-from deepstd.texture.lifting import decompose, split_plan
-from deepstd.texture.network import TextureNetwork
-from deepstd.texture.networks import Network
-from deepstd.texture.quantizer import symbol_savings
+from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.quantizer import symbol_savings
+from deepstd.texture.models import Network
 from deepstd.texture.scaling import log_rate, template_units
+from deepstd.texture.wavelet.levels import code_levels, template_pyramid
+from deepstd.texture.wavelet.lifting import decompose, split_plan
+from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 

@@ -15,7 +15,7 @@ from deepstd.errors import InputError
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Part
 
 if TYPE_CHECKING:
-    from deepstd.texture.networks import Config
+    from deepstd.texture.models import Config
 
 _HYPER_SHARE = 8
 
@@ -138,7 +138,7 @@ class TrainConfig:
     def network(self, part: Part) -> Config:
         """Sizes of the network of a part; BundleError where they are not possible."""
         from deepstd.texture.autoencoder.transform import AutoencoderConfig
-        from deepstd.texture.network import TextureConfig
+        from deepstd.texture.wavelet.network import TextureConfig
 
         if isinstance(part, str):
             return TextureConfig(2, self.widths_between, True, *self.filter_between)

@@ -13,8 +13,8 @@ import torch
 
 from deepstd.shape.conditioning import Conditioning, condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
-from deepstd.texture.anisotropy import relative_sizes
 from deepstd.texture.scaling import Scaling
+from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.train.cache import CachedScan
 
 _THICKNESSES = (1, 2, 4)

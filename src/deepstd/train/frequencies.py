@@ -11,7 +11,7 @@ import torch
 
 from deepstd.coding.tables import PLAIN, ScaleTables, symbol_counts, tables_from_counts
 from deepstd.coding.trellis import FIRST_INDEX, arranged, search
-from deepstd.texture.quantizer import quantize, symbol_savings
+from deepstd.texture.entropy.quantizer import quantize, symbol_savings
 
 _ROUNDS = 4
 _MOST_WALKED = 1 << 20

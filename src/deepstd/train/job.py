@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from deepstd.errors import InputError
-from deepstd.shape.template import build_shape_model
 from deepstd.texture.kinds import Part
-from deepstd.texture.networks import Network, untrained
+from deepstd.texture.models import Network, untrained
 from deepstd.train.between import FEWEST
 from deepstd.train.budget import READY_SHARE, Budget
 from deepstd.train.cache import CachedScan
@@ -42,6 +41,7 @@ from deepstd.train.ready import (
     with_fields,
 )
 from deepstd.train.start import Start
+from deepstd.train.template.build import build_shape_model
 
 _CHECKPOINT_EVERY = 120.0
 _TABLE_BATCHES = 60

@@ -158,7 +158,9 @@ def _hashed_split(patient: str) -> str:
 
 def _frames(volume: Volume) -> list[np.ndarray]:
     """Return up to eight frames of a scan, one-slice ones as 2-D, special values filled."""
-    from deepstd.backgrounds import take_out  # with torch, once the sources are known to be there
+    from deepstd.codec.backgrounds import (
+        take_out,  # with torch, once the sources are known to be there
+    )
 
     voxels = volume.voxels
     frames = [voxels]

@@ -18,7 +18,7 @@ import torch
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.kinds import Part
-from deepstd.texture.networks import Network, part_named
+from deepstd.texture.models import Network, part_named
 from deepstd.train.budget import Budget
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint

@@ -20,11 +20,11 @@ from torch import nn
 
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.integer import thawed
+from deepstd.texture.entropy.integer import thawed
+from deepstd.texture.filters.postfilter import PostFilter
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
-from deepstd.texture.network import TextureConfig, TextureNetwork
-from deepstd.texture.networks import Config, Network, description_of
-from deepstd.texture.postfilter import PostFilter
+from deepstd.texture.models import Config, Network, description_of
+from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 
 # Bias of what `context.LevelContext` makes a gate of that lets nothing through.
 _CLOSED_GATE = -0.5

@@ -3,7 +3,7 @@
  *     input rows -> products of channel pairs, tap by tap -> bias, shift, clamp
  *                   -> + condition, + residual -> clamp -> output rows
  *
- * A bundle's own bounds keep every partial sum below 2^24 (see texture/integer.py), so the sums are
+ * A bundle's own bounds keep every partial sum below 2^24 (see texture/entropy/integer.py), so the sums are
  * the same in any order and on every machine. The three inner loops below differ in speed alone.
  *
  * A row is a run of positions `step` elements apart. Rows are described by offsets, so that one

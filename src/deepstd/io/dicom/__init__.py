@@ -1,4 +1,4 @@
-"""DICOM series in and out.
+"""Reading and writing of DICOM series.
 
 files, folders, zip ─ items ─ images ─ frames ─ series ─ grid ─ read ─▶ Volume
 Volume ─ header, tables ─ write ─▶ files

@@ -1,8 +1,8 @@
-"""Frames that are there twice, and frames that only share a UID.
+"""Copies of frames, and frames that only share a UID.
 
-frames of one SOP Instance UID ┬ another place or moment ─▶ all kept
-                               └ the same ─ pixels ┬ equal ─▶ once
-                                                   └ other ─▶ refused
+frames of one SOP Instance UID ┬ another position or time ─▶ all kept
+                               └ equal position and time ─ pixels ┬ equal ─▶ one kept
+                                                                  └ others ─▶ refused
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from deepstd.errors import InputError
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.images import Image, pixels
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes compared at a time
 
 
 def distinct(frames: Sequence[Frame]) -> list[Frame]:
-    """Return frames without those whose headers say the same as that of one before."""
+    """Return the frames without later ones whose header describes an earlier frame."""
     return list({appearance(frame): frame for frame in reversed(frames)}.values())[::-1]
 
 
 def without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """Return frames without copies, and sentences about what was found.
+    """Return the frames without copies, and sentences about copies and shared UIDs.
 
     Raises:
-        InputError: two say the same of themselves, and their pixels differ.
+        InputError: the headers of two frames describe the same frame, and their pixels differ.
     """
     kept: dict[Hashable, Frame] = {}
     same: set[tuple[int, int]] = set()
@@ -57,7 +57,7 @@ def without_copies(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
 
 
 def appearance(frame: Frame) -> Hashable:
-    """Return what a header says of which frame it is: equal for copies."""
+    """Return the identity of a frame by its header, which is equal for copies."""
     place = frame.place
     told = () if place is None else (*place.position, *place.orientation.flat)
     return frame.image.instance, frame.number, tuple(map(float, told)), frame.moment

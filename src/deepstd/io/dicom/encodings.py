@@ -1,4 +1,4 @@
-"""Bytes of a DICOM object to its data set and pixels, whatever transfer syntax they are in.
+"""Data set and pixels of a DICOM object in any transfer syntax.
 
 bytes ─ deflated? ─ inflate ─▶ stream ─┬ up to the pixels ─▶ data set
                                        └ pixels ─ decoder ─▶ stored values
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _EXPLICIT = "1.2.840.10008.1.2.1"
-# Preamble, magic, and the element that tells how long the file meta information is.
+# Preamble, magic, and the element that states the length of the file meta information.
 _META_LENGTH = struct.Struct("<128x4sHH2sHI")
-_MOST_META_BYTES = 1 << 16
-_MOST_TIMES = 8
+_MOST_META_BYTES = 1 << 16  # 64 KiB
+_MOST_TIMES = 8  # repetitions of an element, after which parsing stops
 _PIXEL_DATA = 0x7FE00010
 _PIXELS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)
 
 
 def read_header(stream: BinaryIO, label: str) -> Dataset:
-    """Return a data set up to its pixels, with its file meta information."""
+    """Return a data set up to its pixels, with its file meta information.
+
+    Args:
+        stream: whole object.
+        label: name of the object in errors.
+    """
     from pydicom.filereader import read_partial
     from pydicom.uid import UID
 
@@ -44,10 +49,10 @@ def read_pixels(stream: BinaryIO, syntax: str, most: int, label: str) -> np.ndar
     """Return the stored values of all frames.
 
     Args:
-        stream: the whole object.
-        syntax: UID of its transfer syntax, empty where it states none.
-        most: bytes to which it may inflate.
-        label: names it in errors.
+        stream: whole object.
+        syntax: UID of the transfer syntax, empty where the object states none.
+        most: largest number of bytes to which the object may inflate.
+        label: name of the object in errors.
     """
     from pydicom.pixels.utils import pixel_array
 
@@ -56,10 +61,10 @@ def read_pixels(stream: BinaryIO, syntax: str, most: int, label: str) -> np.ndar
 
 
 def check_decodable(syntax: str) -> None:
-    """Refuse a transfer syntax that has no decoder, installed or not.
+    """Raise an error for a transfer syntax that has no decoder, installed or not.
 
     Raises:
-        UnsupportedFormatError: it is one.
+        UnsupportedFormatError: the transfer syntax has none.
     """
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
@@ -78,14 +83,14 @@ def check_decodable(syntax: str) -> None:
 
 
 def _plain(stream: BinaryIO, most: int, label: str) -> tuple[BinaryIO, bool]:
-    """Return a stream that is not deflated but says the same, and whether it was deflated."""
+    """Return an inflated stream of the object, and whether the object was deflated."""
     head = stream.read(_META_LENGTH.size)
     if len(head) == _META_LENGTH.size:
         magic, group, element, vr, _, length = _META_LENGTH.unpack(head)
         told = (magic, group, element, vr) == (b"DICM", 2, 0, b"UL")
         if told and length <= _MOST_META_BYTES:
             head += stream.read(length)
-            # Of even length, with a zero where one is needed: there is none here.
+            # A UID of odd length would be followed by a zero; this one is even.
             uid = DEFLATED.encode()
             if struct.pack("<HH2sH", 2, 0x10, b"UI", len(uid)) + uid in head:
                 explicit = _EXPLICIT.encode().ljust(len(uid), b"\0")
@@ -103,7 +108,7 @@ def _plain(stream: BinaryIO, most: int, label: str) -> tuple[BinaryIO, bool]:
 
 
 def _stop_at(is_end: Callable[[int], bool]) -> Callable[[Any, str | None, int], bool]:
-    """Return a test for the end of reading: an element, or one that is there again and again.
+    """Return a test for the end of reading: an element, or one that is repeated too often.
 
     A parser takes two minutes for 64 MiB of zeros, which are elements (0000,0000) of no length.
     """
@@ -119,7 +124,7 @@ def _stop_at(is_end: Callable[[int], bool]) -> Callable[[Any, str | None, int], 
 
 
 def _with_transfer_syntax(stream: BinaryIO) -> Dataset:
-    """Return a whole data set without a preamble, told how its pixels are stored."""
+    """Return a whole data set without a preamble, with the transfer syntax of its pixels."""
     from pydicom.filereader import read_partial
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 

@@ -1,9 +1,9 @@
-"""Where and when each frame of a DICOM image was taken, and on what grey scale.
+"""Position, time and grey scale of each frame of a DICOM image.
 
     Image ─ functional groups, or the data set itself ─▶ Frame …
 
-Enhanced objects keep these values in functional groups, per frame or shared (PS3.3 C.7.6.16);
-classic ones on the data set itself.
+Enhanced objects keep these values in functional groups, per frame or shared (PS3.3 C.7.6.16).
+Classic objects keep them on the data set itself.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _RESCALE = ("PixelValueTransformationSequence",)
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
+    """A frame of a DICOM image.
 
     Attributes:
-        image: the object it belongs to.
-        number: its number in the object, from 0.
-        place: None where position, orientation or spacing is not known.
-        missing: names of the attributes of these that are absent.
-        position: LPS mm of the centre of the first pixel, or None.
+        image: object that the frame belongs to.
+        number: index in the object, from 0.
+        place: plane in the patient; None where position, orientation or spacing is not known.
+        missing: names of the absent attributes among position, orientation and spacing.
+        position: centre of the first pixel, LPS mm, or None.
         orientation: (2, 3) unit vectors along a row and down a column, or None.
         spacing: (between rows, between columns) in mm, or None.
-        thickness: mm, or None.
-        slope, intercept: from stored values to real-world ones.
-        moment: sorts frames at one place.
+        thickness: slice thickness in mm, or None.
+        slope, intercept: from stored to real-world values.
+        moment: values that sort frames at one position, time points among them.
         stack: *Stack ID* of an enhanced object, or empty.
     """
 
@@ -64,7 +64,7 @@ class Frame:
 
 
 def frames_of(image: Image) -> list[Frame]:
-    """All frames of an object, in stored order.
+    """Return all frames of an object, in stored order.
 
     Raises:
         InputError: a value is damaged, or there are fewer functional groups than frames.
@@ -151,7 +151,7 @@ def functional_groups(dataset: Dataset, index: int) -> list[Dataset]:
 
 
 def _parts(dataset: Dataset, index: int, groups: tuple[str, ...]) -> Iterator[Dataset]:
-    """Where a value of a frame may stand: its own groups, the shared ones, the data set."""
+    """Yield the data sets that may hold a value of a frame: its groups, shared ones, the object."""
     for functional in functional_groups(dataset, index):
         for group in groups:
             items: Any = functional.get(group)

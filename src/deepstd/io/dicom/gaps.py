@@ -1,4 +1,4 @@
-"""Distances of slices, as far as a user should know of them.
+"""Distances between slices, and notes on them for users.
 
 positions ─ distances along the normal ─▶ gaps, uneven slices
 mean step ─ angle to the normal ─▶ tilt
@@ -12,33 +12,33 @@ import numpy as np
 
 from deepstd.errors import InputError
 
-EVEN_WITHIN_MM = 1e-2
-_WHOLE_GAP_WITHIN = 0.1
-_TILT_FROM_DEGREES = 0.1
+EVEN_WITHIN_MM = 1e-2  # deviation from even distances that is not reported
+_WHOLE_GAP_WITHIN = 0.1  # of the usual distance, for a gap of missing slices
+_TILT_FROM_DEGREES = 0.1  # smaller angles are rounding errors
 _MOST_NAMED = 6
-# Slices missing for each that is there, beyond which they are no volume with gaps.
+# Missing slices per existing one, above which a stack is no volume with gaps.
 _MOST_MISSING = 1.0
-# Gaps are a pattern of the scanner where so many of the distances are odd, and no slices overlap.
+# Gaps are a pattern of the scanner if this share of the distances is odd and no slices overlap.
 _OFTEN = 0.25
 _OVERLAP = 0.9
 _ONLY_MEAN = "Positions are kept; NIfTI, NRRD and MetaImage only hold their mean distance"
 
 
 def told(position: np.ndarray) -> str:
-    """Return a position in words."""
+    """Return a position as text."""
     return "(" + ", ".join(f"{x:.2f}" for x in position) + ") mm"
 
 
 def notes_on_gaps(positions: np.ndarray, normal: np.ndarray, thickness: float | None) -> list[str]:
-    """Return sentences about slices that are missing or do not lie evenly.
+    """Return sentences about slices that are missing or unevenly spaced.
 
     Args:
-        positions: (K, 3) LPS mm, in order along the normal, no two at one height.
+        positions: (K, 3) LPS mm, in order along the normal, at different heights.
         normal: unit vector.
-        thickness: *Slice Thickness* in mm, where it is known.
+        thickness: *Slice Thickness* in mm, or None.
 
     Raises:
-        InputError: more would be missing than a volume with gaps lacks.
+        InputError: too many slices are missing for a volume with gaps.
     """
     distances = np.diff(positions @ normal)
     usual = float(np.median(distances))
@@ -76,8 +76,9 @@ def notes_on_shifts(positions: np.ndarray, normal: np.ndarray, pixel: float) -> 
     """Return a sentence about slices that do not lie on a straight line.
 
     Args:
-        positions, normal: see `notes_on_gaps`.
-        pixel: mm, a tenth of which does not matter.
+        positions: (K, 3) LPS mm, in order along the normal, at different heights.
+        normal: unit vector.
+        pixel: pixel size in mm, a tenth of which is tolerated.
     """
     heights = positions @ normal
     span = positions[-1] - positions[0]
@@ -92,10 +93,10 @@ def notes_on_shifts(positions: np.ndarray, normal: np.ndarray, pixel: float) -> 
 
 
 def notes_on_tilt(step: np.ndarray, normal: np.ndarray) -> list[str]:
-    """Return a sentence about a gantry that was tilted.
+    """Return a sentence about a tilted gantry.
 
     Args:
-        step: mm from a slice to the next.
+        step: (3,) vector from a slice to the next in mm.
         normal: unit vector.
     """
     cosine = float(step @ normal) / float(np.linalg.norm(step))

@@ -1,9 +1,9 @@
-"""Frames at one place, told by their heights along the normal.
+"""Groups of frames at one position, by their heights along the normal.
 
-    heights ─ sorted, cut at gaps ─▶ places k ─ at each place by moment ─▶ (k, t)
+    heights ─ sorted, cut at gaps ─▶ positions k ─ at each position by time ─▶ (k, t)
 
 Headers round positions, so the phases of a dynamic series may lie some micrometres apart. Gaps
-within a place are therefore told from gaps between places by their ratio, not by a fixed length.
+within a position and between positions are therefore separated by their ratio, not by a length.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from deepstd.io.dicom.moments import ORDINALS
 
-# Positions that differ by less are the same, as long as that is far less than a slice.
+# Difference up to which positions are the same, as long as it is far less than a slice.
 _SAME_PLACE_MM = 1e-3
-_NOISE_MM = 1e-6
-_LEAST_RATIO = 10.0
-# Extent of a place over the distance to the next, and in mm, where nothing but the order in which
-# frames were taken tells them apart: no scanner takes slices so close to each other.
+_NOISE_MM = 1e-6  # smallest gap, against divisions by zero
+_LEAST_RATIO = 10.0  # of gaps between positions to gaps within one
+# Largest extent of a position over the distance to the next, and in mm, where only the order of
+# acquisition separates frames: no scanner takes slices so close to each other.
 _MOST_EXTENT = 0.05
 _MOST_EXTENT_MM = 0.1
 
@@ -30,12 +30,12 @@ Places = list[list[int]]
 
 
 def gathered(heights: np.ndarray, moments: Moments, thickness: float | None) -> Places:
-    """Return the numbers of the frames at each place, from low to high, there by their moments.
+    """Return the indices of the frames at each position, from low to high, sorted there by time.
 
     Args:
         heights: (N,) mm along the normal.
-        moments: of each frame, see `moment_of`.
-        thickness: of a slice in mm, where it is known.
+        moments: values of each frame that sort frames at one position (`moment_of`).
+        thickness: slice thickness in mm, or None.
     """
     order = np.argsort(heights, kind="stable")
     gaps = np.diff(heights[order])
@@ -51,19 +51,19 @@ def gathered(heights: np.ndarray, moments: Moments, thickness: float | None) -> 
 
 
 def extent_of(places: Places, heights: np.ndarray) -> float:
-    """Return by how many mm the heights of frames at one place differ at most."""
+    """Return the largest difference in mm between the heights of frames at one position."""
     return max(float(np.ptp(heights[place])) for place in places)
 
 
 def phases_of(moments: Moments) -> int:
-    """Return how many temporal positions the headers of some frames tell apart, at least 1."""
+    """Return the number of temporal positions that the headers of frames state, at least 1."""
     return max(len({moment[n] for moment in moments} - {-math.inf}) for n in range(ORDINALS)) or 1
 
 
 def mixed_phases(places: Places, moments: Moments) -> int | None:
-    """Return the number of a place that has other temporal positions than the first, if any.
+    """Return the index of a position with other temporal positions than the first, or None.
 
-    Numbers that go on from place to place, so that no two places share one, are left alone.
+    Numbers that go on from position to position, so that no two positions share one, are ignored.
     """
     for column in range(ORDINALS):
         told = [[moments[n][column] for n in place] for place in places]
@@ -81,10 +81,10 @@ def _cut(order: np.ndarray, is_between: np.ndarray) -> Places:
 
 
 def _thresholds(gaps: np.ndarray) -> list[float]:
-    """Return lengths from which on gaps may lie between places: where lengths jump, largest first.
+    """Return lengths from which on gaps may lie between positions, largest first.
 
-    The largest jump may be that to a missing part: whether a cut makes sense is asked of each. The
-    first is infinite, as there may be one place only.
+    Lengths jump there. The largest jump may lead to a gap of missing slices, so each cut is tested.
+    The first length is infinite, since there may be only one position.
     """
     lengths = np.unique(np.maximum(gaps, _NOISE_MM))
     jumps = np.flatnonzero(lengths[1:] >= _LEAST_RATIO * lengths[:-1]) + 1
@@ -106,9 +106,9 @@ def _is_convincing(
 
 
 def _have_the_same_phases(places: Places, moments: Moments) -> bool:
-    """Return whether values that are the same at each place tell the frames there apart.
+    """Return whether values that repeat at each position separate the frames there.
 
-    *Instance Number*, which is unique, says nothing of this.
+    *Instance Number*, which is unique, is ignored.
     """
     counts = {len(place) for place in places}
     if len(counts) > 1 or counts == {1}:

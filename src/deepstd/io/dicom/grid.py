@@ -1,11 +1,11 @@
-"""Frames to a grid: sorted by place and moment, with the affine that fits.
+"""Grids of frames: sorted by position and time, with an affine that fits.
 
-    frames ─ copies once ─ along the normal ─▶ places k ─ at each place by moment ─▶ (k, t)
+    frames ─ copies once ─ along the normal ─▶ positions k ─ at each position by time ─▶ (k, t)
     first and last position ─▶ affine (RAS+ mm), sheared where the gantry was tilted
     distances ─▶ notes: gaps, uneven slices, tilt
 
-Slices are sorted by *Image Position (Patient)* where it is told, and their distance is that of
-their positions, never *Slice Thickness*.
+Slices are sorted by *Image Position (Patient)* where it is stated. Their distance follows from the
+positions, never from *Slice Thickness*.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from deepstd.io.dicom.patients import check_one_patient
 from deepstd.io.dicom.places import Place, spacing_between_slices
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_TOLD_FROM_MM = 1e-3
+_TOLD_FROM_MM = 1e-3  # smaller differences are not reported
 _MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Frames in their places.
+    """Frames on a grid.
 
     Attributes:
         frames: frames[k][t].
-        affine: (column, row, slice) to RAS+ mm, or None where the frames have no place.
-        positions: (K, 3) LPS mm of the slices where the affine cannot say them exactly, else None.
-        notes: what a user should know, in sentences.
-        assumed: whether a part of the affine is made up, as the headers do not say it.
+        affine: (column, row, slice) to RAS+ mm, 4x4, or None where the frames have no position.
+        positions: (K, 3) LPS mm of the slices where the affine does not state them exactly, else
+            None.
+        notes: sentences for users.
+        assumed: whether a part of the affine is assumed, as the headers do not state it.
     """
 
     frames: list[list[Frame]]
@@ -47,7 +48,10 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the volume: (columns, rows, slices[, moments]); (rows, columns, …) without a place."""
+        """Shape of the volume.
+
+        (columns, rows, slices[, time points]), or (rows, columns[, frames]) without an affine.
+        """
         image = self.frames[0][0].image
         slices, moments = len(self.frames), len(self.frames[0])
         plane = (image.columns, image.rows)
@@ -57,12 +61,13 @@ class Grid:
 
 
 def arrange(frames: Sequence[Frame]) -> Grid:
-    """Sort frames of equal size and orientation.
+    """Sort frames of equal size and orientation onto a grid.
 
     Raises:
-        InputError: of two patients; several frames at some places and not at others; slices that
-            contradict each other, do not say where they lie, or for the most part are missing.
-        MissingExtraError: to tell copies, pixels need a decoder that is not installed.
+        InputError: frames of two patients; several frames at some positions and not at others;
+            slices that contradict each other, do not state their position, or for the most part are
+            missing.
+        MissingExtraError: comparing copies needs a decoder that is not installed.
     """
     check_one_patient(frames)
     frames, notes = without_copies(frames)
@@ -89,7 +94,7 @@ class _Located:
 
 
 def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
-    """Return frames along the normal, those at one place together and sorted by moment; notes."""
+    """Return frames along the normal, grouped by position and sorted there by time; and notes."""
     heights = np.asarray([float(one.place.position @ located[0].place.normal) for one in located])
     moments = [one.frame.moment for one in located]
     places = gather.gathered(heights, moments, located[0].frame.thickness)
@@ -116,7 +121,7 @@ def _slices(located: list[_Located]) -> tuple[list[list[_Located]], list[str]]:
 
 
 def _check_in_line(slices: list[list[_Located]]) -> None:
-    """Refuse frames at one height that lie side by side."""
+    """Raise an InputError for frames at one height that lie side by side."""
     for slice_ in slices:
         axes = slice_[0].place.orientation
         in_plane = np.stack([axes @ one.place.position for one in slice_])
@@ -141,7 +146,7 @@ def _unequal(slices: list[list[_Located]]) -> str:
 
 
 def _named(slice_: list[_Located]) -> str:
-    """Return the place of a slice and the first files there."""
+    """Return the position of a slice and its first files, as text."""
     files = ", ".join(one.frame.image.item.label for one in slice_[:3]) + " …" * (len(slice_) > 3)
     return f"{gaps.told(slice_[0].place.position)} ({files})"
 
@@ -175,7 +180,7 @@ def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
 
 
 def _check_one_phase(frames: list[Frame]) -> None:
-    """Refuse slices of several temporal positions that lie unevenly."""
+    """Raise an InputError for slices of several temporal positions that lie unevenly."""
     phases = gather.phases_of([frame.moment for frame in frames])
     if 1 < phases <= len(frames) / 2:  # numbers that count slices are no temporal positions
         raise InputError(

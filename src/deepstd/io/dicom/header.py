@@ -1,9 +1,9 @@
-"""What a .dstd file keeps of a DICOM series.
+"""Kept header of a DICOM series.
 
     raw = facts as JSON (length 4, bytes) · data sets (tables.py)
 
-The facts are what every reader needs, without pydicom: affine, grey scale, how frames map to
-files. The data sets are what a DICOM writer needs besides.
+The facts are needed by every reader and take no pydicom: affine, grey scale, order of the frames
+in the files. A DICOM writer needs the data sets besides.
 """
 
 from __future__ import annotations
@@ -30,32 +30,33 @@ _LENGTH = struct.Struct("<I")
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
 # CT, enhanced CT and legacy converted enhanced CT images are in HU unless they say otherwise.
 _CT_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.2{end}" for end in ("", ".1", ".2"))
-_MOST_UNIT = 32
+_MOST_UNIT = 32  # characters
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is always kept.
+    """Facts of a series that are always kept.
 
     Attributes:
         affine: rows 0 to 2 of the voxel-to-world matrix, RAS+ mm, or None.
-        positions: of the slices, LPS mm, where the affine does not say them exactly, else None.
-        spacing: (between rows, between columns) in mm of a frame without a place, or None.
+        positions: positions of the slices in LPS mm, where the affine does not state them exactly,
+            else None.
+        spacing: (between rows, between columns) in mm of a frame without a position, or None.
         slope, intercept: from voxels to real-world values.
         photometric: MONOCHROME1 or MONOCHROME2.
-        bits: that carry a value.
-        modality, sop_class: of the source.
-        metadata: what was kept of it.
+        bits: bits that carry a value.
+        modality, sop_class: modality and class of the source.
+        metadata: amount of metadata that was kept, a value of `Metadata`.
         order: where the frames come from one object, their numbers in it in the order of the
             volume, slice by slice; None where each has an object of its own.
         sets: number of data sets kept.
         tiles: number of slices for each data set, where objects are mosaics; None for one.
-        assumed: true where a part of the affine is made up, as the source does not say it.
-        stored: how each frame is stored in the source, in the order of the volume, where frames
-            differ in that; None where all are stored as the voxels are.
-        between: mm between frames without a place, negative where they run backwards, or None.
-        unit: of the real-world values where the class of the source does not imply it: "" for
-            none that is known; None for what the class implies.
+        assumed: true where a part of the affine is assumed, as the source does not state it.
+        stored: scale of each frame in the source, in the order of the volume, where frames differ
+            in it; None where all are stored as the voxels are.
+        between: mm between frames without a position, negative where they run backwards, or None.
+        unit: unit of the real-world values where the class of the source does not imply it: "" for
+            an unknown one; None for the one that the class implies.
     """
 
     affine: list[list[float]] | None
@@ -78,7 +79,7 @@ class Facts:
 
     @property
     def spacing_without_place(self) -> tuple[float, float, float] | None:
-        """Mm between rows, columns and frames without a place; None where nothing is known."""
+        """Distance between rows, columns and frames without a position in mm; None if unknown."""
         if self.spacing is None and self.between is None:
             return None
         rows, columns = self.spacing or (1.0, 1.0)
@@ -86,14 +87,14 @@ class Facts:
 
     @property
     def matrix(self) -> np.ndarray | None:
-        """The whole affine, 4x4."""
+        """Voxel-to-world matrix, 4x4, RAS+ mm, or None."""
         if self.affine is None:
             return None
         return np.vstack([np.asarray(self.affine, dtype=np.float64), [0.0, 0.0, 0.0, 1.0]])
 
 
 def pack(facts: Facts, datasets: Sequence[Dataset]) -> bytes:
-    """Raw header of a DICOM source."""
+    """Return the raw header of a DICOM source."""
     told = {f.name: getattr(facts, f.name) for f in fields(facts)}
     told["stored"] = None if facts.stored is None else columns(facts.stored)
     told = {name: value for name, value in told.items() if value is not None}
@@ -106,16 +107,16 @@ def pack(facts: Facts, datasets: Sequence[Dataset]) -> bytes:
 
 
 def facts_of(raw: bytes) -> Facts:
-    """The facts in a raw header.
+    """Return the facts in a raw header.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the header is damaged.
     """
     return _split(raw)[0]
 
 
 def scale_of(source: SourceHeader) -> tuple[float, float]:
-    """Slope and intercept that take stored values to real-world ones.
+    """Return slope and intercept from stored to real-world values.
 
     Raises:
         InputError: the header is damaged.
@@ -135,26 +136,26 @@ def unit_of(source: SourceHeader) -> str | None:
 
 
 def implied_unit(sop_class: str) -> str | None:
-    """Return the unit of rescaled values of a class of images that does not state one."""
+    """Return the unit of rescaled values of an image class where an image states none, or None."""
     return HOUNSFIELD if sop_class in _CT_IMAGES else None
 
 
 def stated_unit(unit: str | None, sop_class: str) -> str | None:
-    """Return `Facts.unit` for a unit, None for one that is not known."""
+    """Return the value of `Facts.unit` for a unit; None is an unknown unit."""
     return None if unit == implied_unit(sop_class) else unit or ""
 
 
 def subsampled(
     source: SourceHeader, shape: tuple[int, ...], factors: Sequence[int]
 ) -> SourceHeader:
-    """The header of a scan of which every so many-th voxel is left, the first among them.
+    """Return the header of a scan that is subsampled from its first voxel on.
 
-    It holds no data sets: those describe the frames of the whole.
+    Data sets are left out, since they describe the frames of the whole scan.
 
     Args:
-        source: header of the whole.
-        shape: of what is left.
-        factors: whole numbers, one for each spatial axis.
+        source: header of the whole scan.
+        shape: shape after subsampling.
+        factors: subsampling factor of each spatial axis, an integer.
 
     Raises:
         InputError: the header is damaged.
@@ -188,7 +189,11 @@ def subsampled(
 
 
 def on_grid(source: SourceHeader, affine: np.ndarray) -> SourceHeader:
-    """Return the header of a scan with as many slices on another grid, without data sets.
+    """Return the header of a scan with the same slices on another grid, without data sets.
+
+    Args:
+        source: header of the scan.
+        affine: voxel-to-world matrix of the other grid, 4x4, RAS+ mm.
 
     Raises:
         InputError: the header is damaged.
@@ -207,10 +212,10 @@ def on_grid(source: SourceHeader, affine: np.ndarray) -> SourceHeader:
 
 
 def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The affine in a raw header that describes a volume of such a shape.
+    """Return the affine of a raw header that describes a volume of this shape.
 
     Raises:
-        InputError: it is damaged, or describes another.
+        InputError: the header is damaged, or describes another volume.
     """
     facts = facts_of(raw)
     planes = int(np.prod(shape[2:]))
@@ -228,10 +233,10 @@ def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def datasets_of(raw: bytes) -> list[Dataset]:
-    """The data sets in a raw header; none where they were not kept.
+    """Return the data sets in a raw header; none where they were not kept.
 
     Raises:
-        InputError: they are damaged.
+        InputError: the data sets are damaged.
     """
     facts, data = _split(raw)
     if facts.sets == 0:
@@ -259,7 +264,7 @@ def _split(raw: bytes) -> tuple[Facts, bytes]:
 
 
 def _check(facts: Facts) -> None:
-    """ValueError or TypeError where a fact is not such as `pack` writes it."""
+    """Raise a ValueError or TypeError where a fact is not as `pack` writes it."""
     shapes = ((facts.affine, (3, 4)), (facts.positions, (-1, 3)), (facts.spacing, (2,)))
     for value, shape in shapes:
         if value is not None:

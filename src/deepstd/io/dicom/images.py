@@ -1,9 +1,9 @@
-"""One DICOM object: its header, whether it is a grey image, its stored pixels.
+"""A DICOM object: its header, its check as a grey image, its stored pixels.
 
-    item ─ header ─▶ data set without pixels ─ Image.of ─▶ facts, checked against the file's size
+    item ─ header ─▶ data set without pixels ─ Image.of ─▶ Image, checked against the file's size
     Image ─ pixels ─▶ stored values (frame, row, column)
 
-pydicom's messages quote values, which may be a patient's: they never go into ours.
+Messages of pydicom quote values, which may be a patient's. No message here repeats them.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 INSTALL = 'pip install "deepstd[dicom]"'
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_MOST_FRAMES = 1 << 20
-_LEAST_COMPRESSED_FRAME = 8  # the head of its item
-_MAX_DEFLATE_RATIO = 1032
+_MOST_FRAMES = 1 << 20  # bounds the work on a damaged header
+_LEAST_COMPRESSED_FRAME = 8  # bytes of the header of a frame's item
+_MAX_DEFLATE_RATIO = 1032  # largest expansion by DEFLATE
 _IMPORT_FAILED = re.compile(
     r"No module named|cannot import name|DLL load failed|shared object|undefined symbol"
 )
-_IMAGES = "Image Storage"  # how the names of their classes end
+_IMAGES = "Image Storage"  # end of the names of image classes
 _NOT_COMPRESSED = {
     "RTDOSE": "a radiotherapy dose, which must be kept exactly",
     "SEG": "a segmentation of single bits, which must be kept exactly",
@@ -47,15 +47,14 @@ class Image:
     """A DICOM object that holds one grey value a pixel.
 
     Attributes:
-        item: where it lies.
-        dataset: everything but the pixels.
-        rows, columns, frames: its size; where frames are tiles of one plane, of these.
-        dtype: of a stored pixel, native byte order.
-        bits: that carry a value, *Bits Stored*.
-        series: *Series Instance UID*, or where it has none, the folder's name.
-        instance: *SOP Instance UID*, or where it has none, the item's label.
-        grid: number of frames side by side, and one below the other, in a stored plane: 1 but for
-            mosaics.
+        item: file or member of the object.
+        dataset: data set without the pixels.
+        rows, columns, frames: size in pixels and number of frames; of a mosaic, those of its tiles.
+        dtype: type of a stored pixel, native byte order.
+        bits: bits that carry a value, *Bits Stored*.
+        series: *Series Instance UID*, or else the folder's name.
+        instance: *SOP Instance UID*, or else the item's label.
+        grid: number of frames along each side of a stored plane: 1 but for mosaics.
     """
 
     item: Item
@@ -76,19 +75,19 @@ class Image:
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """Frames, rows and columns as they are stored."""
+        """Number of frames, rows and columns as they are stored."""
         if self.grid == 1:
             return self.frames, self.rows, self.columns
         return 1, self.grid * self.rows, self.grid * self.columns
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of the pixels, decoded."""
+        """Size of the decoded pixels in bytes."""
         return math.prod(self.stored_shape) * self.dtype.itemsize
 
     @property
     def modality(self) -> str:
-        """Such as "CT"; "?" where it is not told."""
+        """Modality, such as "CT"; "?" where it is not stated."""
         return text(self.dataset, "Modality") or "?"
 
     @property
@@ -98,11 +97,11 @@ class Image:
 
     @staticmethod
     def of(item: Item, dataset: Dataset) -> Image:
-        """Check a header.
+        """Check a header and return the object.
 
         Raises:
-            UnsupportedFormatError: not a grey image.
-            InputError: damaged.
+            UnsupportedFormatError: the object is no grey image, or is stored in an unsupported way.
+            InputError: the header is damaged.
         """
         try:
             return _checked(item, dataset)
@@ -111,26 +110,26 @@ class Image:
 
 
 def header(item: Item) -> Dataset:
-    """A data set up to its pixels.
+    """Read a data set up to its pixels.
 
     Raises:
-        InputError: not DICOM, or damaged.
+        InputError: the item is not DICOM, or damaged.
         MissingExtraError: pydicom is not installed.
     """
     require_pydicom()
     with _quiet(item, "read as DICOM"), item.beginning() as stream:
         dataset = read_header(stream, item.label)
-        dataset.walk(lambda _, element: element.value)  # parse now what is damaged
+        dataset.walk(lambda _, element: element.value)  # parse now, so that damage raises here
         return dataset
 
 
 def series_of(item: Item, dataset: Dataset) -> str:
-    """*Series Instance UID*, or where there is none, the folder's name."""
+    """Return *Series Instance UID*, or where there is none, the folder's name."""
     return text(dataset, "SeriesInstanceUID") or f"in {item.folder}"
 
 
 def pixels(image: Image) -> np.ndarray:
-    """Stored values of all frames, shape (frames, rows, columns), before rescaling.
+    """Return stored values of all frames, shape (frames, rows, columns), before rescaling.
 
     Raises:
         InputError: the pixels are damaged, cut short or absent.
@@ -147,7 +146,7 @@ def pixels(image: Image) -> np.ndarray:
                 raise MissingExtraError(
                     f"{label}: no decoder for {UID(syntax).name} is installed: {INSTALL}"
                 ) from error
-            if _IMPORT_FAILED.search(str(error)):  # pydicom passes on the words alone
+            if _IMPORT_FAILED.search(str(error)):  # pydicom passes on the message alone
                 raise _broken(image.item) from error
             raise
     declared = image.stored_shape
@@ -164,7 +163,7 @@ def pixels(image: Image) -> np.ndarray:
 
 
 def require_pydicom() -> None:
-    """MissingExtraError, with what to install, where pydicom is missing."""
+    """Raise a MissingExtraError, with what to install, where pydicom is missing."""
     try:
         import pydicom  # noqa: F401
     except ImportError as error:
@@ -172,26 +171,26 @@ def require_pydicom() -> None:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """A value as text, empty where it is absent or has several."""
+    """Return a value as text, empty where it is absent or has several."""
     value = dataset.get(keyword)
     return value.strip() if isinstance(value, str) else ""
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """A finite number, or None where it is absent or empty.
+    """Return a finite number, or None where the element is absent or empty.
 
     Raises:
-        InputError: something else stands there.
+        InputError: the value is something else.
     """
     found = numbers(dataset, keyword, 1)
     return None if found is None else found[0]
 
 
 def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """So many finite numbers, or None where the element is absent or empty.
+    """Return ``count`` finite numbers, or None where the element is absent or empty.
 
     Raises:
-        InputError: something else stands there.
+        InputError: the value is something else.
     """
     value: Any = dataset.get(keyword)
     if value is None or value == "" or (hasattr(value, "__len__") and len(value) == 0):
@@ -256,7 +255,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
 
 
 def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> None:
-    """Refuse a file that cannot be that of the frames that its header declares."""
+    """Raise an InputError where the file's size contradicts the frames that its header declares."""
     from pydicom.uid import UID
 
     syntax, size = UID(_transfer_syntax(dataset)), item.nbytes
@@ -275,7 +274,7 @@ def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> 
 
 
 def _most_bytes(pixel_bytes: int) -> int:
-    """Return how many bytes an object may have: pixels that coding made larger, and the rest."""
+    """Return the largest size of an object in bytes: a header, and pixels that coding enlarged."""
     return MOST_HEADER_BYTES + 2 * pixel_bytes
 
 
@@ -287,7 +286,7 @@ def _whole(dataset: Dataset, keyword: str) -> int | None:
 
 
 def _without_size(dataset: Dataset) -> DeepSTDError:
-    """The error for an object that does not say how large its image is."""
+    """Return the error for an object that does not state the size of its image."""
     from pydicom.uid import UID
 
     name = UID(text(dataset, "SOPClassUID")).name
@@ -303,7 +302,7 @@ def _transfer_syntax(dataset: Dataset) -> str:
 
 
 def _broken(item: Item) -> MissingExtraError:
-    """Return the error for a decoder or a package that is installed and cannot be loaded."""
+    """Return the error for an installed decoder or package that cannot be loaded."""
     return MissingExtraError(
         f"{item.label}: a package of this installation cannot be loaded. Install it again: "
         f"{INSTALL.replace('install', 'install --force-reinstall')}"
@@ -312,7 +311,7 @@ def _broken(item: Item) -> MissingExtraError:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Let no message of pydicom through, which may quote a patient."""
+    """Suppress messages of pydicom, which may quote a patient."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -326,7 +325,7 @@ def silenced() -> Iterator[None]:
 
 @contextmanager
 def _quiet(item: Item, done: str) -> Iterator[None]:
-    """Name the item in errors; let no message of a library through, which may quote a patient."""
+    """Name the item in errors and suppress messages of a library, which may quote a patient."""
     try:
         with silenced():
             yield

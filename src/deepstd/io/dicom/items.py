@@ -1,4 +1,4 @@
-"""Where DICOM data lie: files, folders and zip archives.
+"""Files and archive members that hold DICOM data.
 
     files, folders, archives ─ expanded ─▶ items, in the order of their names
     item ─ open ─▶ bytes
@@ -29,20 +29,20 @@ from deepstd.io.dicom.unpacked import MOST_HEADER_BYTES, Unpacked
 ZIP_MAGIC = b"PK\x03\x04"
 _PREFIX, _MAGIC = 128, b"DICM"
 _HEAD_BYTES = _PREFIX + len(_MAGIC)
-_MOST_MEMBER_BYTES = 1 << 32
-_MOST_ARCHIVE_BYTES = 1 << 36
+_MOST_MEMBER_BYTES = 1 << 32  # 4 GiB
+_MOST_ARCHIVE_BYTES = 1 << 36  # 64 GiB
 _MOST_OPEN_ARCHIVES = 8
-_ENCRYPTED = 1
-_PIECE = 1 << 20
-# Without the 128 bytes and "DICM", a data set begins with one of these elements, in either byte
-# order, and goes on with a type of two letters or a short length.
+_ENCRYPTED = 1  # bit of a member's flags
+_PIECE = 1 << 20  # bytes hashed at a time
+# A data set without the 128 bytes and "DICM" begins with one of these elements, in either byte
+# order. A type of two letters or a short length follows.
 _FIRST_ELEMENTS = {(2, n) for n in (0, 1, 2, 0x10)} | {(8, n) for n in (0, 1, 5, 8, 0x12, 0x16)}
 _TYPES = (b"UL", b"CS", b"UI", b"DA", b"OB")
 _NOT_UNPACKED = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError)
 
 
 class Archives:
-    """The zip archives used last, open: to open one is to read its whole directory.
+    """Zip archives that were used last, kept open, since opening one reads its whole directory.
 
     For one thread. A pickled copy has none open, and opens what it needs.
     """
@@ -54,10 +54,10 @@ class Archives:
         return Archives, ()
 
     def get(self, path: Path) -> zipfile.ZipFile:
-        """An archive, to be used before the next is asked for.
+        """Return an open archive, to be used before the next call.
 
         Raises:
-            BadZipFile, OSError: it is damaged or cannot be read.
+            BadZipFile, OSError: the archive is damaged or cannot be read.
         """
         archive = self._open.pop(path, None) or zipfile.ZipFile(path)
         self._open[path] = archive
@@ -66,7 +66,7 @@ class Archives:
         return archive
 
     def close(self) -> None:
-        """Close them all; what is asked for later is opened again."""
+        """Close all archives; a later `get` opens them again."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -76,9 +76,9 @@ class Item:
     """A file, or a member of a zip archive.
 
     Attributes:
-        path: the file or archive.
+        path: path of the file or archive.
         member: name in the archive; None for a file.
-        archives: where the archive is open or to be opened.
+        archives: open archives, by which a member is read.
     """
 
     path: Path
@@ -87,17 +87,17 @@ class Item:
 
     @property
     def label(self) -> str:
-        """Its name in messages."""
+        """Name of the item in messages."""
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     @property
     def folder(self) -> str:
-        """Name of the folder it lies in."""
+        """Name of the folder that holds the item."""
         return (self.path if self.member is None else Path(self.path, self.member)).parent.name
 
     @property
     def nbytes(self) -> int:
-        """Its size, unpacked; InputError where an archive is damaged."""
+        """Unpacked size in bytes; raises an InputError where an archive is damaged."""
         if self.member is None:
             return self.path.stat().st_size
         with self._unpacking():
@@ -105,14 +105,18 @@ class Item:
 
     @property
     def packed_bytes(self) -> int:
-        """Its size as it lies on the disk; InputError where an archive is damaged."""
+        """Size on the disk in bytes; raises an InputError where an archive is damaged."""
         if self.member is None:
             return self.path.stat().st_size
         with self._unpacking():
             return self.archives.get(self.path).getinfo(self.member).compress_size
 
     def copy_to(self, target: BinaryIO) -> None:
-        """Write its bytes to a stream, piece by piece; InputError where an archive is damaged."""
+        """Write the bytes to a stream, piece by piece.
+
+        Raises:
+            InputError: the archive is damaged.
+        """
         if self.member is None:
             with open(self.path, "rb") as stream:
                 shutil.copyfileobj(stream, target)
@@ -121,7 +125,11 @@ class Item:
             shutil.copyfileobj(stream, target)
 
     def digest(self) -> bytes:
-        """Hash its bytes with SHA-256; InputError where an archive is damaged."""
+        """Return the SHA-256 hash of the bytes.
+
+        Raises:
+            InputError: the archive is damaged.
+        """
         if self.member is None:
             with open(self.path, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").digest()
@@ -132,7 +140,11 @@ class Item:
         return digest.digest()
 
     def open(self) -> BinaryIO:
-        """Its bytes; InputError where an archive is damaged."""
+        """Open the item and return a stream of its bytes.
+
+        Raises:
+            InputError: the archive is damaged.
+        """
         if self.member is None:
             return open(self.path, "rb")
         with self._unpacking():
@@ -140,10 +152,10 @@ class Item:
 
     @contextmanager
     def beginning(self) -> Iterator[BinaryIO]:
-        """Open it to read its first bytes, of a member no more than a header can have.
+        """Open the item and yield a stream of its first bytes, no more than a header can have.
 
         Raises:
-            InputError: an archive is damaged, or the header is larger.
+            InputError: the archive is damaged, or the header is larger.
         """
         if self.member is None:
             with open(self.path, "rb") as stream:
@@ -160,7 +172,11 @@ class Item:
             yield Unpacked(more, MOST_HEADER_BYTES, self.label)
 
     def head(self) -> bytes:
-        """The first bytes, enough for `begins_as_dicom`; raises as `open`."""
+        """Return the first bytes, enough for `begins_as_dicom`.
+
+        Raises:
+            InputError: the archive is damaged.
+        """
         if self.member is None:
             with open(self.path, "rb") as stream:
                 return stream.read(_HEAD_BYTES)
@@ -179,7 +195,7 @@ class Item:
 
 
 def begins_as_dicom(head: bytes) -> bool:
-    """Whether a file that begins so is DICOM, with or without its preamble."""
+    """Return whether a file that begins with ``head`` is DICOM, with or without its preamble."""
     if head[_PREFIX:].startswith(_MAGIC):
         return True
     tags = {
@@ -191,13 +207,13 @@ def begins_as_dicom(head: bytes) -> bool:
 
 @contextmanager
 def expanded(paths: Iterable[Path]) -> Iterator[Iterator[Item]]:
-    """All files of folders, at any depth, and of archives; hidden ones are left out.
+    """Yield the files of folders, at any depth, and of archives; hidden ones are left out.
 
-    Items come as they are asked for. Archives stay open until the block ends.
+    Items are found as the iterator advances. Archives stay open until the block ends.
 
     Raises:
-        InputError: a path does not exist, or an archive is damaged or absurdly large; as the items
-            are asked for.
+        InputError: a path does not exist, or an archive is damaged or too large; as the iterator
+            advances.
     """
     archives = Archives()
     try:
@@ -242,12 +258,12 @@ def _members(path: Path, archives: Archives) -> list[Item]:
 
 @dataclass(frozen=True)
 class Contents:
-    """The members of an archive.
+    """Members of an archive.
 
     Attributes:
-        items: its files, in the order of their names.
-        hidden, links, doubles: names of members that are left out: hidden ones, symbolic links,
-            and of several members of one name all but the last.
+        items: files, in the order of their names.
+        hidden, links, doubles: names of members that are left out: hidden ones, symbolic links, and
+            all but the last of several members of one name.
         encrypted: names of the files that need a password.
     """
 
@@ -259,10 +275,10 @@ class Contents:
 
 
 def contents(path: Path, archives: Archives) -> Contents:
-    """List the members of a zip archive that are no folders.
+    """Return the members of a zip archive that are no folders.
 
     Raises:
-        InputError: it is damaged, or unpacks to absurdly much.
+        InputError: the archive is damaged, or unpacks to more than 64 GiB or 4 GiB a file.
     """
     try:
         infos = [i for i in archives.get(path).infolist() if not i.is_dir()]

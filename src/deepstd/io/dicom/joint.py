@@ -1,9 +1,9 @@
-"""Frames that are stored in different ways, as the voxels of one volume.
+"""Joint storage of frames on different scales, as the voxels of one volume.
 
     planes, a scale each ┬ real-world values are multiples of one step ─▶ integers, one slope
                          └ otherwise ─▶ real-world values, float; padding NaN
 
-Both lose nothing: every plane comes back from the volume exactly as it was stored.
+Both are lossless: every stored plane can be restored exactly from the volume.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from deepstd.io.dicom.scales import FrameScale, to_voxels
 
 @dataclass(frozen=True)
 class Joint:
-    """A way to hold planes of different scales in one volume.
+    """Storage of planes of different scales in one volume.
 
     Attributes:
-        dtype: of its voxels.
-        slope, intercept: from its voxels to real-world values.
-        scales: of each plane, as they are to be restored.
-        notes: what a user should know, in sentences.
+        dtype: type of the voxels.
+        slope, intercept: from voxels to real-world values.
+        scales: scale of each plane, to which it is restored.
+        notes: sentences for users.
     """
 
     dtype: np.dtype
@@ -37,18 +37,18 @@ class Joint:
     notes: tuple[str, ...]
 
     def voxels(self, stored: np.ndarray, scale: FrameScale) -> np.ndarray:
-        """Stored values of one plane as voxels of the volume."""
+        """Return the stored values of one plane as voxels of the volume."""
         return to_voxels(scale.real(stored), self.slope, self.intercept, self.dtype)
 
 
 def same_scale(scales: Sequence[FrameScale]) -> bool:
-    """Whether planes may be put together as they are stored."""
+    """Return whether planes may be put together as they are stored."""
     told = {(s.slope, s.intercept, s.type, s.bits) for s in scales}
     return len(told) == 1
 
 
 def joined(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint:
-    """The way to hold planes of stored values, each with its own scale, without loss.
+    """Return the lossless storage of planes, each of stored values on its own scale.
 
     Raises:
         InputError: real-world values are not finite.
@@ -79,10 +79,10 @@ def joined(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint:
 
 
 def _integers(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joint | None:
-    """Integers of one slope that are the real-world values exactly, where there are such.
+    """Return integers of one slope that hold the real-world values exactly, or None.
 
-    They are as wide as the widest stored type. None, too, where padding stands for several
-    real-world values, as then no value of the volume could stand for padding.
+    They are as wide as the widest stored type. None is also returned where padding means several
+    real-world values, since no single voxel value could then mean padding.
     """
     plain = [replace(scale, padding=None, limit=None) for scale in scales]
     paddings = {
@@ -118,7 +118,7 @@ def _integers(planes: Sequence[np.ndarray], scales: Sequence[FrameScale]) -> Joi
 
 
 def _told(scales: Sequence[FrameScale], dtype: np.dtype) -> str:
-    """A sentence on planes that integers of a type hold exactly."""
+    """Return a sentence on planes that integers of a type hold exactly."""
     ways = sorted({f"{s.dtype.name} of {s.bits} bits, intercept {s.intercept:g}" for s in scales})
     if len({scale.slope for scale in scales}) > 1:
         ways = [f"{len({(s.slope, s.intercept) for s in scales})} different rescale slopes"]
@@ -126,13 +126,13 @@ def _told(scales: Sequence[FrameScale], dtype: np.dtype) -> str:
 
 
 def _candidates(scales: Sequence[FrameScale]) -> list[str]:
-    """Integer types as wide as the widest that is stored; those that are stored first."""
+    """Return integer types as wide as the widest stored one, stored types first."""
     used = {scale.type for scale in scales}
     size = max(scale.dtype.itemsize for scale in scales)
     return sorted((f"u{size}", f"i{size}"), key=lambda name: name not in used)
 
 
 def _common_divisor(values: Sequence[Fraction]) -> Fraction:
-    """The largest number of which all are whole multiples; none of them need be positive."""
+    """Return the largest number of which all values are whole multiples, of any sign."""
     denominator = math.lcm(*(value.denominator for value in values))
     return Fraction(math.gcd(*(int(value * denominator) for value in values)), denominator)

@@ -1,8 +1,8 @@
 """Attributes of text, names, dates, identifiers and bytes that de-identification keeps.
 
-Everything else of these value representations is removed, so that an attribute which no table
-knows yet, or which a table forgot, is no leak. Numbers and code strings are not listed: they are
-kept unless the profile or their group says otherwise.
+All other attributes of these value representations are removed, so that an attribute which no
+table lists cannot leak. Numbers and code strings are not listed: they are kept unless the profile
+or their group demands otherwise.
 """
 
 from __future__ import annotations

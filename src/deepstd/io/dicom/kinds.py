@@ -1,10 +1,10 @@
-"""Frames of one stack that hold different quantities, each on a grey scale of its own.
+"""Groups of a stack's frames by quantity, each on a grey scale of its own.
 
     frames ─ image type, component, units ─┬ one grey scale, or one quantity ─▶ together
                                            └ else ─▶ a group each: magnitude, phase, …
 
-Values of different quantities have no common scale: on one that spans a magnitude of millions, a
-phase between −π and π is nothing.
+Values of different quantities have no common scale: on a scale that spans a magnitude of millions,
+a phase between −π and π vanishes.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from deepstd.io.dicom.images import text
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# Values 1 and 2 of Image Type say where pixels come from, the others what they show (PS3.3
+# Values 1 and 2 of Image Type state the origin of the pixels, the others their content (PS3.3
 # C.7.6.1.1.2).
 _ORIGIN_VALUES = 2
 _TYPE, _ORIGIN = 0, 1
 _UNSPECIFIED = "US"
-_SAME_PLACE_DIGITS = 2
+_SAME_PLACE_DIGITS = 2  # decimals of positions in mm
 Kind = tuple[str, ...]
 
 
 def kind_of(frame: Frame) -> Kind:
-    """Return what a frame says of its quantity: "" for what it does not say.
+    """Return the description of a frame's quantity; "" stands for each part that is not stated.
 
     Returns:
         Type of its pixels, values 1 and 2 of the image type, the others, complex image component,
@@ -57,13 +57,13 @@ def kind_of(frame: Frame) -> Kind:
 
 
 def apart(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
-    """Sort frames of one stack by quantity, where quantities do not share slope and intercept.
+    """Group frames of one stack by quantity, where quantities differ in slope and intercept.
 
-    Frames in one place are told apart by all that they say, others only by what both state of
-    their quantity: half of the slices of one volume may come from another program.
+    All parts of the description separate frames at one position. Other frames are separated only by
+    parts that both state, since half of the slices of one volume may come from another program.
 
     Returns:
-        For each group the words that tell it from the others, "" where there is one group, and its
+        For each group the text that separates it from the others, "" for a single group, and its
         frames.
     """
     if len({(f.slope, f.intercept, f.image.dtype) for f in frames}) == 1:
@@ -86,7 +86,7 @@ def apart(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
 
 
 def _differ_in_one_place(frames: Sequence[Frame], said: Sequence[str]) -> bool:
-    """Whether frames that lie in one place say different things, or some say nothing."""
+    """Return whether frames at one position differ in a part of their description."""
     seen: dict[tuple[float, ...], str] = {}
     for frame, words in zip(frames, said, strict=True):
         if frame.place is not None:
@@ -97,12 +97,12 @@ def _differ_in_one_place(frames: Sequence[Frame], said: Sequence[str]) -> bool:
 
 
 def _items(group: Dataset) -> list[Dataset]:
-    """First items of the sequences of a functional group."""
+    """Return the first items of the sequences of a functional group."""
     return [e.value[0] for e in group if e.VR == "SQ" and e.value]
 
 
 def _mapped_units(part: Dataset) -> str:
-    """Codes of the units of all Real World Value Mappings."""
+    """Return the codes of the units of all Real World Value Mappings."""
     mappings: Any = part.get("RealWorldValueMappingSequence") or []
     units: list[Any] = [m.get("MeasurementUnitsCodeSequence") for m in mappings]
     return "/".join(filter(None, (text(unit[0], "CodeValue") for unit in units if unit)))

@@ -1,4 +1,4 @@
-"""The scale of an image that states it as a table, *Modality LUT Sequence*.
+"""Grey scale of an image that states it as a table, *Modality LUT Sequence*.
 
 table ─ pydicom, for every value that the bits can hold ─┬ a straight line ─▶ slope, intercept
                                                          └ anything else ─▶ refused
@@ -11,7 +11,7 @@ import numpy as np
 from deepstd.errors import UnsupportedFormatError
 from deepstd.io.dicom.images import Image
 
-_MOST_BITS = 16
+_MOST_BITS = 16  # 65,536 values of the table are compared
 _ADVICE = (
     "Apply it first, for example with pydicom.pixels.apply_modality_lut, and compress the result"
 )
@@ -21,8 +21,8 @@ def scale_by_table(image: Image) -> tuple[float, float] | None:
     """Return slope and intercept of an image's Modality LUT; None where it has none.
 
     Raises:
-        UnsupportedFormatError: the table is no straight line, so that no error could be stated in
-            its units, or pydicom cannot apply it.
+        UnsupportedFormatError: pydicom cannot apply the table, or the table is no straight line, so
+            that no error could be stated in its units.
     """
     if not image.dataset.get("ModalityLUTSequence"):
         return None

@@ -1,4 +1,4 @@
-"""When a frame was taken, or in what other way it differs from those at the same place.
+"""Time of a frame, and other values by which frames at one position differ.
 
 functional groups, data set, vectors of a nuclear medicine object ─▶ values, in order of weight
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Parts = Callable[[tuple[str, ...]], Iterable["Dataset"]]
 
 _CLOCK = re.compile(r"([0-9]+)(\.[0-9]+)?")
-# Ordinal numbers of the same meaning at each place.
+# Ordinal numbers of the same meaning at each position.
 _ORDINALS = (
     (("FrameContentSequence",), "TemporalPositionIndex"),
     ((), "TemporalPositionIdentifier"),
@@ -38,7 +38,7 @@ _MEASURED = (
     ((), "InversionTime"),
     ((), "AcquisitionNumber"),
 )
-# With the digits of a whole one: what is not precise ends sooner.
+# Digits of a complete value; a less precise value ends sooner.
 _TIMES = (
     (("FrameContentSequence",), "FrameAcquisitionDateTime", 14),
     ((), "AcquisitionDateTime", 14),
@@ -59,15 +59,15 @@ ORDINALS = len(_ORDINALS)
 
 
 def moment_of(dataset: Dataset, index: int, parts: Parts) -> tuple[float, ...]:
-    """Return what sorts the frames at one place.
+    """Return the values that sort the frames at one position, in order of weight.
 
-    The first `ORDINALS` numbers mean the same at each place, the last is *Instance Number*. What is
-    absent, or no number, is minus infinity: nothing is lost where a frame does not say all this.
+    The first `ORDINALS` numbers mean the same at each position, the last is *Instance Number*. A
+    value that is absent, or no number, is minus infinity: no frame has to state all of them.
 
     Args:
-        dataset: of the object.
-        index: number of the frame in it.
-        parts: the data sets where a value may stand that belongs to one of some functional groups.
+        dataset: data set of the object.
+        index: index of the frame in the object.
+        parts: returns the data sets that may hold a value of the given functional groups.
     """
     moment = [_number(parts(groups), keyword) for groups, keyword in _ORDINALS + _MEASURED]
     moment += [_clock(parts(groups), keyword, digits) for groups, keyword, digits in _TIMES]

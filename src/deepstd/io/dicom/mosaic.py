@@ -28,18 +28,19 @@ KIND = "MOSAIC"
 _TILE_COUNT = (0x0019, "SIEMENS MR HEADER", 0x0A)
 _SLICE_TIMES = (0x0019, "SIEMENS MR HEADER", 0x29)
 _GRID_COUNT = (0x0065, "Image Private Header", 0x50)
-_MOST_TILES = 1 << 12
-_PARALLEL = 0.99
+_MOST_TILES = 1 << 12  # bounds the work on a damaged header
+_PARALLEL = 0.99  # cosine of the stated normal and the plane's
 _COMMAND = "dcm2niix -o OUT FOLDER"
 _ADVICE = f"Unpack them ({_COMMAND}) and compress the NIfTI files"
 
 
 def unpacked(image: Image) -> Image:
-    """Return a mosaic as an object of a frame a slice; any other object as it is.
+    """Return a mosaic as an object of one frame a slice; return any other object unchanged.
 
     Raises:
-        UnsupportedFormatError: nothing tells how many slices it holds, or another vendor made it.
-        InputError: its header is damaged.
+        UnsupportedFormatError: the number of slices is not stated, or another vendor made the
+            mosaic.
+        InputError: the header is damaged.
     """
     dataset, label = image.dataset, image.item.label
     if _private(dataset, *_GRID_COUNT) is not None and "UIH" in text(dataset, "Manufacturer"):
@@ -65,12 +66,12 @@ def unpacked(image: Image) -> Image:
 
 
 def tile_places(image: Image, plane: Place) -> list[Place]:
-    """Return the places of the slices of a mosaic, in the order in which they are stored.
+    """Return the planes of the slices of a mosaic in the patient, in stored order.
 
     Args:
-        image: as `unpacked` gives it.
-        plane: place that the header states, which is meant of a plane as large as the mosaic with
-            the same centre.
+        image: mosaic as `unpacked` returns it.
+        plane: plane that the header states, which is as large as the mosaic and has the same centre
+            as a slice.
 
     Raises:
         InputError: the slice normal is damaged, or the distance of slices is not stated.
@@ -93,7 +94,7 @@ def tile_places(image: Image, plane: Place) -> list[Place]:
 
 
 def notes_of(image: Image) -> list[str]:
-    """Return what a user should know of an object that is a mosaic; nothing of any other."""
+    """Return notes for users on a mosaic; none for any other object."""
     if image.grid == 1:
         return []
     notes = [f"files hold {image.frames} slices each, side by side (Siemens mosaic): unpacked"]
@@ -112,7 +113,7 @@ def kinds_of(dataset: Dataset) -> list[str]:
 
 
 def _is_tiled(image: Image, grid: int) -> bool:
-    """Return whether pixels are still a mosaic; other tools unpack one and leave its header."""
+    """Return whether pixels are still a mosaic: other tools unpack one and leave its header."""
     matrix: Any = image.dataset.get("AcquisitionMatrix") or []
     sizes = {image.rows, image.columns}
     if any(size // grid in matrix for size in sizes):
@@ -121,7 +122,7 @@ def _is_tiled(image: Image, grid: int) -> bool:
 
 
 def _count(dataset: Dataset) -> int | None:
-    """Return how many slices lie in a plane, None where nothing tells."""
+    """Return the number of slices in a plane, None where it is not stated."""
     times = _private(dataset, *_SLICE_TIMES)
     counts = [
         *_of_csa(dataset, "NumberOfImagesInMosaic"),
@@ -142,15 +143,15 @@ def _normal(dataset: Dataset) -> np.ndarray | None:
 
 
 def _of_csa(dataset: Dataset, name: str) -> list[Any]:
-    """Return a field of the private image header, empty where it is not there or damaged."""
+    """Return a field of the private image header, empty where it is missing or damaged."""
     if (0x0029, 0x0010) not in dataset:
         return []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the other DICOM readers of nibabel are experimental
+        warnings.simplefilter("ignore")  # nibabel's other DICOM readers are experimental
         from nibabel.nicom import csareader
     try:
         header: Any = csareader.get_csa_header(dataset)
-    except Exception:  # the parser promises nothing of damaged headers
+    except Exception:  # the parser may raise anything on damaged headers
         return []
     return list(header["tags"].get(name, {}).get("items", [])) if header else []
 

@@ -1,6 +1,6 @@
-"""An object of several frames with only some of them.
+"""Selection of frames in an object of several frames.
 
-data set, numbers of frames ─ functional groups, vectors ─▶ the same data set of these alone
+data set, indices of frames ─ functional groups, vectors ─▶ data set of these frames alone
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _ORDINALS = ("InStackPositionNumber", "TemporalPositionIndex")
 
 
 def keep_frames(dataset: Dataset, numbers: Sequence[int]) -> None:
-    """Leave only some frames in a data set without pixels, in place.
+    """Remove all but some frames from a data set without pixels, in place.
 
     Args:
-        dataset: of an object of several frames, whose descriptions are as many as these.
-        numbers: of the frames that stay, from 0, ascending.
+        dataset: data set of an object with as many frame descriptions as frames.
+        numbers: indices of the frames to keep, from 0, ascending.
     """
     count = int(dataset.get("NumberOfFrames") or 1)
     if len(numbers) == count:
@@ -44,7 +44,7 @@ def _pointers(dataset: Dataset) -> list[Any]:
 
 
 def _renumber(contents: list[Dataset]) -> None:
-    """Let ordinal numbers begin with 1 and have no gaps, as they do in a whole object."""
+    """Renumber ordinal values from 1 without gaps, as in a whole object."""
     for keyword in _ORDINALS:
         told = [content for content in contents if keyword in content]
         ranks = _ranks([content[keyword].value for content in told])
@@ -65,6 +65,6 @@ def _several(value: Any) -> list[Any]:
 
 
 def _ranks(values: list[int]) -> list[int]:
-    """Return the place of each value among the different ones, from 1."""
+    """Return the rank of each value among the distinct values, from 1."""
     ordered = {value: rank for rank, value in enumerate(sorted(set(values)), 1)}
     return [ordered[value] for value in values]

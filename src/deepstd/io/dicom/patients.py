@@ -1,4 +1,4 @@
-"""Whether frames are of one patient. Messages name files, never a patient."""
+"""Check that frames are of one patient. Messages name files, never a patient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _IDENTITY = ("PatientID", "PatientName", "PatientBirthDate")
 
 
 def check_one_patient(frames: Sequence[Frame]) -> None:
-    """Refuse frames of different patients; a value that is absent is nobody's.
+    """Raise an InputError for frames of different patients; absent values match any patient.
 
     Raises:
         InputError: two frames state different identities.
@@ -30,6 +30,6 @@ def check_one_patient(frames: Sequence[Frame]) -> None:
 
 
 def _letters(image: Image, keyword: str) -> str:
-    """Return the letters and digits of a value: their case and what parts them say nothing."""
+    """Return the letters and digits of a value, since case and punctuation vary for one patient."""
     value = image.dataset.get(keyword)
     return "".join(filter(str.isalnum, "" if value is None else str(value))).casefold()

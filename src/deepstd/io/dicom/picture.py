@@ -1,4 +1,4 @@
-"""A volume from DICOM as images show it.
+"""Conversion of a volume from DICOM to the axes and grey scale of images.
 
 voxels (column, row, slice) ─▶ (row, column[, slice]) ─ MONOCHROME1 ─▶ black is zero
 """
@@ -12,10 +12,10 @@ from deepstd.volume import Volume
 
 
 def picture(volume: Volume) -> Volume:
-    """The scan as PNG and TIFF hold it; one slice gives two axes.
+    """Return the scan in the axes of PNG and TIFF, black as zero; one slice gives two axes.
 
     Raises:
-        InputError: its header is damaged.
+        InputError: the header is damaged.
     """
     facts = facts_of(volume.source.raw)
     voxels = volume.voxels

@@ -1,10 +1,10 @@
-"""Where the pixels of a frame lie in the patient.
+"""Planes of frames in the patient.
 
     position, orientation, spacing ─▶ Place
     nuclear medicine: first slice, number of the slice, signed distance ─▶ Place
     Siemens mosaic: first tile, number of the tile, slice normal ─▶ Place
 
-Coordinates are DICOM's own here: LPS, millimetres.
+Coordinates are DICOM's own in this module: LPS, millimetres.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _ORTHONORMAL_WITHIN = 1e-3
-_MOST_SLICES = 1 << 20
+_MOST_SLICES = 1 << 20  # bounds the work on a damaged header
 
 
 @dataclass(frozen=True)
 class Place:
-    """A plane of pixels, in LPS mm.
+    """Plane of pixels in the patient, in LPS mm.
 
     Attributes:
-        position: of the centre of the first pixel.
+        position: (3,) centre of the first pixel.
         orientation: (2, 3) unit vectors along a row and down a column.
         spacing: (between rows, between columns).
         direction: 1 where slices are stacked along the cross product of row and column, -1 where
@@ -48,7 +48,7 @@ class Place:
         return self.direction * np.cross(*self.orientation)
 
     def moved(self, distance: float) -> Place:
-        """Return the plane so many mm further along the normal."""
+        """Return the plane moved by ``distance`` mm along the normal."""
         return replace(self, position=self.position + distance * self.normal)
 
 
@@ -56,7 +56,7 @@ def axes_of(orientation: Sequence[float]) -> np.ndarray:
     """Return *Image Orientation (Patient)* as (2, 3) unit vectors.
 
     Raises:
-        InputError: they are no perpendicular unit vectors.
+        InputError: the values are no perpendicular unit vectors.
     """
     axes = np.asarray(orientation).reshape(2, 3)
     if np.abs(axes @ axes.T - np.eye(2)).max() > _ORTHONORMAL_WITHIN:
@@ -77,14 +77,14 @@ def has_nuclear_slices(dataset: Dataset) -> bool:
 
 
 def nuclear_place(dataset: Dataset, index: int, spacing: tuple[float, float]) -> Place | None:
-    """Return the place of a slice of a nuclear medicine object, None where it is not stated.
+    """Return the plane of a slice of a nuclear medicine object, None where it is not stated.
 
-    The object states the place of its first slice and the distance between slices, whose sign
-    tells whether they are stacked along the cross product of row and column or against it.
+    The object states the plane of its first slice and the distance between slices. The sign of the
+    distance is positive where slices are stacked along the cross product of row and column.
 
     Args:
-        dataset: of the object.
-        index: number of the frame in it.
+        dataset: data set of the object.
+        index: index of the frame in the object.
         spacing: (between rows, between columns) in mm.
 
     Raises:
@@ -106,7 +106,7 @@ def nuclear_place(dataset: Dataset, index: int, spacing: tuple[float, float]) ->
 
 
 def _of_vector(dataset: Dataset, keyword: str, index: int, otherwise: int) -> int:
-    """Return the number that a vector has for a frame, counted from 1."""
+    """Return the value of a vector for a frame, counted from 1."""
     values: Any = dataset.get(keyword)
     several = [values] if isinstance(values, int) else list(values or [])
     found = several[index] if index < len(several) else otherwise

@@ -1,9 +1,9 @@
-"""The planes of a volume, each on the scale that its frame has in the source.
+"""Planes of a volume, each on the scale of its frame in the source.
 
-    Volume ─ plane by plane ─▶ real-world values ─▶ nearest that the frame can store ─▶ Volume
-    Volume for other formats: NaN of padding ─▶ the value that padding stands for, if only one
+    Volume ─ plane by plane ─▶ real-world values ─▶ nearest storable by the frame ─▶ Volume
+    Volume for other formats: NaN of padding ─▶ the value that padding means, if only one
 
-Voxels of a series whose frames all share one scale are stored values, and left alone.
+Where all frames share one scale, voxels are stored values and stay unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deepstd.volume import Volume
 
 
 def planes_of(voxels: np.ndarray) -> list[np.ndarray]:
-    """Views of the planes of voxels (a, b[, slice[, moment]]), at each slice moment by moment."""
+    """Return views of the planes of voxels (a, b[, slice[, time point]]), the last axis fastest."""
     ends = voxels.shape[2:]
     return [voxels[(slice(None), slice(None), *end)] for end in np.ndindex(ends)]
 
@@ -24,7 +24,7 @@ def planes_of(voxels: np.ndarray) -> list[np.ndarray]:
 def requantised(volume: Volume) -> Volume:
     """Move voxels, in place, to the nearest values that their frames can store in the source.
 
-    So a restored scan holds the same values in every format, and its error is that of them all.
+    A restored scan then holds the same values, and has the same error, in every format.
 
     Raises:
         InputError: the header is damaged.
@@ -37,9 +37,9 @@ def requantised(volume: Volume) -> Volume:
 
 
 def with_padding_values(volume: Volume) -> Volume:
-    """Return the volume with what padding stands for in place of NaN, if that is one value.
+    """Return the volume with the padding value in place of NaN, if padding means one value.
 
-    Where padding stands for another real-world value in each frame, NaN stays.
+    Where padding means several real-world values, NaN stays.
 
     Raises:
         InputError: the header is damaged.

@@ -1,14 +1,14 @@
-"""De-identification: a data set without what may tell who the patient is.
+"""De-identification: removal of all that may identify the patient from a data set.
 
     data set ─ PS3.15 table E.1-1, at every depth ─▶ removed, emptied, replaced
              ├ private attributes, groups about patients, orders and visits ─▶ removed
              ├ text, names, dates, URLs, bytes that no table lists ─ kept_text ─▶ kept or removed
              └ other UIDs ─▶ hashed, unless the standard defines them
 
-The table is that of the package dicom-anonymizer. Where it leaves a choice between removing and
-replacing, enhanced objects, which demand a value more often, get a dummy, and others lose the
-attribute. UIDs become hashes, so that what belonged together still does. Text burned into the
-pixels is not looked for.
+The table is that of the package dicom-anonymizer. Sometimes it leaves a choice between removing
+and replacing. Enhanced objects then get a dummy, as they demand values more often, and others lose
+the attribute. UIDs become hashes, so that references between objects survive. Text burned into the
+pixels is not searched.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
 METHOD = "DICOM PS3.15 basic profile, 2026c"
-# Curves and overlays: their data are removed by the profile, so what describes them is, too.
+# Curves and overlays: the profile removes their data, so their descriptions are removed as well.
 _DRAWN_OVER = (0x5000, 0x6000)
-# Patients, orders, visits, reports, products, worklists, media, printing, signatures: nothing in
-# these groups says how an image was made or is to be shown.
+# Patients, orders, visits, reports, products, worklists, media, printing, signatures: no element of
+# these groups describes how an image was made or is to be shown.
 _NOT_OF_IMAGES = frozenset(
     {0x0010, 0x0032, 0x0038, 0x0042, 0x0044, 0x0072, 0x0074, 0x0088, 0x0100, 0x0400, 0x2000, 0x2010}
     | {0x2020, 0x2030, 0x2040, 0x2100, 0x2110, 0x2120, 0x2130, 0x2200, 0x4008, 0x4010, 0xFFFA}
@@ -37,7 +37,7 @@ _NOT_OF_IMAGES = frozenset(
 # Retired numbers of other studies, reports and images: not text, and in no table.
 _NUMBERS = frozenset({(0x0020, 0x00AA), (0x0020, 0x1070), (0x0020, 0x3402)})
 _SOURCE_IMAGES = (0x0020, 0x3100, 0xFF00)  # group, elements, mask
-# Of these representations only listed attributes are kept, and code strings of the dictionary.
+# Only listed attributes of these representations are kept, besides code strings of the dictionary.
 _TEXT = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT")
 _TIMES = ("AS", "DA", "DT", "TM")
 _BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", "US or SS or OW")
@@ -69,7 +69,9 @@ _DUMMIES: dict[str, Any] = {
 
 
 def deidentify(dataset: Dataset) -> None:
-    """Take the identity of the patient out of a data set, in place.
+    """Remove the identity of the patient from a data set, in place.
+
+    The profile is the Basic Application Level Confidentiality Profile of PS3.15 annex E.
 
     Raises:
         MissingExtraError: dicom-anonymizer is not installed.
@@ -82,14 +84,14 @@ def deidentify(dataset: Dataset) -> None:
 
 
 def hashed_uid(uid: str) -> str:
-    """Another UID, the same for the same one."""
+    """Return the UID that replaces a UID, always the same one."""
     from pydicom.uid import generate_uid
 
     return generate_uid(entropy_srcs=["deepstd", uid])
 
 
 def _other_uid(uid: str) -> str:
-    """Hash a UID, unless the standard defines it: such a UID names nobody."""
+    """Return the hash of a UID; a UID that the standard defines identifies nobody and stays."""
     from pydicom.uid import UID
 
     is_defined = UID(uid).name != uid
@@ -109,7 +111,7 @@ def _clean(datasets: Iterable[Dataset], either: str) -> None:
 
 
 def _action_of_unlisted(element: DataElement, tag: Tag, is_public_code: bool) -> str | None:
-    """Decide on an element that the profile does not list; None keeps it."""
+    """Return the action for an element that the profile does not list; None keeps it."""
     if _is_no_image(tag):
         return _REMOVE
     if element.VR == "UI":
@@ -166,7 +168,7 @@ def _table() -> tuple[dict[Tag, str], list[tuple[Tag, Tag, str]]]:
 
 
 def _action_of(tag: Tag) -> str | None:
-    """Look an element up in the profile, None where it is not listed."""
+    """Return the profile's action for an element, None where it is not listed."""
     exact, masked = _table()
     if tag in exact:
         return exact[tag]

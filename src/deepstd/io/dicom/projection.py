@@ -1,9 +1,9 @@
-"""How large the pixels of frames without a place in the patient are: X-rays, planar scintigrams.
+"""Pixel sizes of frames without a position in the patient: X-rays, planar scintigrams.
 
     data set ─ class ─▶ attribute that holds the pixel spacing, as GDCM (so SimpleITK) reads it
 
-X-ray classes state spacing at the detector (Imager Pixel Spacing); Pixel Spacing, where there is
-one, has been calibrated or corrected for magnification. GDCM reads the first alone.
+X-ray classes state spacing at the detector (Imager Pixel Spacing). Pixel Spacing, if present, has
+been calibrated or corrected for magnification. GDCM reads the first alone.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _PROJECTIONS = tuple(
         "12.1", "12.1.1", "12.2", "12.2.1", "12.3",  # angiography, fluoroscopy, biplane
     )
 )  # fmt: skip
-# Nuclear medicine and X-ray classes with frames, whose distance GDCM reads.
+# Nuclear medicine and X-ray classes with frames, for which GDCM reads the distance.
 _WITH_DISTANCE = (*_PROJECTIONS, "1.2.840.10008.5.1.4.1.1.20")
 
 
 class Projection(NamedTuple):
-    """Pixels of frames without a place.
+    """Pixel size of frames without a position.
 
     Attributes:
         spacing: [between rows, between columns] in mm, or None.
         between: mm between frames, negative where they run backwards, or None.
-        notes: what a user should know, in sentences.
+        notes: sentences for users.
     """
 
     spacing: list[float] | None
@@ -44,12 +44,12 @@ class Projection(NamedTuple):
 
 
 def spacing_keyword(sop_class: str) -> str:
-    """Return the attribute that holds the spacing of a class's images without a place."""
+    """Return the attribute that holds the pixel spacing of a class's images without a position."""
     return _IMAGER if sop_class in _PROJECTIONS else _PIXEL
 
 
 def projection_of(frame: Frame) -> Projection:
-    """Return spacing and distance of an object's frames.
+    """Return pixel spacing and distance of an object's frames.
 
     Raises:
         InputError: a number is damaged.

@@ -1,13 +1,13 @@
-"""A DICOM series to a volume.
+"""Reading of a DICOM series into a volume.
 
     paths ─ items ─ find, choose ─▶ Series ─ arrange ─▶ Grid
-    Grid ─ decode ─▶ planes ┬ stored alike ─▶ voxels (column, row, slice[, moment])
-                            └ each in its own way ─ joint ─▶ voxels
+    Grid ─ decode ─▶ planes ┬ on one scale ─▶ voxels (column, row, slice[, time point])
+                            └ on different scales ─ joint ─▶ voxels
     data sets ─ de-identify ─▶ SourceHeader("dicom")
 
-Voxels are stored values: before slope and intercept, MONOCHROME1 not inverted. Where frames differ
-in slope, intercept, sign or depth, voxels are integers on a scale that holds them all exactly, or
-else real-world values. Frames without a place in the patient (X-ray projections) have axes (row,
+Voxels are stored values: before slope and intercept, MONOCHROME1 not inverted. Frames may differ in
+slope, intercept, sign or depth. Voxels are then integers on a scale that holds them all exactly, or
+else real-world values. Frames without a position in the patient (X-ray projections) have axes (row,
 column[, frame]), as images have.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 NAME = "dicom"
-# What describes the pixels that are not kept, counts or signs them, or shows them small.
+# Elements that describe or count the pixels, which are not kept, sign them, or show them small.
 _DROPPED = (
     "PixelData",
     "FloatPixelData",
@@ -61,7 +61,7 @@ _DROPPED = (
     "MACParametersSequence",
     "PixelDataProviderURL",
 )
-# What the facts tell of each slice where slices are stored in different ways.
+# Elements that the facts hold for each slice where slices are on different scales.
 _IN_FACTS = ("RescaleSlope", "RescaleIntercept")
 
 
@@ -73,9 +73,9 @@ def read(
     """Read one series.
 
     Args:
-        paths: files, folders or zip archives that hold it.
-        series: id of the series, where they hold several.
-        metadata: what is kept of the data sets besides geometry and grey scale.
+        paths: files, folders or zip archives that hold the series.
+        series: id of the series, where the paths hold several.
+        metadata: amount of metadata to keep of the data sets besides geometry and grey scale.
 
     Raises:
         InputError: no series, several, or one with missing, double or damaged slices.
@@ -88,13 +88,18 @@ def read(
 
 
 def read_items(items: Sequence[Item], series: str | None, metadata: Metadata, where: str) -> Volume:
-    """Read one series of files and members of archives; raises as `read`.
+    """Read one series of files and members of archives.
 
     Args:
-        items: its files and no others.
-        series: its id.
-        metadata: see `read`.
-        where: name of them all in messages.
+        items: files and members of the series and no others.
+        series: id of the series.
+        metadata: amount of metadata to keep of the data sets besides geometry and grey scale.
+        where: name of the series in messages.
+
+    Raises:
+        InputError: no series, several, or one with missing, double or damaged slices.
+        UnsupportedFormatError: colour, or not an image.
+        MissingExtraError: pydicom or a decoder is not installed.
     """
     return _one_of(find(items), series, metadata, where)
 
@@ -125,7 +130,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     if same_scale(scales):
         voxels = _voxels(grid, image.dtype, _planes(frames))
         slope, intercept, stored = frames[0].slope, frames[0].intercept, None
-        # Where a range is declared, scanners write one of its ends.
+        # Where a padding range is declared, scanners write one of its ends.
         ends = (end for scale in scales for end in (scale.padding, scale.limit))
         padding = tuple(dict.fromkeys(end for end in ends if end is not None))
     else:
@@ -141,7 +146,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     notes += () if projected is None else projected.notes
     order = _order(frames)
     told_apart = stored is not None and order is None
-    unit = common_unit(frames)  # before data sets are cut down to what is kept
+    unit = common_unit(frames)  # before data sets are reduced to the kept elements
     kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
@@ -169,7 +174,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
 
 
 def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and stored values (row, column) of each frame, object by object: each decoded once."""
+    """Yield index and stored values (row, column) of each frame; decode each object once."""
     objects: dict[int, list[int]] = defaultdict(list)
     for number, frame in enumerate(frames):
         objects[id(frame.image)].append(number)
@@ -179,7 +184,7 @@ def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
-    """Planes put together, given their numbers in the order of the grid's frames."""
+    """Return planes as one volume, given their indices in the order of the grid's frames."""
     voxels = np.empty(grid.shape, dtype, order="F")
     targets = planes_of(voxels)
     for number, plane in planes:
@@ -188,7 +193,7 @@ def _voxels(grid: Grid, dtype: np.dtype, planes: Iterable[tuple[int, np.ndarray]
 
 
 def _order(frames: list[Frame]) -> list[int] | None:
-    """Return numbers of the frames in the object that is kept; None if each has its own."""
+    """Return indices of the frames in the kept object; None if each frame has its own object."""
     if not frames[0].image.is_multi_frame:
         return None
     numbers = sorted(frame.number for frame in frames)
@@ -196,7 +201,7 @@ def _order(frames: list[Frame]) -> list[int] | None:
 
 
 def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> list[Dataset]:
-    """Data sets as they are stored, one an object, in the order of the frames; changed in place."""
+    """Return the data sets to keep, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
     datasets = []

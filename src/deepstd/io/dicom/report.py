@@ -1,10 +1,10 @@
-"""The series among DICOM files, for a user to look at before anything is compressed.
+"""Report on the series among DICOM files, made before anything is compressed.
 
     paths ─ find ─ arrange ─▶ one entry a series, refused objects, other files
-    kept header ─▶ description and date, as far as they are kept
+    kept header ─▶ description and date, if kept
 
-Paths, descriptions and dates are shown as they are, as the files are the user's own; they may tell
-who the patient is, and nothing else here does.
+Paths, descriptions and dates are shown as they are, since the files are the user's own. They may
+identify the patient; nothing else in the report does.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _DATES = ("SeriesDate", "AcquisitionDate", "StudyDate", "ContentDate")
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "StudyDescription")
-_DATE_DIGITS = 8
+_DATE_DIGITS = 8  # YYYYMMDD
 
 
 def survey(paths: Sequence[Path]) -> dict[str, Any]:
-    """What is among some files, folders and archives.
+    """Return a report on the series in files, folders and archives.
 
     Returns:
         "series": for each its id, modality, number of files, their folder or only file, first file,
@@ -51,7 +51,12 @@ def survey(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def survey_items(paths: Sequence[Path]) -> tuple[dict[str, Any], list[Item]]:
-    """Return `survey` without "others", and the files that are not DICOM; raises as `survey`."""
+    """Return "series" and "refused" of `survey`, and the files that are not DICOM.
+
+    Raises:
+        InputError: a path does not exist, or an archive is damaged.
+        MissingExtraError: pydicom is not installed.
+    """
     with expanded(paths) as items:
         found = find(items)
         series = [_entry(series) for series in found.series]
@@ -61,7 +66,7 @@ def survey_items(paths: Sequence[Path]) -> tuple[dict[str, Any], list[Item]]:
 def words_of(source: SourceHeader) -> dict[str, Any]:
     """Return "modality", "spacing_mm", "description" and "date" of a kept header.
 
-    The last two are empty where they were not kept.
+    Description and date are empty where they were not kept.
 
     Raises:
         InputError: the header is damaged.
@@ -77,7 +82,7 @@ def words_of(source: SourceHeader) -> dict[str, Any]:
 
 
 def _words(dataset: Dataset) -> dict[str, str]:
-    """Return the first description and date that a data set states, the series' before others."""
+    """Return the first description and date that a data set states, those of the series first."""
 
     def first(keywords: Sequence[str]) -> str:
         return next((told for keyword in keywords if (told := text(dataset, keyword))), "")
@@ -89,7 +94,7 @@ def _words(dataset: Dataset) -> dict[str, str]:
 
 
 def _place(series: Series) -> str:
-    """Return where the files of a series lie: the only one, their archive, or their folder."""
+    """Return the path of a series: its only file, its archive, or the folder of its files."""
     if len(series.items) == 1:
         return series.items[0].label
     paths = {item.path for item in series.items}

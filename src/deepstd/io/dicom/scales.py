@@ -1,9 +1,9 @@
-"""The grey scale of one frame: how its stored values stand for real-world ones.
+"""Grey scale of one frame: stored values to real-world values and back.
 
     stored ─ slope, intercept ─▶ real-world values; padding ─▶ NaN
     real-world values ─ nearest stored value in the bits of the frame ─▶ stored; NaN ─▶ padding
 
-Real-world values are those after the Modality LUT stage (PS3.3 C.11.1), such as HU or Bq/ml.
+Real-world values come after the Modality LUT stage (PS3.3 C.11.1), such as HU or Bq/ml.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TYPES = ("u1", "i1", "u2", "i2", "u4", "i4")
 
 @dataclass(frozen=True)
 class FrameScale:
-    """How one frame is stored in its source.
+    """Storage of one frame in its source.
 
     Attributes:
         slope, intercept: from stored to real-world values; the slope is not zero.
-        type: of a stored value, such as "u2" or "i2".
-        bits: that carry a value, *Bits Stored*.
-        padding: *Pixel Padding Value*, where voxels that hold it are NaN among the real-world
-            values; None where padding is a value like any other.
+        type: type of a stored value, such as "u2" or "i2".
+        bits: bits that carry a value, *Bits Stored*.
+        padding: *Pixel Padding Value*, where padding voxels are NaN among the real-world values;
+            None where padding is a value like any other.
         limit: other end of a range of padding values, *Pixel Padding Range Limit*; None where the
             padding is one value.
     """
@@ -48,25 +48,25 @@ class FrameScale:
         return np.dtype(self.type)
 
     def is_padding(self, stored: np.ndarray) -> np.ndarray:
-        """Where stored values are padding, a bool array of their shape."""
+        """Return a mask of stored values that are padding, a bool array of their shape."""
         if self.padding is None:
             return np.zeros(stored.shape, bool)
         low, high = self._padded
         return (stored >= low) & (stored <= high)
 
     def real(self, stored: np.ndarray) -> np.ndarray:
-        """Real-world values of stored ones, float64; NaN where they are padding."""
+        """Return real-world values of stored ones, float64; padding is NaN."""
         real = stored * np.float64(self.slope) + self.intercept
         if self.padding is not None:
             real[self.is_padding(stored)] = np.nan
         return real
 
     def nearest(self, real: np.ndarray) -> np.ndarray:
-        """Real-world values moved to the nearest that the frame can store, float64; NaN stays."""
+        """Return the nearest real-world values that the frame can store, float64; NaN stays."""
         return self._whole(real) * self.slope + self.intercept
 
     def stored(self, real: np.ndarray) -> np.ndarray:
-        """Stored values nearest to real-world ones, in the type of the frame.
+        """Return stored values nearest to real-world ones, in the type of the frame.
 
         Raises:
             InputError: a value is NaN, and the frame has no padding value to stand for it.
@@ -88,7 +88,7 @@ class FrameScale:
         return ends[0], ends[-1]
 
     def _whole(self, real: np.ndarray) -> np.ndarray:
-        """Stored values as float64, padding as NaN; no other value becomes padding."""
+        """Return stored values as float64, padding as NaN; no other value becomes padding."""
         signed = self.dtype.kind == "i"
         lowest = -(1 << self.bits - 1) if signed else 0
         highest = lowest + (1 << self.bits) - 1
@@ -105,7 +105,7 @@ class FrameScale:
 
 
 def scale_of_frame(frame: Frame) -> FrameScale:
-    """The grey scale that a frame's header states, with the padding value that it declares.
+    """Return the grey scale that a frame's header states, with the declared padding value.
 
     Raises:
         InputError: a value is damaged.
@@ -120,7 +120,7 @@ def scale_of_frame(frame: Frame) -> FrameScale:
 
 
 def _as_stored(value: float | None, dtype: np.dtype) -> int | None:
-    """A padding value as pixels of a type hold it, whatever the sign of its element says."""
+    """Return a padding value as pixels of a type hold it, whatever the sign of its element."""
     if value is None or value != int(value):
         return None
     span, lowest = 1 << 8 * dtype.itemsize, int(np.iinfo(dtype).min)
@@ -128,7 +128,7 @@ def _as_stored(value: float | None, dtype: np.dtype) -> int | None:
 
 
 def to_voxels(real: np.ndarray, slope: float, intercept: float, dtype: np.dtype) -> np.ndarray:
-    """Real-world values as voxels of a volume with one slope and intercept, nearest if integers."""
+    """Return real-world values as voxels of one slope and intercept, nearest for integers."""
     voxels = (real - intercept) / slope
     if dtype.kind == "f":
         return voxels.astype(dtype)
@@ -137,7 +137,7 @@ def to_voxels(real: np.ndarray, slope: float, intercept: float, dtype: np.dtype)
 
 
 def columns(scales: Sequence[FrameScale]) -> dict[str, Any]:
-    """Scales as plain values for JSON: a list for each attribute, or the one that all share."""
+    """Return scales as plain values for JSON: a list for each attribute, or a shared value."""
     rows = [asdict(scale) for scale in scales]
     told: dict[str, Any] = {"count": len(rows)}
     for name in FrameScale.__dataclass_fields__:
@@ -149,7 +149,11 @@ def columns(scales: Sequence[FrameScale]) -> dict[str, Any]:
 
 
 def scales_of(told: Any) -> list[FrameScale]:
-    """Inverse of `columns`; ValueError, TypeError or LookupError where it is damaged."""
+    """Return the scales of values from `columns`.
+
+    Raises:
+        ValueError, TypeError, LookupError: the values are damaged.
+    """
     count = told["count"]
     if type(count) is not int or count < 1:
         raise ValueError("no number of frames")
@@ -166,7 +170,7 @@ def scales_of(told: Any) -> list[FrameScale]:
 
 
 def _check(scale: FrameScale) -> None:
-    """ValueError or TypeError where a scale is not such as a reader makes it."""
+    """Raise a ValueError or TypeError where a scale is not as a reader makes it."""
     if not np.isfinite([scale.slope, scale.intercept]).all() or scale.slope == 0:
         raise ValueError("no grey scale")
     if scale.type not in _TYPES:

@@ -1,12 +1,12 @@
-"""Which scans there are among DICOM files.
+"""Series: the scans among DICOM files.
 
     items ─ headers ─▶ images ─ by series, size, orientation, quantity ─▶ Series …
                   ├▶ no grey images: refused
-                  └▶ damaged: with their series, so that it is not taken for whole
+                  └▶ damaged: kept with their series, so that it does not count as complete
 
-A series on the scanner may hold several stacks (localizers in three planes), single projections,
-or images of several quantities with scales of their own (magnitude and phase); each is a `Series`
-here, with an id that tells nothing of the patient.
+A series on the scanner may hold several stacks (localizers in three planes) or single projections.
+It may also hold images of several quantities on scales of their own (magnitude and phase). Each of
+them is a `Series` here, with an id that reveals nothing of the patient.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from deepstd.io.dicom.mosaic import unpacked
 from deepstd.io.dicom.places import Place
 from deepstd.io.dicom.unplaced import is_slice
 
-_SAME_DIRECTION = 1e-3
-_SAME_SPACING = 1e-4
-_ID_DIGITS = 8
+_SAME_DIRECTION = 1e-3  # of unit vectors
+_SAME_SPACING = 1e-4  # relative
+_ID_DIGITS = 8  # hexadecimal: 32 bits
 
 
 @dataclass(frozen=True)
 class Series:
-    """Frames that may form one volume.
+    r"""Frames that may form one volume.
 
     Attributes:
-        id: eight hexadecimal digits, the same wherever these files are found.
-        frames: unsorted.
-        damaged: items that say they belong to it and cannot be used, with the error.
-        kind: words that tell its quantity from others in the same series, such as "M_FFE\\M\\FFE";
-            empty where there is no other.
+        id: eight hexadecimal digits, the same wherever these files lie.
+        frames: frames of the series, unsorted.
+        damaged: unusable items that state this series, with the error.
+        kind: text that separates its quantity from others in the same series, such as
+            "M_FFE\\M\\FFE"; empty where there is no other.
     """
 
     id: str
@@ -57,23 +57,23 @@ class Series:
 
     @property
     def image(self) -> Image:
-        """The first object."""
+        """First object of the series."""
         return self.frames[0].image
 
     @property
     def items(self) -> list[Item]:
-        """The files, in the order of the frames, each once, then the damaged ones."""
+        """Files in the order of the frames, each once, then the damaged ones."""
         return list(dict.fromkeys([f.image.item for f in self.frames] + list(self.damaged)))
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is among some files.
+    """Result of `find`.
 
     Attributes:
-        series: in the order of their first files.
+        series: series found, in the order of their first files.
         refused: DICOM objects that are no grey images, with the error.
-        unreadable: damaged DICOM objects of no series that is known, with the error.
+        unreadable: damaged DICOM objects of no known series, with the error.
         others: files that are not DICOM.
     """
 
@@ -85,7 +85,7 @@ class Found:
 
 @dataclass
 class _Stack:
-    """Frames of a series so far; what they have in common is in ``key``, ``place``, ``stack``."""
+    """Frames of a stack found so far, with their common ``key``, ``place`` and ``stack``."""
 
     series: str
     key: tuple[object, ...]
@@ -161,10 +161,15 @@ def find(items: Iterable[Item]) -> Found:
 
 
 def choose(found: Found, wanted: str | None, where: str) -> Series:
-    """The one series, or the one that is asked for by its id.
+    """Return the only series, or the series of the id that is asked for.
+
+    Args:
+        found: series among the files.
+        wanted: id of a series, or None.
+        where: name of the files in messages.
 
     Raises:
-        InputError: there is none, or none of that id, or there are several and none is chosen.
+        InputError: there is no series, or none of that id, or several and no id is given.
     """
     known = ", ".join(f"{s.id} ({describe(s)})" for s in found.series)
     if not found.series:
@@ -180,14 +185,14 @@ def choose(found: Found, wanted: str | None, where: str) -> Series:
 
 
 def describe(series: Series) -> str:
-    """Modality, quantity and size in words, nothing that may tell who the patient is."""
+    """Return modality, quantity and size as text, which cannot identify the patient."""
     image = series.image
     what = f"{image.modality} {series.kind}".rstrip()
     return f"{what}, {len(series.frames)} frames of {image.columns} x {image.rows}"
 
 
 def _refusals(found: Found) -> str:
-    """Each reason once, with how many files it holds for."""
+    """Return each reason for a refusal once, with the number of files it holds for."""
     if not found.refused and not found.unreadable:
         return (
             "No DICOM file is there, nor a stack of PNG or TIFF images alone; `deepstd batch` "
@@ -198,22 +203,22 @@ def _refusals(found: Found) -> str:
 
 
 def reasons_of(found: Found) -> dict[str, str]:
-    """Why objects cannot be used that belong to no series, by their labels."""
+    """Return the labels of objects that belong to no series, each with the reason."""
     errors = {**found.refused, **found.unreadable}
     return {i.label: str(error).removeprefix(f"{i.label}: ") for i, error in errors.items()}
 
 
 def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) -> None:
-    """Add the frames of an object to the stacks that they belong to, or to new ones.
+    """Add the frames of an object to their stacks, or to new ones.
 
     Args:
-        stacks: so far, by what their frames have in common.
-        frames: of the object.
+        stacks: stacks so far, by the common properties of their frames.
+        frames: frames of the object.
     """
     image = frames[0].image
     name = None
     if image.is_multi_frame or (frames[0].place is None and not is_slice(image)):
-        # It stands for itself; another one may have the same UID.
+        # The object is a scan of its own; another one may have the same UID.
         said = repr([appearance(frame) for frame in frames])
         name = hashlib.sha256(said.encode()).hexdigest()
     key = (
@@ -234,7 +239,7 @@ def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) 
 
 
 def _joined(stacks: list[_Stack]) -> list[_Stack]:
-    """Add slices without a place to the stack they belong to, if there is one: it is not whole."""
+    """Add slices without a position to the only stack with positions, which is then incomplete."""
     placed = [stack for stack in stacks if stack.place is not None]
     strays = [stack for stack in stacks if stack.place is None]
     if len(placed) != 1 or not strays:
@@ -244,7 +249,7 @@ def _joined(stacks: list[_Stack]) -> list[_Stack]:
 
 
 def _split(stack: _Stack) -> list[_Stack]:
-    """Part the parallel stacks of an enhanced object, unless they are of one slice each."""
+    """Separate the parallel stacks of an enhanced object, unless they have one slice each."""
     parts: dict[str, list[Frame]] = defaultdict(list)
     for frame in stack.frames:
         parts[frame.stack].append(frame)
@@ -255,13 +260,13 @@ def _split(stack: _Stack) -> list[_Stack]:
 
 
 def _ids(stacks: list[_Stack]) -> list[str]:
-    """Hashes of what tells stacks from each other."""
+    """Return an id for each stack: a hash of the properties that separate stacks."""
     ids: dict[str, None] = {}
     for stack in stacks:
         told: list[object] = [*stack.key, *([stack.stack] if stack.stack else [])]
         told.append(sorted({kind_of(frame) for frame in stack.frames}))
         if stack.place is not None:
-            # Zero is added as minus zero would be another text.
+            # Adding zero turns minus zero into zero, which has another text.
             told += (np.round(stack.place.orientation, 2) + 0.0).tolist()
             told += (np.round(stack.place.spacing, 3) + 0.0).tolist()
         name = hashlib.sha256(repr(told).encode()).hexdigest()[:_ID_DIGITS]
@@ -272,6 +277,6 @@ def _ids(stacks: list[_Stack]) -> list[str]:
 
 
 def only_refusal(found: Found) -> DeepSTDError | None:
-    """The error of a single file that was refused, for a message about nothing else."""
+    """Return the error of a single refused file, or None where other files matter as well."""
     errors = [*found.refused.values(), *found.unreadable.values()]
     return errors[0] if len(errors) == 1 and not found.series else None

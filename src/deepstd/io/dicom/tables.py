@@ -1,11 +1,11 @@
-"""Data sets of a series in few bytes: what all share once, the rest in columns.
+"""Compact bytes of a series' data sets: common elements once, the others in columns.
 
     data sets ─ elements as explicit VR little endian ─┬ equal in all ─▶ common
                                                        └ others ─▶ column of one value each
 
     bytes = common (length 4, bytes) · columns (number 4) · per column: sets x (length 4, bytes)
 
-Neighbours in a column are alike, so deflate, which the container applies, makes them small.
+Neighbours in a column are alike, so that the container's deflate compresses them well.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
 _LENGTH = struct.Struct("<I")
-_MOST_SETS = 1 << 20
+_MOST_SETS = 1 << 20  # bounds the work on a damaged header
 
 
 def pack_datasets(datasets: Sequence[Dataset]) -> bytes:
-    """Bytes of one or more data sets, without file meta information."""
+    """Return the bytes of one or more data sets, without file meta information."""
     encoded = [_elements(dataset) for dataset in datasets]
     first = encoded[0]
     common = {t: v for t, v in first.items() if all(e.get(t) == v for e in encoded[1:])}
@@ -38,7 +38,7 @@ def pack_datasets(datasets: Sequence[Dataset]) -> bytes:
 
 
 def unpack_datasets(data: bytes, count: int) -> list[Dataset]:
-    """Inverse of `pack_datasets`.
+    """Return the data sets in bytes from `pack_datasets`.
 
     Raises:
         InputError: the bytes are damaged.

@@ -1,9 +1,9 @@
-"""The slices of a mosaic as DICOM objects.
+"""Slices of a mosaic as DICOM objects.
 
     planes, data sets with their private header ─▶ planes side by side, an object each
-    planes, data sets without it ─▶ an object a slice, with a place of its own
+    planes, data sets without it ─▶ an object a slice, with a position of its own
 
-Without the private header nothing would tell that slices lie side by side, so they no longer do.
+Only the private header states that slices lie side by side. Without it they are stored separately.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def side_by_side(planes: Sequence[np.ndarray], moments: int) -> list[np.ndarray]:
-    """Return a square mosaic for each moment; tiles that no slice fills are zero.
+    """Return a square mosaic for each time point; tiles without a slice are zero.
 
     Args:
-        planes: (row, column) slices, at each slice moment by moment.
-        moments: number of these.
+        planes: (row, column) slices, ordered by slice and then by time point.
+        moments: number of time points.
     """
     slices = len(planes) // moments
     grid = math.ceil(math.sqrt(slices))
@@ -46,9 +46,9 @@ def one_a_slice(
     """Return a data set for each slice of mosaics, in the order of the planes of the volume.
 
     Args:
-        datasets: of the mosaics, without private elements.
-        slices: in each.
-        set_place: states where the plane of a number lies.
+        datasets: data sets of the mosaics, without private elements.
+        slices: number of slices in each mosaic.
+        set_place: writes the position of the plane with the given index to a data set.
     """
     moments = len(datasets)
     found = []

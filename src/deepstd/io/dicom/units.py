@@ -1,9 +1,9 @@
-"""The unit of the values that stored pixels stand for.
+"""Unit of the real-world values of stored pixels.
 
-    data set ─ Rescale Type, Units ─▶ unit of a frame ─ the same of all frames ─▶ Facts.unit
-    Facts ─▶ unit, HU where a CT image does not say otherwise
+    data set ─ Rescale Type, Units ─▶ unit of a frame ─ equal in all frames ─▶ Facts.unit
+    Facts ─▶ unit, HU where a CT image does not state another
 
-Only the standard's defined terms name a unit; free text is left alone.
+Only the standard's defined terms name a unit; free text is ignored.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LOCALIZER = "LOCALIZER"
 
 
 def common_unit(frames: Iterable[Frame]) -> str | None:
-    """Return the unit of all frames; None where it is not known or frames differ in it."""
+    """Return the unit that all frames share; None where it is not known or frames differ in it."""
     units = {_unit(frame.image.dataset, frame.number) for frame in frames}
     return units.pop() if len(units) == 1 else None
 
@@ -73,7 +73,7 @@ def _unit(dataset: Dataset, number: int) -> str | None:
 
 
 def _transformation(dataset: Dataset, number: int) -> Dataset:
-    """Return what holds a frame's rescale slope: a functional group, or the data set itself."""
+    """Return the data set that holds a frame's rescale slope: a functional group, or the object."""
     per_frame: Any = dataset.get("PerFrameFunctionalGroupsSequence")
     shared: Any = dataset.get("SharedFunctionalGroupsSequence")
     for group in ([per_frame[number]] if per_frame else []) + ([shared[0]] if shared else []):

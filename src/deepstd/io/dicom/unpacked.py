@@ -1,8 +1,8 @@
-"""Bytes that come out of a decompressor, no more of them than are asked for.
+"""Bounded streams of decompressed bytes, unpacked as they are read.
 
     member of an archive, deflated data set ─ pieces ─▶ Unpacked ─ read, seek ─▶ parser
 
-A file of one megabyte may unpack to gigabytes of zeros, so there is a limit.
+A file of one megabyte may unpack to gigabytes of zeros, so the size is limited.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import BinaryIO
 
 from deepstd.errors import InputError
 
-# Before its pixels, even an enhanced object of 50,000 frames has fewer bytes.
+# 64 MiB: the header of an enhanced object of 50,000 frames is smaller.
 MOST_HEADER_BYTES = 1 << 26
-_PIECE = 1 << 16
+_PIECE = 1 << 16  # bytes unpacked at a time
 
 
 class Unpacked(io.BufferedIOBase, BinaryIO):
-    """A stream that can be read and sought in, and is unpacked as far as it was read.
+    """Seekable stream that is unpacked only as far as it is read.
 
     Args:
-        more: returns the next bytes, at most so many; none at the end.
-        most: bytes that may be asked for.
-        label: names the stream in errors.
-        head: the bytes it begins with.
+        more: returns the next bytes, at most as many as asked for; none at the end.
+        most: largest number of bytes that may be read.
+        label: name of the stream in errors.
+        head: first bytes of the stream.
     """
 
     def __init__(
@@ -37,7 +37,11 @@ class Unpacked(io.BufferedIOBase, BinaryIO):
         self._position = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes: so many, or all; InputError where they are beyond the limit."""
+        """Return the next ``size`` bytes, or all.
+
+        Raises:
+            InputError: the bytes are beyond the limit.
+        """
         wanted = None if size is None or size < 0 else self._position + size
         while wanted is None or len(self._data) < wanted:
             if len(self._data) > self._most:
@@ -45,7 +49,7 @@ class Unpacked(io.BufferedIOBase, BinaryIO):
                     f"{self._label}: unpacks to more than the {self._most} bytes that its image "
                     "can need. Unpack it first"
                 )
-            # Never more than the limit and a piece, whatever length an element claims.
+            # The length that an element claims may be far larger than the limit.
             piece = self._more(_PIECE)
             if not piece:
                 break
@@ -55,14 +59,14 @@ class Unpacked(io.BufferedIOBase, BinaryIO):
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place counted from the beginning or from here."""
+        """Move to a position counted from the beginning or from the current one."""
         if whence not in (io.SEEK_SET, io.SEEK_CUR):
             raise io.UnsupportedOperation("the end is not known")
         self._position = max(0, offset + (self._position if whence == io.SEEK_CUR else 0))
         return self._position
 
     def tell(self) -> int:
-        """Return the place in bytes from the beginning."""
+        """Return the position in bytes from the beginning."""
         return self._position
 
     def readable(self) -> bool:
@@ -75,11 +79,13 @@ class Unpacked(io.BufferedIOBase, BinaryIO):
 
 
 def inflated(stream: BinaryIO, most: int, label: str, head: bytes) -> Unpacked:
-    """Return a stream of some bytes and what follows in another, unpacked (RFC 1951, no header).
+    """Return a stream of ``head`` and then of inflated bytes (raw deflate, RFC 1951).
 
     Args:
-        stream: stands at the first deflated byte.
-        most, label, head: see `Unpacked`.
+        stream: stream at its first deflated byte.
+        most: largest number of bytes that may be read.
+        label: name of the stream in errors.
+        head: first bytes of the returned stream.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
 

@@ -1,9 +1,9 @@
-"""Slices of which the header does not say where they lie.
+"""Slices whose header does not state their position.
 
     slices ─ Instance Number, or Slice Location ─▶ order, distance
-           └ orientation and spacing as far as they are told ─▶ Place at the origin
+           └ orientation and spacing where stated ─▶ Place at the origin
 
-Single projections, and objects of several frames, are not put together here.
+Single projections, and objects of several frames, are not stacked here.
 """
 
 from __future__ import annotations
@@ -29,23 +29,19 @@ _MOST_NAMED = 3
 
 
 def is_slice(image: Image) -> bool:
-    """Return whether an object may be one slice of a volume although its place is not told."""
+    """Return whether an object may be one slice of a volume although its position is not stated."""
     is_scout = any(kind.startswith("LOCALIZER") for kind in kinds_of(image.dataset))
     return image.modality in _SLICED and image.frames == 1 and not is_scout
 
 
 def missing_of(frames: Sequence[Frame]) -> str:
-    """Return what the headers of some frames lack, in words."""
+    """Return the attributes that the headers of frames lack, as text."""
     names = {name: None for frame in frames for name in frame.missing}
     return " and ".join(f"no {name}" for name in names)
 
 
 def check_all_unplaced(frames: Sequence[Frame]) -> None:
-    """Refuse frames of which only some say where they lie.
-
-    Raises:
-        InputError: so it is.
-    """
+    """Raise an InputError for frames of which only some state their position."""
     without = [frame for frame in frames if frame.place is None]
     if len(without) < len(frames):
         labels = [frame.image.item.label for frame in without]
@@ -57,10 +53,10 @@ def check_all_unplaced(frames: Sequence[Frame]) -> None:
 
 
 def placed(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """Return slices in places of which a part is made up, and notes that say so.
+    """Return slices in planes that are partly assumed, and notes on the assumptions.
 
     Raises:
-        InputError: nothing tells their order.
+        InputError: the order of the slices is not stated.
     """
     first = frames[0]
     spacing = first.spacing or (1.0, 1.0)
@@ -88,7 +84,7 @@ def placed(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
 
 
 def _stacked(frames: Sequence[Frame]) -> tuple[list[Frame], list[float], str]:
-    """Return slices in order, their heights in mm, and what told the order."""
+    """Return slices in order, their heights in mm, and text on the source of the order."""
     locations = [number(frame.image.dataset, "SliceLocation") for frame in frames]
     located = [x for x in locations if x is not None]
     unclear = _unclear(frames)
@@ -137,7 +133,7 @@ def _even(ordered: list[Frame]) -> list[float]:
 
 
 def _unclear(frames: Sequence[Frame]) -> str:
-    """Return why *Instance Number* does not tell the order of frames, empty where it does."""
+    """Return the reason why *Instance Number* gives no order of frames, empty where it does."""
     labels: dict[float, str] = {}
     for frame in frames:
         label, told = frame.image.item.label, frame.moment[-1]

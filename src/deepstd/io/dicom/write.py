@@ -1,11 +1,11 @@
-"""A restored volume as DICOM: the series back, as derived images.
+"""Writing of a restored volume as a DICOM series of derived images.
 
     Volume, kept data sets ─ planes in, new UIDs, DERIVED, lossy ─▶ slice_0001.dcm …
                              (one object where the source was one)
 
-Lossy compression makes a derived image (PS3.3 C.7.6.1.1.5, C.12.4): new instance and series UIDs,
-*Image Type* DERIVED, *Lossy Image Compression* 01 with ratio and method appended to what was there.
-Two restorations of one file have equal UIDs, since they are equal.
+Lossy compression makes a derived image (PS3.3 C.7.6.1.1.5, C.12.4). It gets new instance and
+series UIDs and *Image Type* DERIVED. *Lossy Image Compression* is 01, and ratio and method are
+appended to previous ones. Two restorations of one file have equal UIDs, since they are equal.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SUFFIX = ".dcm"
 _METHOD = "DEEPSTD"
 _NAMES = re.compile(r"slice_[0-9]{4,}\.dcm")
-_MOST_PIXEL_BYTES = (1 << 32) - 2
-_MOST_TEXT = 1024
+_MOST_PIXEL_BYTES = (1 << 32) - 2  # 32-bit length of an element
+_MOST_TEXT = 1024  # characters of Derivation Description
 _PIXEL_DATA = 0x7FE00010
 _MOST_PADDING_BYTES = 2  # of US and SS
 _RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
@@ -45,7 +45,7 @@ _CLASSES = {
     "CR": "1.2.840.10008.5.1.4.1.1.1",
 }
 _OTHER_CLASS = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture
-# Attributes that must be there, if only empty (type 2 of PS3.3 C.7.1.1, C.7.2.1, C.7.3.1).
+# Attributes that must be present but may be empty (type 2 of PS3.3 C.7.1.1, C.7.2.1, C.7.3.1).
 _MAY_BE_EMPTY = (
     "PatientName",
     "PatientID",
@@ -61,7 +61,7 @@ _MAY_BE_EMPTY = (
 
 
 def is_written(name: str) -> bool:
-    """Whether `write_series` gives a file such a name."""
+    """Return whether `write_series` gives a file such a name."""
     return _NAMES.fullmatch(name) is not None
 
 
@@ -69,9 +69,9 @@ def write_series(volume: Volume, folder: Path, derivation: Derivation | None) ->
     """Write one file a slice, or one for all where the source was one object.
 
     Args:
-        volume: read from DICOM, or restored from a .dstd file that was made of it.
-        folder: exists and is empty.
-        derivation: what was done to the voxels; None where nothing was.
+        volume: read from DICOM, or restored from a .dstd file of a DICOM series.
+        folder: existing empty folder.
+        derivation: processing of the voxels; None where there was none.
 
     Raises:
         UnsupportedFormatError: the volume did not come from DICOM.
@@ -84,8 +84,14 @@ def write_series(volume: Volume, folder: Path, derivation: Derivation | None) ->
 def write_object(volume: Volume, path: Path, derivation: Derivation | None) -> None:
     """Write a volume that is one DICOM object to a file.
 
+    Args:
+        volume: read from DICOM, or restored from a .dstd file of a DICOM series.
+        path: file to write.
+        derivation: processing of the voxels; None where there was none.
+
     Raises:
-        UnsupportedFormatError: it is a series of several objects, or did not come from DICOM.
+        UnsupportedFormatError: the volume is a series of several objects, or did not come from
+            DICOM.
         InputError: its header is damaged, or does not fit its voxels.
     """
     objects = _objects(volume, derivation)
@@ -122,7 +128,7 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
 
 
 def _planes(volume: Volume, facts: Facts) -> list[np.ndarray]:
-    """(row, column) planes as DICOM stores them, slice by slice, at each slice moment by moment."""
+    """Return (row, column) planes of stored values, ordered by slice and then by time point."""
     planes = planes_of(volume.voxels)
     if facts.stored is not None:
         if len(facts.stored) != len(planes):
@@ -140,7 +146,7 @@ def _planes(volume: Volume, facts: Facts) -> list[np.ndarray]:
 def _mosaics(
     volume: Volume, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
 ) -> list[Dataset]:
-    """Return mosaics where all is there that tells so, else a data set a slice."""
+    """Return mosaics where their private header was kept, else a data set a slice."""
     if len(kept) * (facts.tiles or 1) != len(planes):
         raise InputError(f"{len(kept)} DICOM mosaics were kept for {len(planes)} slices")
     if facts.metadata == Metadata.ALL:
@@ -162,7 +168,7 @@ def _single_frames(
     for number, (dataset, plane) in enumerate(zip(datasets, planes, strict=True)):
         if dataset.get("InstanceNumber") is None:
             dataset.InstanceNumber = number + 1
-        # A mosaic is on the scale of its first slice, which has the number of its moment.
+        # A mosaic has the scale of its first slice at its time point.
         scale = None if facts.stored is None else facts.stored[number]
         _set_pixels(dataset, plane, facts, facts.bits if scale is None else scale.bits)
         if scale is None:
@@ -206,7 +212,7 @@ def _functional_groups(dataset: Dataset) -> list[Dataset]:
 
 
 def _plain(volume: Volume, facts: Facts, number: int) -> Dataset:
-    """A data set for a slice whose own was not kept."""
+    """Return a data set for a slice whose own was not kept."""
     from pydicom import Dataset
 
     dataset = Dataset()
@@ -245,14 +251,14 @@ def _set_place(dataset: Dataset, volume: Volume, facts: Facts, number: int) -> N
 
 
 def _decimal(value: float) -> Any:
-    """A number in the 16 characters that DICOM has for one."""
+    """Return a number in the 16 characters of a decimal string (DS)."""
     from pydicom.valuerep import DSfloat
 
     return DSfloat(float(value), auto_format=True)
 
 
 def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts, bits: int) -> None:
-    """Pixels of shape ([frames,] rows, columns), uncompressed, in so many bits or more."""
+    """Set pixels of shape ([frames,] rows, columns), uncompressed, in ``bits`` bits or more."""
     if pixels.nbytes > _MOST_PIXEL_BYTES:
         raise UnsupportedFormatError("more than 4 GiB of pixels for one object. Write .nii.gz")
     stored = pixels.dtype
@@ -272,9 +278,9 @@ def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts, bits: int) -
 
 def _set_scale(dataset: Dataset, slope: float, intercept: float, facts: Facts) -> None:
     if "ModalityLUTSequence" in dataset:
-        return  # states the same as a table
+        return  # the table states the same scale
     told = "RescaleSlope" in dataset or "RescaleIntercept" in dataset
-    # Of slices that differ in it, the data sets do not keep it.
+    # Data sets of slices on different scales do not hold the scale.
     if told or facts.stored is not None or slope != 1.0 or intercept != 0.0:
         dataset.RescaleSlope = _decimal(slope)
         dataset.RescaleIntercept = _decimal(intercept)
@@ -283,7 +289,7 @@ def _set_scale(dataset: Dataset, slope: float, intercept: float, facts: Facts) -
 
 
 def _set_padding(dataset: Dataset, scale: FrameScale) -> None:
-    """Padding values of a slice whose data set was not kept, in the sign of its pixels."""
+    """Set the padding values of a slice whose data set was not kept, in the sign of its pixels."""
     kind = "SS" if scale.dtype.kind == "i" else "US"
     if scale.dtype.itemsize <= _MOST_PADDING_BYTES:
         told = (("PixelPaddingValue", scale.padding), ("PixelPaddingRangeLimit", scale.limit))
@@ -293,7 +299,7 @@ def _set_padding(dataset: Dataset, scale: FrameScale) -> None:
 
 
 def _derive(dataset: Dataset, derivation: Derivation) -> None:
-    """Say that the image is derived, and how."""
+    """Mark the image as derived, and describe the derivation."""
     dataset.ImageType = _derived_type(dataset.get("ImageType") or ["", "PRIMARY"])
     for group in _functional_groups(dataset):
         for element in group:
@@ -331,7 +337,7 @@ def _add_code(dataset: Dataset) -> None:
 
 
 def _identify(dataset: Dataset, facts: Facts, digest: str, number: int) -> None:
-    """UIDs of its own, and what must be there, if only empty."""
+    """Set new UIDs, and attributes that must be present but may be empty."""
     from pydicom import Dataset as NewDataset
     from pydicom.uid import generate_uid
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.geometry import resample
-from deepstd.texture.postfilter import unfold
+from deepstd.texture.tiling import unfold
 
 SLOPE = 0.1
 _HEAD_WIDTH = 8

@@ -13,11 +13,11 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import surroundings, synthesise
-from deepstd.texture.decoder import DecodedTexture
-from deepstd.texture.head import TextureHead
-from deepstd.texture.inputs import network_dtype_of, replicas
+from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.sources import DecoderSource, as_hashed
+from deepstd.texture.wavelet.decoder import DecodedTexture
 
 
 def decode_latents(
@@ -31,7 +31,7 @@ def decode_latents(
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
 ) -> DecodedTexture:
-    """Decode one frame's texture; arguments as for `texture.decoder.decode_texture`.
+    """Decode one frame's texture; arguments as for `texture.wavelet.decoder.decode_texture`.
 
     Raises:
         DamagedError: the bytes make no sense.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
+from deepstd.rate.tradeoff import exchange
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import (
@@ -22,18 +23,18 @@ from deepstd.texture.autoencoder.parts import (
     synthesise,
 )
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.encoded import EncodedTexture
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.head import TextureHead
-from deepstd.texture.inputs import network_dtype_of, replicas
-from deepstd.texture.quantizer import symbol_savings
-from deepstd.texture.refinement import DAMPING, exchange
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.quantizer import symbol_savings
+from deepstd.texture.entropy.symbols import EncoderSource
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
-from deepstd.texture.sources import EncoderSource
+from deepstd.texture.wavelet.bitstream import EncodedTexture
+from deepstd.texture.wavelet.refinement import DAMPING
 
 
 class AutoencoderEncoder:
-    """Encodes one scan at any step, with the interface of `texture.encoder.TextureEncoder`.
+    """Encodes one scan at any step, with the interface of `texture.wavelet.encoder.TextureEncoder`.
 
     Args:
         network: of the scan's number of axes.

@@ -31,10 +31,23 @@ from deepstd.texture.autoencoder.transform import (
     padded,
     whole_blocks,
 )
-from deepstd.texture.context import LevelContext, Prediction, condition_vector, pass_of_position
-from deepstd.texture.features import UNITS_PER_STEP, signed_log, upsample
-from deepstd.texture.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, clamp, relu, round_through
-from deepstd.texture.levels import SymbolSource, code_passes
+from deepstd.texture.entropy.context import (
+    LevelContext,
+    Prediction,
+    condition_vector,
+    pass_of_position,
+)
+from deepstd.texture.entropy.features import UNITS_PER_STEP, signed_log, upsample
+from deepstd.texture.entropy.integer import (
+    FEATURE_MAX,
+    HIDDEN_MAX,
+    ExactConv,
+    clamp,
+    relu,
+    round_through,
+)
+from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.wavelet.levels import code_passes
 
 _HYPER_SCALE = 24.0
 # A unit is 1/64 of a step; whole numbers remain of all that symbols stand for.

@@ -18,10 +18,10 @@ from deepstd.devices import Workers
 from deepstd.texture.autoencoder.latents import block_places, template_blocks
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig, padded
-from deepstd.texture.context import condition_vector
-from deepstd.texture.features import UNITS_PER_STEP
-from deepstd.texture.postfilter import Tile, tiles
+from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.scaling import log_rate, template_units
+from deepstd.texture.tiling import Tile, tiles
 
 _PART = {2: 1024, 3: 160}
 Networks = Mapping[torch.device, AutoencoderNetwork]

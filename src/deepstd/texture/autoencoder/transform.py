@@ -33,8 +33,8 @@ from deepstd.texture.autoencoder.blocks import (
     convolution,
     zero_convolution,
 )
-from deepstd.texture.context import RATE_HATS
-from deepstd.texture.postfilter import fold, unfold
+from deepstd.texture.entropy.context import RATE_HATS
+from deepstd.texture.tiling import fold, unfold
 
 _SLICE_ENDS = (1, 4, 10, 20, 36)
 _MOST_STAGES = {2: 3, 3: 2}

@@ -1,0 +1,131 @@
+"""Scans all of whose voxels are special: constant ones, and those of NaN. No network is needed.
+
+Volume ─ special values of each frame ─▶ .dstd file without texture ─▶ Volume
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+
+from deepstd import io, special_values
+from deepstd.codec.compressed import Compressed
+from deepstd.codec.frames import frames_of
+from deepstd.container import (
+    LATENTS_DIGEST_BYTES,
+    About,
+    Beginning,
+    BundleRef,
+    Container,
+    FrameChunks,
+    Head,
+    pack_notes,
+    pack_source_header,
+    write_container,
+)
+from deepstd.errors import DamagedError, InputError, RateError
+from deepstd.quality import Quality
+from deepstd.rate.target import Target, in_words
+from deepstd.special_values import Specials
+from deepstd.volume import Volume
+
+NO_BUNDLE = BundleRef("none", "0", bytes(8))
+"""The bundle that a file names which needs none."""
+NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
+"""The hash that such a file holds in the end."""
+
+
+def is_without_texture(container: Beginning) -> bool:
+    """Return whether no frame of a file has a texture, so that its special values say it all."""
+    return not any(frame.texture for frame in container.frames)
+
+
+def encode(volume: Volume, target: Target) -> Compressed | None:
+    """Compress a scan all of whose voxels are special; None where it is another.
+
+    Args:
+        volume: 2-D to 4-D.
+        target: the largest size; the file mostly takes a few dozen bytes.
+
+    Raises:
+        InputError: the scan's header does not fit it.
+        RateError: that is not small enough.
+    """
+    found: list[Specials] = []
+    for frame in frames_of(volume):
+        # Most scans are told by their first voxels, and no memory is needed.
+        special = None if _varies(frame) else special_values.find(frame)
+        if special is None or not special.labels.all():
+            return None
+        found.append(special)
+    volume = io.with_own_header(volume)
+    measured = any(math.isfinite(value) for special in found for value in special.values)
+    quality = Quality(0.0, 0.0, math.inf, 1.0) if measured else Quality(*[math.nan] * 4)
+    dtype = volume.voxels.dtype
+    head = Head(
+        *(volume.source.format, dtype, volume.shape, NO_BUNDLE, quality),
+        source_nbytes=volume.source_nbytes,
+    )
+    header = pack_source_header(volume.source, volume.shape, dtype)
+    frames = [FrameChunks(b"", specials=packed) for packed in special_values.payloads(found)]
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    data = write_container(head, header, frames, NO_LATENTS)
+    notes = pack_notes(volume.notes, max(allowed - len(data), 0))
+    with_notes = write_container(head, header, frames, NO_LATENTS, about=About(notes))
+    data = with_notes if len(with_notes) <= allowed else data
+    if len(data) > allowed:
+        needed = in_words(len(data), volume.voxels.size, volume.nbytes)
+        raise RateError(
+            f"cannot make the file that small: {allowed} bytes were asked for and {len(data)} are "
+            f"needed. Ask for {needed}."
+        )
+    return Compressed(data, quality, 0.0, (), 0, 0)
+
+
+def _varies(frame: np.ndarray) -> bool:
+    """Return whether the first voxels of a frame hold several finite values."""
+    first = frame[(slice(2),) * frame.ndim].reshape(-1)
+    finite = first[np.isfinite(first)]
+    return bool((finite != finite[:1]).any())
+
+
+def decode(container: Beginning, level: int = 0) -> Volume:
+    """Restore a scan without texture, or a preview: every 2ⁿ-th voxel along each axis.
+
+    Args:
+        container: a file that `is_without_texture`.
+        level: n.
+
+    Raises:
+        DamagedError: a voxel is not special, or the bytes make no sense.
+        InputError: the scan has not so many levels.
+    """
+    head = container.head
+    source = container.source_header()
+    try:
+        affine = io.check_header(source, head.shape, head.dtype)
+    except InputError as error:
+        raise DamagedError(f"the header of the original scan is damaged: {error}") from error
+    if isinstance(container, Container) and container.latents_digest != NO_LATENTS:
+        raise DamagedError(f"{container.name} is damaged: it has a hash of symbols, but no symbols")
+    shape = head.shape[:3]
+    levels = (max(shape) - 1).bit_length()
+    if not 0 <= level <= levels:
+        raise InputError(f"level {level} does not exist: expected 0 to {levels}")
+    factors = (1 << level,) * len(shape)
+    kept = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
+    special: Specials | None = None
+    for number, chunks in enumerate(container.frames):
+        special = special_values.unpacked(chunks.specials, special, shape, container.name)
+        if special is None or not special.labels.all():
+            raise DamagedError(f"{container.name} is damaged: a frame has no texture")
+        frame = special.subsampled(factors).restore(np.zeros(kept, head.dtype))
+        voxels[(..., number) if len(head.shape) == 4 else ...] = frame
+    if level:
+        source = io.subsampled(source, voxels.shape, factors)
+        affine = io.affine_of(source)
+    source_nbytes = None if level else head.source_nbytes
+    return Volume(voxels, affine, source, container.notes, source_nbytes)

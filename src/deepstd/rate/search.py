@@ -1,0 +1,223 @@
+"""Rate: a requested size, and the search for the file that has it.
+
+    Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, rate weight
+    encodings of a part of a large scan ─ estimate ─▶ where to start
+
+The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
+logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
+quantiser, which moves single symbols and needs no place in the file: in the last pass first,
+because a symbol that others depend on changes what is expected of them, and the size jumps. Sizes
+are those of finished files, never estimates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from deepstd.errors import RateError
+from deepstd.rate.start import WEIGHT_SLOPE, Point, Start, slope_of
+
+_MOST_ENCODINGS = 100
+# How far from a step that misses the window others are tried; fewer where a scan is large enough
+# to be divided, because each is another encoding of the whole.
+_FARTHEST, _FEW = _MOST_ENCODINGS, 3
+_NEAR = 0.03
+_WEIGHT_SLOPES = (-6.0, -0.5)
+_WEIGHT_TRIES = 8
+# Weights nearer to each other than this say nothing new: the size jumps between them.
+_CLOSE = 0.0003
+_MOST_WEIGHT = 0.45
+
+
+def search(
+    size: Callable[[int, float], int],
+    allowed: int,
+    *,
+    fill: float,
+    start: Start,
+    rate_weight: float,
+    lowest: int,
+    highest: int,
+    octave: int,
+    describe: Callable[[int], str],
+    fit: Callable[[Point], Point] | None = None,
+    last: Callable[[int, float], int] | None = None,
+) -> Point:
+    """Find the quantiser whose file fills the allowed bytes.
+
+    Args:
+        size: bytes of the whole file for a step code (larger: finer) and a rate weight.
+        allowed: bytes.
+        fill: least part of them that is enough.
+        start: where to begin.
+        rate_weight: usual rate weight.
+        lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
+        octave: step codes that halve the step.
+        describe: says in words what a number of bytes means as a request.
+        fit: brings the latest encoding nearer to the allowed size by changing a part of it;
+            None where that cannot be done.
+        last: bytes for a step code, with another rate weight for symbols that no others depend on;
+            None where ``fit`` does that.
+
+    Returns:
+        The largest encoding found within the allowed bytes. It is smaller than the window only
+        when even the finest useful step, with no symbol given up for its bits, does not fill it.
+
+    Raises:
+        RateError: even the coarsest step needs more bytes; names the size that can be reached.
+    """
+    sizes = _Sizes(size, allowed, fill)
+
+    def adjust(point: Point) -> Point:
+        """Meet the last bytes from the latest encoding, which is this one."""
+        return _adjusted(sizes, point, last) if fit is None else sizes.take(fit(point))
+
+    low: Point | None = None
+    high: Point | None = None
+    code, slope = min(max(start.step_code, lowest), highest), start.slope
+    measured: list[tuple[int, float]] = []
+    while sizes.left:
+        point = sizes.at(code, rate_weight)
+        if sizes.good(point):
+            return point
+        measured.append((code, math.log2(point.nbytes)))
+        slope = slope_of(measured, octave, slope)
+        if point.nbytes <= allowed:
+            low = point
+            if code >= highest:
+                return _refined(sizes, point)
+        else:
+            high = point
+            if code <= lowest:
+                raise RateError(
+                    f"cannot make the file that small: {allowed} bytes were asked for and "
+                    f"{point.nbytes} are needed. Ask for {describe(point.nbytes)}."
+                )
+        narrow = low is not None and high is not None and high.step_code - low.step_code <= 1
+        if narrow or abs(math.log2(point.nbytes) - sizes.goal) < _NEAR:
+            adjusted = adjust(point)
+            if sizes.good(adjusted):
+                return adjusted
+        if narrow:
+            _around(sizes, point, (lowest, highest), adjust, _FARTHEST if fit is None else _FEW)
+            break
+        code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
+    if sizes.best is None:
+        raise RateError(f"no file of at most {allowed} bytes was found; ask for a little more")
+    return sizes.best
+
+
+def _around(
+    sizes: _Sizes,
+    tried: Point,
+    codes: tuple[int, int],
+    adjust: Callable[[Point], Point],
+    farthest: int,
+) -> None:
+    """Neighbouring steps, and theirs: one may reach what others cannot, as small files jump."""
+    for distance in range(1, farthest + 1):
+        for code in (tried.step_code - distance, tried.step_code + distance):
+            if not codes[0] <= code <= codes[1] or not sizes.left:
+                continue
+            point = sizes.at(code, tried.rate_weight)
+            if sizes.good(point) or sizes.good(adjust(point)):
+                return
+
+
+def _refined(sizes: _Sizes, point: Point) -> Point:
+    """At the finest step, room that is left goes to symbols that were not worth their bits."""
+    exact = sizes.at(point.step_code, 0.0)
+    if exact is sizes.best:
+        return exact
+    if exact.nbytes > point.nbytes:
+        _adjust(sizes, point, lambda weight: sizes.at(point.step_code, weight))
+    return sizes.best or point
+
+
+def _adjusted(sizes: _Sizes, point: Point, last: Callable[[int, float], int] | None) -> Point:
+    """Meet the last bytes with the weight of symbols that no others depend on, or else of all."""
+    if last is not None:
+
+        def again(weight: float) -> Point:
+            sizes.left -= 1
+            return sizes.take(replace(point, nbytes=last(point.step_code, weight)))
+
+        adjusted = _adjust(sizes, point, again)
+        if sizes.good(adjusted):
+            return adjusted
+    return _adjust(sizes, point, lambda weight: sizes.at(point.step_code, weight))
+
+
+class _Sizes:
+    """Encodings tried so far, and the largest of them that is allowed."""
+
+    def __init__(self, size: Callable[[int, float], int], allowed: int, fill: float) -> None:
+        self._size, self._allowed, self._fill = size, allowed, fill
+        self.goal = math.log2(allowed * (1 + fill) / 2)
+        self.left = _MOST_ENCODINGS
+        self.best: Point | None = None
+
+    def at(self, code: int, weight: float) -> Point:
+        self.left -= 1
+        return self.take(Point(code, weight, self._size(code, weight)))
+
+    def take(self, point: Point) -> Point:
+        largest = 0 if self.best is None else self.best.nbytes
+        if largest < point.nbytes <= self._allowed:
+            self.best = point
+        return point
+
+    def good(self, point: Point) -> bool:
+        return self._fill * self._allowed <= point.nbytes <= self._allowed
+
+
+def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octave: float) -> int:
+    if low is not None and high is not None:
+        width = high.step_code - low.step_code
+        a, b = math.log2(low.nbytes), math.log2(high.nbytes)
+        share = (goal - a) / (b - a) if b > a else 0.5
+        share = min(max(share, 0.05), 0.95)
+        return min(max(low.step_code + round(width * share), low.step_code + 1), high.step_code - 1)
+    known = low if low is not None else high
+    if known is None:
+        raise ValueError("no encoding was tried")
+    jump = round((goal - math.log2(known.nbytes)) * codes_an_octave)
+    return known.step_code + (jump or (1 if low is not None else -1))
+
+
+def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Point:
+    """Meet the last bytes with the rate weight of encodings like this; the last one tried."""
+    weight = point.rate_weight
+    # Weights that gave too large and too small a file, with the logarithms of their sizes.
+    large: tuple[float, float] | None = None
+    small: tuple[float, float] | None = None
+    before: tuple[float, float] | None = None
+    slope = WEIGHT_SLOPE
+    for _ in range(_WEIGHT_TRIES):
+        here = weight, math.log2(point.nbytes)
+        if here[1] > sizes.goal:
+            large = here
+        else:
+            small = here
+        if large is not None and small is not None:
+            if abs(small[0] - large[0]) < _CLOSE:
+                break
+            share = min(max((large[1] - sizes.goal) / (large[1] - small[1]), 0.1), 0.9)
+            other = large[0] + share * (small[0] - large[0])
+        else:
+            if before is not None:
+                found = (here[1] - before[1]) / (here[0] - before[0])
+                steady = min(max(found, _WEIGHT_SLOPES[0]), _WEIGHT_SLOPES[1])
+                slope = steady if found else slope / 4
+            other = here[0] + (sizes.goal - here[1]) / slope
+            before = here
+        other = min(max(other, 0.0), _MOST_WEIGHT)
+        if other == weight or not sizes.left:
+            break
+        weight = other
+        point = again(weight)
+        if sizes.good(point):
+            break
+    return point

@@ -1,0 +1,122 @@
+"""Quantisation steps to start a search from, judged without coding or from other encodings.
+
+sizes estimated at a few steps, or sizes of another search ─▶ Start: step and slope
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Bits of a coefficient that is not quantised to zero, where three in a hundred are not, and the
+# power of their share that the bits grow with: as of X-rays, MR and CT at 16:1 to 512:1.
+_SIGNIFICANT_BITS, _USUAL_SHARE, _GROWTH = 3.3, 0.03, 0.13
+# Octaves by which a file grows when the step is halved: first guess, and bounds of what is seen.
+_FIRST_SLOPE, _SLOPES = 1.0, (0.3, 1.5)
+_ESTIMATES = 2
+WEIGHT_SLOPE = -1.5
+"""Octaves by which a file grows with the rate weight, typically; it differs from scan to scan."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One encoding: its quantiser and the size of the file it gives."""
+
+    step_code: int
+    rate_weight: float
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a search begins.
+
+    Attributes:
+        step_code: first step code to try.
+        slope: octaves by which a file grows when the step is halved.
+    """
+
+    step_code: int
+    slope: float = _FIRST_SLOPE
+
+
+def first_start(
+    significant: Callable[[int], float],
+    voxels: int,
+    wanted: int,
+    *,
+    lowest: int,
+    highest: int,
+    octave: int,
+) -> Start:
+    """A start for the search, before anything is encoded: from how many coefficients are not zero.
+
+    The bytes of a texture are nearly proportional to them (the ρ domain of He and Mitra, 2002).
+
+    Args:
+        significant: number of coefficients not quantised to zero at a step code.
+        voxels: of the scan.
+        wanted: bytes.
+        lowest, highest: range of step codes.
+        octave: step codes that halve the step.
+    """
+
+    def octaves(step_code: int) -> float:
+        count = max(significant(step_code), 1.0)
+        bits = _SIGNIFICANT_BITS * (count / voxels / _USUAL_SHARE) ** _GROWTH
+        return math.log2(count * bits / 8 / wanted)
+
+    low, high = lowest, highest
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if octaves(middle) < 0 else (low, middle)
+    slope = octaves(low + octave // 2) - octaves(low - octave // 2)
+    return Start(low, min(max(slope, _SLOPES[0]), _SLOPES[1]))
+
+
+def estimate(size: Callable[[int], int], wanted: int, *, start: Start, octave: int) -> Start:
+    """A start for the search, from encodings of something smaller.
+
+    Args:
+        size: bytes for a step code.
+        wanted: bytes.
+        start: where to begin.
+        octave: step codes that halve the step.
+    """
+    guess = start
+    tried: list[tuple[int, float]] = []
+    for _ in range(_ESTIMATES):
+        tried.append((guess.step_code, math.log2(size(guess.step_code))))
+        slope = slope_of(tried, octave, guess.slope)
+        code, log_size = tried[-1]
+        guess = Start(code + round((math.log2(wanted) - log_size) * octave / slope), slope)
+    return guess
+
+
+def start_near(
+    point: Point, goal: float, *, slope: float, rate_weight: float, octave: int
+) -> Start:
+    """Where to begin, given another encoding of about the wanted size.
+
+    Args:
+        point: its quantiser and its bytes.
+        goal: bytes wanted, as of an encoding like it.
+        slope: octaves by which a file grows when the step is halved.
+        rate_weight: usual rate weight, which the search begins with.
+        octave: step codes that halve the step.
+    """
+    missing = math.log2(goal / point.nbytes) + WEIGHT_SLOPE * (point.rate_weight - rate_weight)
+    return Start(point.step_code + round(missing * octave / slope), slope)
+
+
+def slope_of(tried: list[tuple[int, float]], octave: int, known: float) -> float:
+    """Slope between the last two (step code, log2 size), where they are far enough apart."""
+    if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < octave / 64:
+        return known
+    (a, low), (b, high) = tried[-2:]
+    return min(max((high - low) / (b - a) * octave, _SLOPES[0]), _SLOPES[1])
+
+
+# Octaves by which a file grows with the weight, typically; it differs from scan to scan.
+WEIGHT_SLOPE = -1.5

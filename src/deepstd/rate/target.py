@@ -1,0 +1,79 @@
+"""Target sizes: a compression ratio, bits per voxel or bytes, and how nearly a file fills them.
+
+ratio, bpv or bytes ─ Target ─▶ bytes that a file may have
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+from deepstd.errors import RateError
+
+LOWEST_FILL = 0.997
+
+
+_MOST_BYTES = 1 << 62
+
+
+@dataclass(frozen=True)
+class Target:
+    """How large a file may be; exactly one of the three is given.
+
+    Attributes:
+        ratio: bytes of the stored voxels divided by bytes of the whole file.
+        bpv: bits of the whole file per voxel.
+        max_bytes: bytes of the whole file.
+    """
+
+    ratio: float | None = None
+    bpv: float | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
+        if len(given) != 1:
+            raise RateError("give exactly one of ratio, bpv and max_bytes")
+        # Not isfinite: an integer may be too large for a float.
+        if not isinstance(given[0], Real) or not 0 < given[0] < math.inf:
+            raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
+
+    def bytes_for(self, voxels: int, stored_bytes: int) -> int:
+        """Largest allowed file size for a scan; at least one byte."""
+        wanted: float = self.max_bytes or 0
+        if self.ratio is not None:
+            wanted = stored_bytes / self.ratio
+        elif self.bpv is not None:
+            wanted = voxels * self.bpv / 8
+        return math.floor(min(max(wanted, 1), _MOST_BYTES))
+
+
+def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
+    """Return why a file has fewer bytes than were asked for; None where it fills them.
+
+    Args:
+        nbytes: of the file.
+        allowed: bytes asked for.
+        exact: whether every voxel comes back as it was.
+    """
+    if nbytes >= LOWEST_FILL * allowed:
+        return None
+    told = (
+        f"the file has {nbytes} of the {allowed} bytes asked for ({100 * nbytes / allowed:.1f} %)"
+    )
+    if exact:
+        return f"{told}: it needs no more, as every voxel comes back exactly"
+    return f"{told}: the sizes that this scan can be coded in jump across the rest"
+
+
+def in_words(nbytes: int, voxels: int, stored_bytes: int) -> str:
+    """Return a size in the words of the options that ask for it.
+
+    Args:
+        nbytes: of a file.
+        voxels, stored_bytes: of the scan.
+    """
+    ratio = math.floor(100 * stored_bytes / nbytes) / 100
+    bpv = math.ceil(1e4 * 8 * nbytes / voxels) / 1e4
+    return f"at least {nbytes} bytes (--max-bytes {nbytes}, --ratio {ratio}, --bpv {bpv})"

@@ -1,0 +1,96 @@
+"""What the context model sees, as whole numbers.
+
+    coarser reconstruction ─ detail ─┐
+    parent high subbands ────────────┼─ signed logarithm ─▶ features in −127 … 127
+    warped template, its subbands ───┤
+    template coordinates ────────────┘
+
+All inputs are whole numbers of the fixed-point unit (1/64 of the quantiser step) held in float64,
+so every result is exact. The logarithm is a comparison with frozen integer thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from deepstd.texture.entropy.integer import FEATURE_MAX
+
+UNITS_PER_STEP = 64
+BLUR_REACH = 1
+_LOG_UNIT = 16
+
+
+@lru_cache(maxsize=1)
+def log_thresholds() -> np.ndarray:
+    """Return the smallest x with round(8 log2(1 + x)) ≥ n for n = 1 … 127, (127,) float64.
+
+    Computed in integers.
+    """
+    values = []
+    for n in range(1, FEATURE_MAX + 1):
+        # x ≥ 2**((2n − 1) / 16) − 1  ⇔  (x + 1)**16 ≥ 2**(2n − 1)
+        x = 1
+        while (x + 1) ** 16 < 2 ** (2 * n - 1):
+            x *= 2
+        low, high = x // 2, x
+        while low < high:
+            middle = (low + high) // 2
+            if (middle + 1) ** 16 < 2 ** (2 * n - 1):
+                low = middle + 1
+            else:
+                high = middle
+        values.append(max(low, 1))
+    return np.array(values, dtype=np.float64)
+
+
+@lru_cache(maxsize=8)
+def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return torch.from_numpy(log_thresholds()).to(device, dtype)
+
+
+def signed_log(x: torch.Tensor) -> torch.Tensor:
+    """sign(x) round(8 log2(1 + |x| / 16)), |.| ≤ 127: steps in quarters on a logarithmic scale."""
+    magnitude = torch.floor(x.abs() * (1.0 / _LOG_UNIT))
+    index = torch.bucketize(magnitude, _thresholds(x.device, x.dtype), right=True)
+    return torch.sign(x) * index.to(x.dtype)
+
+
+def blur(x: torch.Tensor) -> torch.Tensor:
+    """Binomial 1-2-1 mean along every spatial axis, repeated edges.
+
+    Rounded down, but not where a gradient is wanted.
+    """
+    ndim = x.ndim - 2
+    for dim in range(2, x.ndim):
+        first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+        extended = torch.cat([first, x, last], dim)
+        n = x.shape[dim]
+        x = extended.narrow(dim, 0, n) + extended.narrow(dim, 2, n) + 2 * x
+    # Rounding has no useful gradient.
+    return x * 0.25**ndim if x.requires_grad else torch.floor(x * 0.25**ndim)
+
+
+def upsample(x: torch.Tensor, axes: Sequence[int], region: Sequence[slice]) -> torch.Tensor:
+    """A region of the fine grid; samples are repeated twice along the axes that were split."""
+    for axis, span in enumerate(region):
+        if axis in axes:
+            first = span.start // 2
+            x = x.narrow(axis + 2, first, (span.stop + 1) // 2 - first).repeat_interleave(
+                2, axis + 2
+            )
+            x = x.narrow(axis + 2, span.start % 2, span.stop - span.start)
+        else:
+            x = x.narrow(axis + 2, span.start, span.stop - span.start)
+    return x
+
+
+def subsample(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
+    """Every second sample along the axes that were split: where the low samples lie."""
+    for axis in axes:
+        n = x.shape[axis + 2]
+        x = x.index_select(axis + 2, torch.arange(0, n, 2, device=x.device))
+    return x

@@ -1,0 +1,321 @@
+"""Where the symbols of one stream come from: quantised, or read.
+
+    true subbands, predicted mean ─ EncoderSource: quantiser ─▶ symbols ─▶ range coder
+    stream ─ DecoderSource: range coder ─▶ symbols
+
+    several of them ─ Together ─▶ one loop over scans of one shape, a stream for each
+
+Both keep the symbols, whose hash a file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
+from deepstd.coding.backend import new_decoder, new_encoder, search_trellis
+from deepstd.coding.native import NativeDecoder, NativeEncoder
+from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
+from deepstd.coding.trellis import arranged, values_of
+from deepstd.texture.entropy.context import Prediction
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.native_passes import Expected, PassCoder
+from deepstd.texture.entropy.native_quantizer import PassTargets, quantize_pass
+from deepstd.texture.entropy.quantizer import quantize
+from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.tiling import Region
+
+_LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
+
+
+def hash_of(symbols: Sequence[np.ndarray]) -> bytes:
+    """SHA-256 of symbols in coding order."""
+    digest = hashlib.sha256()
+    for part in symbols:
+        digest.update(as_hashed(part))
+    return digest.digest()
+
+
+def as_hashed(symbols: np.ndarray) -> bytes:
+    """Symbols as the hash sees them."""
+    return symbols.astype("<i4").tobytes()
+
+
+class _Stream:
+    """Symbols of one stream, kept in few bytes for the hash.
+
+    Attributes:
+        symbols_coded: so far, in coding order.
+    """
+
+    def __init__(self, tables: ScaleTables) -> None:
+        self._tables = tables
+        self.symbols_coded: list[np.ndarray] = []
+
+    def _note(self, symbols: np.ndarray) -> None:
+        small = symbols.size == 0 or -128 <= symbols.min() <= symbols.max() < 128
+        self.symbols_coded.append(symbols.astype(np.int8 if small else np.int32))
+
+
+class EncoderSource(_Stream):
+    """Quantises known subbands.
+
+    Args:
+        tables: of the network.
+        last_low: last low subband, normalised.
+        highs: high subbands of each level, normalised, finest first.
+        factor: units a normalised value.
+        rate_weight: see `quantizer.quantize`.
+        savings: see `quantizer.symbol_savings`; on the device where the tiles are coded.
+        corrections: what to add to the coefficients of the finest levels, in steps; see
+            `refinement`.
+        errors: like the corrections; gets what the decoded coefficients err by, in steps.
+        last: number of the last pass of the finest level, and the rate weight there, where that
+            is not the same.
+
+    Attributes:
+        stream: gets the symbols.
+    """
+
+    def __init__(
+        self,
+        tables: ScaleTables,
+        last_low: torch.Tensor,
+        highs: list[torch.Tensor],
+        factor: float,
+        rate_weight: float,
+        savings: torch.Tensor,
+        corrections: Sequence[torch.Tensor] = (),
+        errors: Sequence[torch.Tensor] = (),
+        last: tuple[int, float] | None = None,
+    ) -> None:
+        super().__init__(tables)
+        self._last, self._place = last, (0, 0)
+        self._corrections, self._errors = corrections, errors
+        self._correction: torch.Tensor | None = None
+        self._error: torch.Tensor | None = None
+        self._last_low, self._highs = last_low, highs
+        self._factor, self._rate_weight = factor, rate_weight
+        self._savings = savings
+        self.stream = new_encoder()
+        self._target = last_low
+        self._flat: PassTargets | None = None
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subband in units."""
+        truth = self._last_low.to(prediction.dtype) * self._factor
+        symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
+        flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
+        self.stream.encode(flat, _LAST_LOW_SCALE.repeat(flat.size), self._tables)
+        self._note(flat)
+        return prediction + UNITS_PER_STEP * symbols
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """This source alone."""
+        return [self]
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Select the subbands of a tile."""
+        self._place = level, 0
+        self._flat = None
+        device = self._savings.device
+        self._target = self._highs[level][(..., *region)].to(device)
+        self._correction = _part(self._corrections, level, region)
+        if self._correction is not None:
+            self._correction = self._correction.to(device)
+        self._error = _part(self._errors, level, region)
+
+    def residuals(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """What the symbols of a pass add to the mean, chosen and coded; zero elsewhere."""
+        places = coded.flatten().nonzero()[:, 0]
+        expected = prediction.scale.flatten()[places]
+        target = self._target.flatten()[places].to(mean.dtype)
+        residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
+        aim = residual
+        if self._correction is not None:
+            aim = residual + self._correction.flatten()[places]
+        scale = expected.cpu().numpy().astype(np.uint8)
+        counts = _symbols_of_bands(coded)
+        rate_weight = self._weight_of_pass()
+        trial = quantize(aim, expected, self._savings, rate_weight)
+        offsets = best_offsets(_whole(trial), scale, counts, self._tables)
+        for offset in offsets[counts >= FEWEST_SYMBOLS]:
+            self.stream.encode_offset(int(offset))
+        if offsets.any():
+            scale = shifted(scale, offsets.repeat(counts))
+            known = torch.from_numpy(scale).to(expected)
+            trial = quantize(aim, known, self._savings, rate_weight)
+        symbols, quantizer = self._walked(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
+        units = torch.from_numpy(units_of(symbols, quantizer)).to(mean)
+        if self._error is not None:
+            device, dtype = self._error.device, self._error.dtype
+            error = units * (1 / UNITS_PER_STEP) - residual
+            self._error.masked_scatter_(coded.to(device), error.to(device, dtype))
+        residuals = mean.new_zeros(mean.numel())
+        residuals[places] = units
+        return residuals.reshape(mean.shape)
+
+    def code_pass(self, expected: Expected) -> np.ndarray:
+        """Choose and encode the symbols of a pass on the native engine; return units (float64)."""
+        coder = self.stream
+        if not isinstance(coder, NativeEncoder):
+            raise TypeError("the engine writes to its own streams only")
+        if self._flat is None:
+            self._flat = PassTargets.of(self._target, self._factor, self._correction)
+        weight = self._weight_of_pass()
+        plain = quantize_pass(expected, self._flat, self._savings.numpy(), weight)
+        offsets = best_offsets(plain.symbols, expected.scales, expected.counts, self._tables)
+        for offset in offsets[expected.counts >= FEWEST_SYMBOLS]:
+            coder.encode_offset(int(offset))
+        scales = expected.scales
+        if offsets.any():
+            scales = shifted(scales, offsets.repeat(expected.counts))
+            plain = plain.with_scales(expected.library, scales)
+        symbols, units = coder.encode_pass(plain.aims, scales, plain.symbols, self._tables, weight)
+        if self._error is not None:
+            error = units * (1 / UNITS_PER_STEP) - plain.residuals
+            self._error[0].numpy().flat[expected.places] = error
+        self._note(symbols)
+        return units
+
+    def _weight_of_pass(self) -> float:
+        """Rate weight of the pass that begins."""
+        level, number = self._place
+        self._place = level, number + 1
+        if self._last is None or self._last[0] != number or level:
+            return self._rate_weight
+        return self._last[1]
+
+    def _walked(
+        self, plain: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Symbols and quantisers of a pass, coded: the plain quantiser's where it is used."""
+        order = arranged(scale)
+        symbols, quantizer = plain.copy(), np.full(plain.size, PLAIN, dtype=np.uint8)
+        self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
+        if order.walked.size:
+            at, expected = order.walked, scale[order.walked]
+            found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
+            symbols[at], quantizer[at] = found
+            self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
+        self._note(symbols)
+        return symbols, quantizer
+
+
+def _whole(symbols: torch.Tensor) -> np.ndarray:
+    return symbols.cpu().numpy().astype(np.int64)
+
+
+def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
+    """What symbols stand for, in units (float64 whole numbers)."""
+    walked = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
+    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), walked)
+
+
+def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
+    """How many symbols each band of one scan has in a pass."""
+    return coded[0].flatten(1).sum(1).cpu().numpy()
+
+
+def _part(levels: Sequence[torch.Tensor], level: int, region: Region) -> torch.Tensor | None:
+    return levels[level][(..., *region)] if level < len(levels) else None
+
+
+class DecoderSource(_Stream):
+    """Reads symbols from a stream."""
+
+    def __init__(self, tables: ScaleTables, stream: bytes) -> None:
+        super().__init__(tables)
+        self._stream = new_decoder(stream)
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subband in units."""
+        flat = self._stream.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
+        self._note(flat)
+        symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
+        return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """This source alone."""
+        return [self]
+
+    def code_pass(self, expected: Expected) -> np.ndarray:
+        """Read the symbols of a pass on the native engine; return units (float64)."""
+        coder = self._stream
+        if not isinstance(coder, NativeDecoder):
+            raise TypeError("the engine reads its own streams only")
+        symbols, units = coder.decode_pass(expected.scales, expected.counts, self._tables)
+        self._note(symbols)
+        return units
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """All tiles that this source is asked for are in its one stream."""
+
+    def residuals(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """What the symbols of a pass add to the mean; zero elsewhere."""
+        counts = _symbols_of_bands(coded)
+        offsets = [
+            self._stream.decode_offset() if count >= FEWEST_SYMBOLS else 0 for count in counts
+        ]
+        expected = prediction.scale[coded].cpu().numpy().astype(np.uint8)
+        units = torch.from_numpy(self._read(shifted(expected, np.repeat(offsets, counts))))
+        return torch.zeros_like(mean).masked_scatter(coded, units.to(mean))
+
+    def _read(self, scale: np.ndarray) -> np.ndarray:
+        """Units (float64) that a pass says."""
+        order = arranged(scale)
+        symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
+        symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
+        if order.walked.size:
+            at = order.walked
+            symbols[at], quantizer[at] = self._stream.decode_lanes(
+                scale[at], order.lanes, self._tables
+            )
+        self._note(symbols)
+        return units_of(symbols, quantizer)
+
+
+class Together:
+    """The sources of several scans of one shape, which networks see as one batch."""
+
+    def __init__(self, sources: Sequence[SymbolSource]) -> None:
+        self._sources = sources
+
+    @property
+    def coders(self) -> Sequence[PassCoder]:
+        """The sources of all scans."""
+        return [coder for source in self._sources for coder in source.coders]
+
+    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+        """The last low subbands in units."""
+        rows = prediction.expand(len(self._sources), *prediction.shape[1:])
+        return torch.cat(
+            [s.last_low(row[None]) for s, row in zip(self._sources, rows, strict=True)]
+        )
+
+    def begin_tile(self, level: int, region: Region) -> None:
+        """Select the subbands of a tile."""
+        for source in self._sources:
+            source.begin_tile(level, region)
+
+    def residuals(
+        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
+    ) -> torch.Tensor:
+        """Residuals of a pass, scan by scan."""
+        parts = []
+        for number, source in enumerate(self._sources):
+            row = slice(number, number + 1)
+            gate = None if prediction.gate is None else prediction.gate[row]
+            own = Prediction(prediction.mean[row], prediction.scale[row], gate)
+            parts.append(source.residuals(mean[row], own, coded))
+        return torch.cat(parts)

@@ -1,0 +1,7 @@
+"""Wavelet codec: a lifting wavelet whose subbands are coded from coarse to fine.
+
+values ─ lifting ─▶ subbands ─ levels: one loop for encoder, decoder and training ─▶ symbols
+encoder, decoder ─ streams of tiles (bitstream)     check ─ payloads before memory is taken
+refinement ─ quantisation targets that lower the error after the filter
+anisotropy ─ which axes a level splits              preview ─ low-pass bands as images
+"""

@@ -1,0 +1,51 @@
+"""Checks of a wavelet texture's payload before memory is taken for its scan.
+
+payload ─ header ─▶ split plan, number of tiles ─▶ stream of the coarse levels, or DamagedError
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from deepstd.coding.bytes import Cursor
+from deepstd.errors import DamagedError
+from deepstd.texture.header import TextureHead
+from deepstd.texture.tiling import tile_size
+from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
+
+
+def check_texture(
+    payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
+) -> tuple[TextureHead, Plan, bytes]:
+    """Head, plan and first stream of a texture, before memory is taken for its scan.
+
+    Args:
+        payload: of the texture.
+        tiles: their payloads, or None where none of them is to be read.
+        shape: of the scan.
+        name: the file, for messages.
+
+    Raises:
+        DamagedError: the head makes no sense, or the tiles are not those of such a scan.
+    """
+    cursor = Cursor(payload, name, "texture")
+    head = TextureHead.read(cursor, len(shape))
+    if head.sliced is not None:
+        raise cursor.error("slices where their bundle cannot have any")
+    plan = split_plan(shape, head.coarse)
+    expected = tile_count(plan, shape)
+    if tiles is not None and len(tiles) != expected:
+        raise DamagedError(
+            f"{name} is damaged: expected {expected} texture tiles, found {len(tiles)}"
+        )
+    return head, plan, cursor.take(cursor.remaining)
+
+
+def tile_count(plan: Plan, shape: tuple[int, ...]) -> int:
+    """Tiles with a stream of their own: those of the finest level, if it has several."""
+    if not plan:
+        return 0
+    size = tile_size(len(shape))
+    count = math.prod(-(-n // size) for n in grid_shapes(shape, plan)[1])
+    return count if count > 1 else 0

@@ -1,0 +1,214 @@
+"""Bytes to texture.
+
+payload, tiles ─ level loop (DecoderSource) ─▶ reconstruction ─ post-filter ─▶ values
+                          └ fewer levels ─▶ preview
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from deepstd.devices import CPU, Workers
+from deepstd.texture.conditioning import Hint, hint_of
+from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
+from deepstd.texture.filters.postfilter import restore
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.scaling import log_rate
+from deepstd.texture.tiling import Region
+from deepstd.texture.wavelet.bitstream import EncodedTile
+from deepstd.texture.wavelet.check import check_texture, tile_count
+from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.lifting import split_plan
+from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.wavelet.preview import preview_steps, subsampling
+
+
+@dataclass(frozen=True)
+class DecodedTexture:
+    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32, or smaller."""
+
+    steps: np.ndarray
+    step: float
+    offset: float
+    latents: bytes
+
+
+def decode_texture(
+    network: TextureNetwork,
+    payload: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    template: torch.Tensor | None = None,
+    places: torch.Tensor | None = None,
+    *,
+    name: str,
+    workers: Workers = CPU,
+    network_dtype: torch.dtype | None = None,
+    level: int = 0,
+) -> DecodedTexture:
+    """Decode one frame's texture.
+
+    Args:
+        network: that the texture was coded with.
+        payload, tiles: the coded texture; a preview does not look at the tiles.
+        shape: of the scan.
+        template, places: as for `TextureEncoder`.
+        name: the file, for messages.
+        workers: where to compute; the network is on the first of them.
+        network_dtype: type the context model computes in; the latents do not depend on it.
+        level: 0 for the whole; otherwise a preview without so many of the finest levels, on the
+            grid of `preview.subsampling`, and the latents are those of the levels decoded.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+        InputError: the scan has not so many levels.
+    """
+    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
+    factors = subsampling(plan, level, len(shape))
+    hint = hint_of(template, places, head.step_code)
+    coded = decode_stream(
+        network,
+        head,
+        stream,
+        tiles,
+        shape,
+        hint,
+        workers=workers,
+        network_dtype=network_dtype,
+        level=level,
+    )
+    if level:
+        steps = preview_steps(coded.low, factors)
+    else:
+        steps = post_filtered(network, head, coded.low, hint, workers)
+    step = head.scaling.step(head.step_code)
+    return DecodedTexture(steps, step, head.scaling.offset, coded.latents)
+
+
+class DecodedStream(NamedTuple):
+    """What the symbols say: (1, 1, *grid) in units, exactly, and the hash of the symbols."""
+
+    low: torch.Tensor
+    latents: bytes
+
+
+def post_filtered(
+    network: TextureNetwork,
+    head: TextureHead,
+    low: torch.Tensor,
+    hint: Hint | None,
+    workers: Workers,
+) -> np.ndarray:
+    """Values in steps after the post-filter, (*shape) float32."""
+    filters = {device: copy.postfilter for device, copy in replicas(network, workers).items()}
+    condition = condition_of(network, head.step_code, split_plan(low.shape[2:], head.coarse))
+    return restore(filters, low, None if hint is None else hint.units, condition, workers)
+
+
+def decode_stream(
+    network: TextureNetwork,
+    head: TextureHead,
+    stream: bytes,
+    tiles: Sequence[bytes],
+    shape: tuple[int, ...],
+    hint: Hint | None = None,
+    *,
+    workers: Workers = CPU,
+    network_dtype: torch.dtype | None = None,
+    level: int = 0,
+) -> DecodedStream:
+    """The reconstruction before the post-filter, of a payload taken apart and checked."""
+    plan = split_plan(shape, head.coarse)
+    if not tile_count(plan, shape):
+        return decode_together(
+            network,
+            head,
+            [stream],
+            shape,
+            hint,
+            device=workers.first,
+            network_dtype=network_dtype,
+            level=level,
+        )[0]
+    copies = replicas(network, workers)
+    source = DecoderSource(network.tables, stream)
+    symbols = hashlib.sha256()
+
+    def finest(finest_level: Level) -> torch.Tensor:
+        def decode(device: torch.device, part: tuple[Region, bytes]) -> EncodedTile:
+            region, tile = part
+            read = DecoderSource(network.tables, tile)
+            model, _ = copies[device].context.level(0)
+            high = finest_level.code(region, read, model).float().to(workers.first)
+            return EncodedTile(tile, read.symbols_coded, high, 0.0)
+
+        symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+        source.symbols_coded.clear()
+        regions = list(finest_level.regions())
+        low = finest_level.low
+        high = low.new_zeros((1, len(finest_level.mask), *finest_level.grid), dtype=torch.float32)
+        parts = workers.map(decode, zip(regions, tiles, strict=True))
+        for region, tile in zip(regions, parts, strict=True):
+            high[(..., *region)] = tile.high
+            symbols.update(b"".join(map(as_hashed, tile.symbols)))
+        return finest_level.merged(high, workers)
+
+    low = code_levels(
+        network.context,
+        shape,
+        plan,
+        [log_rate(head.step_code)],
+        None if hint is None else pyramid_of(hint, plan),
+        source,
+        network_dtype=network_dtype or network_dtype_of(workers.first),
+        device=workers.first,
+        last_level=level,
+        finest=finest,
+    )
+    symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
+    return DecodedStream(low, symbols.digest())
+
+
+def decode_together(
+    network: TextureNetwork,
+    head: TextureHead,
+    streams: Sequence[bytes],
+    shape: tuple[int, ...],
+    hint: Hint | None,
+    *,
+    device: torch.device,
+    network_dtype: torch.dtype | None = None,
+    level: int = 0,
+) -> list[DecodedStream]:
+    """`decode_stream` of several scans without tiles, faster than one by one if they are small.
+
+    Args:
+        head: of all of them.
+        streams: one for each.
+        hint: of all of them, (B, …), or None.
+        device: where the network is.
+    """
+    plan = split_plan(shape, head.coarse)
+    sources = [DecoderSource(network.tables, stream) for stream in streams]
+    low = code_levels(
+        network.context,
+        shape,
+        plan,
+        [log_rate(head.step_code)] * len(sources),
+        None if hint is None else pyramid_of(hint, plan),
+        Together(sources),
+        network_dtype=network_dtype or network_dtype_of(device),
+        device=device,
+        last_level=level,
+    )
+    return [
+        DecodedStream(own, hash_of(source.symbols_coded))
+        for own, source in zip(low.split(1), sources, strict=True)
+    ]

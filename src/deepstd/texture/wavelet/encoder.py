@@ -1,0 +1,364 @@
+"""Texture to bytes.
+
+    values ─ decompose ─▶ subbands ─ level loop (EncoderSource) ─▶ payload, tiles
+
+The first stream holds all levels but the finest; where the finest has several tiles, each has a
+stream of its own that needs only the first one, so a damaged or unwanted tile costs no other.
+Tiles are coded by several devices at once, where there are (Fig. 4a of the paper), and some of
+them can be coded again with another weight of the rate, to meet a size without the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+
+from deepstd.devices import CPU, Workers
+from deepstd.rate.tradeoff import exchange
+from deepstd.texture.conditioning import Hint, hint_of
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.quantizer import symbol_savings
+from deepstd.texture.entropy.symbols import EncoderSource, Together
+from deepstd.texture.filters.postfilter import restore
+from deepstd.texture.header import TextureHead
+from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.scaling import (
+    STEPS_PER_OCTAVE,
+    Scaling,
+    finest_step_code,
+    log_rate,
+)
+from deepstd.texture.tiling import Region
+from deepstd.texture.wavelet.anisotropy import relative_sizes
+from deepstd.texture.wavelet.bitstream import EncodedTexture, EncodedTile, merge_tiles
+from deepstd.texture.wavelet.check import tile_count
+from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.lifting import decompose, split_plan
+from deepstd.texture.wavelet.magnitudes import Magnitudes
+from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
+
+_FEWEST_SLICES = 16
+
+
+class TextureEncoder:
+    """Encodes one scan at any step; what does not depend on the step is done once.
+
+    Args:
+        network: of the scan's number of axes.
+        values: finite grey values, (*shape).
+        spacing: voxel size along each axis, or None.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: (1, ndim, *shape) whole numbers, or None.
+        scaling: codes to use instead of those fitted to the values.
+        coarse: relative voxel sizes, of another frame; found if None.
+        workers: where to compute; the network is on the first of them.
+
+    Attributes:
+        values, workers: as given.
+        finest: largest step code at which all coefficients can be coded.
+
+    Raises:
+        InputError: the values span more than can be coded.
+    """
+
+    def __init__(
+        self,
+        network: TextureNetwork,
+        values: np.ndarray,
+        spacing: Sequence[float] | None,
+        template: torch.Tensor | None = None,
+        places: torch.Tensor | None = None,
+        *,
+        scaling: Scaling | None = None,
+        coarse: tuple[int, ...] | None = None,
+        workers: Workers = CPU,
+    ) -> None:
+        self._network, self.workers, self._device = network, workers, workers.first
+        self._replicas = replicas(network, workers)
+        self._savings = {d: symbol_savings(network.tables, d) for d in self._replicas}
+        self._open: tuple[int, Level] | None = None
+        self._corrections: list[torch.Tensor] = []
+        self._template, self._places = template, places
+        self.shape = tuple(values.shape)
+        self.coarse = coarse or relative_sizes(values, spacing)
+        self.plan = split_plan(self.shape, self.coarse)
+        matched = None if template is None else template.cpu().numpy()
+        self.scaling = scaling or Scaling.fit(values, matched)
+        self.values = values
+        normalised = self.scaling.normalise(values)
+        self.finest = finest_step_code(normalised, sum(map(len, self.plan)) / 2)
+        centred = torch.from_numpy(normalised)[None, None].to(self._device)
+        lows, self._highs = decompose(centred, self.plan)
+        self._last_low = lows[-1] if lows else centred
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether there is a template."""
+        return self._template is not None
+
+    @property
+    def divided(self) -> bool:
+        """Whether tiles have streams of their own."""
+        return tile_count(self.plan, self.shape) > 0
+
+    def encode(
+        self, step_code: int, rate_weight: float, *, last_weight: float | None = None
+    ) -> EncodedTexture:
+        """Code at one step; without tiles, the last pass with the last weight if there is one."""
+        return self._encode(step_code, rate_weight, (), self._hint(step_code), last_weight)
+
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+        """Find what to aim at so that encodings of about this step err less for their bytes.
+
+        Later encodings at any step make use of it. See `refinement`.
+
+        Args:
+            step_code, rate_weight: as for `encode`.
+            rounds: each takes about two encodings.
+        """
+        refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
+
+    def _cost(
+        self, encoded: EncodedTexture, step_code: int, template: torch.Tensor | None
+    ) -> tuple[float, torch.Tensor]:
+        """What to make small, and the error's gradient; see `refinement`."""
+        truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
+        truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
+        condition = condition_of(self._network, step_code, self.plan)
+        error, gradient = restoration_gradient(
+            self._network.postfilter, encoded.low, template, condition, truth
+        )
+        return exchange(error, encoded.nbytes), gradient
+
+    def _hint(self, step_code: int) -> Hint | None:
+        return hint_of(self._template, self._places, step_code)
+
+    def _encode(
+        self,
+        step_code: int,
+        rate_weight: float,
+        errors: Sequence[torch.Tensor],
+        hint: Hint | None,
+        last_weight: float | None = None,
+    ) -> EncodedTexture:
+        self._open = None
+        if not self.divided:
+            weights = [rate_weight]
+            return encode_together([self], step_code, weights, hint, [errors], last_weight)[0]
+        opened: list[Level] = []
+
+        def finest(level: Level) -> torch.Tensor:
+            opened.append(level)
+            return level.low
+
+        source = self._source(step_code, rate_weight, self._device, errors)
+        pyramid = None if hint is None else pyramid_of(hint, self.plan)
+        code_levels(
+            self._network.context,
+            self.shape,
+            self.plan,
+            [log_rate(step_code)],
+            pyramid,
+            source,
+            network_dtype=network_dtype_of(self._device),
+            device=self._device,
+            finest=finest,
+        )
+        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        stream = source.stream.finish()
+        level = opened[0]
+        self._open = step_code, level
+        work = [(region, rate_weight) for region in level.regions()]
+        coded = tuple(self._code_tiles(step_code, level, work, errors))
+        reconstruct = partial(merge_tiles, level.bare, self.workers)
+        return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
+
+    def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
+        """The latest encoding with some tiles coded again.
+
+        Args:
+            encoded: the latest encoding, or what this method made of it.
+            weights: new rate weights of tiles by their number.
+        """
+        if self._open is None:
+            raise ValueError("nothing was encoded")
+        step_code, level = self._open
+        regions = list(level.regions())
+        work = [(regions[number], weight) for number, weight in weights.items()]
+        coded = list(encoded.coded)
+        for number, tile in zip(weights, self._code_tiles(step_code, level, work), strict=True):
+            coded[number] = tile
+        return replace(encoded, coded=tuple(coded))
+
+    def settle(self) -> None:
+        """Let go of what `recode` needs."""
+        self._open = None
+
+    def _code_tiles(
+        self,
+        step_code: int,
+        level: Level,
+        work: list[tuple[Region, float]],
+        errors: Sequence[torch.Tensor] = (),
+    ) -> Iterator[EncodedTile]:
+        def code(device: torch.device, part: tuple[Region, float]) -> EncodedTile:
+            region, rate_weight = part
+            source = self._source(step_code, rate_weight, device, errors)
+            source.begin_tile(0, region)
+            model, _ = self._replicas[device].context.level(0)
+            high = level.code(region, source, model)
+            # What rounding float32 does to the values, it does on every machine.
+            high = high.float().to(self._device)
+            return EncodedTile(source.stream.finish(), source.symbols_coded, high, rate_weight)
+
+        return self.workers.map(code, work)
+
+    def _source(
+        self,
+        step_code: int,
+        rate_weight: float,
+        device: torch.device,
+        errors: Sequence[torch.Tensor],
+        last_weight: float | None = None,
+    ) -> EncoderSource:
+        last_pass = self._network.context.config.passes - 1
+        return EncoderSource(
+            self._network.tables,
+            self._last_low,
+            self._highs,
+            UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
+            rate_weight,
+            self._savings[device],
+            self._corrections,
+            errors,
+            None if last_weight is None else (last_pass, last_weight),
+        )
+
+    def significant(self, step_code: int) -> float:
+        """Return about how many coefficients are not quantised to zero; see `magnitudes`."""
+        return self._magnitudes.significant(-step_code / STEPS_PER_OCTAVE)
+
+    @cached_property
+    def _magnitudes(self) -> Magnitudes:
+        return Magnitudes(self._highs)
+
+    def middle_slices(
+        self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
+    ) -> TextureEncoder:
+        """An encoder of about so many voxels from the middle of an axis; not with a template.
+
+        Whole slices, because the margins of a scan hold less than its centre.
+        """
+        return TextureEncoder(
+            self._network,
+            middle_slices(self.values, voxels, axis, fewest),
+            None,
+            scaling=self.scaling,
+            coarse=self.coarse,
+            workers=self.workers,
+        )
+
+    def restored(
+        self, encoded: EncodedTexture, step_code: int, hint: Hint | None = None
+    ) -> np.ndarray:
+        """Values in steps after the post-filter, (*shape) float32.
+
+        ``hint`` takes the place of that of the template: a slice's neighbours.
+        """
+        hint = hint or self._hint(step_code)
+        return restore(
+            {device: network.postfilter for device, network in self._replicas.items()},
+            encoded.low,
+            None if hint is None else hint.units,
+            condition_of(self._network, step_code, self.plan),
+            self.workers,
+        )
+
+
+def encode_together(
+    encoders: Sequence[TextureEncoder],
+    step_code: int,
+    rate_weights: Sequence[float],
+    hint: Hint | None,
+    errors: Sequence[Sequence[torch.Tensor]] = (),
+    last_weight: float | None = None,
+) -> list[EncodedTexture]:
+    """Encodings of scans of one shape with one network, faster than one by one if they are small.
+
+    Args:
+        encoders: of scans without tiles; the network is on one device.
+        step_code: of all.
+        rate_weights: of each.
+        hint: of all of them, (B, …), or None.
+        errors: of each, as `sources.EncoderSource` has them.
+        last_weight: rate weight of the last pass, if another than of those before.
+    """
+    first = encoders[0]
+    sources = [
+        encoder._source(
+            step_code, weight, first._device, errors[number] if errors else (), last_weight
+        )
+        for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
+    ]
+    low = code_levels(
+        first._network.context,
+        first.shape,
+        first.plan,
+        [log_rate(step_code)] * len(encoders),
+        None if hint is None else pyramid_of(hint, first.plan),
+        Together(sources),
+        network_dtype=network_dtype_of(first._device),
+        device=first._device,
+    )
+    encoded = []
+    for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
+        head = TextureHead(encoder.scaling, step_code, encoder.coarse).pack()
+        coded = source.stream.finish(), source.symbols_coded
+        encoded.append(EncodedTexture(head, *coded, (), lambda _, own=own: own))
+    return encoded
+
+
+def refine_together(
+    encoders: Sequence[TextureEncoder],
+    step_code: int,
+    rate_weight: float,
+    rounds: int,
+    hint: Hint | None,
+) -> None:
+    """`TextureEncoder.refine` of scans as for `encode_together`, or of any one."""
+    best = [(math.inf, encoder._corrections) for encoder in encoders]
+    for left in range(rounds, -1, -1):
+        errors = [
+            [torch.zeros_like(h, dtype=torch.float32) for h in encoder._highs[:LEVELS]]
+            for encoder in encoders
+        ]
+        if encoders[0].divided:
+            encoded = [encoders[0]._encode(step_code, rate_weight, errors[0], hint)]
+        else:
+            weights = [rate_weight] * len(encoders)
+            encoded = encode_together(encoders, step_code, weights, hint, errors)
+        for number, encoder in enumerate(encoders):
+            template = None if hint is None else hint.units[number : number + 1]
+            cost, gradient = encoder._cost(encoded[number], step_code, template)
+            if cost < best[number][0]:
+                best[number] = cost, encoder._corrections
+            if left:
+                before = encoder._corrections or [torch.zeros_like(e) for e in errors[number]]
+                after = corrected(before, errors[number], gradient, encoder.plan)
+                encoder._corrections = after
+    for encoder, (_, corrections) in zip(encoders, best, strict=True):
+        encoder._corrections = corrections
+
+
+def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
+    """About so many voxels from the middle of an axis, but no fewer than ``fewest`` slices."""
+    length = values.shape[axis]
+    count = min(length, max(fewest, voxels * length // values.size))
+    start = (length - count) // 2
+    return np.take(values, range(start, start + count), axis)

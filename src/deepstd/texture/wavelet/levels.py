@@ -1,0 +1,298 @@
+"""Coarse to fine: one loop that training, encoding and decoding share.
+
+    last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
+
+What differs between the three uses is where symbols come from, and that is a `SymbolSource`: the
+encoder quantises, the decoder reads, the trainer quantises and adds up a loss. All tensors hold
+whole numbers of the fixed-point unit, 1/64 of the quantiser step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from deepstd.devices import CPU, Workers
+from deepstd.texture.conditioning import Hint
+from deepstd.texture.entropy.context import (
+    HALO,
+    ContextModel,
+    LevelContext,
+    condition_vector,
+    pass_of_position,
+)
+from deepstd.texture.entropy.features import (
+    BLUR_REACH,
+    UNITS_PER_STEP,
+    blur,
+    signed_log,
+    subsample,
+    upsample,
+)
+from deepstd.texture.entropy.integer import round_through
+from deepstd.texture.entropy.native_context import NativeContext, native_context
+from deepstd.texture.entropy.native_passes import PassCoder, code_tile
+from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.tiling import Region, Window, tile_regions
+from deepstd.texture.wavelet.lifting import (
+    Plan,
+    decompose,
+    grid_shapes,
+    merge,
+    merge_in_slabs,
+    subband_mask,
+)
+
+_MEAN_UNITS = UNITS_PER_STEP // 16
+
+
+@dataclass(frozen=True)
+class TemplatePyramid:
+    """The warped template and its place, level by level (finest first), in whole numbers.
+
+    Attributes:
+        lows: template low subband of each level, (B, 1, *coarse), units.
+        highs: template high subbands of each level, (B, bands, *coarse), units.
+        places: template coordinates of the coarse grid, (B, ndim, *coarse), −64 … 64.
+    """
+
+    lows: list[torch.Tensor]
+    highs: list[torch.Tensor]
+    places: list[torch.Tensor]
+
+
+def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
+    """Decompose the conditioning of a batch into the levels of its scans."""
+    return template_pyramid(hint.units, hint.places.to(hint.units.dtype), plan)
+
+
+def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:
+    """Decompose a warped template, given in units on the scan's grid (B, 1, *shape)."""
+    lows, highs = decompose(template, plan, whole=True)
+    coarse_places = []
+    for axes in plan:
+        places = subsample(places, axes)
+        coarse_places.append(places)
+    return TemplatePyramid(lows, highs, coarse_places)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the tiles of one level share. Each needs nothing of the others, but for the source.
+
+    Attributes:
+        model: context model of the level.
+        number: of the level, 0 for the finest.
+        condition: the model's constant input, (B, conditions, 1 …).
+        mask: which positions of the high subbands are real, (bands, *grid).
+        passes: interleaved passes of a tile.
+        low: low subband in units, (B, 1, *grid).
+        parents: features of the high subbands of the next coarser level, or None.
+        parent_axes: axes that the next coarser level splits.
+        pyramid: the warped template, or None.
+        axes: that the level splits.
+        fine: shape that low and high subbands merge to.
+        dtype, network_dtype: type of reconstructions and of the model's activations.
+    """
+
+    model: LevelContext
+    number: int
+    condition: torch.Tensor
+    mask: torch.Tensor
+    passes: int
+    low: torch.Tensor
+    parents: torch.Tensor | None
+    parent_axes: tuple[int, ...]
+    pyramid: TemplatePyramid | None
+    axes: tuple[int, ...]
+    fine: tuple[int, ...]
+    dtype: torch.dtype
+    network_dtype: torch.dtype
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of the subbands."""
+        return tuple(self.low.shape[2:])
+
+    @property
+    def bare(self) -> Level:
+        """Without what only coding needs."""
+        return replace(self, parents=None, pyramid=None)
+
+    def regions(self) -> Iterator[Region]:
+        """Tiles, in coding order."""
+        return tile_regions(self.grid, len(self.grid))
+
+    def code(
+        self, region: Region, source: SymbolSource, model: LevelContext | None = None
+    ) -> torch.Tensor:
+        """High subbands of a tile, (B, bands, *tile).
+
+        Args:
+            region: the tile.
+            source: gives its symbols.
+            model: the same on another device, to compute there.
+        """
+        model = model or self.model
+        device = model.first.weight.device
+        window = Window.around(region, self.grid, HALO)
+        native = native_context(model)
+        if native is not None and source.coders and self.dtype == torch.float64:
+            return self._code_natively(native, window, region, source.coders)
+        features = self._features(window.outer).to(device)
+        hidden = model.hidden(features, self.condition.to(device), window.borders)
+        hidden = hidden[(..., *window.kept)]
+        template_high = None
+        if self.pyramid is not None:
+            template_high = self.pyramid.highs[self.number][(..., *region)].to(device)
+        order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
+        mask = self.mask[(..., *region)].to(device)
+        return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
+
+    def _code_natively(
+        self, native: NativeContext, window: Window, region: Region, coders: Sequence[PassCoder]
+    ) -> torch.Tensor:
+        """Return what `code` returns, computed by the engine."""
+        features = self._features(window.outer)
+        hidden = native.hidden(features, self.condition, window.borders)
+        kept = [np.ascontiguousarray(one[window.kept]) for one in hidden]
+        hints = None
+        if self.pyramid is not None:
+            high = self.pyramid.highs[self.number][(..., *region)].double().numpy()
+            rows = high if len(high) == len(coders) else high.repeat(len(coders), axis=0)
+            hints = [np.ascontiguousarray(row) for row in rows]
+        mask = self.mask[(..., *region)].numpy()
+        return torch.from_numpy(code_tile(native, kept, hints, mask, coders))
+
+    def _features(self, region: Region) -> torch.Tensor:
+        """What the model sees of a region, (B, features, *region)."""
+        here = (..., *region)
+        window = Window.around(region, self.grid, BLUR_REACH)
+        around = self.low[(..., *window.outer)]
+        low, dtype = self.low[here], self.network_dtype
+        parts = [signed_log(low - blur(around)[(..., *window.inner)]).to(dtype)]
+        if self.parents is None:
+            parts.append(low.new_zeros((len(low), len(self.mask), *low.shape[2:]), dtype=dtype))
+        else:
+            parts.append(upsample(self.parents, self.parent_axes, region))
+        if self.pyramid is not None:
+            parts.append(signed_log(self.pyramid.highs[self.number][here]).to(dtype))
+            parts.append(signed_log(low - self.pyramid.lows[self.number][here]).to(dtype))
+            parts.append(self.pyramid.places[self.number][here].to(dtype))
+        return torch.cat(parts, dim=1)
+
+    def merged(self, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
+        """The reconstruction, from the high subbands of all tiles."""
+        if high.dtype != self.dtype:
+            return merge_in_slabs(self.low, high, self.axes, self.fine, workers)
+        return merge(self.low, high, self.axes, self.fine)
+
+
+def code_passes(
+    model: LevelContext,
+    hidden: torch.Tensor,
+    template_high: torch.Tensor | None,
+    mask: torch.Tensor,
+    order: torch.Tensor,
+    source: SymbolSource,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Code coefficients pass by pass, each given those before; (B, bands, *grid) in units.
+
+    Args:
+        model: predicts them.
+        hidden: its activations, (B, width, *grid).
+        template_high: what the gate lets through, (B, bands, *grid) in units, or None.
+        mask: which coefficients there are, (bands, *grid).
+        order: pass of each, (1, 1 or bands, *grid).
+        source: gives the symbols.
+        dtype: of the values.
+    """
+    shape = (hidden.shape[0], mask.shape[0], *hidden.shape[2:])
+    value = torch.zeros(shape, dtype=dtype, device=hidden.device)
+    known = torch.zeros_like(value, dtype=hidden.dtype)
+    passes = len(model.head)
+    for index in range(passes):
+        prediction = model.predict(index, hidden, known)
+        mean = prediction.mean.to(dtype) * _MEAN_UNITS
+        if prediction.gate is not None and template_high is not None:
+            mean = mean + round_through(prediction.gate.to(dtype) * template_high, 1 / 16)
+        coded = (order == index) & mask
+        residuals = source.residuals(mean, prediction, coded)
+        value = torch.where(coded, mean.detach() + residuals, value)
+        if index + 1 < passes:
+            known = signed_log(value).to(hidden.dtype)
+    return value
+
+
+def code_levels(
+    model: ContextModel,
+    shape: Sequence[int],
+    plan: Plan,
+    log_rates: Sequence[int],
+    pyramid: TemplatePyramid | None,
+    source: SymbolSource,
+    *,
+    network_dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+    last_level: int = 0,
+    finest: Callable[[Level], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Code a volume from coarse to fine and return its reconstruction.
+
+    Args:
+        model: context model.
+        shape: spatial shape of the volume.
+        plan: axes split at each level, finest first.
+        log_rates: 32 log2(range / step), rounded, of each scan of the batch.
+        pyramid: the warped template, or None.
+        source: gives the symbols.
+        network_dtype: float32, or float64 for the same integers at half the speed.
+        dtype: type of reconstructions; float64 is exact, float32 is enough for training.
+        device: where to compute.
+        last_level: stop after this level; 0 gives full resolution, 1 half, and so on.
+        finest: codes the tiles of level 0 in place of the loop here, and gives the reconstruction.
+
+    Returns:
+        (B, 1, *grid) in units of 1/64 step.
+    """
+    bands = model.config.bands
+    shapes = grid_shapes(shape, plan)
+    start = torch.zeros((1, 1, *shapes[-1]), dtype=dtype, device=device)
+    low = source.last_low(pyramid.lows[-1] if pyramid is not None and plan else start)
+    parents = None
+    for level in range(len(plan) - 1, last_level - 1, -1):
+        network, depth = model.level(level)
+        condition = torch.cat(
+            [condition_vector(model.config, rate, plan[level], depth) for rate in log_rates]
+        )
+        task = Level(
+            network,
+            level,
+            condition.to(device=device, dtype=network_dtype),
+            subband_mask(shapes[level], plan[level]).to(device),
+            model.config.passes,
+            low,
+            parents,
+            plan[level + 1] if level + 1 < len(plan) else (),
+            pyramid,
+            plan[level],
+            shapes[level],
+            dtype,
+            network_dtype,
+        )
+        if level == 0 and finest is not None:
+            return finest(task)
+        # What rounding float32 does to the finest level's values, it does on every machine.
+        stored = torch.float32 if level == 0 else dtype
+        high = torch.zeros((len(low), bands, *task.grid), dtype=stored, device=device)
+        for region in task.regions():
+            source.begin_tile(level, region)
+            high[(..., *region)] = task.code(region, source)
+        low = task.merged(high)
+        parents = signed_log(high).to(network_dtype) if level > last_level else None
+    return low

@@ -1,0 +1,23 @@
+"""Values of frames for computations that know no scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepstd.codec.frames import as_single
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e20, 1e39, 1e300])
+def test_single_precision_holds_any_float(scale: float) -> None:
+    values = np.linspace(-1.0, 2.0, 24).reshape(4, 6) * scale
+    found = as_single(values)
+    assert found.dtype == np.float32
+    assert np.isfinite(np.square(found).sum())
+    np.testing.assert_allclose(found / found.max(), values / values.max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u4", "f4"])
+def test_usual_values_stay_as_they_are(dtype: str) -> None:
+    values = np.arange(20).reshape(4, 5).astype(dtype)
+    np.testing.assert_array_equal(as_single(values), values.astype(np.float32))

@@ -1,0 +1,103 @@
+"""Order of slices that lie between others, and what their neighbours tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from textures import smooth
+
+from deepstd.texture.header import OCTAVES_MAX
+from deepstd.texture.slices.motion import halfway
+from deepstd.texture.slices.schedule import hint_after, hint_between, unneeded, waves
+
+
+@given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
+def test_every_slice_has_one_turn_after_those_it_needs(count: int, octaves: int) -> None:
+    known: set[int] = set()
+    for wave in waves(count, octaves):
+        for turn in wave:
+            assert turn.index not in known
+            assert turn.price > 0
+            assert known.issuperset(turn.sides)
+        known |= {turn.index for turn in wave}
+    assert known == set(range(count))
+    turns = [turn for wave in waves(count, octaves) for turn in wave]
+    keys = sum(not turn.between for turn in turns)
+    assert sum(not turn.sides for turn in turns) == (1 if octaves == OCTAVES_MAX else keys)
+    assert keys <= count // 2**octaves + octaves + 1
+
+
+@given(st.integers(1, 300), st.integers(1, OCTAVES_MAX))
+def test_slices_wait_for_no_more_than_they_look_at(count: int, octaves: int) -> None:
+    """So that devices have work while the key slices are coded one after the other."""
+    before: set[int] = set()
+    for number, wave in enumerate(waves(count, octaves)):
+        if number:
+            assert all(before.intersection(turn.sides) for turn in wave)
+        before = {turn.index for turn in wave}
+
+
+@given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
+def test_what_nobody_needs(count: int, octaves: int) -> None:
+    turns = waves(count, octaves)
+    needed = {side for wave in turns for turn in wave for side in turn.sides}
+    assert set(unneeded(turns)) == set(range(count)) - needed
+    if octaves == 0:
+        assert unneeded(turns) == list(range(count))
+
+
+def whole(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.rint(image))[None, None]
+
+
+@pytest.mark.parametrize("move", [(0, 0), (2, -1), (-3, 3)])
+def test_what_moves_is_found_half_way(move: tuple[int, int]) -> None:
+    scene = 20 * smooth((90, 100))
+    before, middle, after = (
+        whole(scene[20 + k * move[0] : 68 + k * move[0], 20 + k * move[1] : 76 + k * move[1]])
+        for k in (-1, 0, 1)
+    )
+    expected, difference = halfway(before, after)
+    inner = (..., slice(8, -8), slice(8, -8))
+    error = (expected - middle)[inner].abs().mean()
+    plain = ((before + after) / 2 - middle)[inner].abs().mean()
+    assert error <= 0.35 * plain + 1
+    assert difference[inner].abs().mean() <= 0.35 * (before - after)[inner].abs().mean() + 1
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_hints_are_the_same_whole_numbers_in_any_type(height: int, width: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    pair = [
+        torch.from_numpy(random.integers(-4000, 4000, (1, 1, height, width)).astype(float))
+        for _ in range(2)
+    ]
+    hint = hint_between(pair[0], pair[1], 2)
+    again = hint_between(pair[0].float(), pair[1].float(), 2)
+    for one, other in ((hint.units, again.units), (hint.places, again.places)):
+        assert torch.equal(one, other.double())
+        assert torch.equal(one, torch.floor(one))
+    assert hint.places.abs().max() <= 64
+    assert hint.places[0, 0].unique().tolist() == [0]
+
+
+def test_two_alike_tell_what_lies_between() -> None:
+    image = whole(smooth((33, 20)))
+    hint = hint_between(image, image, 4)
+    assert torch.equal(hint.units, image)
+    assert not hint.places[:, 1].any()
+
+
+def test_one_slice_tells_the_next_that_it_looks_alike() -> None:
+    image = whole(smooth((33, 20)))
+    places = set()
+    for distance in (1, 2, 4, 8):
+        hint = hint_after(image, distance)
+        assert torch.equal(hint.units, image)
+        assert hint.places.abs().max() <= 64
+        places.add(hint.places[0, 0, 0, 0].item())
+    assert len(places) == 4
+    assert not places & {hint_between(image, image, d).places[0, 0, 0, 0].item() for d in (1, 2, 4)}
