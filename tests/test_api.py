@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -15,7 +19,7 @@ import pytest
 
 import deepstd
 from deepstd import api, io
-from deepstd.container import least_bytes, pack_source_header, parse, write_container
+from deepstd.container import Registration, least_bytes, pack_source_header, parse, write_container
 from deepstd.errors import (
     BundleMismatchError,
     BundleNotFoundError,
@@ -260,7 +264,7 @@ class TestDamage:
         for length in range(0, len(packed), 50):
             (tmp_path / "cut.dstd").write_bytes(packed[:length])
             with pytest.raises(ContainerError, match=r"cut\.dstd"):
-                deepstd.inspect(tmp_path / "cut.dstd")
+                deepstd.info(tmp_path / "cut.dstd")
 
     def test_a_damaged_header_of_the_original_behind_a_good_checksum(
         self, scan: Path, tiny_bundle: Path
@@ -287,7 +291,7 @@ class TestDamage:
             flipped[generator.randrange(len(packed))] ^= generator.randrange(1, 256)
             path.write_bytes(flipped)
             try:
-                deepstd.inspect(path)
+                deepstd.info(path)
             except ContainerError:
                 with pytest.raises(ContainerError):
                     codec.decompress(bytes(flipped))
@@ -391,16 +395,140 @@ class TestBundles:
             api.compress(scan, tmp_path / "scan.dstd", ratio=20, overwrite=True)
 
 
-def test_inspect_says_what_is_in_a_file(scan: Path, tmp_path: Path) -> None:
+def test_info_says_what_is_in_a_file(scan: Path, tmp_path: Path) -> None:
     report = api.compress(scan, tmp_path / "scan.dstd", ratio=20)
-    found = deepstd.inspect(tmp_path / "scan.dstd")
-    assert found["shape"] == [22, 26, 14]
-    assert (found["dtype"], found["byte_order"], found["source_format"]) == (
-        "int16",
-        "little",
-        "nifti1",
+    found = deepstd.info(tmp_path / "scan.dstd")
+    assert (found.shape, found.voxels) == ((22, 26, 14), 22 * 26 * 14)
+    assert (found.dtype, found.byte_order, found.source_format) == ("int16", "little", "nifti1")
+    assert found.file_bytes == report.file_bytes == sum(s.nbytes for s in found.sections)
+    assert (found.stored_bytes, found.ratio, found.bpv) == (
+        report.stored_bytes,
+        report.ratio,
+        report.bpv,
     )
-    assert found["file_bytes"] == report.file_bytes == sum(s["bytes"] for s in found["sections"])
-    assert found["bundle"]["name"] == "tiny"
-    assert found["quality"]["mae"] == pytest.approx(report.mae, rel=1e-4)
-    assert [s["name"] for s in found["sections"]][-3:] == ["TEXT", "WIEN", "HASH"]
+    assert found.bundle.name == "tiny"
+    assert found.quality is not None
+    assert found.quality.mae == pytest.approx(report.mae, rel=1e-4)
+    assert found.slope == report.slope == 2
+    assert (found.registration, found.field_bytes) == (None, 0)
+    assert [s.name for s in found.sections][-3:] == ["TEXT", "WIEN", "HASH"]
+
+
+def test_info_as_plain_values(scan: Path, tmp_path: Path) -> None:
+    api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+    found = deepstd.info(tmp_path / "scan.dstd")
+    plain = found.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert list(plain) == [
+        *("file", "file_bytes", "source_format", "shape", "dtype", "byte_order", "voxels"),
+        *("stored_bytes", "ratio", "bpv", "smallest_dtype", "smallest_ratio", "bundle"),
+        *("quality", "slope", "unit", "notes", "registration", "latents_digest", "sections"),
+    ]
+    assert plain["shape"] == [22, 26, 14]
+    assert plain["bundle"] == {
+        "name": "tiny",
+        "version": "1",
+        "digest": found.bundle.digest.hex(),
+    }
+    assert set(plain["quality"]) == {"mae", "max_error", "psnr", "ssim"}
+    assert plain["registration"] is None
+    assert plain["latents_digest"] == found.latents_digest.hex()
+    assert plain["sections"][0] == {"name": "preamble", "offset": 0, "bytes": 8}
+    fitted = replace(
+        found,
+        field_bytes=9,
+        registration=Registration(0.5, 0.75, cycle_error_voxels=1, folding_percent=0),
+    )
+    assert fitted.to_dict()["registration"] == {
+        "bytes": 9,
+        "ncc_before": 0.5,
+        "ncc_after": 0.75,
+        "cycle_error_voxels": 1,
+        "folding_percent": 0,
+    }
+    assert replace(found, field_bytes=9).to_dict()["registration"] == {"bytes": 9}
+
+
+def test_info_needs_no_torch(scan: Path, tmp_path: Path) -> None:
+    api.compress(scan, tmp_path / "scan.dstd", ratio=20)
+    code = "import sys, deepstd; deepstd.info(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "scan.dstd")]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+class TestInMemory:
+    """Scans come from arrays and volumes, and come back without a file."""
+
+    AFFINE = np.array([[0, -0.9, 0.1, 11], [0.8, 0, 0, -7], [0, 0.1, 2.5, 3], [0, 0, 0, 1]])
+
+    def test_an_array_with_an_affine(self, tmp_path: Path, phantom: Phantom) -> None:
+        voxels = phantom((22, 26, 14))
+        report = deepstd.compress(voxels, tmp_path / "a.dstd", ratio=20, affine=self.AFFINE)
+        assert report.source == "the array"
+        assert report.stored_bytes == voxels.nbytes
+        volume = deepstd.decompress(tmp_path / "a.dstd")
+        assert (volume.shape, volume.voxels.dtype) == (voxels.shape, voxels.dtype)
+        np.testing.assert_allclose(volume.affine, self.AFFINE, atol=1e-5)
+        error = np.abs(np.asarray(volume, float) - voxels)
+        assert error.mean() == pytest.approx(report.mae)
+        assert error.max() == report.max_error
+
+    def test_a_volume_gives_the_file_that_its_path_gives(self, scan: Path, tmp_path: Path) -> None:
+        report = deepstd.compress(deepstd.read(scan), tmp_path / "volume.dstd", ratio=20)
+        assert report.source == "the volume"
+        deepstd.compress(scan, tmp_path / "path.dstd", ratio=20)
+        assert (tmp_path / "volume.dstd").read_bytes() == (tmp_path / "path.dstd").read_bytes()
+
+    def test_nothing_is_written_without_an_output(
+        self, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        deepstd.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        monkeypatch.chdir(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        volume = deepstd.decompress("scan.dstd")
+        preview = deepstd.decompress("scan.dstd", level=1)
+        assert sorted(tmp_path.rglob("*")) == before
+        deepstd.decompress("scan.dstd", "back.nii.gz")
+        written = deepstd.read("back.nii.gz")
+        np.testing.assert_array_equal(volume.voxels, written.voxels)
+        np.testing.assert_array_equal(volume.affine, written.affine)
+        assert volume.source == written.source
+        assert preview.shape == (11, 13, 14)
+
+    def test_a_level_that_does_not_exist_is_refused(self, scan: Path, tmp_path: Path) -> None:
+        deepstd.compress(scan, tmp_path / "scan.dstd", ratio=20)
+        with pytest.raises(InputError, match="levels"):
+            deepstd.decompress(tmp_path / "scan.dstd", level=9)
+
+    def test_sheared_scans_are_straightened(self, tmp_path: Path, phantom: Phantom) -> None:
+        affine = np.eye(4)
+        affine[1, 2] = 0.3
+        deepstd.compress(phantom((20, 20, 9)), tmp_path / "a.dstd", ratio=10, affine=affine)
+        volume = deepstd.decompress(tmp_path / "a.dstd", straighten=True)
+        assert volume.affine is not None
+        assert volume.affine[:3, 1] @ volume.affine[:3, 2] == pytest.approx(0, abs=1e-6)
+
+    def test_files_are_verified_against_arrays_and_volumes(
+        self, tmp_path: Path, phantom: Phantom
+    ) -> None:
+        voxels = phantom((22, 26, 14))
+        path = tmp_path / "a.dstd"
+        deepstd.compress(voxels, path, ratio=20, affine=self.AFFINE)
+        for original, name in ((voxels, "the array"), (deepstd.Volume(voxels), "the volume")):
+            report = deepstd.verify(path, against=original)
+            assert report.as_stated
+            assert report.against == name
+        assert deepstd.verify(path, against=voxels[::-1]).as_stated is False
+        with pytest.raises(InputError, match="the array has shape"):
+            deepstd.verify(path, against=voxels[1:])
+
+    def test_errors_name_the_array(self, tmp_path: Path, phantom: Phantom) -> None:
+        with pytest.raises(RateError, match="the array: cannot make the file that small"):
+            deepstd.compress(phantom((22, 26, 14)), tmp_path / "a.dstd", max_bytes=20)
+        with pytest.raises(InputError, match="affine"):
+            deepstd.compress(tmp_path / "b.nii", tmp_path / "a.dstd", ratio=4, affine=np.eye(4))
+        with pytest.raises(InputError, match=r"deepstd\.read"):
+            deepstd.compress(
+                phantom((9, 9)), tmp_path / "a.dstd", ratio=4, metadata=deepstd.io.Metadata.ALL
+            )
+        assert list(tmp_path.iterdir()) == []

@@ -72,7 +72,7 @@ def test_a_file_tells_how_registration_went(data_dir: Path, tmp_path: Path) -> N
     )
     (report,) = written.registration
     assert report is not None
-    told = deepstd.inspect(tmp_path / "a.dstd")["registration"]
+    told = deepstd.info(tmp_path / "a.dstd").to_dict()["registration"]
     assert told["bytes"] < 250
     assert told["ncc_after"] == pytest.approx(report.ncc_after, abs=0.004)
     assert told["ncc_after"] > told["ncc_before"] > 0
@@ -82,7 +82,7 @@ def test_a_file_tells_how_registration_went(data_dir: Path, tmp_path: Path) -> N
     deepstd.compress(
         path, tmp_path / "b.dstd", max_bytes=600, model="hippocampus-t1", effort="fast"
     )
-    assert set(deepstd.inspect(tmp_path / "b.dstd")["registration"]) == {"bytes"}
+    assert set(deepstd.info(tmp_path / "b.dstd").to_dict()["registration"]) == {"bytes"}
 
 
 def test_a_file_too_small_for_a_field_goes_without(data_dir: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deepstd
-from deepstd import api, io
+from deepstd import api, io, verification
 from deepstd.cli.app import main
 from deepstd.container import Container, Head, pack_source_header, parse, write_container
 from deepstd.errors import DamagedError
@@ -207,9 +207,9 @@ class TestLargeValues:
         assert other.as_stated is False
 
     def test_another_scan_with_small_errors_is_not_what_is_stated(self, packed: Container) -> None:
-        assert api._close(1.0, math.inf, 0.0, 1.0) is False
-        assert api._close(1e39, math.inf, 0.0, 1.0) is True
-        assert api._close(1e30, math.inf, 0.0, 1e-9) is True
+        assert verification._close(1.0, math.inf, 0.0, 1.0) is False
+        assert verification._close(1e39, math.inf, 0.0, 1.0) is True
+        assert verification._close(1e30, math.inf, 0.0, 1e-9) is True
 
 
 class TestSmallestType:
@@ -277,7 +277,7 @@ class TestNotes:
     def test_they_come_back(self, noted: Path, tmp_path: Path) -> None:
         assert deepstd.decompress(noted, tmp_path / "back.npy").notes == NOTES
         assert api.verify(noted).notes == NOTES
-        assert deepstd.inspect(noted)["notes"] == list(NOTES)
+        assert deepstd.info(noted).notes == NOTES
         preview = deepstd.decompress(noted, tmp_path / "small.npy", level=1)
         assert preview.notes == NOTES
 

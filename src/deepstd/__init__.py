@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deepstd.api import compress, decompress, verify
     from deepstd.codec.codec import Codec
     from deepstd.errors import DeepSTDError
-    from deepstd.inspection import describe as inspect
+    from deepstd.inspection import info
     from deepstd.io import read, write
     from deepstd.registration.files import register
     from deepstd.volume import SourceHeader, Volume
@@ -29,7 +29,7 @@ _HOMES = {
     "Volume": ("deepstd.volume", "Volume"),
     "compress": ("deepstd.api", "compress"),
     "decompress": ("deepstd.api", "decompress"),
-    "inspect": ("deepstd.inspection", "describe"),
+    "info": ("deepstd.inspection", "info"),
     "read": ("deepstd.io", "read"),
     "register": ("deepstd.registration.files", "register"),
     "verify": ("deepstd.api", "verify"),
@@ -43,7 +43,7 @@ __all__ = [
     "Volume",
     "compress",
     "decompress",
-    "inspect",
+    "info",
     "read",
     "register",
     "verify",

@@ -1,63 +1,47 @@
-"""Files in, files out: what `deepstd.compress` and its sisters do, torch imported last.
+"""Compression and restoration of whole scans: `deepstd.compress`, `decompress`, `verify`.
 
-scan file ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ scan file
+scan ─ read ─▶ Volume ─ choose a bundle ─ Codec.encode ─▶ .dstd ─ decode ─▶ Volume, scan file
+
+PyTorch is imported last, once everything else that can fail was checked.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from deepstd import io, preflight
 from deepstd.codec import constant
 from deepstd.codec.restoring import restored
-from deepstd.container import (
-    LARGEST_FIGURE,
-    Beginning,
-    Container,
-    pack_source_header,
-    parse,
-    printable,
-)
-from deepstd.errors import (
-    BundleError,
-    BundleNotFoundError,
-    InputError,
-    RateError,
-    named,
-)
+from deepstd.container import Beginning, Container, pack_source_header, parse, printable
+from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError, named
 from deepstd.inspection import (
     AUTO,
     error_scale_of,
     notes_of,
-    quality_of,
     read_container,
     read_first_levels,
     smallest_of,
 )
 from deepstd.io import Metadata
-from deepstd.quality import Quality, measure
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.target import Target, note_on_fill
-from deepstd.reports import CompressReport, VerifyReport
+from deepstd.reports import CompressReport
+from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
+from deepstd.verification import verify
 from deepstd.volume import Derivation, Volume
 
 if TYPE_CHECKING:
     from deepstd.codec.codec import Codec
     from deepstd.codec.compressed import Compressed
 
-# A float decoder may round a value differently on another machine.
-_STATED_WITHIN = 0.02
-# By how many grey levels figures may differ: devices restore voxels to within one.
-_MARGINS = {"mae": 1e-3, "max_error": 1.0}
-_SMALLEST_FIGURE = 1e-36
-PathLike = str | os.PathLike[str]
-Source = PathLike | Sequence[PathLike]
+__all__ = ["Progress", "best_encoding", "compress", "decompress", "verify"]
+
 Progress = Callable[[str], None]
 
 
@@ -72,6 +56,7 @@ def compress(
     ratio: float | None = None,
     bpv: float | None = None,
     max_bytes: int | None = None,
+    affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
     device: str = "auto",
@@ -83,30 +68,43 @@ def compress(
     """Compress a scan to a .dstd file of a chosen size.
 
     Args:
-        source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file,
-            or a folder of such images; a DICOM file, folder or zip archive, or several of them.
+        source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file;
+            a folder of PNG or TIFF slices; a DICOM file, folder or zip archive, or several of them;
+            a volume; or an array of shape (I, J), (I, J, K) or (I, J, K, T).
         output: file or URL to write, or "-" for standard output.
-        ratio, bpv, max_bytes: the size; exactly one of them. The file fills 0.997 to 1.000 of it.
-        model: bundle, by name or folder; "auto" tries those that suit the scan and keeps the best.
-        effort: "fast", "normal" or "best".
+        ratio: compression ratio, bytes of the stored voxels divided by bytes of the file.
+        bpv: bits of the file per voxel.
+        max_bytes: bytes of the file. Exactly one of the three is given, and the file fills 0.997
+            to 1.000 of it.
+        affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
+        model: name or folder of a model bundle; "auto" tries all bundles that suit the scan and
+            keeps the smallest error.
+        effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
-        metadata: which information beside voxels and geometry is stored; see `Metadata`.
-        overwrite: whether an existing output may be replaced.
-        progress: called with a sentence now and then.
+        metadata: information of the source file that is stored besides voxels and geometry. A
+            volume is stored with the header that it was read with.
+        overwrite: True to replace an existing output.
+        progress: called with a sentence at each stage.
 
     Raises:
-        InputError, RateError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
+        InputError: the scan cannot be read or compressed.
+        RateError: the size cannot be reached; the message names the nearest size that can.
+        BundleError: the bundle is missing or damaged.
+        DeviceError: the device is not available.
+        OutputExistsError: the output is there and ``overwrite`` is False.
+        MissingExtraError: an optional dependency is needed to read the scan.
     """
     began = time.monotonic()
     target = Target(ratio, bpv, max_bytes)
-    output = _apart(source, output)
+    output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
     effort_named(effort)
-    preflight.check_compressing(source, name_of_source, output, target, model, device)
+    check_options(source, affine, series, metadata)
+    preflight.check_compressing(paths_of(source), name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
-        volume = io.read(source, series=series, metadata=metadata, progress=progress)
-        with named(name_of_source, InputError, RateError), _saving_told(volume, metadata):
+        volume = load(source, affine, series=series, metadata=metadata, progress=progress)
+        with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
             name, best, tried = best_encoding(
                 volume, target, model, device, progress, effort=effort
@@ -148,18 +146,18 @@ def compress(
 
 
 def _all_notes(notes: Sequence[str], container: Container) -> tuple[str, ...]:
-    """What to know of a scan and its file, those notes included that the file has no room for."""
+    """Return all notes on a scan and its file, with the notes that the file has no room for."""
     kept = notes_of(container)
-    told = tuple(dict.fromkeys((*kept, *map(printable, notes))))
-    left_out = len(told) - len(kept)
+    every = tuple(dict.fromkeys((*kept, *map(printable, notes))))
+    left_out = len(every) - len(kept)
     if left_out:
-        told += (f"the file has no room for the last {left_out} of these notes",)
-    return told
+        every += (f"the file has no room for the last {left_out} of these notes",)
+    return every
 
 
 @contextmanager
-def _saving_told(volume: Volume, metadata: Metadata) -> Iterator[None]:
-    """Where a scan cannot be as small as asked, say what leaving out DICOM data sets would save."""
+def _advising_on_metadata(volume: Volume, metadata: Metadata) -> Iterator[None]:
+    """Add to a RateError the bytes that a DICOM scan saves without its data sets."""
     try:
         yield
     except RateError as error:
@@ -170,13 +168,6 @@ def _saving_told(volume: Volume, metadata: Metadata) -> Iterator[None]:
             f"{error} The DICOM header takes {len(header)} bytes, most of which --drop-metadata "
             "saves"
         ) from error
-
-
-def name_of(source: Source) -> str:
-    """A source in messages: its path, or the first of several."""
-    places = [source] if isinstance(source, str | os.PathLike) else list(source)
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return io.shown(io.location(places[0])) + more
 
 
 def best_encoding(
@@ -191,10 +182,23 @@ def best_encoding(
 ) -> tuple[str, Compressed, dict[str, float]]:
     """Encode with one bundle, or with each that suits the scan and keep the smallest error.
 
-    ``load`` is `Codec.load`, which None stands for, or one that remembers what it loaded.
+    Args:
+        volume: the scan.
+        target: requested size of the file.
+        model: name or folder of a model bundle; "auto" for all that suit the scan.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress: called with a sentence at each stage.
+        effort: "fast", "normal" or "best".
+        load: replacement of `Codec.load` that may keep loaded codecs; None for `Codec.load`.
 
     Returns:
-        The bundle's name and version, the encoding, and the error of every bundle tried.
+        name and version of the bundle, the encoding, and the mean squared error of each bundle
+        tried, in stored units.
+
+    Raises:
+        InputError: no bundle compresses such a scan.
+        RateError: the size cannot be reached.
+        BundleError: the bundle is missing or damaged.
     """
     exact = constant.encode(volume, target)
     if exact is not None:
@@ -231,7 +235,7 @@ def best_encoding(
 def _fitting(
     volume: Volume, device: str, progress: Progress, load: Callable[..., Codec]
 ) -> list[Codec]:
-    """Codecs of all installed bundles that suit a scan; a damaged bundle is passed over."""
+    """Return codecs of all installed bundles that suit a scan; skip damaged bundles."""
     from deepstd import bundle as bundles
 
     folders = bundles.available()
@@ -254,7 +258,7 @@ def _fitting(
 
 def decompress(
     source: PathLike,
-    output: PathLike,
+    output: PathLike | None = None,
     *,
     model: str = AUTO,
     device: str = "auto",
@@ -262,34 +266,42 @@ def decompress(
     straighten: bool = False,
     overwrite: bool = False,
 ) -> Volume:
-    """Restore the scan of a .dstd file, or a preview of it.
+    """Restore the scan of a .dstd file, or a preview, and write it if there is an output.
 
-    A preview needs no more of the file than the texture of the coarser levels, which comes first,
-    so the rest need not be read, nor even be there. It is not checked against the file's hash.
+    A preview needs the first part of a file only: the textures of the coarse wavelet levels. The
+    rest is not read and may be missing. A preview is not checked against the file's hash.
 
     Args:
         source: path or URL of a .dstd file, or "-" for standard input.
-        output: path or URL to write; its suffix says which format, and `deepstd.write` what a
-            folder means.
-        model: folder of the bundle, where it is not installed.
+        output: path or URL to write; None to write nothing. The suffix chooses the format: .nii,
+            .nii.gz, .nrrd, .mha, .mhd, .npy, .png, .tif, .tiff or .dcm. A folder receives a DICOM
+            series where the scan was DICOM, else images of the slices.
+        model: name or folder of the model bundle; "auto" finds the bundle that the file names.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        level: 0 for the whole, 1 for a half of the resolution, 2 for a quarter …; axes with thick
-            slices are halved later.
-        straighten: whether the slices of a sheared scan, as of a tilted gantry, are shifted onto a
-            grid of right angles, which all programs open.
-        overwrite: whether an existing output may be replaced.
+        level: 0 for the whole scan, 1 for half of the resolution, 2 for a quarter, and so on. Axes
+            with thick slices are halved at later levels.
+        straighten: True to resample a sheared scan, as of a tilted gantry, onto a right-angled
+            grid, which all programs open.
+        overwrite: True to replace an existing output.
 
     Returns:
-        the scan that was written, with notes on what is to be known of it.
+        the scan, with notes that a user should know.
 
     Raises:
-        ContainerError, BundleError, DeviceError, OutputExistsError: see `deepstd.errors`.
-        InputError: the scan has not so many levels.
+        ContainerError: the source is no .dstd file, or damaged.
+        BundleError: the bundle is not installed, or damaged.
+        DeviceError: the device is not available.
+        OutputExistsError: the output is there and ``overwrite`` is False.
+        InputError: the scan has fewer levels, or the output cannot hold it.
         GeometryError: no two axes of a scan to be straightened are at right angles.
     """
-    output = _apart(source, output)
+    output = None if output is None else _apart([source], output)
     preflight.check_devices(device)
     container = read_first_levels(source) if level else read_container(source)
+    if output is None:
+        preflight.check_restoring(container, None, device, level)
+        volume = restored(container, model, device, level)
+        return io.straightened(volume) if straighten else volume
     with io.writer(output, container.head.source_format, overwrite=overwrite) as put:
         preflight.check_restoring(container, output, device, level)
         volume = restored(container, model, device, level)
@@ -306,86 +318,9 @@ def _derivation(container: Beginning, volume: Volume) -> Derivation:
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
 
 
-def verify(
-    source: PathLike,
-    *,
-    against: Source | None = None,
-    series: str | None = None,
-    model: str = AUTO,
-    device: str = "auto",
-) -> VerifyReport:
-    """Decode a .dstd file and check it, and measure it against its original if given.
-
-    Args:
-        source: path or URL of a .dstd file, or "-" for standard input.
-        against: the scan it was made of, as given to `compress`.
-        series: id of its DICOM series, where there are several.
-        model: folder of the bundle, where it is not installed.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-
-    Raises:
-        ContainerError: the file is damaged.
-        InputError: the original has another shape, or more samples by another count.
-    """
-    preflight.check_devices(device)
-    container = read_container(source)
-    head, scale = container.head, error_scale_of(container)
-    original = None
-    if against is not None:
-        original = io.read(against, series=series, metadata=Metadata.NONE)
-        if original.shape != head.shape:
-            raise InputError(
-                f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
-                f"{head.shape}: they are not the same scan"
-            )
-    preflight.check_memory(container.name, head.voxel_count, preflight.restoring(container), device)
-    volume = restored(container, model, device)
-    stated, measured, as_stated = quality_of(container), None, None
-    if against is not None and original is not None:
-        io.check_complete(against, volume, series)
-        measured = asdict(_measured(original, volume, scale.slope))
-        if stated is not None:
-            step = io.largest_step(volume) * scale.slope
-            as_stated = all(
-                _close(measured[figure], stated[figure], margin * step, scale.slope)
-                for figure, margin in _MARGINS.items()
-            )
-    return VerifyReport(
-        container.name,
-        f"{head.bundle.name} {head.bundle.version}",
-        stated,
-        None if against is None else name_of(against),
-        measured,
-        as_stated,
-        scale.slope,
-        scale.unit,
-        notes_of(container),
-    )
-
-
-def _measured(original: Volume, restored: Volume, slope: float) -> Quality:
-    """Figures of a restored scan, errors in real-world values, ``slope`` of them a stored unit."""
-    if io.scale_of(original.source) == io.scale_of(restored.source):
-        return measure(original.voxels, restored.voxels).scaled(slope)
-    # Stored values on two scales, as of a release that put all frames of a series on one.
-    return measure(io.real_world(original).voxels, io.real_world(restored).voxels)
-
-
-def _close(measured: float, stated: float, margin: float, slope: float) -> bool:
-    """Whether figures are equal to what a file can state and devices may differ by."""
-    if math.isnan(measured) or math.isnan(stated):
-        return math.isnan(measured) and math.isnan(stated)
-    if math.isinf(stated):
-        return measured >= (1 - _STATED_WITHIN) * LARGEST_FIGURE * slope
-    # A file keeps figures in a part of float32, which has few digits for the smallest numbers.
-    least = max(margin, _SMALLEST_FIGURE * slope)
-    return math.isclose(measured, stated, rel_tol=_STATED_WITHIN, abs_tol=least)
-
-
-def _apart(source: Source, output: PathLike) -> str:
-    """Where to write; InputError where that is the source."""
-    sources = [source] if isinstance(source, str | os.PathLike) else source
+def _apart(paths: Sequence[PathLike], output: PathLike) -> str:
+    """Return the location of an output; raise an InputError where it is an input."""
     place = io.location(output)
-    if any(io.is_same(io.location(one), place) for one in sources):
+    if any(io.is_same(io.location(path), place) for path in paths):
         raise InputError(f"{io.shown(place)}: is the input. Choose another output")
     return place

@@ -22,6 +22,7 @@ from deepstd.container import (
     read_beginning,
 )
 from deepstd.errors import BundleMismatchError, BundleNotFoundError, DamagedError, InputError
+from deepstd.reports import FileInfo
 
 if TYPE_CHECKING:
     from deepstd.bundle import Bundle
@@ -33,6 +34,7 @@ AUTO = "auto"
 _FIRST_BYTES = 1 << 16
 _PIECE = 1 << 22
 _MOST_BYTES = 1 << 31
+_FIELD = "SHAP"
 
 
 def read_container(source: str | os.PathLike[str]) -> Container:
@@ -143,15 +145,6 @@ def notes_of(container: Description) -> tuple[str, ...]:
     return told, *container.notes
 
 
-def _registration_of(container: Container) -> dict[str, float] | None:
-    """What a file says of its deformation fields, None where it has none."""
-    fields = [s.nbytes for s in container.sections if s.name == "SHAP"]
-    if not fields:
-        return None
-    told = container.head.registration
-    return {"bytes": sum(fields), **({} if told is None else asdict(told))}
-
-
 def figures_of(container: Container) -> dict[str, Any]:
     """Return what the ledger of a batch says of a file: plain values, those that are known.
 
@@ -182,43 +175,45 @@ def figures_of(container: Container) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def describe(source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Shape, type, sizes, bundle, quality and sections of a file.
+def info(source: str | os.PathLike[str]) -> FileInfo:
+    """Return what a .dstd file holds: shape, type, sizes, bundle, quality, notes and sections.
+
+    The file is read and its checksums are checked. Nothing is decoded, no model bundle is needed.
+
+    Args:
+        source: path or URL of a .dstd file, or "-" for standard input.
 
     Raises:
-        ContainerError: it is not a .dstd file, or damaged.
+        ContainerError: the source is no .dstd file, or damaged.
+        InputError: the source cannot be read.
+        MissingExtraError: a package for the URL's scheme is not installed.
     """
     container = read_container(source)
     head, scale = container.head, error_scale_of(container)
     smallest, smallest_ratio = smallest_of(container)
-    return {
-        "file": container.name,
-        "file_bytes": container.nbytes,
-        "source_format": head.source_format,
-        "shape": list(head.shape),
-        "dtype": head.dtype.name,
-        "byte_order": "big" if head.dtype.byteorder == ">" else "little",
-        "voxels": head.voxel_count,
-        "stored_bytes": head.stored_bytes,
-        "ratio": head.stored_bytes / container.nbytes,
-        "bpv": 8 * container.nbytes / head.voxel_count,
-        "smallest_dtype": smallest,
-        "smallest_ratio": smallest_ratio,
-        "bundle": {
-            "name": head.bundle.name,
-            "version": head.bundle.version,
-            "digest": head.bundle.digest.hex(),
-        },
-        "quality": quality_of(container),
-        "slope": scale.slope,
-        "unit": scale.unit,
-        "notes": list(notes_of(container)),
-        "registration": _registration_of(container),
-        "latents_digest": container.latents_digest.hex(),
-        "sections": [
-            {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in container.sections
-        ],
-    }
+    return FileInfo(
+        file=container.name,
+        file_bytes=container.nbytes,
+        source_format=head.source_format,
+        shape=head.shape,
+        dtype=head.dtype.name,
+        byte_order="big" if head.dtype.byteorder == ">" else "little",
+        voxels=head.voxel_count,
+        stored_bytes=head.stored_bytes,
+        ratio=head.stored_bytes / container.nbytes,
+        bpv=8 * container.nbytes / head.voxel_count,
+        smallest_dtype=smallest,
+        smallest_ratio=smallest_ratio,
+        bundle=head.bundle,
+        quality=None if head.quality is None else head.quality.scaled(scale.slope),
+        slope=scale.slope,
+        unit=scale.unit,
+        notes=notes_of(container),
+        field_bytes=sum(s.nbytes for s in container.sections if s.name == _FIELD),
+        registration=head.registration,
+        latents_digest=container.latents_digest,
+        sections=container.sections,
+    )
 
 
 def bundle_for(container: Beginning, model: str) -> Bundle:

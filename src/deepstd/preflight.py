@@ -68,7 +68,7 @@ def restoring(container: Beginning) -> Work:
 
 
 def check_compressing(
-    source: PathLike | Sequence[PathLike],
+    paths: Sequence[PathLike],
     name: str,
     output: str,
     target: Target,
@@ -90,8 +90,8 @@ def check_compressing(
     check_compressed_name(output)
     check_devices(devices)
     check_bundle(model)
-    if isinstance(source, str | os.PathLike):
-        place = io.location(source)
+    if len(paths) == 1:
+        place = io.location(paths[0])
         found = None if io.is_url(place) else io.outline(Path(place))
         if found is not None:
             with named(name, RateError):
@@ -205,7 +205,7 @@ def check_space(place: str, nbytes: int) -> None:
         )
 
 
-def check_restoring(container: Beginning, output: str, devices: str, level: int) -> None:
+def check_restoring(container: Beginning, output: str | None, devices: str, level: int) -> None:
     """Raise an error where the scan of a .dstd file cannot be restored to an output.
 
     Args:
@@ -221,8 +221,9 @@ def check_restoring(container: Beginning, output: str, devices: str, level: int)
     head = container.head
     if level and 2 ** (level - 1) >= max(head.shape[:3]):
         raise InputError(f"{container.name}: the scan of shape {head.shape} has not {level} levels")
-    io.check_output(output, len(head.shape), head.dtype, None, source=head.source_format)
+    if output is not None:
+        io.check_output(output, len(head.shape), head.dtype, None, source=head.source_format)
     if not level:
         check_memory(container.name, head.voxel_count, restoring(container), devices)
-        if output.lower().endswith(_AS_LARGE):
+        if output is not None and output.lower().endswith(_AS_LARGE):
             check_space(output, head.stored_bytes)

@@ -1,6 +1,6 @@
-"""What `deepstd.compress` and `deepstd.verify` report, and the figures that reports state.
+"""Reports of `deepstd.compress`, `deepstd.verify` and `deepstd.info`.
 
-figures of stored values ─ slope and unit of the header ─▶ figures of the values they stand for
+errors of stored values ─ rescale slope and unit of the header ─▶ errors of real-world values
 """
 
 from __future__ import annotations
@@ -8,32 +8,43 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from deepstd.container import BundleRef, Registration, Section
+from deepstd.quality import Quality
+
 if TYPE_CHECKING:
     from deepstd.shape.register import ShapeReport
 
 
 @dataclass(frozen=True)
 class CompressReport:
-    """What `compress` did.
+    """Result of `deepstd.compress`.
 
     Attributes:
-        source, output: paths or URLs, the latter without credentials.
-        bundle: name and version of the bundle that was used.
-        tried: mean squared error of every bundle that was tried at the same size, in stored units.
-        voxels, stored_bytes, file_bytes: sizes.
-        ratio: stored bytes divided by file bytes. bpv: bits of the file per voxel.
-        shape_bytes, texture_bytes: payloads of the file.
-        field_kept: whether a deformation field is in the file.
-        registration: of each frame, how its field was fitted, or None where none is in the file.
-        mae, max_error: error of the decoded scan, in real-world values: stored ones times slope.
-        psnr, ssim: of the decoded scan, the first in dB.
+        source: path or URL of the scan, without credentials; "the array" or "the volume" for a
+            scan in memory.
+        output: path or URL of the file, without credentials.
+        bundle: name and version of the model bundle.
+        tried: mean squared error in stored units by bundle, for each bundle tried at the same size.
+        voxels: number of voxels.
+        stored_bytes: bytes of the voxels in their stored type.
+        file_bytes: bytes of the compressed file.
+        ratio: compression ratio, ``stored_bytes / file_bytes``.
+        bpv: bits per voxel of the compressed file.
+        shape_bytes: bytes of the deformation fields.
+        texture_bytes: bytes of the textures.
+        field_kept: True if the file has a deformation field.
+        registration: report on the deformation field of each frame; None for a frame without.
+        mae: mean absolute error of the restored scan, in real-world values.
+        max_error: largest absolute error of the restored scan, in real-world values.
+        psnr: peak signal-to-noise ratio in dB, with the peak max − min of the original.
+        ssim: structural similarity of the restored scan.
         seconds: time taken.
-        notes: what to know of the scan, such as missing slices.
-        slope: real-world units a stored unit, above zero.
-        unit: of the real-world values, such as "HU"; None where it is not known.
-        smallest_dtype: smallest type that holds every voxel, where 4 or 8 bytes a voxel are more
-            than that needs; else None.
-        smallest_ratio: the ratio with voxels of that type; None where there is none.
+        notes: sentences on the scan that a user should know, such as on missing slices.
+        slope: real-world units of one stored unit, above zero.
+        unit: unit of the real-world values, such as "HU"; None where it is not known.
+        smallest_dtype: smallest type that holds every voxel, where the stored type has 4 or 8 bytes
+            and a smaller one is enough; else None.
+        smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
     """
 
     source: str
@@ -61,25 +72,25 @@ class CompressReport:
     smallest_ratio: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found of a file that decodes as it was encoded.
+    """Result of `deepstd.verify` for a file that decodes to the symbols that were encoded.
 
     Attributes:
-        source: the file.
+        source: path or URL of the file.
         bundle: name and version of its bundle.
-        stated: the figures "mae", "max_error", "psnr" and "ssim" in the file, or None; errors in
-            real-world values, stored ones times slope.
+        stated: "mae", "max_error", "psnr" and "ssim" as the file states them, or None; errors are
+            in real-world values.
         against: the original, if one was given.
-        measured: the same figures against it.
-        as_stated: whether the measured error is the stated one; None where one of them is missing.
-        slope: real-world units a stored unit, above zero.
-        unit: of the real-world values, such as "HU"; None where it is not known.
-        notes: what the file says is to be known of the scan.
+        measured: the same metrics of the restored scan against the original, or None.
+        as_stated: True if the measured error equals the stated error; None where one is missing.
+        slope: real-world units of one stored unit, above zero.
+        unit: unit of the real-world values, such as "HU"; None where it is not known.
+        notes: sentences on the scan that a user should know, from the file.
     """
 
     source: str
@@ -93,5 +104,75 @@ class VerifyReport:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Contents of a .dstd file, without its voxels: the result of `deepstd.info`.
+
+    Attributes:
+        file: path or URL of the file, without credentials.
+        file_bytes: bytes of the file.
+        source_format: format of the scan that was compressed, such as "nifti1" or "dicom".
+        shape: shape of the scan, 2 to 4 axes.
+        dtype: name of the stored type, such as "int16".
+        byte_order: "little" or "big".
+        voxels: number of voxels.
+        stored_bytes: bytes of the voxels in their stored type.
+        ratio: compression ratio, ``stored_bytes / file_bytes``.
+        bpv: bits per voxel of the compressed file.
+        smallest_dtype: smallest type that holds every voxel, where the stored type has 4 or 8 bytes
+            and a smaller one is enough; else None.
+        smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
+        bundle: model bundle that the file was written with.
+        quality: metrics of the restored scan that the file states, errors in real-world values;
+            None where the file states none.
+        slope: real-world units of one stored unit, above zero.
+        unit: unit of the real-world values, such as "HU"; None where it is not known.
+        notes: sentences on the scan that a user should know, such as on missing slices.
+        field_bytes: bytes of the deformation fields, framing included; 0 without.
+        registration: fit of the scan to the template of its bundle; None where the file has no
+            deformation field, or no room to state the fit.
+        latents_digest: first bytes of the SHA-256 of the latents, which a decoder checks.
+        sections: all parts of the file in order, with offset and bytes.
+    """
+
+    file: str
+    file_bytes: int
+    source_format: str
+    shape: tuple[int, ...]
+    dtype: str
+    byte_order: str
+    voxels: int
+    stored_bytes: int
+    ratio: float
+    bpv: float
+    smallest_dtype: str | None
+    smallest_ratio: float | None
+    bundle: BundleRef
+    quality: Quality | None
+    slope: float
+    unit: str | None
+    notes: tuple[str, ...]
+    field_bytes: int
+    registration: Registration | None
+    latents_digest: bytes
+    sections: tuple[Section, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, as `deepstd info --json` prints them."""
+        plain = {key: value for key, value in asdict(self).items() if key != "field_bytes"}
+        fit = plain["registration"] or {}
+        return {
+            **plain,
+            "shape": list(self.shape),
+            "bundle": {**plain["bundle"], "digest": self.bundle.digest.hex()},
+            "notes": list(self.notes),
+            "registration": {"bytes": self.field_bytes, **fit} if self.field_bytes else None,
+            "latents_digest": self.latents_digest.hex(),
+            "sections": [
+                {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in self.sections
+            ],
+        }

@@ -121,7 +121,7 @@ class TestPlaces:
             lambda: io.read("a\0b.nii"),
             lambda: io.write(volume, "a\0b.nii"),
             lambda: io.atomic_path("a\0b.nii").__enter__(),
-            lambda: deepstd.inspect("a\0b.dstd"),
+            lambda: deepstd.info("a\0b.dstd"),
             lambda: api.compress("a\0b.nii", tmp_path / "b.dstd", ratio=16),
             lambda: api.compress(tmp_path / "a.nii", "a\0b.dstd", ratio=16),
             lambda: api.decompress("a\0b.dstd", tmp_path / "b.nii"),
@@ -169,7 +169,7 @@ class TestReading:
             ("stalled", "does not answer"),
         ],
     )
-    @pytest.mark.parametrize("ask", [io.read, deepstd.inspect])
+    @pytest.mark.parametrize("ask", [io.read, deepstd.info])
     def test_errors(
         self,
         server: Server,
@@ -213,7 +213,7 @@ class TestReading:
             io.read(url("whole", "a.nii"))
         assert tells_no_secret(str(caught.value))
         with pytest.raises(NotDstdError, match=r"/whole/a\.nii") as caught:
-            deepstd.inspect(url("whole", "a.nii"))
+            deepstd.info(url("whole", "a.nii"))
         assert tells_no_secret(str(caught.value))
 
     def test_nothing_stays_in_the_temporary_folder(
@@ -264,7 +264,7 @@ class TestMemory:
             "memory://scans/a.dstd",
         )
         assert len(memory["/scans/a.dstd"].getvalue()) == report.file_bytes
-        assert deepstd.inspect("memory://scans/a.dstd")["file"] == "memory://scans/a.dstd"
+        assert deepstd.info("memory://scans/a.dstd").file == "memory://scans/a.dstd"
         verified = api.verify("memory://scans/a.dstd", against="memory://scans/a.nii.gz")
         assert verified.as_stated
         api.decompress("memory://scans/a.dstd", scan.parent / "back.nii.gz")
@@ -386,5 +386,5 @@ def test_a_stream_that_does_not_end(
     endless = Endless()
     monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": endless, "closed": False}))
     with pytest.raises(DamagedError, match="standard input: goes on"):
-        deepstd.inspect("-")
+        deepstd.info("-")
     assert endless.given < 100_000_000

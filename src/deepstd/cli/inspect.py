@@ -1,6 +1,6 @@
 """``info`` and ``verify``: description of a file, and check of its contents.
 
-IN.dstd ─ deepstd.inspect ─▶ sizes, bundle, metrics, notes, sections        (no torch)
+IN.dstd ─ deepstd.info ─▶    sizes, bundle, metrics, notes, sections        (no torch)
 folder ─ deepstd.listing ─▶ a line for each scan in it                      (no torch)
 IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
 """
@@ -34,7 +34,7 @@ def info(
     For a folder, zip archive or file of scans: a line for each DICOM series, other scan and
     compressed scan, with the description and date of its header. Nothing is decoded.
     """
-    from deepstd.inspection import describe
+    from deepstd import inspection
     from deepstd.listing import is_listed, listing
 
     if is_listed(source):
@@ -44,7 +44,7 @@ def info(
         else:
             console.result(in_words(found))
         return
-    described = describe(source)
+    described = inspection.info(source).to_dict()
     if as_json:
         console.result_json(described)
         return

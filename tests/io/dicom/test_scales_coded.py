@@ -12,7 +12,6 @@ import pytest
 import deepstd
 from deepstd import io
 from deepstd.container import parse
-from deepstd.inspection import describe
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom: pip install 'deepstd[dicom]'")
 
@@ -58,8 +57,7 @@ def test_errors_are_real_and_padding_is_exact_in_every_format(
     )
     assert report.stored_bytes == 2 * report.voxels
     assert report.ratio == pytest.approx(4, rel=0.01)
-    described = describe(tmp_path / "x.dstd")
-    assert described["stored_bytes"] == report.stored_bytes
+    assert deepstd.info(tmp_path / "x.dstd").stored_bytes == report.stored_bytes
     checked = deepstd.verify(tmp_path / "x.dstd", against=pet, model=str(tiny_bundle))
     assert checked.as_stated
 
