@@ -468,6 +468,7 @@ class TestInMemory:
         assert report.stored_bytes == voxels.nbytes
         volume = deepstd.decompress(tmp_path / "a.dstd")
         assert (volume.shape, volume.voxels.dtype) == (voxels.shape, voxels.dtype)
+        assert volume.affine is not None
         np.testing.assert_allclose(volume.affine, self.AFFINE, atol=1e-5)
         error = np.abs(np.asarray(volume, float) - voxels)
         assert error.mean() == pytest.approx(report.mae)
