@@ -1,11 +1,11 @@
-"""The scans in a folder, whatever their kinds, by their headers alone.
+"""Lists of the scans in a folder, archive or file, from their headers.
 
     folder ─ io.survey_items ─▶ DICOM series
            └ other files ─┬ .dstd ─ read_description ─▶ compressed scans
                           ├ a format of scans ─ io.glance ─▶ scans
                           └ neither ─▶ a number
 
-What is shown of a scan is what its file says, descriptions and dates included.
+Entries contain the descriptions and dates in the files, which may identify a patient.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Entry = dict[str, Any]
 
 
 def is_listed(place: str) -> bool:
-    """Return whether a place is a folder, or a file of scans that are not compressed.
+    """Return True for a folder, an archive, or a file of scans that are not compressed.
 
-    A file that is called .dstd is taken for a compressed scan, whatever it holds.
+    A file with the suffix .dstd counts as a compressed scan, whatever it contains.
     """
     path = Path(place)
     if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
@@ -43,17 +43,19 @@ def is_listed(place: str) -> bool:
 
 
 def listing(place: Path) -> dict[str, Any]:
-    """Return what is among the files of a folder or archive, or in a file.
+    """List the scans in a folder, an archive or a file.
+
+    Args:
+        place: path of the folder, archive or file.
 
     Returns:
-        "series": DICOM series, as `io.survey` has them; "scans": files of other formats;
-        "compressed": .dstd files; "refused": label to reason; "others": number of other files.
-        Each entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm",
-        "description", "date" (year-month-day, or empty), "bytes" (of its files), "notes" and
-        "problem", None where there is none.
+        "series": entries of DICOM series; "scans": entries of files of other formats; "compressed":
+        entries of .dstd files; "refused": reasons by label; "others": number of other files. An
+        entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm", "description",
+        "date" (year-month-day, or empty), "bytes" (of its files), "notes" and "problem" (or None).
 
     Raises:
-        InputError: there is no such file or folder, or an archive is damaged.
+        InputError: the path does not exist, or an archive is damaged.
         MissingExtraError: pydicom is not installed and a file is DICOM.
     """
     surveyed, others = io.survey_items([place])
@@ -79,7 +81,7 @@ def listing(place: Path) -> dict[str, Any]:
 
 
 def _stacked(scans: list[Entry], files: list[Path], series: list[Entry]) -> list[Entry]:
-    """Return entries with one for each folder of equal images alone, as they may be slices."""
+    """Merge the entries of equal images that fill a folder, which may be slices of one scan."""
     taken = {Path(entry["first"]).parent for entry in series}
     folders: dict[Path, list[Entry]] = {}
     for entry in scans:
@@ -135,7 +137,7 @@ def _blank(path: Path, kind: str) -> Entry:
 
 
 def _scan(path: Path) -> Entry | None:
-    """Return an entry for a file of a format of scans; None for any other file."""
+    """Return the entry of a scan; None for a file of no known format."""
     try:
         seen = io.glance(path)
     except (DeepSTDError, OSError) as error:
@@ -152,23 +154,23 @@ def _scan(path: Path) -> Entry | None:
 
 
 def _compressed(path: Path) -> Entry:
-    """Return an entry for a .dstd file: what the scan in it is, as far as the file tells."""
+    """Return the entry of a .dstd file, from its header."""
     blank = {**_blank(path, "dstd"), "ratio": None, "bundle": None}
     try:
         with open(path, "rb") as stream:
-            told = read_description(stream, "the file")
-        return {**blank, **_described(told)}
+            description = read_description(stream, "the file")
+        return {**blank, **_described(description)}
     except (DeepSTDError, OSError) as error:
         return {**blank, "problem": str(error)}
 
 
-def _described(told: Description) -> Entry:
-    head, source = told.head, told.source_header()
-    words: Entry = {"description": io.described(source)}
+def _described(description: Description) -> Entry:
+    head, source = description.head, description.source_header()
+    texts: Entry = {"description": io.described(source)}
     kind, spacing = _FORMATS.get(head.source_format, head.source_format), None
     if head.source_format == "dicom":
-        words = io.dicom_words(source)
-        kind, spacing = words.pop("modality"), words.pop("spacing_mm")
+        texts = io.dicom_words(source)
+        kind, spacing = texts.pop("modality"), texts.pop("spacing_mm")
     else:
         spacing = io.spacing_of(source, len(head.shape))
     return {
@@ -176,10 +178,10 @@ def _described(told: Description) -> Entry:
         "shape": list(head.shape),
         "dtype": head.dtype.name,
         "spacing_mm": _rounded(spacing),
-        **words,
-        "ratio": head.stored_bytes / told.nbytes,
+        **texts,
+        "ratio": head.stored_bytes / description.nbytes,
         "bundle": f"{head.bundle.name} {head.bundle.version}",
-        "notes": list(notes_of(told)),
+        "notes": list(notes_of(description)),
     }
 
 

@@ -1,10 +1,10 @@
-"""Memory: how much is free, and what becomes of memory that is freed.
+"""Free memory of the machine, and reuse of freed memory.
 
     /proc/meminfo, limits of control groups ─▶ free_memory
-    keep_freed_memory ─▶ kept for the next tile, where the C library allows it
+    keep_freed_memory ─▶ freed blocks stay in the process (glibc only)
 
-glibc gives blocks above a threshold back to the system as soon as they are freed, and the system
-clears them anew for the next ones: a sixth of the time of decoding a large CT went there.
+glibc returns blocks above a threshold to the system as soon as they are freed. The system clears
+the next blocks anew, which took a sixth of the time of decoding a large CT.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Options of mallopt(3), and values above all that a tile needs.
+# Options of mallopt(3), and bytes above all that a tile needs.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT, _MOST_KEPT = 1 << 30, (1 << 31) - 1
-# Of control groups 2 and 1: limit, use, and what of the use only caches files.
+# Files of control groups 2 and 1: limit, use, and the part of the use that caches files.
 _LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -26,7 +26,7 @@ _LIMITS = (
 
 
 def keep_freed_memory() -> None:
-    """Keep what this process frees; for commands, which end soon. Nothing happens but on glibc."""
+    """Keep freed memory in this process, for commands, which end soon. Only glibc can do so."""
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         # Where the first is refused, the second would make the threshold the smallest.
@@ -35,18 +35,18 @@ def keep_freed_memory() -> None:
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Return bytes of memory that this process may still take; None where no system tells.
+    """Return the bytes of memory that this process may still take; None where they are unknown.
 
-    Memory that only caches files counts as free, and so does swap space. A container or job
-    (control groups 1 and 2) may have less than the machine.
+    File caches and swap space count as free. A container or job (control groups 1 and 2) may have
+    less memory than the machine.
 
     Args:
-        root: folder that holds ``proc`` and ``sys``.
+        root: folder that contains ``proc`` and ``sys``.
     """
     try:
-        told = _table(root / "proc/meminfo", ":")
-        swap = 1024 * told["SwapFree"]
-        free: list[float] = [1024 * told["MemAvailable"] + swap]
+        kibibytes = _table(root / "proc/meminfo", ":")
+        swap = 1024 * kibibytes["SwapFree"]
+        free: list[float] = [1024 * kibibytes["MemAvailable"] + swap]
     except (OSError, ValueError, KeyError):
         return None
     for folder in _groups(root):
@@ -58,14 +58,14 @@ def free_memory(root: Path = Path("/")) -> int | None:
 
 
 def _swap_left(folder: Path) -> float:
-    """Return bytes of swap space that a control group leaves; no limit where it states none."""
+    """Return the bytes of swap space left to a control group; infinity without a limit."""
     with suppress(OSError, ValueError):
         return _number(folder / "memory.swap.max") - _number(folder / "memory.swap.current")
     return math.inf
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield folders of the control groups of this process, the outer ones too."""
+    """Yield the folders of the control groups of this process, from inner to outer."""
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="ascii").splitlines():
             _, controllers, place = line.split(":", 2)
@@ -82,7 +82,7 @@ def _number(path: Path) -> float:
 
 
 def _table(path: Path, separator: str) -> dict[str, int]:
-    """Return the numbers in a file of a name and a number a line."""
+    """Return the numbers by name in a file with a name and a number per line."""
     lines = path.read_text(encoding="ascii").splitlines()
     split = (line.split(separator, 1) for line in lines)
     return {name: int(rest.split()[0]) for name, rest in split}

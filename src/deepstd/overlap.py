@@ -1,4 +1,4 @@
-"""How far two segmentations overlap.
+"""Overlap of segmentations: the Dice coefficient.
 
 label maps ─ per label ─ 2 |A ∩ B| / (|A| + |B|) ─▶ Dice
 """
@@ -13,13 +13,16 @@ from deepstd.errors import InputError
 
 
 def labels_of(*maps: np.ndarray) -> list[int]:
-    """Labels above 0 that occur in any of the maps, in ascending order."""
+    """Return the labels above 0 in any of several label maps, in ascending order."""
     found = np.unique(np.concatenate([np.unique(labels) for labels in maps]))
     return [int(label) for label in found if label > 0]
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice coefficient of two masks, 0 to 1; NaN where both are empty.
+    """Return the Dice coefficient of two masks, 0 to 1; NaN if both are empty.
+
+    Args:
+        one, other: masks of the same shape; non-zero values are inside.
 
     Raises:
         InputError: the shapes differ.
@@ -30,7 +33,10 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def masks(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks as booleans.
+    """Return two masks as bool arrays.
+
+    Args:
+        one, other: masks of the same shape; non-zero values are inside.
 
     Raises:
         InputError: the shapes differ.

@@ -1,16 +1,16 @@
-"""How far a restored scan is from its original: the four figures that every file carries.
+"""Quality metrics of a restored scan: MAE, largest error, PSNR and SSIM.
 
     original, restored ─ slabs ─▶ sums of |e|, e² and max |e| (float64) ─▶ MAE, max error, PSNR
                        └ slabs with halo ─ Gaussian windows (float32) ──▶ SSIM
 
-Each can be had over a region of the scan too. Only finite voxels of the original count. A finite
-voxel that comes back as NaN or infinity is an infinite error, not a voxel to leave out. All errors
-are in the units of the arrays given.
+Every file states these metrics. They can be measured over regions, too. Only finite voxels of the
+original count. A finite voxel that is restored as NaN or infinity is an infinite error. Errors are
+in the units of the arrays.
 
-The figures are written `psnr[range]` and `ssim[g1.5,range]` in tables: PSNR with the peak
-max − min of the original, SSIM (Wang et al. 2004) with a Gaussian window of σ = 1.5 voxels
-truncated at 5 voxels, K1 = 0.01, K2 = 0.03, population covariance, the same range, and the mean
-over the voxels whose window lies inside the scan.
+Tables name the metrics `psnr[range]` and `ssim[g1.5,range]`: PSNR with the peak max − min of the
+original, and SSIM (Wang et al. 2004) with a Gaussian window of σ = 1.5 voxels truncated at 5,
+K1 = 0.01, K2 = 0.03, population covariance and the same range. SSIM is the mean over the voxels
+whose window lies inside the scan.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import numpy as np
 
 from deepstd.errors import InputError
 
-_SLAB_VOXELS = 4_000_000
+_SLAB_VOXELS = 4_000_000  # a float64 copy of a slab takes 32 MB
 _MOST_THREADS = 4
-# Between these, squares of values and of their errors can be summed over any scan.
+# Largest magnitudes whose squares, and squared errors, float64 sums hold for any scan.
 _SQUARES_FIT = (1e-100, 1e140)
-_SSIM_SIGMA = 1.5
-_SSIM_TRUNCATE = 3.5
+_SSIM_SIGMA = 1.5  # voxels
+_SSIM_TRUNCATE = 3.5  # standard deviations
 _SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
@@ -38,9 +38,16 @@ _SSIM_C2 = 0.03**2
 
 @dataclass(frozen=True)
 class Quality:
-    """Error of a restored scan in stored units; PSNR in dB with the peak max − min.
+    """Quality metrics of a restored scan.
 
-    PSNR is infinite for an exact scan. Figures that do not exist are NaN.
+    Attributes:
+        mae: mean absolute error, in stored units unless `scaled`.
+        max_error: largest absolute error, in stored units unless `scaled`.
+        psnr: peak signal-to-noise ratio in dB, with the peak max − min of the original; infinite
+            for an exact scan.
+        ssim: mean structural similarity, 1 for an exact scan.
+
+    A metric that is not defined is NaN.
     """
 
     mae: float
@@ -49,23 +56,24 @@ class Quality:
     ssim: float
 
     def scaled(self, slope: float) -> Quality:
-        """Return the figures with errors in other units, so many of them a stored unit.
+        """Return the metrics with errors multiplied by a factor; PSNR and SSIM stay the same.
 
-        PSNR and SSIM are ratios, and stay.
+        Args:
+            slope: new units of one old unit, above zero.
         """
         return replace(self, mae=self.mae * slope, max_error=self.max_error * slope)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Sums over the finite voxels of a scan or a region, in stored units.
+    """Sums of errors e over the finite voxels of a scan or a region.
 
     Attributes:
         absolute: sum of |e / unit|.
         squared: sum of (e / unit)².
         largest: largest |e|.
-        count: voxels counted. Figures of none are NaN.
-        unit: a power of two, 1 but for values whose squares no float64 holds.
+        count: number of voxels. Without voxels all metrics are NaN.
+        unit: power of two; 1 unless float64 cannot hold the squares of values.
     """
 
     absolute: float
@@ -76,23 +84,27 @@ class Errors:
 
     @property
     def mae(self) -> float:
-        """Mean absolute error."""
+        """Mean absolute error, in the units of the scan."""
         return self.unit * (self.absolute / self.count) if self.count else math.nan
 
     @property
     def rmse(self) -> float:
-        """Root of the mean squared error."""
+        """Root-mean-square error, in the units of the scan."""
         return self.unit * math.sqrt(self.squared / self.count) if self.count else math.nan
 
     @property
     def max_error(self) -> float:
-        """Largest absolute error."""
+        """Largest absolute error, in the units of the scan."""
         return self.largest if self.count else math.nan
 
     def psnr(self, peak: float) -> float:
-        """Peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
+        """Return the peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
 
-        Infinite without error; NaN where there is an error but ``peak`` is 0, or nothing counts.
+        It is infinite without an error. It is NaN without voxels, and for an error with a peak of
+        0 or NaN.
+
+        Args:
+            peak: value range of the original.
         """
         if not self.count or math.isnan(peak):
             return math.nan
@@ -106,7 +118,14 @@ class Errors:
 
 
 def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
-    """The four figures of a restored scan, with the value range of the original as peak.
+    """Measure the four quality metrics of a restored scan.
+
+    Args:
+        original: scan of shape (I, J), (I, J, K) or (I, J, K, T).
+        restored: scan of the same shape.
+
+    Returns:
+        metrics with max − min of the original as peak.
 
     Raises:
         InputError: the shapes differ.
@@ -122,27 +141,27 @@ def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
 
 
 def mae(original: np.ndarray, restored: np.ndarray) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error of scans of the same shape."""
     return errors_of(original, restored).mae
 
 
 def rmse(original: np.ndarray, restored: np.ndarray) -> float:
-    """Root of the mean squared error."""
+    """Return the root-mean-square error of scans of the same shape."""
     return errors_of(original, restored).rmse
 
 
 def max_error(original: np.ndarray, restored: np.ndarray) -> float:
-    """Largest absolute error."""
+    """Return the largest absolute error of scans of the same shape."""
     return errors_of(original, restored).max_error
 
 
 def psnr(original: np.ndarray, restored: np.ndarray, *, peak: float) -> float:
-    """Peak signal-to-noise ratio in dB; see `Errors.psnr`."""
+    """Return the peak signal-to-noise ratio in dB of scans of the same shape."""
     return errors_of(original, restored).psnr(peak)
 
 
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest finite value; (NaN, NaN) where there is none."""
+    """Return the smallest and largest finite value; (NaN, NaN) if there is none."""
     low, high = math.inf, -math.inf
     for part in slabs(voxels):
         slab = voxels[part]
@@ -154,20 +173,20 @@ def finite_range(voxels: np.ndarray) -> tuple[float, float]:
 
 
 def ssim(original: np.ndarray, restored: np.ndarray, *, data_range: float) -> float:
-    """Mean structural similarity of two scans of 2 or 3 axes; of 4 axes, the mean over frames.
+    """Return the mean structural similarity of two scans; for 4 axes the mean over frames.
 
-    Equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False)`` to 1e-4. Axes too short for a window have reflected borders,
-    down to a single slice. Windows of non-finite originals see the smallest finite value there
-    and are not counted.
+    It equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False)`` to 1e-4. Axes that are too short for a window have reflected
+    borders. Voxels where the original is not finite count as its smallest finite value in windows;
+    windows centred on them are left out of the mean.
 
     Args:
         original: scan of shape (I, J), (I, J, K) or (I, J, K, T).
         restored: scan of the same shape.
-        data_range: the peak L of the stabilising constants (K L)².
+        data_range: value range L of the stabilising constants (K L)².
 
     Returns:
-        the mean SSIM; 1 for a constant scan that is exact, NaN for one that is not.
+        the mean SSIM. For a constant original it is 1 if the restored scan is exact, else NaN.
 
     Raises:
         InputError: the shapes differ.
@@ -182,13 +201,20 @@ def ssim_of_regions(
     *,
     data_range: float,
 ) -> list[float]:
-    """`ssim` over several regions at once: the mean over the windows whose centre is in one.
+    """Return the mean structural similarity over each of several regions.
 
     Args:
         original: scan of 2 to 4 axes.
         restored: scan of the same shape.
-        regions: where to count, bool arrays of the same shape; None counts everywhere.
-        data_range: as in `ssim`.
+        regions: bool arrays of the same shape, true at the centres of the windows that count; None
+            counts all windows.
+        data_range: value range L of the stabilising constants (K L)².
+
+    Returns:
+        the mean SSIM of each region.
+
+    Raises:
+        InputError: the shapes differ.
     """
     _check_shapes(original, restored)
     if original.ndim == 4:
@@ -201,7 +227,7 @@ def ssim_of_regions(
             )
             for t in range(original.shape[-1])
         ]
-        return [float(np.mean(figures)) for figures in zip(*frames, strict=True)]
+        return [float(np.mean(means)) for means in zip(*frames, strict=True)]
     low, _ = finite_range(original)
     if not math.isfinite(low):
         return [math.nan] * len(regions)
@@ -220,7 +246,7 @@ def ssim_of_regions(
         return found
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
-    # Filters of scipy let other threads run.
+    # SciPy's filters release the interpreter lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
             for number, (total, count) in enumerate(found):
@@ -278,7 +304,7 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    from scipy import ndimage  # takes longer to import than a file's head takes to read
+    from scipy import ndimage  # its import takes longer than reading a file's header
 
     for axis in range(image.ndim):
         if image.shape[axis] > 1:
@@ -291,7 +317,12 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
 def errors_of(
     original: np.ndarray, restored: np.ndarray, region: np.ndarray | None = None
 ) -> Errors:
-    """Sums of the errors of all voxels, or of those where ``region`` (bool, same shape) is true.
+    """Sum the errors of a restored scan over all voxels or a region.
+
+    Args:
+        original: scan of any shape.
+        restored: scan of the same shape.
+        region: bool array of the same shape, true at the voxels that count; None for all.
 
     Raises:
         InputError: the shapes differ.
@@ -314,13 +345,13 @@ def errors_of(
             error /= unit
             absolute += float(error.sum())
             count += error.size
-            # Not a dot product: where processes share cores, threads of BLAS wait for each other.
+            # No dot product: threads of BLAS wait for each other if processes share cores.
             squared += float(np.square(error, out=error).sum())
     return Errors(absolute, squared, largest, count, unit)
 
 
 def _unit_of(voxels: np.ndarray) -> float:
-    """Return a power of two in which squares of errors of a scan are sums that float64 holds."""
+    """Return a power of two by which errors are divided, so that float64 holds their squares."""
     if voxels.dtype.kind != "f" or voxels.dtype.itemsize < 8:
         return 1.0
     largest = max(map(abs, finite_range(voxels)))
@@ -331,16 +362,16 @@ def _unit_of(voxels: np.ndarray) -> float:
 
 
 def slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:
-    """Return slices that cut an array across its slowest axis into parts of bounded size.
+    """Yield index slices that divide an array along its slowest axis into slabs of bounded size.
 
     Args:
         voxels: array of any shape.
-        halo: voxels on each side that a part is read with; parts are much thicker than that.
+        halo: voxels read on each side of a slab; slabs are at least four times as thick.
     """
     strides = [abs(s) if n > 1 else 0 for s, n in zip(voxels.strides, voxels.shape, strict=True)]
     axis = int(np.argmax(strides))
     layer = max(1, voxels.size // voxels.shape[axis])
-    # A slab thinner than its halo would mostly compute neighbours.
+    # A slab thinner than its halo would mostly compute the halo.
     thickness = max(_SLAB_VOXELS // layer, 4 * halo, 1)
     for start in range(0, voxels.shape[axis], thickness):
         stop = min(start + thickness, voxels.shape[axis])
