@@ -91,12 +91,13 @@ def test_signatures_are_looked_into() -> None:
 
 def types_of(thing: type | typing.Callable[..., object]) -> Iterator[type]:
     """Yield the classes of this package that signatures and fields of a public name mention."""
+    # What a module has imported goes before classes of the same name elsewhere.
+    known = classes_of_package() | vars(sys.modules[thing.__module__])
     for signature in signatures_of(thing):
-        known = classes_of_package()
         for hint in typing.get_type_hints(signature, localns=known).values():
             yield from classes_in(hint)
     if isinstance(thing, type) and is_dataclass(thing) and thing.__name__ not in HANDLES:
-        hints = typing.get_type_hints(thing, localns=classes_of_package())
+        hints = typing.get_type_hints(thing, localns=known)
         for field in fields(thing):
             yield from classes_in(hints[field.name])
 

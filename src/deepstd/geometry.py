@@ -1,11 +1,11 @@
-"""Coordinates of a scan's voxels on a template's grid, and resampling at coordinates.
+"""Affine map from a scan's voxels to a template's, and linear resampling of images.
 
-    header affines, shapes ─▶ base_map (rational arithmetic) ─▶ BaseMap (fixed-point integers)
+    header affines, shapes ─▶ base_map: exact rational arithmetic ─▶ BaseMap, fixed point integers
     images, coordinates in voxels ─▶ resample ─▶ images
 
-The base map takes direction and spacing from both headers, and aligns the centres of the two fields
-of view: the origin of a crop carries no anatomy. The paper pads a scan to the template's size
-instead (Methods, "Cycle-INR based shape registration").
+The base map takes directions and spacing from both headers and aligns the centres of both fields of
+view. It ignores the origins, as the origin of a crop says nothing about anatomy. The paper pads a
+scan to the template's size instead (Methods, "Cycle-INR based shape registration").
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from torch import Tensor
 from deepstd.errors import GeometryError
 
 FRACTION_BITS = 24
-"""Fractional bits of a base map: its unit is 2**-24 template voxel."""
+"""Fraction bits of a base map: units of 2**-24 template voxels."""
 
 COORDINATE_BITS = 8
-"""Fractional bits of template coordinates: their unit is 1/256 template voxel."""
+"""Fraction bits of template coordinates: units of 1/256 template voxel."""
 
-_FARTHEST_VOXEL = 1 << 21  # template voxels: beyond any field of view
+_FARTHEST_VOXEL = 1 << 21  # template voxels; larger coordinates mean unequal units
 _Matrix = list[list[Fraction]]
 
 
 @dataclass(frozen=True, eq=False)
 class BaseMap:
-    """Affine map from voxel indices of a scan to coordinates on a template.
+    """Affine map from scan voxel indices to template voxel coordinates.
 
     Attributes:
-        matrix: (ndim, ndim) int64, in 2**-24 template voxels per scan voxel.
+        matrix: (ndim, ndim) int64, in 2**-24 template voxels.
         offset: (ndim,) int64, in 2**-24 template voxels.
-        shape: spatial shape of the scan.
-        template_shape: shape of the template.
+        shape: voxels of the scan along each axis.
+        template_shape: voxels of the template along each axis.
     """
 
     matrix: np.ndarray
@@ -54,13 +54,13 @@ class BaseMap:
         return len(self.shape)
 
     def coordinates(self, indices: Sequence[Tensor]) -> Tensor:
-        """Return the template coordinates of a grid of voxels.
+        """Return the template coordinates of a grid of scan voxels.
 
         Args:
             indices: int64 voxel indices along each axis.
 
         Returns:
-            int64 tensor (ndim, *lengths) in 1/256 template voxel, rounded to nearest.
+            int64 tensor (ndim, *lengths) in 1/256 template voxels, rounded to the nearest.
         """
         axes = torch.meshgrid(*indices, indexing="ij")
         shift = FRACTION_BITS - COORDINATE_BITS
@@ -74,7 +74,7 @@ class BaseMap:
         return torch.stack(rows)
 
     def as_float(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return matrix and offset as float64, in template voxels."""
+        """Return matrix and offset in template voxels, float64."""
         scale = float(1 << FRACTION_BITS)
         return self.matrix / scale, self.offset / scale
 
@@ -85,20 +85,20 @@ def base_map(
     template_shape: Sequence[int],
     template_affine: np.ndarray | None,
 ) -> BaseMap:
-    """Align a scan with a template by their affines, with equal centres.
+    """Return the map from scan to template voxels by both headers, with the centres aligned.
 
-    Without an affine of either, the field of view of the scan is scaled to that of the template.
-    Rational arithmetic gives the same integers on every machine.
+    Without both affines the map scales the extent of the scan to the extent of the template. The
+    arithmetic is rational, so every machine finds the same integers.
 
     Args:
-        shape: spatial shape of the scan, 2 or 3 axes.
-        affine: voxel-to-world matrix of the scan, (4, 4), or None.
-        template_shape: shape of the template, with the same number of axes.
-        template_affine: voxel-to-world matrix of the template, (4, 4), or None.
+        shape: voxels of the scan along 2 or 3 axes.
+        affine: (4, 4) voxel-to-world matrix of the scan in mm, or None.
+        template_shape: voxels of the template along the same number of axes.
+        template_affine: (4, 4) voxel-to-world matrix of the template in mm, or None.
 
     Raises:
-        GeometryError: an affine is singular or not finite, or a voxel lies more than 2**21 template
-            voxels away.
+        GeometryError: the numbers of axes differ; an affine is singular or not finite; a 2-D scan
+            is perpendicular to the template; or a voxel lies 2**21 template voxels away.
     """
     ndim = len(shape)
     if len(template_shape) != ndim or ndim not in (2, 3):
@@ -142,15 +142,15 @@ def base_map(
 def resample(
     images: Tensor, coordinates: Tensor, padding: Literal["border", "zeros"] = "border"
 ) -> Tensor:
-    """Interpolate images bilinearly or trilinearly at coordinates.
+    """Interpolate images (bi/tri)linearly at any coordinates.
 
     Args:
-        images: float tensor (B, C, I, J) or (B, C, I, J, K).
-        coordinates: float tensor (B, *out, ndim) in voxels, in the order of the image axes.
-        padding: values outside the image: those of the nearest border voxel, or zeros.
+        images: (B, C, I, J) or (B, C, I, J, K).
+        coordinates: (B, *out, ndim) in voxels, in the order of the image's axes.
+        padding: values outside the image: its border, or zeros.
 
     Returns:
-        float tensor (B, C, *out).
+        (B, C, *out).
     """
     ndim = images.ndim - 2
     batch, *out, _ = coordinates.shape
@@ -163,7 +163,7 @@ def resample(
 
 
 def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:
-    """Return the (3, ndim) direction columns of an affine as fractions."""
+    """Return the (3, ndim) direction columns of an affine as exact fractions."""
     block = np.asarray(affine, dtype=np.float64)
     if block.shape != (4, 4) or not np.isfinite(block).all():
         raise GeometryError(f"the affine of the {whose} must be a finite 4x4 matrix")

@@ -1,11 +1,11 @@
-"""Lists of the scans in a folder, archive or file, from their headers.
+"""List of the scans in a folder, read from their headers.
 
     folder ─ io.survey_items ─▶ DICOM series
            └ other files ─┬ .dstd ─ read_description ─▶ compressed scans
                           ├ a format of scans ─ io.glance ─▶ scans
-                          └ neither ─▶ a number
+                          └ neither ─▶ their number
 
-Entries contain the descriptions and dates in the files, which may identify a patient.
+All text comes from the headers, descriptions and dates included.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Entry = dict[str, Any]
 
 
 def is_listed(place: str) -> bool:
-    """Return True for a folder, an archive, or a file of scans that are not compressed.
+    """Return True for a folder, and for a file of scans that are not compressed.
 
-    A file with the suffix .dstd counts as a compressed scan, whatever it contains.
+    A file named .dstd counts as compressed, whatever it holds. A URL is never listed.
     """
     path = Path(place)
     if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
@@ -43,19 +43,17 @@ def is_listed(place: str) -> bool:
 
 
 def listing(place: Path) -> dict[str, Any]:
-    """List the scans in a folder, an archive or a file.
-
-    Args:
-        place: path of the folder, archive or file.
+    """List the scans of a folder, an archive or a file.
 
     Returns:
-        "series": entries of DICOM series; "scans": entries of files of other formats; "compressed":
-        entries of .dstd files; "refused": reasons by label; "others": number of other files. An
-        entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm", "description",
-        "date" (year-month-day, or empty), "bytes" (of its files), "notes" and "problem" (or None).
+        "series": DICOM series; "scans": files of other formats;
+        "compressed": .dstd files; "refused": label to reason; "others": number of other files.
+        Each entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm",
+        "description", "date" (year-month-day, or empty), "bytes" (size of its files), "notes" and
+        "problem" (None for a readable file). Compressed scans have "ratio" and "bundle", too.
 
     Raises:
-        InputError: the path does not exist, or an archive is damaged.
+        InputError: there is no such file or folder, or an archive is damaged.
         MissingExtraError: pydicom is not installed and a file is DICOM.
     """
     surveyed, others = io.survey_items([place])
@@ -81,7 +79,7 @@ def listing(place: Path) -> dict[str, Any]:
 
 
 def _stacked(scans: list[Entry], files: list[Path], series: list[Entry]) -> list[Entry]:
-    """Merge the entries of equal images that fill a folder, which may be slices of one scan."""
+    """Replace the images of a folder by one entry, where all are equal: they may be slices."""
     taken = {Path(entry["first"]).parent for entry in series}
     folders: dict[Path, list[Entry]] = {}
     for entry in scans:
@@ -115,7 +113,7 @@ def _is_dstd(path: Path) -> bool:
 
 
 def _below(entry: Entry, root: Path) -> Entry:
-    """Return an entry with its path below a folder, and text that is safe to print."""
+    """Return an entry with a path relative to a folder, and printable text."""
     path = os.path.relpath(entry["path"], root)
     words = {key: printable(entry[key]) for key in ("path", "description", "kind")}
     return {**entry, **words, "path": printable(path)}
@@ -137,7 +135,7 @@ def _blank(path: Path, kind: str) -> Entry:
 
 
 def _scan(path: Path) -> Entry | None:
-    """Return the entry of a scan; None for a file of no known format."""
+    """Return the entry of a file of a known format; None for any other file."""
     try:
         seen = io.glance(path)
     except (DeepSTDError, OSError) as error:
@@ -166,11 +164,11 @@ def _compressed(path: Path) -> Entry:
 
 def _described(description: Description) -> Entry:
     head, source = description.head, description.source_header()
-    texts: Entry = {"description": io.described(source)}
+    words: Entry = {"description": io.described(source)}
     kind, spacing = _FORMATS.get(head.source_format, head.source_format), None
     if head.source_format == "dicom":
-        texts = io.dicom_words(source)
-        kind, spacing = texts.pop("modality"), texts.pop("spacing_mm")
+        words = io.dicom_words(source)
+        kind, spacing = words.pop("modality"), words.pop("spacing_mm")
     else:
         spacing = io.spacing_of(source, len(head.shape))
     return {
@@ -178,7 +176,7 @@ def _described(description: Description) -> Entry:
         "shape": list(head.shape),
         "dtype": head.dtype.name,
         "spacing_mm": _rounded(spacing),
-        **texts,
+        **words,
         "ratio": head.stored_bytes / description.nbytes,
         "bundle": f"{head.bundle.name} {head.bundle.version}",
         "notes": list(notes_of(description)),

@@ -1,4 +1,4 @@
-"""Overlap of segmentations: the Dice coefficient.
+"""Overlap of two segmentations.
 
 label maps ─ per label ─ 2 |A ∩ B| / (|A| + |B|) ─▶ Dice
 """
@@ -13,16 +13,13 @@ from deepstd.errors import InputError
 
 
 def labels_of(*maps: np.ndarray) -> list[int]:
-    """Return the labels above 0 in any of several label maps, in ascending order."""
+    """Return the labels above 0 that occur in any of the maps, in ascending order."""
     found = np.unique(np.concatenate([np.unique(labels) for labels in maps]))
     return [int(label) for label in found if label > 0]
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the Dice coefficient of two masks, 0 to 1; NaN if both are empty.
-
-    Args:
-        one, other: masks of the same shape; non-zero values are inside.
+    """Return the Dice coefficient of two masks, 0 to 1; NaN where both are empty.
 
     Raises:
         InputError: the shapes differ.
@@ -33,10 +30,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def masks(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks as bool arrays.
-
-    Args:
-        one, other: masks of the same shape; non-zero values are inside.
+    """Convert two masks to bool.
 
     Raises:
         InputError: the shapes differ.

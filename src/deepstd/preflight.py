@@ -1,4 +1,4 @@
-"""Checks before compression and restoration: failures that are known early, without torch.
+"""Checks of a request before its work, so that errors appear at once and without torch.
 
     request ─ names of bundle, device and output ─┐
     outline of a scan, header of a .dstd file ────┴─ size, memory, space ─▶ an error, or nothing
@@ -30,7 +30,7 @@ from deepstd.volume import SourceHeader, Volume
 PathLike = str | os.PathLike[str]
 SUFFIX = ".dstd"
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
-# Files that a GPU driver provides: NVIDIA, WSL, AMD.
+# Files of GPU drivers: NVIDIA, Windows Subsystem for Linux, AMD.
 _GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
 # Formats whose files are as large as the voxels.
 _AS_LARGE = (".nii", ".npy")
@@ -38,13 +38,13 @@ _AS_LARGE = (".nii", ".npy")
 
 @dataclass(frozen=True)
 class Work:
-    """A kind of work on a scan and its memory.
+    """Memory needs of an operation on a scan.
 
     Attributes:
-        words: name in messages, such as "compressing".
-        way_out: advice if memory is short.
-        bytes_a_voxel: least bytes of memory per voxel on the CPU.
-        bytes_on_gpu: least bytes of the machine's memory per voxel if a GPU computes.
+        words: name of the operation, for messages.
+        way_out: advice where memory is short, for messages.
+        bytes_a_voxel: least memory in bytes a voxel, where the CPU computes.
+        bytes_on_gpu: least memory of the machine in bytes a voxel, where a GPU computes.
     """
 
     words: str
@@ -53,13 +53,14 @@ class Work:
     bytes_on_gpu: float
 
 
-# Lower bounds. Measured: 195 and 118 bytes per voxel for 5 million voxels, about 48 for 72 million.
+# Measured: 195 and 118 bytes a voxel for 5 million voxels, about 48 for 72 million. The values are
+# lower bounds, as the tiles in work weigh less in a large scan.
 COMPRESSING = Work("compressing", "divide the scan", 40, 8)
 DECOMPRESSING = Work("restoring", "restore a preview (decompress --level 1)", 20, 8)
 
 
 def restoring(container: Beginning) -> Work:
-    """Return the work of restoring a file, with the memory of the voxels alone if constant."""
+    """Return the memory needs of restoring a file; without texture they are the voxels alone."""
     if constant.is_without_texture(container):
         itemsize = container.head.dtype.itemsize
         return replace(DECOMPRESSING, bytes_a_voxel=itemsize, bytes_on_gpu=itemsize)
@@ -78,15 +79,15 @@ def check_compressing(
 
     Args:
         paths: paths and URLs of the scan; none for a scan in memory.
-        name: name of the scan in messages.
-        output: location to write to.
+        name: name of the source, for messages.
+        output: location of the compressed file.
         target: requested size.
         model: name or folder of a bundle, or "auto".
-        devices: device names with commas between.
+        devices: device names, separated by commas.
 
     Raises:
-        InputError: the output has the name of a scan, or there is not enough memory or space.
-        RateError: no file of the scan can be as small as requested.
+        InputError: the output has the name of a scan, or memory or disk space is short.
+        RateError: no file of the scan can be as small as asked.
         BundleNotFoundError: there is no such bundle.
         DeviceError: there is no such kind of device.
     """
@@ -104,18 +105,18 @@ def check_compressing(
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:
-    """Raise an error if a scan that was read cannot be compressed as requested.
+    """Raise an error where a scan in memory cannot be compressed as requested.
 
     Args:
-        volume: the scan.
-        name: name of the scan in messages.
-        output: location to write to.
+        volume: scan to compress.
+        name: name of the scan, for messages.
+        output: location of the compressed file.
         target: requested size.
-        devices: device names with commas between.
+        devices: device names, separated by commas.
 
     Raises:
-        InputError: there is not enough memory or space.
-        RateError: no file of the scan can be as small as requested.
+        InputError: memory or disk space is short.
+        RateError: no file of the scan can be as small as asked.
     """
     shape, dtype = volume.shape, volume.voxels.dtype
     check_rate(target, (volume.source,), shape, dtype)
@@ -124,7 +125,7 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
 
 
 def check_bundle(name: str) -> None:
-    """Raise a BundleNotFoundError if there is no bundle of a name or folder, except for "auto"."""
+    """Raise a BundleNotFoundError where a name or folder is no bundle; "auto" always passes."""
     if name != AUTO:
         from deepstd import bundle as bundles
 
@@ -132,7 +133,7 @@ def check_bundle(name: str) -> None:
 
 
 def check_devices(names: str) -> None:
-    """Raise a DeviceError if a list of devices, with commas between, has an unknown kind."""
+    """Raise a DeviceError where a comma-separated list names an unknown kind of device."""
     for name in names.split(","):
         if _DEVICE.fullmatch(name.strip()) is None:
             raise DeviceError(
@@ -141,14 +142,14 @@ def check_devices(names: str) -> None:
 
 
 def check_sources(paths: Sequence[Path]) -> None:
-    """Raise an InputError for the first path that does not exist."""
+    """Raise an InputError that names the first missing file or folder."""
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
 
 
 def check_compressed_name(place: str) -> None:
-    """Raise an InputError if an output has the name of a scan or folder, not of a .dstd file."""
+    """Raise an InputError where the output of a compression is named like a scan or a folder."""
     name = io.shown(place)
     if place.endswith(("/", os.sep)) or (not io.is_url(place) and os.path.isdir(place)):
         raise InputError(f"{name}: names a folder. Name a file in it, such as scan{SUFFIX}")
@@ -168,9 +169,9 @@ def check_rate(
 
     Args:
         target: requested size.
-        headers: source headers that may be kept; the smallest one counts.
-        shape: shape of the scan.
-        dtype: stored type of the voxels.
+        headers: headers that the file may keep; the smallest counts.
+        shape: voxels of the scan along each axis.
+        dtype: stored type.
     """
     voxels = math.prod(shape)
     stored_bytes = voxels * dtype.itemsize
@@ -188,10 +189,10 @@ def check_memory(name: str, voxels: int, work: Work, devices: str) -> None:
     """Raise an InputError if a scan needs more memory than is free.
 
     Args:
-        name: name of the scan in messages.
+        name: name of the scan, for messages.
         voxels: number of voxels.
-        work: work on the scan.
-        devices: device names with commas between; the memory of GPUs is not counted.
+        work: operation and its needs.
+        devices: device names, separated by commas; memory of a GPU is not counted.
     """
     free = free_memory()
     on_gpu = "cuda" in devices or (AUTO in devices and any(map(os.path.exists, _GPU_DRIVERS)))
@@ -205,13 +206,13 @@ def check_memory(name: str, voxels: int, work: Work, devices: str) -> None:
 
 
 def check_space(place: str, nbytes: int) -> None:
-    """Raise an InputError if the disk of a local output has less free space than ``nbytes``."""
+    """Raise an InputError where the disk of a local output has less than ``nbytes`` free."""
     if io.is_url(place) or place == io.STREAM:
         return
     folder = Path(os.path.realpath(place)).parent
     try:
         disk = shutil.disk_usage(folder)
-    except OSError:  # writing reports the fault of the folder
+    except OSError:  # writing reports an error of the folder
         return
     if disk.total and nbytes > disk.free:
         raise InputError(
@@ -224,14 +225,14 @@ def check_restoring(container: Beginning, output: str | None, devices: str, leve
     """Raise an error if the scan of a .dstd file cannot be restored as requested.
 
     Args:
-        container: the parsed file.
-        output: location to write to; None to write nothing.
-        devices: device names with commas between.
-        level: level of a preview; 0 for the whole scan.
+        container: beginning of the file.
+        output: location of the restored scan.
+        devices: device names, separated by commas.
+        level: level of the preview, each at half the resolution; 0 for the whole scan.
 
     Raises:
-        UnsupportedFormatError: the format of the output cannot hold such a scan.
-        InputError: there is not enough memory or space, or the scan has fewer levels.
+        UnsupportedFormatError: the output's format cannot hold the scan.
+        InputError: memory or disk space is short, or the scan has fewer levels.
     """
     head = container.head
     if level and 2 ** (level - 1) >= max(head.shape[:3]):

@@ -1,16 +1,16 @@
-"""Quality metrics of a restored scan: MAE, largest error, PSNR and SSIM.
+"""Quality of a restored scan against its original: the four metrics that every file carries.
 
     original, restored ─ slabs ─▶ sums of |e|, e² and max |e| (float64) ─▶ MAE, max error, PSNR
                        └ slabs with halo ─ Gaussian windows (float32) ──▶ SSIM
 
-Every file states these metrics. They can be measured over regions, too. Only finite voxels of the
-original count. A finite voxel that is restored as NaN or infinity is an infinite error. Errors are
-in the units of the arrays.
+Each metric is available over a region of the scan, too. Only finite voxels of the original count.
+A finite voxel restored as NaN or infinity is an infinite error. Errors are in the units of the
+arrays given.
 
-Tables name the metrics `psnr[range]` and `ssim[g1.5,range]`: PSNR with the peak max − min of the
-original, and SSIM (Wang et al. 2004) with a Gaussian window of σ = 1.5 voxels truncated at 5,
-K1 = 0.01, K2 = 0.03, population covariance and the same range. SSIM is the mean over the voxels
-whose window lies inside the scan.
+Tables name the metrics `psnr[range]` and `ssim[g1.5,range]`. PSNR has the peak max − min of the
+original. SSIM (Wang et al. 2004) has a Gaussian window of σ = 1.5 voxels truncated at 5 voxels,
+K1 = 0.01, K2 = 0.03, population covariance and the same range. It is the mean over the voxels whose
+window lies inside the scan.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import numpy as np
 
 from deepstd.errors import InputError
 
-_SLAB_VOXELS = 4_000_000  # a float64 copy of a slab takes 32 MB
-_MOST_THREADS = 4
-# Largest magnitudes whose squares, and squared errors, float64 sums hold for any scan.
+_SLAB_VOXELS = 4_000_000  # bounds the memory of a measurement
+_MOST_THREADS = 4  # each holds a slab
+# Range of values whose squares, and squared errors, sum in float64 over any scan.
 _SQUARES_FIT = (1e-100, 1e140)
-_SSIM_SIGMA = 1.5  # voxels
-_SSIM_TRUNCATE = 3.5  # standard deviations
+_SSIM_SIGMA = 1.5
+_SSIM_TRUNCATE = 3.5
 _SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
@@ -38,16 +38,15 @@ _SSIM_C2 = 0.03**2
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality metrics of a restored scan.
+    """Error of a restored scan in stored units; PSNR in dB with the peak max − min.
+
+    PSNR is infinite for an exact scan. Undefined metrics are NaN.
 
     Attributes:
-        mae: mean absolute error, in stored units unless `scaled`.
-        max_error: largest absolute error, in stored units unless `scaled`.
-        psnr: peak signal-to-noise ratio in dB, with the peak max − min of the original; infinite
-            for an exact scan.
-        ssim: mean structural similarity, 1 for an exact scan.
-
-    A metric that is not defined is NaN.
+        mae: mean absolute error.
+        max_error: largest absolute error.
+        psnr: peak signal-to-noise ratio in dB.
+        ssim: mean structural similarity, at most 1.
     """
 
     mae: float
@@ -56,24 +55,24 @@ class Quality:
     ssim: float
 
     def scaled(self, slope: float) -> Quality:
-        """Return the metrics with errors multiplied by a factor; PSNR and SSIM stay the same.
+        """Return the metrics with errors times ``slope``; PSNR and SSIM are ratios and stay.
 
         Args:
-            slope: new units of one old unit, above zero.
+            slope: other units in a stored unit, such as a rescale slope.
         """
         return replace(self, mae=self.mae * slope, max_error=self.max_error * slope)
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Sums of errors e over the finite voxels of a scan or a region.
+    """Sums over the finite voxels of a scan or a region, in stored units.
 
     Attributes:
         absolute: sum of |e / unit|.
         squared: sum of (e / unit)².
         largest: largest |e|.
-        count: number of voxels. Without voxels all metrics are NaN.
-        unit: power of two; 1 unless float64 cannot hold the squares of values.
+        count: number of voxels; without any, every metric is NaN.
+        unit: power of two that keeps the squares within float64; 1 for ordinary values.
     """
 
     absolute: float
@@ -84,27 +83,24 @@ class Errors:
 
     @property
     def mae(self) -> float:
-        """Mean absolute error, in the units of the scan."""
+        """Mean absolute error."""
         return self.unit * (self.absolute / self.count) if self.count else math.nan
 
     @property
     def rmse(self) -> float:
-        """Root-mean-square error, in the units of the scan."""
+        """Root of the mean squared error."""
         return self.unit * math.sqrt(self.squared / self.count) if self.count else math.nan
 
     @property
     def max_error(self) -> float:
-        """Largest absolute error, in the units of the scan."""
+        """Largest absolute error."""
         return self.largest if self.count else math.nan
 
     def psnr(self, peak: float) -> float:
         """Return the peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
 
-        It is infinite without an error. It is NaN without voxels, and for an error with a peak of
-        0 or NaN.
-
-        Args:
-            peak: value range of the original.
+        The result is infinite without error. It is NaN without voxels, or with an error and
+        ``peak`` 0.
         """
         if not self.count or math.isnan(peak):
             return math.nan
@@ -118,14 +114,11 @@ class Errors:
 
 
 def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
-    """Measure the four quality metrics of a restored scan.
+    """Measure a restored scan, with the value range of the original as peak.
 
     Args:
-        original: scan of shape (I, J), (I, J, K) or (I, J, K, T).
+        original: scan of 2 to 4 axes, any real type.
         restored: scan of the same shape.
-
-    Returns:
-        metrics with max − min of the original as peak.
 
     Raises:
         InputError: the shapes differ.
@@ -141,27 +134,27 @@ def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
 
 
 def mae(original: np.ndarray, restored: np.ndarray) -> float:
-    """Return the mean absolute error of scans of the same shape."""
+    """Return the mean absolute error."""
     return errors_of(original, restored).mae
 
 
 def rmse(original: np.ndarray, restored: np.ndarray) -> float:
-    """Return the root-mean-square error of scans of the same shape."""
+    """Return the root of the mean squared error."""
     return errors_of(original, restored).rmse
 
 
 def max_error(original: np.ndarray, restored: np.ndarray) -> float:
-    """Return the largest absolute error of scans of the same shape."""
+    """Return the largest absolute error."""
     return errors_of(original, restored).max_error
 
 
 def psnr(original: np.ndarray, restored: np.ndarray, *, peak: float) -> float:
-    """Return the peak signal-to-noise ratio in dB of scans of the same shape."""
+    """Return the peak signal-to-noise ratio in dB, infinite without error."""
     return errors_of(original, restored).psnr(peak)
 
 
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and largest finite value; (NaN, NaN) if there is none."""
+    """Return the smallest and largest finite value; (NaN, NaN) where there is none."""
     low, high = math.inf, -math.inf
     for part in slabs(voxels):
         slab = voxels[part]
@@ -173,20 +166,20 @@ def finite_range(voxels: np.ndarray) -> tuple[float, float]:
 
 
 def ssim(original: np.ndarray, restored: np.ndarray, *, data_range: float) -> float:
-    """Return the mean structural similarity of two scans; for 4 axes the mean over frames.
+    """Return the mean structural similarity of two scans; of 4-D scans, the mean over frames.
 
-    It equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False)`` to 1e-4. Axes that are too short for a window have reflected
-    borders. Voxels where the original is not finite count as its smallest finite value in windows;
-    windows centred on them are left out of the mean.
+    Equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False)`` to 1e-4. Axes too short for a window have reflected borders,
+    down to a single slice. Non-finite voxels of the original are replaced by its smallest finite
+    value, and their windows are not counted.
 
     Args:
         original: scan of shape (I, J), (I, J, K) or (I, J, K, T).
         restored: scan of the same shape.
-        data_range: value range L of the stabilising constants (K L)².
+        data_range: the peak L of the stabilising constants (K L)².
 
     Returns:
-        the mean SSIM. For a constant original it is 1 if the restored scan is exact, else NaN.
+        Mean SSIM. For a constant scan: 1 if it is exact, else NaN.
 
     Raises:
         InputError: the shapes differ.
@@ -201,17 +194,15 @@ def ssim_of_regions(
     *,
     data_range: float,
 ) -> list[float]:
-    """Return the mean structural similarity over each of several regions.
+    """Return the mean structural similarity over several regions at once.
+
+    A window counts in a region if its centre lies there.
 
     Args:
         original: scan of 2 to 4 axes.
         restored: scan of the same shape.
-        regions: bool arrays of the same shape, true at the centres of the windows that count; None
-            counts all windows.
-        data_range: value range L of the stabilising constants (K L)².
-
-    Returns:
-        the mean SSIM of each region.
+        regions: bool arrays of the same shape; None for the whole scan.
+        data_range: the peak L of the stabilising constants (K L)².
 
     Raises:
         InputError: the shapes differ.
@@ -227,7 +218,7 @@ def ssim_of_regions(
             )
             for t in range(original.shape[-1])
         ]
-        return [float(np.mean(means)) for means in zip(*frames, strict=True)]
+        return [float(np.mean(figures)) for figures in zip(*frames, strict=True)]
     low, _ = finite_range(original)
     if not math.isfinite(low):
         return [math.nan] * len(regions)
@@ -246,7 +237,7 @@ def ssim_of_regions(
         return found
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
-    # SciPy's filters release the interpreter lock.
+    # scipy's filters release the interpreter lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
             for number, (total, count) in enumerate(found):
@@ -267,7 +258,15 @@ def _ssim_slab(
     offset: float,
     data_range: float,
 ) -> tuple[np.ndarray, np.ndarray, tuple[slice, ...]]:
-    """SSIM of the voxels of one slab whose windows count, which originals are finite, and where."""
+    """Return the SSIM map of a slab, the mask of finite originals, and their window of the scan.
+
+    Args:
+        original, restored: whole scans.
+        part: slab of the scan.
+        margins: voxels at each border whose windows leave the scan, along each axis.
+        offset: smallest finite value of the original.
+        data_range: the peak L of the stabilising constants.
+    """
     padded, inner, place = [], [], []
     for span, length, margin in zip(part, original.shape, margins, strict=True):
         start, stop = span.start or 0, length if span.stop is None else span.stop
@@ -286,7 +285,7 @@ def _ssim_slab(
         mean_x, mean_y = _window_mean(x)[counted], _window_mean(y)[counted]
         spread -= mean_x * mean_x + mean_y * mean_y
         joint -= mean_x * mean_y
-        # The variances do not see the offset that was taken away, the means do.
+        # The offset cancels in the variances; the means need it back.
         mean_x += np.float32(offset / data_range)
         mean_y += np.float32(offset / data_range)
         luminance = 2 * mean_x * mean_y + _SSIM_C1
@@ -296,7 +295,7 @@ def _ssim_slab(
 
 
 def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
-    """(voxels − offset) / scale in float32; the difference in float64, where it costs no digits."""
+    """Return (voxels − offset) / scale, float32, computed in float64 to keep all digits."""
     centred = voxels.astype(np.float64)
     centred -= offset
     centred /= scale
@@ -304,7 +303,7 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    from scipy import ndimage  # its import takes longer than reading a file's header
+    from scipy import ndimage  # the import takes longer than reading a file's header
 
     for axis in range(image.ndim):
         if image.shape[axis] > 1:
@@ -317,12 +316,12 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
 def errors_of(
     original: np.ndarray, restored: np.ndarray, region: np.ndarray | None = None
 ) -> Errors:
-    """Sum the errors of a restored scan over all voxels or a region.
+    """Sum the errors over a scan or a region.
 
     Args:
-        original: scan of any shape.
+        original: scan of any real type.
         restored: scan of the same shape.
-        region: bool array of the same shape, true at the voxels that count; None for all.
+        region: bool array of the same shape; None for the whole scan.
 
     Raises:
         InputError: the shapes differ.
@@ -332,7 +331,7 @@ def errors_of(
     unit = _unit_of(original)
     for part in slabs(original):
         before = original[part].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞, left out or counted as infinite below
+        with np.errstate(invalid="ignore"):  # ∞ − ∞: left out, or infinite below
             error = np.abs(before - restored[part].astype(np.float64))
         counted = np.isfinite(before) if original.dtype.kind == "f" else None
         if region is not None:
@@ -345,13 +344,13 @@ def errors_of(
             error /= unit
             absolute += float(error.sum())
             count += error.size
-            # No dot product: threads of BLAS wait for each other if processes share cores.
+            # No dot product: threads of BLAS wait for each other where processes share cores.
             squared += float(np.square(error, out=error).sum())
     return Errors(absolute, squared, largest, count, unit)
 
 
 def _unit_of(voxels: np.ndarray) -> float:
-    """Return a power of two by which errors are divided, so that float64 holds their squares."""
+    """Return a power of two as unit in which squared errors sum in float64 without overflow."""
     if voxels.dtype.kind != "f" or voxels.dtype.itemsize < 8:
         return 1.0
     largest = max(map(abs, finite_range(voxels)))
@@ -362,11 +361,12 @@ def _unit_of(voxels: np.ndarray) -> float:
 
 
 def slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:
-    """Yield index slices that divide an array along its slowest axis into slabs of bounded size.
+    """Yield slices that cut an array across its slowest axis into parts of bounded size.
 
     Args:
         voxels: array of any shape.
-        halo: voxels read on each side of a slab; slabs are at least four times as thick.
+        halo: extra voxels that a part is read with on each side; parts are at least four times
+            thicker.
     """
     strides = [abs(s) if n > 1 else 0 for s, n in zip(voxels.strides, voxels.shape, strict=True)]
     axis = int(np.argmax(strides))
