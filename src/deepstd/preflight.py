@@ -226,7 +226,7 @@ def check_restoring(container: Beginning, output: str | None, devices: str, leve
 
     Args:
         container: beginning of the file.
-        output: location of the restored scan.
+        output: location of the restored scan; None to write nothing.
         devices: device names, separated by commas.
         level: level of the preview, each at half the resolution; 0 for the whole scan.
 
