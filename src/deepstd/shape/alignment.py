@@ -79,7 +79,7 @@ class Frame:
 def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
     """Return the frame of registration: half the template's resolution, at most 128 voxels long.
 
-    Fewer voxels are averaged along axes of wide spacing, so that canvas voxels are nearly isotropic.
+    Fewer voxels are averaged along axes of wide spacing, to keep canvas voxels nearly isotropic.
 
     Args:
         template_shape: voxels of the template along each axis.

@@ -255,7 +255,7 @@ def _interpolate(template: Tensor, coordinates: Tensor) -> Tensor:
 
 @cache
 def _sine_table() -> Tensor:
-    """Return a turn of the sine in 2**14 steps and units of 2**-14, by Taylor's series in integers."""
+    """Return a turn of the sine, 2**14 steps in units of 2**-14, by its Taylor series."""
     one, count = 1 << 64, 1 << _TURN_BITS
     quarter = []
     for step in range(count // 4 + 1):

@@ -68,7 +68,7 @@ class ShapeModel:
         weight1: (2, ndim, W) int32 in 2**-14, with bias1 (2, 1, W), weight2 (2, W, W) and
             bias2 (2, 1, W): hidden layers, by direction.
         heads: (number of Ω, 2, W+1, ndim) int32 in 2**-20: start heads, by direction.
-        modes: (number of Ω, K, (W+1)·ndim) int32 in 2**-20: change of the backward head by a symbol.
+        modes: (number of Ω, K, (W+1)·ndim) int32 in 2**-20: backward head of a symbol.
         scale_index: (number of Ω, K) uint8, index of each symbol's frequency table.
 
     Raises:

@@ -176,7 +176,10 @@ class HeadFit:
         return torch.stack([forward, backward])
 
     def run(self, until: int) -> Tensor:
-        """Fit until a number of steps; return the mean loss of the last ten, (B,), without the prior."""
+        """Fit until a number of steps; return the mean loss of the last ten, (B,).
+
+        The loss leaves out the prior.
+        """
         recent = []
         while self.step < until:
             falling = 0.5 * (1 + math.cos(math.pi * self.step / STEPS))
@@ -195,7 +198,7 @@ class HeadFit:
 
     @torch.no_grad()
     def _fill_pool(self) -> None:
-        """Evaluate the trunk once at the points that all steps draw from; it is not trained here."""
+        """Evaluate the trunk, which is not trained here, once at the points of all steps."""
         pool = torch.randperm(len(self.nodes), generator=self.generator)[:_POOL]
         self.pool = pool.to(self.nodes.device)
         x = self.nodes[self.pool][None]

@@ -6,8 +6,8 @@
 Axis 0 is the direction: `FORWARD` leads from the template to the scan, `BACKWARD` from the scan
 to the template (paper, Methods, "Cycle-INR based shape registration"). Both directions share the
 coordinates q: 0 is the template's centre, and one unit is half its longest extent along every axis.
-The last feature is the constant 1, so a head's last row is its bias. Derivatives are computed in the
-forward pass, one column per axis, which is cheaper than differentiating twice.
+The last feature is the constant 1, so a head's last row is its bias. Derivatives are computed in
+the forward pass, one column per axis, which is cheaper than differentiating twice.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ class Trunk:
         return torch.cat([h2, torch.ones_like(h2[..., :1])], -1)
 
     def slopes(self, q: Tensor, omega: float) -> Tensor:
-        """Return the derivatives of the features by each axis, (ndim, 2, N, W), without the constant."""
+        """Return the derivatives of the features by each axis, (ndim, 2, N, W).
+
+        The constant feature is left out.
+        """
         inside = (q.abs() < self.limit).to(q.dtype)
         z1 = omega * self._first(self._clamped(q))
         slope1 = omega * torch.cos(z1) * self.weight1.movedim(1, 0)[:, :, None]
