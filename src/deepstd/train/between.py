@@ -57,7 +57,7 @@ def draw_batch(
         random: source of the draws.
         generator: source of the quantiser's noise.
         largest: edge of the crops in pixels, on average.
-        code: step code of all slices, in units of `STEPS_PER_OCTAVE`; None to draw one for each.
+        code: log2(range / step) of all slices, times `STEPS_PER_OCTAVE`; None to draw it for each.
 
     Returns:
         The batch, and the relative spacing codes of its pixels.

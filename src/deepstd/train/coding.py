@@ -5,8 +5,8 @@
     bits, distortion, error ─▶ loss
 
 Each crop's bits are weighted by the inverse of its bit rate. The post-filter's loss is the
-logarithm of its error. So low and high rates count equally. The autoencoder learns transform and entropy
-model together; its error has the quantiser's weight against bits.
+logarithm of its error. So low and high rates count equally. The autoencoder learns transform and
+entropy model together; its error has the quantiser's weight against bits.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def code_batch(
     Args:
         network: wavelet network or autoencoder.
         examples: B examples.
-        step_codes: quantisation step of each example, in units of `STEPS_PER_OCTAVE`.
+        step_codes: log2(range / step) of each example, times `STEPS_PER_OCTAVE`.
         rate_weight: λ of the quantiser, squared steps a bit.
         generator: source of the noise that replaces rounding in gradients.
         last_level: finest level of the wavelet to code; above 0 the post-filter is left out. At
@@ -105,7 +105,7 @@ class Batch:
         units: (B, 1, *shape) grey values in 1/64 step.
         template: (B, 1, *shape) warped template or predicted slice in 1/64 step, or None.
         places: (B, C, *shape) coordinates that go with the template, or None.
-        rates: rate code of each crop, as the entropy model is conditioned on.
+        rates: 32 log2(range / step) of each crop, a condition of the entropy model.
     """
 
     units: torch.Tensor

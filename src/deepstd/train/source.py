@@ -64,7 +64,7 @@ class TrainingSource:
     Args:
         last_low: true coarsest low-pass band in 1/64 step, (B, 1, …).
         highs: true high-pass subbands of each level in 1/64 step, finest first.
-        savings: bits that the quantiser saves by smaller symbols, by scale.
+        savings: float32 (64, 26), bits that the next smaller magnitude saves, by scale index.
         rate_weight: λ of the quantiser, squared steps a bit.
         generator: source of the noise.
     """

@@ -72,7 +72,7 @@ class Start:
         return thawed(deepcopy(own))
 
     def taken_over(self, part: Part, config: Config) -> Network:
-        """Return a network to keep as it is: the bundle's own if the sizes are equal, else grown."""
+        """Return a network to keep as it is: the bundle's own, or grown if the sizes differ."""
         own = self._of(part)
         return own if own.config == config else self.network(part, config)
 
