@@ -65,7 +65,7 @@ def compile_engine(sources: Path, library: Path) -> None:
     compiler = system_compiler()
     command = [compiler] if compiler else [sys.executable, "-m", "ziglang", "cc"]
     if sys.platform != "win32":
-        command += ["-fPIC"]
+        command += ["-fPIC", "-pthread"]
     files = sorted(map(str, sources.glob("*.c")))
     made = library.with_name(f"{library.name}.{os.getpid()}")
     try:

@@ -1,7 +1,7 @@
 """Damaged streams through the native engine, built with sanitizers.
 
     csrc/*.c ─ compile with AddressSanitizer and UndefinedBehaviorSanitizer ─▶ library
-    symbols ─ encode ─▶ stream ─ flip, cut, lengthen ─▶ decode passes ─▶ symbols or a refusal
+    symbols ─ encode ─▶ stream ─ flip, cut, lengthen ─▶ decode tiles ─▶ symbols or a refusal
 
 Usage: python -m benchmarks.sanitize [--streams 100000]
 
@@ -20,17 +20,22 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from deepstd.coding.native import NativeDecoder, NativeEncoder
+from deepstd.coding.native import NativeDecoder
 from deepstd.coding.tables import SCALE_COUNT, parametric_tables
 from deepstd.engine import library
 from deepstd.errors import DamagedError
+from deepstd.texture.entropy.context import ContextConfig, LevelContext, condition_vector
+from deepstd.texture.entropy.integer import ExactConv
+from deepstd.texture.entropy.quantizer import symbol_savings
+from deepstd.texture.entropy.symbols import DecoderSource, EncoderSource
+from deepstd.texture.wavelet.levels import Level
+from deepstd.texture.wavelet.lifting import subband_mask
 
 _SANITIZED = "DEEPSTD_SANITIZED_ENGINE"
 _FLAGS = ("-O1", "-g", "-std=c11", "-ffp-contract=off", "-fPIC", "-shared")
 _CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-_SYMBOLS = 600
-_BANDS = 7
 
 
 def main() -> None:
@@ -59,40 +64,64 @@ def main() -> None:
 
 
 def _decode_damaged(streams: int) -> None:
-    """Decode damaged streams of passes, and print how many were refused."""
+    """Decode damaged streams of tiles, and count what became of them."""
     library.library_path = lambda: Path(os.environ[_SANITIZED])
     engine = library.engine()
     if engine is None:
         sys.exit("the sanitized library does not load")
     generator = random.Random(0)
     tables, numbers = parametric_tables(), np.random.default_rng(0)
+    levels = [_level(2, (41, 38)), _level(3, (12, 11, 14))]
+    coded = [(level, _coded(level)) for level in levels]
     refused = 0
     for number in range(streams):
-        if number % 1000 == 0:
-            scales = numbers.integers(0, SCALE_COUNT, _SYMBOLS * _BANDS).astype(np.uint8)
-            stream = _coded(engine, scales, numbers)
-        decoder = NativeDecoder(engine, _damaged(stream, generator))
+        level, stream = coded[number % 2]
+        damaged = _damaged(stream, generator)
         try:
-            decoder.decode_pass(scales.copy(), np.full(_BANDS, _SYMBOLS), tables)
-            decoder.decode(scales[:50], tables, number % 3)
+            level.code(_whole(level), DecoderSource(tables, damaged))
+            decoder = NativeDecoder(engine, damaged)
+            scales = numbers.integers(0, SCALE_COUNT, 50).astype(np.uint8)
+            decoder.decode(scales, tables, number % 3)
             decoder.decode_bits(number % 16)
         except DamagedError:
             refused += 1
     print(f"{streams} damaged streams: {refused} refused, the others decoded to some symbols")
 
 
-def _coded(engine: object, scales: np.ndarray, numbers: np.random.Generator) -> bytes:
-    """Return a stream of one pass."""
-    tables, coder = parametric_tables(), NativeEncoder(engine)
-    aims = numbers.logistic(size=scales.size) * 2.0 ** ((scales.astype(float) - 20) / 4)
-    for _ in range(_BANDS):
-        coder.encode_offset(int(numbers.integers(-4, 5)))
-    coder.encode_pass(aims, scales, np.rint(aims).astype(np.int64), tables, 0.1)
-    return coder.finish()
+def _level(ndim: int, fine: tuple[int, ...]) -> Level:
+    """Return a random level of a random model."""
+    torch.manual_seed(ndim)
+    config = ContextConfig(ndim, (8,), template=False)
+    model = LevelContext(config, 8)
+    for layer in model.modules():
+        if isinstance(layer, ExactConv):
+            layer.load_integers(layer.to_integers())
+    axes = tuple(range(ndim))
+    low = torch.floor(300 * torch.randn((1, 1, *(-(-n // 2) for n in fine)), dtype=torch.float64))
+    return Level(
+        *(model.requires_grad_(False), 0, condition_vector(config, 90, axes, 0)),
+        *(subband_mask(fine, axes), config.passes, low, None, (), None, axes, fine),
+        *(torch.float64, torch.float32),
+    )
+
+
+def _whole(level: Level) -> tuple[slice, ...]:
+    return tuple(slice(0, n) for n in level.grid)
+
+
+def _coded(level: Level) -> bytes:
+    """Return a level's stream."""
+    tables = parametric_tables()
+    targets = 4 * torch.randn((1, len(level.mask), *level.grid), dtype=torch.float64)
+    savings = symbol_savings(tables, "cpu")
+    source = EncoderSource(tables, targets[:, :1], [targets], 64.0, 0.1, savings)
+    source.begin_tile(0, _whole(level))
+    level.code(_whole(level), source)
+    return source.stream.finish()
 
 
 def _damaged(stream: bytes, generator: random.Random) -> bytes:
-    """Return a stream with changed, removed or appended bytes."""
+    """Return a stream with some bytes changed, cut short, or followed by others."""
     data = bytearray(stream[: generator.randrange(len(stream) + 1)])
     for _ in range(generator.randrange(4)):
         if data:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import deepstd
+from deepstd.train.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -43,6 +46,21 @@ def test_the_reference_has_every_public_name() -> None:
     errors = {name for name in deepstd.__all__ if name.endswith("Error")}
     assert "errors" in described  # in the section of their module
     assert set(deepstd.__all__) - errors <= described
+
+
+def test_every_key_of_a_run_is_described() -> None:
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    told: dict[str, object] = {}
+    for line in (row for row in page.splitlines() if row.startswith("| `")):
+        keys = re.findall(r"`(\w+)`", line.split("|")[1])
+        defaults = tomllib.loads("all = [" + re.sub("`", "", line.split("|")[2]) + "]")["all"]
+        told |= dict(zip(keys, defaults or [None] * len(keys), strict=True))
+    settings = {
+        field.name: list(field.default) if isinstance(field.default, tuple) else field.default
+        for field in dataclasses.fields(TrainConfig)
+    }
+    settings["name"] = None
+    assert told == settings
 
 
 def test_named_files_exist() -> None:

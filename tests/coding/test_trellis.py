@@ -60,11 +60,11 @@ def bits_of(symbol: int, quantizer: int, index: int, tables: ScaleTables) -> flo
 def test_an_arrangement_holds_every_symbol_once(seed: int, count: int, lowest: int) -> None:
     scales = np.random.default_rng(seed).integers(lowest, 64, count).astype(np.uint8)
     order = arranged(scales)
-    every = np.concatenate([order.plain, order.walked])
+    every = np.concatenate([order.scalar, order.tcq])
     assert np.array_equal(np.sort(every), np.arange(count))
-    assert np.all(np.diff(scales[order.walked].astype(int)) >= 0)
-    assert np.all(scales[order.walked] >= FIRST_INDEX)
-    assert order.walked.size == 0 or order.walked.size >= FEWEST_SYMBOLS
+    assert np.all(np.diff(scales[order.tcq].astype(int)) >= 0)
+    assert np.all(scales[order.tcq] >= FIRST_INDEX)
+    assert order.tcq.size == 0 or order.tcq.size >= FEWEST_SYMBOLS
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(FEWEST_SYMBOLS, 1500))
@@ -72,7 +72,7 @@ def test_an_arrangement_holds_every_symbol_once(seed: int, count: int, lowest: i
 def test_symbols_come_back_through_the_coder(seed: int, count: int) -> None:
     scales = np.random.default_rng(seed).integers(FIRST_INDEX, 64, count).astype(np.uint8)
     order = arranged(scales)
-    sorted_scales = scales[order.walked]
+    sorted_scales = scales[order.tcq]
     symbols, quantizer = search(
         residuals(seed, sorted_scales), sorted_scales, order.lanes, TABLES, 0.08
     )

@@ -1,14 +1,16 @@
-"""Convolutions of the engine are exact, with every set of instructions and number of threads."""
+"""Convolutions of the engine are exact, with every set of instructions."""
 
 from __future__ import annotations
+
+import ctypes
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepstd.engine.convolution import Layer, Rows, convolve, empty_grid, tap_offsets
-from deepstd.engine.library import engine
+from deepstd.engine.convolution import Layer
+from deepstd.engine.library import address, engine
 
 pytestmark = pytest.mark.skipif(engine() is None, reason="the native engine is not built here")
 LIMITS = (-300, 900)
@@ -28,26 +30,44 @@ def expected(
     return np.clip(shifted + extra + x[1:-1, 1:-1, : len(weight)], *LIMITS)
 
 
-def convolved(
-    x: np.ndarray, layer: Layer, extra: np.ndarray, *, threads: int, instructions: int
-) -> np.ndarray:
+class RowsRecord(ctypes.Structure):
+    """``struct rows`` of csrc/convolution.h."""
+
+    _fields_ = [
+        *[(n, ctypes.c_void_p) for n in ("input", "residual", "output")],
+        *[(n, ctypes.c_void_p) for n in ("input_at", "residual_at", "output_at", "counts")],
+        *[(n, ctypes.c_int64) for n in ("input_step", "residual_step", "output_step", "count")],
+    ]
+
+
+def with_slack(height: int, width: int, channels: int) -> np.ndarray:
+    """Zeros (height, width, channels) with the positions behind them that the engine may read."""
+    size = height * width * channels
+    return np.zeros(size + 12 * channels, np.int16)[:size].reshape(height, width, channels)
+
+
+def convolved(x: np.ndarray, layer: Layer, extra: np.ndarray, instructions: int) -> np.ndarray:
     """The engine's result; the input is its own residual."""
     height, width, channels = x.shape[0] - 2, x.shape[1] - 2, x.shape[2]
     rows = np.arange(height, dtype=np.int64)
-    out = empty_grid((height, width), layer.outputs)
-    convolve(
-        engine(),
-        layer,
-        Rows(x, rows * (width + 2) * channels, channels),
-        tap_offsets((3, 3), x.shape[:-1], channels),
+    taps = np.array([(i * (width + 2) + j) * channels for i in range(3) for j in range(3)])
+    out = np.zeros((height, width, layer.outputs), np.int16)
+    record = layer.record()
+    record.extra, record.taps = address(extra), address(taps)
+    record.low, record.high = LIMITS
+    places = (
+        rows * (width + 2) * channels,
+        ((rows + 1) * (width + 2) + 1) * channels,
+        rows * width * layer.outputs,
         np.full(height, width, np.int32),
-        Rows(out, rows * width * layer.outputs, layer.outputs),
-        extra=extra,
-        residual=Rows(x, ((rows + 1) * (width + 2) + 1) * channels, channels),
-        limits=LIMITS,
-        threads=threads,
-        instructions=instructions,
     )
+    described = RowsRecord(
+        *(x.ctypes.data, x.ctypes.data, address(out), *map(address, places)),
+        *(channels, channels, layer.outputs, height),
+    )
+    library = engine()
+    assert library is not None
+    library.convolve(ctypes.byref(record), ctypes.byref(described), 0, height, instructions)
     return out
 
 
@@ -57,23 +77,12 @@ def test_sums_are_those_of_64_bits(seed: int, shift: int) -> None:
     random = np.random.default_rng(seed)
     outputs, inputs, height, width = random.integers(1, [100, 100, 12, 30]).tolist()
     channels = 2 * ((max(inputs, outputs) + 1) // 2)
-    x = empty_grid((height + 2, width + 2), channels)
+    x = with_slack(height + 2, width + 2, channels)
     x[:] = random.integers(-1023, 1024, x.shape)
     weight = random.integers(-20, 21, (outputs, channels, 3, 3))
     bias = random.integers(-5000, 5000, outputs)
     extra = random.integers(-900, 900, outputs).astype(np.int32)
     layer = Layer.packed(weight, bias, shift)
     for instructions in (0, 1, 2):
-        out = convolved(x, layer, extra, threads=1, instructions=instructions)
+        out = convolved(x, layer, extra, instructions)
         assert np.array_equal(out, expected(x, weight, bias, shift, extra))
-
-
-def test_threads_share_rows_and_change_nothing() -> None:
-    random = np.random.default_rng(0)
-    x = empty_grid((82, 72), 32)
-    x[:] = random.integers(-1023, 1024, x.shape)
-    weight, bias = random.integers(-20, 21, (32, 32, 3, 3)), np.zeros(32, int)
-    layer, extra = Layer.packed(weight, bias, 6), np.zeros(32, np.int32)
-    one, three = (convolved(x, layer, extra, threads=n, instructions=-1) for n in (1, 3))
-    assert np.array_equal(one, three)
-    assert np.array_equal(one, expected(x, weight, bias, 6, extra))

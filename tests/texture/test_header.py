@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.scaling import OFFSET_CODE_MAX, RANGE_CODE_MAX, Scaling
 from deepstd.texture.tiling import tile_regions
 from deepstd.texture.wavelet.check import check_texture, tile_count
@@ -21,8 +21,8 @@ SHAPES = st.lists(st.integers(1, 1200), min_size=2, max_size=2) | st.lists(
 )
 
 
-def head(range_code: int = 90, offset_code: int = -7) -> TextureHead:
-    return TextureHead(Scaling(range_code, offset_code), 3000, (0, 0, 2))
+def head(range_code: int = 90, offset_code: int = -7) -> TextureHeader:
+    return TextureHeader(Scaling(range_code, offset_code), 3000, (0, 0, 2))
 
 
 @given(
@@ -32,14 +32,14 @@ def head(range_code: int = 90, offset_code: int = -7) -> TextureHead:
     st.lists(st.integers(0, 15), min_size=3, max_size=3).map(tuple),
 )
 def test_a_head_comes_back(range_code: int, offset: int, step: int, coarse: tuple) -> None:
-    packed = TextureHead(Scaling(range_code, offset), step, coarse)
-    assert TextureHead.read(Cursor(packed.pack(), "x", "texture"), 3) == packed
+    packed = TextureHeader(Scaling(range_code, offset), step, coarse)
+    assert TextureHeader.read(Cursor(packed.pack(), "x", "texture"), 3) == packed
 
 
 @pytest.mark.parametrize("codes", [(RANGE_CODE_MAX + 1, 0), (RANGE_CODE_MAX, OFFSET_CODE_MAX)])
 def test_grey_values_beyond_floats_are_damage(codes: tuple[int, int]) -> None:
     with pytest.raises(DamagedError, match="out of range"):
-        TextureHead.read(Cursor(head(*codes).pack(), "x", "texture"), 3)
+        TextureHeader.read(Cursor(head(*codes).pack(), "x", "texture"), 3)
 
 
 @given(SHAPES.map(tuple), st.integers(0, 3))

@@ -20,7 +20,7 @@ from deepstd import io
 from deepstd.bundle import Bundle
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, Assembly, Candidate, FrameShape
+from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder, FrameShape
 from deepstd.codec.frames import flat_axis, frames_of
 from deepstd.codec.slice_decision import try_slices, ways
 from deepstd.container import LATENTS_DIGEST_BYTES, Container, parse
@@ -95,13 +95,13 @@ class Encoding:
         taken = take_out(frames, allowed, self._spacing(shape, shape), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._assembly = Assembly(volume, codec.bundle.reference, self._parts, allowed, notes)
+        self._builder = FileBuilder(volume, codec.bundle.reference, self._parts, allowed, notes)
         self._network, _ = codec.network_for(self._parts[0][0].shape)
         self._weight = codec.bundle.manifest.rate_weight
         self._start: Start | None = None
         self._wiener: bytes | None = None
 
-    def best(self, *, shape: str) -> Candidate:
+    def best(self, *, shape: str) -> EncodedScan:
         """Search the quantiser for the requested size, with or without deformation fields.
 
         Args:
@@ -132,7 +132,7 @@ class Encoding:
                 return self._search(found.shapes, found.encoders, LOWEST_FILL)
         return found
 
-    def _with_room(self, shape: str) -> Candidate:
+    def _with_room(self, shape: str) -> EncodedScan:
         """One search alone, which leaves room for the filter that suits its result."""
         self._wiener = bytes(MOST_BYTES)
         with suppress(RateError):
@@ -141,7 +141,7 @@ class Encoding:
         self._wiener = None
         return self._shaped(shape, LOWEST_FILL)
 
-    def _refine(self, found: Candidate, rounds: int) -> Start:
+    def _refine(self, found: EncodedScan, rounds: int) -> Start:
         """Refine what the encoders aim at, and where a search begins after that."""
         point = found.point
         for encoder in found.encoders:
@@ -149,13 +149,13 @@ class Encoding:
             encoder.refine(point.step_code, point.rate_weight, rounds)
         return self._start_near(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
 
-    def _filter_for(self, encoded: Candidate) -> bytes | None:
+    def _filter_for(self, encoded: EncodedScan) -> bytes | None:
         """The filter that suits an encoding, where one is worth its bytes."""
         self._progress("fitting a filter to the error")
-        frames = self._assembly.restored(encoded)
+        frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
-    def _shaped(self, shape: str, fill: float) -> Candidate:
+    def _shaped(self, shape: str, fill: float) -> EncodedScan:
         """The search without refinement.
 
         The search without fields is left out where it is certain to lose: an encoding with the
@@ -203,7 +203,7 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
-    def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
+    def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> EncodedScan:
         """The search with one kind of encoder, or slice by slice where that pays."""
         sliced = self._sliced(encoders)
         if sliced:
@@ -235,8 +235,8 @@ class Encoding:
         return [SlicedEncoder.of(e, networks, trial.way.axis, trial.way.octaves) for e in wavelet]
 
     def _with_step_of(
-        self, other: Candidate, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> Candidate:
+        self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
+    ) -> EncodedScan:
         """An encoding by other encoders, with the same step in grey values."""
         wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
@@ -244,31 +244,33 @@ class Encoding:
 
     def _encoded(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> Candidate:
+    ) -> EncodedScan:
         """An encoding at one step, or the nearest that there is."""
         code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
-            encoder.settle()
-        nbytes = self._assembly.size(shapes, encoded, self._wiener)
-        return Candidate(Point(code, weight, nbytes), shapes, encoders, encoded)
+            encoder.release()
+        nbytes = self._builder.size(shapes, encoded, self._wiener)
+        return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
 
     @staticmethod
-    def _lead(one: Candidate, other: Candidate) -> float:
+    def _lead(one: EncodedScan, other: EncodedScan) -> float:
         """By how many dB one encoding would be better than another of equal size, roughly."""
         if one.error == 0.0 or other.error == 0.0:
             return math.inf if one.error < other.error else -math.inf
         saved = _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
         return 10 * math.log10(other.error / one.error) + saved
 
-    def _search(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> Candidate:
+    def _search(
+        self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
+    ) -> EncodedScan:
         """The encoding that fills at least so much of the allowed bytes."""
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []
 
         def size_of(encoded: list[Encoded]) -> int:
             nonlocal best
-            nbytes = self._assembly.size(shapes, encoded, self._wiener)
+            nbytes = self._builder.size(shapes, encoded, self._wiener)
             self._progress(f"{nbytes} of {self._allowed} bytes")
             if best[0] < nbytes <= self._allowed:
                 best = nbytes, encoded
@@ -299,26 +301,26 @@ class Encoding:
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,
-            describe=self._assembly.describe,
+            describe=self._builder.describe,
             fit=fit if tiled else None,
             last=last if whole else None,
         )
         for encoder in encoders:
-            encoder.settle()
-        return Candidate(point, shapes, encoders, best[1], self._wiener)
+            encoder.release()
+        return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
-    def finish(self, result: Candidate) -> Compressed:
+    def finish(self, result: EncodedScan) -> Compressed:
         """Decode the file, measure it, and write the figures into its head."""
         self._progress("decoding to measure the error")
         latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         latents = latents[:LATENTS_DIGEST_BYTES]
         parts = result.shapes, result.texture, result.wiener
-        data = self._assembly.file(*parts, NO_QUALITY, latents)
+        data = self._builder.file(*parts, NO_QUALITY, latents)
         restored = self._codec.decode(parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         error = rmse(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._assembly.file(*parts, quality, latents),
+            self._builder.file(*parts, quality, latents),
             quality,
             error * error,
             tuple(s.report for s in result.shapes),
@@ -361,7 +363,7 @@ class Encoding:
         return first_start(
             lambda code: sum(encoder.significant(code) for encoder in wavelet),
             sum(math.prod(encoder.shape) for encoder in wavelet),
-            max(self._allowed - self._assembly.fixed_bytes, 1),
+            max(self._allowed - self._builder.fixed_bytes, 1),
             lowest=STEP_CODE_MIN,
             highest=self._finest(encoders),
             octave=STEPS_PER_OCTAVE,

@@ -54,7 +54,7 @@ class FrameShape:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EncodedScan:
     """One way to encode a scan: quantiser and payloads. Its error is that before the filter."""
 
     point: Point
@@ -73,7 +73,7 @@ class Candidate:
         return float(np.mean(errors))
 
 
-class Assembly:
+class FileBuilder:
     """Makes the files of one scan.
 
     Args:
@@ -146,7 +146,7 @@ class Assembly:
         """Bytes of a file; its figures of quality take as many whatever they are."""
         return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
 
-    def restored(self, encoding: Candidate) -> list[RestoredFrame]:
+    def restored(self, encoding: EncodedScan) -> list[RestoredFrame]:
         """Frames as a decoder restores them before the filter, beside the true ones."""
         code = encoding.point.step_code
         bounds = limits(self._volume.voxels.dtype, nonnegative=self._nonnegative)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.rate.start import Start, estimate
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.codec import Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slices.decoder import SliceNetworks, can_be_sliced
@@ -118,7 +118,7 @@ def try_slices(
     def cost(encoder: Encoder) -> float:
         encoded = encoder.encode(min(code, encoder.finest), rate_weight)
         error = squared_error(encoder, encoded, min(code, encoder.finest))
-        return exchange(error, encoded.nbytes)
+        return rd_cost(error, encoded.nbytes)
 
     def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:
         return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))

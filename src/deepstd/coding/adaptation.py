@@ -24,6 +24,7 @@ _OFFSETS = np.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
 # Magnitudes are classed: each of the small ones, then four classes an octave.
 _CLASSES, _SMALL = 64, 32
 _ESCAPE_OVERHEAD = 6
+_BIT = 1 << 20
 
 
 def shifted(scale_index: np.ndarray, offset: int | np.ndarray) -> np.ndarray:
@@ -45,25 +46,36 @@ def best_offsets(
     entry = scale_index.astype(np.int64) * _CLASSES + _class_of(np.abs(symbols))
     entry += np.repeat(np.arange(len(counts)) * cells, counts)
     found = np.bincount(entry, minlength=len(counts) * cells).reshape(len(counts), cells)
-    bits = found @ _bits_by_offset(tables) + 20.0 - np.log2(OFFSET_FREQUENCIES)
+    bits = found @ bits_by_offset(tables) + OWN_BITS
     return np.where(counts < FEWEST_SYMBOLS, 0, _OFFSETS[bits.argmin(1)])
 
 
 @lru_cache(maxsize=16)
-def _bits_by_offset(tables: ScaleTables) -> np.ndarray:
-    """Bits of each scale index and class, (64 * 64, offsets)."""
+def bits_by_offset(tables: ScaleTables) -> np.ndarray:
+    """Return the bits of each scale index and class, (64 * 64, offsets) int64.
+
+    In units of 2**-20 bits: sums of whole numbers are the same in any order.
+    """
     bits = np.stack([_bits_of_classes(tables, index) for index in range(SCALE_COUNT)])
     indices = shifted(np.arange(SCALE_COUNT), _OFFSETS[:, None])
-    return bits[indices].reshape(len(_OFFSETS), -1).T
+    return _whole(np.ascontiguousarray(bits[indices].reshape(len(_OFFSETS), -1).T))
+
+
+def _whole(bits: np.ndarray) -> np.ndarray:
+    return np.rint(bits * _BIT).astype(np.int64)
 
 
 def _class_of(magnitudes: np.ndarray) -> np.ndarray:
-    classes = magnitudes
-    if magnitudes.size and magnitudes.max() >= _SMALL:
-        octaves = np.log2(np.maximum(magnitudes, _SMALL) / _SMALL)
-        large = np.minimum(_SMALL + (4 * octaves).astype(np.int64), _CLASSES - 1)
-        classes = np.where(magnitudes < _SMALL, magnitudes, large)
-    return classes
+    large = _SMALL + np.searchsorted(LARGE_CLASSES, magnitudes, side="right")
+    return np.where(magnitudes < _SMALL, magnitudes, large)
+
+
+def _first_of_class(octave_quarters: int) -> int:
+    """Return the smallest magnitude so many quarters of an octave above the small ones."""
+    magnitude = _SMALL
+    while magnitude**4 < _SMALL**4 << octave_quarters:
+        magnitude += 1
+    return magnitude
 
 
 def _typical_magnitudes() -> np.ndarray:
@@ -86,3 +98,9 @@ def _bits_of_classes(tables: ScaleTables, index: int) -> np.ndarray:
         inside = of_entry[np.clip(high, -radius, radius) + radius + 1]
         total += np.where(excess > 0, escape, inside) + low_bits
     return total / 2
+
+
+LARGE_CLASSES = np.array([_first_of_class(n) for n in range(1, _CLASSES - _SMALL)], np.int64)
+"""First magnitude of each class from the second large one on, (31,)."""
+OWN_BITS = _whole(20.0 - np.log2(OFFSET_FREQUENCIES))
+"""Bits of each offset itself, (offsets,) int64, in units of 2**-20 bits."""

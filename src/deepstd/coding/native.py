@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from deepstd.coding.adaptation import LARGEST_OFFSET, OFFSET_FREQUENCIES
+from deepstd.coding.adaptation import (
+    LARGE_CLASSES,
+    LARGEST_OFFSET,
+    OFFSET_FREQUENCIES,
+    OWN_BITS,
+    bits_by_offset,
+)
 from deepstd.coding.tables import (
     PLAIN,
     QUANTIZERS,
@@ -36,14 +42,16 @@ _TRIM_LIMIT = 8192
 _FIELDS = ("cumulative", "begin", "entries", "radius", "low_bits", "first")
 
 
-class _Tables(ctypes.Structure):
+class PackedTables(ctypes.Structure):
     """The tables of one bundle as the engine reads them; keeps its arrays alive."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in _FIELDS]
+    arrays: tuple[np.ndarray, ...]
 
 
 @lru_cache(maxsize=16)
-def _packed(tables: ScaleTables) -> tuple[_Tables, tuple[np.ndarray, ...]]:
+def packed_tables(tables: ScaleTables) -> PackedTables:
+    """Return tables as the engine reads them."""
     cumulative: list[np.ndarray] = []
     rows: list[tuple[int, int, int, int]] = []
     first: list[np.ndarray] = []
@@ -66,7 +74,9 @@ def _packed(tables: ScaleTables) -> tuple[_Tables, tuple[np.ndarray, ...]]:
         *columns,
         np.ascontiguousarray(np.stack(first), np.int32),
     )
-    return _Tables(*map(address, arrays)), arrays
+    packed = PackedTables(*map(address, arrays))
+    packed.arrays = arrays
+    return packed
 
 
 def _cumulative(frequencies: np.ndarray) -> np.ndarray:
@@ -100,6 +110,11 @@ class NativeEncoder:
     def __del__(self) -> None:
         self._library.encoder_free(self._coder)
 
+    @property
+    def handle(self) -> Any:
+        """What the engine's functions take for this encoder."""
+        return self._coder
+
     def encode(
         self,
         symbols: np.ndarray,
@@ -118,53 +133,23 @@ class NativeEncoder:
         """
         flat = np.ascontiguousarray(symbols.reshape(-1), np.int64)
         kinds = _kinds(scale_index, quantizer)
-        packed, _ = _packed(tables)
+        packed = packed_tables(tables)
         result = self._library.encoder_encode(
             self._coder, ctypes.byref(packed), address(flat), address(kinds), flat.size, lanes
         )
         if result == TOO_LARGE:
             raise ValueError("a symbol has more than 40 bits")
-        _check(result)
-
-    def encode_pass(
-        self,
-        aims: np.ndarray,
-        scale_index: np.ndarray,
-        plain: np.ndarray,
-        tables: ScaleTables,
-        rate_weight: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose the symbols of a pass by the trellis where it is used, and encode the pass.
-
-        Args:
-            aims: (n,) float64, what to quantise, in steps.
-            scale_index: (n,) uint8.
-            plain: (n,) int64, the plain quantiser's symbols.
-            tables: frequencies.
-            rate_weight: squared steps that a bit is worth.
-
-        Returns:
-            symbols (int64), and the units that they stand for (float64), (n,).
-        """
-        symbols, units = plain.copy(), np.empty(plain.size)
-        bits, (packed, _) = trellis_bits(tables), _packed(tables)
-        result = self._library.encoder_pass(
-            *(self._coder, ctypes.byref(packed), address(aims), address(scale_index), aims.size),
-            *(address(bits), np.float32(rate_weight / SPACING**2)),
-            *map(address, (_BEFORE, _TAKEN, symbols, units)),
-        )
-        _check(result)
-        return symbols, units
+        checked(result)
 
     def encode_bits(self, value: int, bits: int) -> None:
         """Encode an unsigned integer of at most 16 bits as it is."""
         width = 1 << (_PRECISION - bits)
-        _check(self._library.encoder_put(self._coder, value * width, width))
+        checked(self._library.encoder_put(self._coder, value * width, width))
 
     def encode_offset(self, offset: int) -> None:
         """Encode the offset of a band's scale indices; see `adaptation`."""
         left, right = _OFFSET_CUMULATIVE[offset + LARGEST_OFFSET :][:2].tolist()
-        _check(self._library.encoder_put(self._coder, left, right - left))
+        checked(self._library.encoder_put(self._coder, left, right - left))
 
     def finish(self) -> bytes:
         """Return the stream; a short one is cut to the fewest bytes that still decode."""
@@ -189,6 +174,16 @@ class NativeDecoder:
     def __del__(self) -> None:
         self._library.decoder_free(self._coder)
 
+    @property
+    def handle(self) -> Any:
+        """What the engine's functions take for this decoder."""
+        return self._coder
+
+    @property
+    def pass_tables(self) -> tuple[int, int]:
+        """Addresses of what reading a pass needs besides the tables of a bundle."""
+        return address(_OFFSET_CUMULATIVE), address(_NEXT)
+
     def decode(
         self, scale_index: np.ndarray, tables: ScaleTables, quantizer: int | np.ndarray = PLAIN
     ) -> np.ndarray:
@@ -204,8 +199,8 @@ class NativeDecoder:
         """
         kinds = _kinds(scale_index, quantizer)
         symbols = np.empty(kinds.size, np.int64)
-        packed, _ = _packed(tables)
-        _check(
+        packed = packed_tables(tables)
+        checked(
             self._library.decoder_decode(
                 self._coder, ctypes.byref(packed), address(kinds), kinds.size, address(symbols)
             )
@@ -218,7 +213,7 @@ class NativeDecoder:
         """Return symbols (int64) of trellis lanes, and their quantisers (uint8), (n,).
 
         Args:
-            scale_index: (n,) uint8, in the order of `trellis.Arrangement.walked`.
+            scale_index: (n,) uint8, in the order of `trellis.Arrangement.tcq`.
             lanes: number of lanes.
             tables: frequencies.
 
@@ -227,8 +222,8 @@ class NativeDecoder:
         """
         scales = np.ascontiguousarray(scale_index, np.uint8)
         symbols, quantizers = np.empty(scales.size, np.int64), np.empty(scales.size, np.uint8)
-        packed, _ = _packed(tables)
-        _check(
+        packed = packed_tables(tables)
+        checked(
             self._library.decoder_walk(
                 *(self._coder, ctypes.byref(packed), address(scales), scales.size, lanes),
                 *(address(_NEXT), address(symbols), address(quantizers)),
@@ -236,42 +231,16 @@ class NativeDecoder:
         )
         return symbols, quantizers
 
-    def decode_pass(
-        self, scale_index: np.ndarray, counts: np.ndarray, tables: ScaleTables
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Decode the offsets and symbols of a pass.
-
-        Args:
-            scale_index: (n,) uint8, band after band, without offsets; changed in place.
-            counts: (bands,) int64, symbols of each band.
-            tables: frequencies.
-
-        Returns:
-            symbols (int64), and the units that they stand for (float64), (n,).
-
-        Raises:
-            DamagedError: the stream decodes to no symbols.
-        """
-        symbols, units = np.empty(scale_index.size, np.int64), np.empty(scale_index.size)
-        packed, _ = _packed(tables)
-        result = self._library.decoder_pass(
-            *(self._coder, ctypes.byref(packed), address(_OFFSET_CUMULATIVE), address(_NEXT)),
-            *(address(scale_index), address(counts), counts.size),
-            *map(address, (symbols, units)),
-        )
-        _check(result)
-        return symbols, units
-
     def decode_bits(self, bits: int) -> int:
         """Return an unsigned integer coded by `NativeEncoder.encode_bits`."""
         edges = _uniform(bits)
-        return _check(self._library.decoder_get(self._coder, address(edges), edges.size - 1))
+        return checked(self._library.decoder_get(self._coder, address(edges), edges.size - 1))
 
     def decode_offset(self) -> int:
         """Return an offset coded by `NativeEncoder.encode_offset`."""
         edges = _OFFSET_CUMULATIVE
         entry = self._library.decoder_get(self._coder, address(edges), edges.size - 1)
-        return _check(entry) - LARGEST_OFFSET
+        return checked(entry) - LARGEST_OFFSET
 
 
 _NEXT, _BEFORE, _TAKEN = (
@@ -279,12 +248,19 @@ _NEXT, _BEFORE, _TAKEN = (
 )
 
 
+def choice_tables(tables: ScaleTables) -> tuple[int, ...]:
+    """Return addresses of what an encoder chooses by: trellis, then offsets of scale indices."""
+    trellis = trellis_bits(tables), _BEFORE, _TAKEN
+    offsets = bits_by_offset(tables), OWN_BITS, LARGE_CLASSES, _OFFSET_CUMULATIVE
+    return tuple(map(address, (*trellis, *offsets)))
+
+
 @lru_cache(maxsize=17)
 def _uniform(bits: int) -> np.ndarray:
     return (np.arange((1 << bits) + 1) << (_PRECISION - bits)).astype(np.uint32)
 
 
-def _check(result: int) -> int:
+def checked(result: int) -> int:
     """Return a result of the engine that is no error."""
     if result == DAMAGED:
         raise DamagedError("the coded symbols are damaged: no valid decoding")
@@ -311,5 +287,5 @@ def search_trellis(
         np.float32(rate_weight / SPACING**2),
         *map(address, (_BEFORE, _TAKEN, symbols, quantizers)),
     )
-    _check(result)
+    checked(result)
     return symbols, quantizers

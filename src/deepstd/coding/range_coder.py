@@ -248,7 +248,7 @@ class RangeDecoder:
         """Return symbols (int64) of trellis lanes, and their quantisers (uint8), (n,).
 
         Args:
-            scale_index: (n,), in the order of `trellis.Arrangement.walked`.
+            scale_index: (n,), in the order of `trellis.Arrangement.tcq`.
             lanes: number of lanes.
             tables: frequencies.
 

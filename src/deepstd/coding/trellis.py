@@ -41,22 +41,22 @@ _NEVER = np.float32(1e30)
 
 
 class Arrangement(NamedTuple):
-    """Which symbols are plain, and the order of the others.
+    """Order of the symbols of a pass: scalar-quantised and TCQ symbols.
 
     Attributes:
-        plain: positions of the plain ones, ascending.
-        walked: positions of the others by ascending scale; symbol n is in lane n mod ``lanes``.
-        lanes: that are walked side by side.
+        scalar: positions of scalar-quantised symbols, ascending.
+        tcq: positions of TCQ symbols by ascending scale; symbol n is in lane n mod ``lanes``.
+        lanes: number of lanes, each a trellis path that begins in state 0.
     """
 
-    plain: np.ndarray
-    walked: np.ndarray
+    scalar: np.ndarray
+    tcq: np.ndarray
     lanes: int
 
     @property
     def steps(self) -> int:
         """Symbols of the longest lane."""
-        return -(-len(self.walked) // self.lanes)
+        return -(-len(self.tcq) // self.lanes)
 
 
 def arranged(scale_index: np.ndarray) -> Arrangement:
@@ -64,10 +64,10 @@ def arranged(scale_index: np.ndarray) -> Arrangement:
     large = scale_index >= FIRST_INDEX
     if np.count_nonzero(large) < FEWEST_SYMBOLS:
         large[:] = False
-    walked = np.flatnonzero(large)
-    walked = walked[np.argsort(scale_index[walked], kind="stable")]
-    lanes = max(1, -(-len(walked) // _LONGEST_LANE))
-    return Arrangement(np.flatnonzero(~large), walked, lanes)
+    tcq = np.flatnonzero(large)
+    tcq = tcq[np.argsort(scale_index[tcq], kind="stable")]
+    lanes = max(1, -(-len(tcq) // _LONGEST_LANE))
+    return Arrangement(np.flatnonzero(~large), tcq, lanes)
 
 
 def values_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def search(
     """Symbols with the least distortion + weight · bits, by the Viterbi algorithm.
 
     Args:
-        residual: in steps, (n,), in the order of `Arrangement.walked`.
+        residual: in steps, (n,), in the order of `Arrangement.tcq`.
         scale_index: of each.
         lanes: of the arrangement.
         tables: that they are coded with.

@@ -17,7 +17,7 @@ import numpy as np
 DISABLED = "DEEPSTD_NO_ENGINE"
 """Environment variable that turns the engine off, with any value but "" and "0"."""
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 1
+_INTERFACE = 2
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
@@ -38,24 +38,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "decoder_get": (_INT, (_POINTER, _POINTER, _INT)),
     "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
-    "pass_expect": (ctypes.c_int64, (_POINTER, _POINTER, _LONG, _INT, _LONG, *(_POINTER,) * 6)),
-    "pass_quantize": (
-        None,
-        (
-            *(_POINTER, ctypes.c_double, _POINTER, _POINTER, _POINTER, _POINTER, _LONG),
-            *(_POINTER, ctypes.c_float, _POINTER, _POINTER, _POINTER),
-        ),
-    ),
-    "pass_requantize": (
-        None,
-        (_POINTER, _POINTER, _LONG, _POINTER, ctypes.c_float, _POINTER),
-    ),
-    "pass_apply": (None, (*(_POINTER,) * 3, _LONG, _LONG, *(_POINTER,) * 4)),
-    "decoder_pass": (_INT, (*(_POINTER,) * 6, _INT, _POINTER, _POINTER)),
-    "encoder_pass": (
-        _INT,
-        (*(_POINTER,) * 4, _LONG, _POINTER, ctypes.c_float, *(_POINTER,) * 4),
-    ),
+    "tile_encode": (_INT, (_POINTER,) * 7),
+    "tile_decode": (_INT, (_POINTER,) * 8),
     "trellis_search": (
         _INT,
         (

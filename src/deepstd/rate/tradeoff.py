@@ -11,6 +11,6 @@ import math
 _ERROR_OCTAVES = 0.8
 
 
-def exchange(error: float, nbytes: float) -> float:
+def rd_cost(error: float, nbytes: float) -> float:
     """What to make small: octaves of squared error, and of bytes at their usual price."""
     return math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(nbytes)

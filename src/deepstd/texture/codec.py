@@ -19,7 +19,7 @@ from deepstd.errors import DamagedError, InputError
 from deepstd.texture.autoencoder.decoder import decode_latents
 from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.models import Network
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
@@ -56,7 +56,7 @@ class Encoder(Protocol):
         """Find what to aim at so that encodings of about this step err less."""
         ...
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Let go of what is kept of the latest encoding."""
         ...
 
@@ -161,9 +161,9 @@ def check(
 
 def _autoencoded(
     payload: bytes, tiles: Sequence[bytes], shape: tuple[int, ...], name: str
-) -> tuple[TextureHead, bytes]:
+) -> tuple[TextureHeader, bytes]:
     cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
+    head = TextureHeader.read(cursor, len(shape))
     if tiles:
         raise DamagedError(f"{name} is damaged: expected no texture tiles, found {len(tiles)}")
     return head, cursor.take(cursor.remaining)

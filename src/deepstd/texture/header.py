@@ -24,7 +24,7 @@ OCTAVES_MAX = 3
 
 
 @dataclass(frozen=True)
-class TextureHead:
+class TextureHeader:
     """What a decoder must know before the first symbol.
 
     Attributes:
@@ -54,7 +54,7 @@ class TextureHead:
         )
 
     @staticmethod
-    def read(cursor: Cursor, ndim: int) -> TextureHead:
+    def read(cursor: Cursor, ndim: int) -> TextureHeader:
         """Inverse of `pack`; DamagedError where a value is out of range."""
         range_code = _unzigzag(cursor.varint(_CODE_BIAS))
         step_code = _unzigzag(cursor.varint(_CODE_BIAS))
@@ -70,12 +70,12 @@ class TextureHead:
         octaves, sliced = divmod(sizes >> (4 * ndim), 4)
         if octaves and not sliced:
             raise cursor.error("slices between each other along no axis")
-        return TextureHead(scaling, step_code, coarse, sliced - 1 if sliced else None, octaves)
+        return TextureHeader(scaling, step_code, coarse, sliced - 1 if sliced else None, octaves)
 
-    def of_slice(self) -> TextureHead:
+    def of_slice(self) -> TextureHeader:
         """What the decoder of one slice must know."""
         axes = [size for axis, size in enumerate(self.coarse) if axis != self.sliced]
-        return TextureHead(self.scaling, self.step_code, tuple(a - min(axes) for a in axes))
+        return TextureHeader(self.scaling, self.step_code, tuple(a - min(axes) for a in axes))
 
 
 def _zigzag(value: int) -> int:

@@ -14,7 +14,7 @@ from deepstd.coding.trellis import FIRST_INDEX, arranged, search
 from deepstd.texture.entropy.quantizer import quantize, symbol_savings
 
 _ROUNDS = 4
-_MOST_WALKED = 1 << 20
+_MOST_TCQ = 1 << 20
 
 
 def fitted_tables(
@@ -30,22 +30,22 @@ def fitted_tables(
         tables: tables of the first round.
         rate_weight: λ, squared steps a bit.
     """
-    walked = np.flatnonzero(scale_index >= FIRST_INDEX)
-    if walked.size > _MOST_WALKED:
-        walked = np.random.default_rng(0).choice(walked, _MOST_WALKED, replace=False)
-    order = arranged(scale_index[walked])
-    walked = walked[order.walked]
+    tcq = np.flatnonzero(scale_index >= FIRST_INDEX)
+    if tcq.size > _MOST_TCQ:
+        tcq = np.random.default_rng(0).choice(tcq, _MOST_TCQ, replace=False)
+    order = arranged(scale_index[tcq])
+    tcq = tcq[order.tcq]
     at, scale = torch.from_numpy(residual), torch.from_numpy(scale_index.astype(np.float32))
     for _ in range(_ROUNDS):
-        plain = quantize(at, scale, symbol_savings(tables, "cpu"), rate_weight).numpy()
+        scalar = quantize(at, scale, symbol_savings(tables, "cpu"), rate_weight).numpy()
         symbols, quantizer = search(
-            residual[walked], scale_index[walked], order.lanes, tables, rate_weight
+            residual[tcq], scale_index[tcq], order.lanes, tables, rate_weight
         )
         tables = tables_from_counts(
             symbol_counts(
-                np.concatenate([plain, symbols]),
-                np.concatenate([scale_index, scale_index[walked]]),
-                np.concatenate([np.full(plain.size, PLAIN), quantizer]),
+                np.concatenate([scalar, symbols]),
+                np.concatenate([scale_index, scale_index[tcq]]),
+                np.concatenate([np.full(scalar.size, PLAIN), quantizer]),
             )
         )
     return tables

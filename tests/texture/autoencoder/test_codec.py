@@ -29,7 +29,7 @@ from deepstd.texture.autoencoder.transform import (
     voxels_of,
 )
 from deepstd.texture.codec import squared_error
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.decoder import DecodedTexture
@@ -208,7 +208,7 @@ def test_damaged_payloads_never_escape_as_other_errors() -> None:
 
 def test_tiles_and_previews_are_refused() -> None:
     net = network(2)
-    payload = TextureHead(Scaling(0, 0), 0, (0, 0)).pack()
+    payload = TextureHeader(Scaling(0, 0), 0, (0, 0)).pack()
     with pytest.raises(ContainerError, match="no texture tiles"):
         transforms.check(net, None, payload, [b"x"], (8, 8), name="x", level=0)
     with pytest.raises(InputError, match="no preview"):

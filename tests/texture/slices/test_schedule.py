@@ -11,42 +11,42 @@ from textures import smooth
 
 from deepstd.texture.header import OCTAVES_MAX
 from deepstd.texture.slices.motion import halfway
-from deepstd.texture.slices.schedule import hint_after, hint_between, unneeded, waves
+from deepstd.texture.slices.schedule import coding_order, hint_after, hint_between, non_reference
 
 
 @given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
-def test_every_slice_has_one_turn_after_those_it_needs(count: int, octaves: int) -> None:
+def test_every_slice_is_coded_once_after_its_references(count: int, octaves: int) -> None:
     known: set[int] = set()
-    for wave in waves(count, octaves):
-        for turn in wave:
-            assert turn.index not in known
-            assert turn.price > 0
-            assert known.issuperset(turn.sides)
-        known |= {turn.index for turn in wave}
+    for layer in coding_order(count, octaves):
+        for node in layer:
+            assert node.index not in known
+            assert node.price > 0
+            assert known.issuperset(node.references)
+        known |= {node.index for node in layer}
     assert known == set(range(count))
-    turns = [turn for wave in waves(count, octaves) for turn in wave]
-    keys = sum(not turn.between for turn in turns)
-    assert sum(not turn.sides for turn in turns) == (1 if octaves == OCTAVES_MAX else keys)
+    nodes = [node for layer in coding_order(count, octaves) for node in layer]
+    keys = sum(not node.between for node in nodes)
+    assert sum(not node.references for node in nodes) == (1 if octaves == OCTAVES_MAX else keys)
     assert keys <= count // 2**octaves + octaves + 1
 
 
 @given(st.integers(1, 300), st.integers(1, OCTAVES_MAX))
-def test_slices_wait_for_no_more_than_they_look_at(count: int, octaves: int) -> None:
+def test_slices_wait_for_their_references_alone(count: int, octaves: int) -> None:
     """So that devices have work while the key slices are coded one after the other."""
     before: set[int] = set()
-    for number, wave in enumerate(waves(count, octaves)):
+    for number, layer in enumerate(coding_order(count, octaves)):
         if number:
-            assert all(before.intersection(turn.sides) for turn in wave)
-        before = {turn.index for turn in wave}
+            assert all(before.intersection(node.references) for node in layer)
+        before = {node.index for node in layer}
 
 
 @given(st.integers(1, 300), st.integers(0, OCTAVES_MAX))
-def test_what_nobody_needs(count: int, octaves: int) -> None:
-    turns = waves(count, octaves)
-    needed = {side for wave in turns for turn in wave for side in turn.sides}
-    assert set(unneeded(turns)) == set(range(count)) - needed
+def test_non_reference_slices(count: int, octaves: int) -> None:
+    layers = coding_order(count, octaves)
+    needed = {side for layer in layers for node in layer for side in node.references}
+    assert set(non_reference(layers)) == set(range(count)) - needed
     if octaves == 0:
-        assert unneeded(turns) == list(range(count))
+        assert non_reference(layers) == list(range(count))
 
 
 def whole(image: np.ndarray) -> torch.Tensor:

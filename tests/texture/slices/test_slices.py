@@ -19,11 +19,11 @@ from deepstd.rate.effort import EFFORTS
 from deepstd.rate.start import Start
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import SlicedEncoder
-from deepstd.texture.slices.schedule import Turn
+from deepstd.texture.slices.schedule import SliceNode
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
@@ -90,7 +90,7 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     assert again.payload == encoded.payload
     other = decode_slices(networks, encoded.payload, shape, name="x", workers=two)
     np.testing.assert_array_equal(other.steps, decoded.steps)
-    head = TextureHead.read(Cursor(encoded.payload, "x", "texture"), 3)
+    head = TextureHeader.read(Cursor(encoded.payload, "x", "texture"), 3)
     assert (head.sliced, head.octaves) == (axis, octaves)
 
 
@@ -114,20 +114,25 @@ def test_how_many_slices_are_coded_at_once_changes_nothing(
     np.testing.assert_array_equal(*steps.values())
 
 
-def test_groups_hold_all_turns_and_each_worker_has_one() -> None:
-    turns = [Turn(index, 1, between=True) for index in range(1, 33, 2)]
+def test_groups_hold_all_slices_and_each_worker_has_one() -> None:
+    nodes = [SliceNode(index, 1, between=True) for index in range(1, 33, 2)]
     for devices, most in ((1, 4), (3, 4), (40, 1)):
         groups = neighbours.groups_of(
-            turns, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
+            nodes, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
         )
-        assert [turn for group in groups for turn in group] == turns
+        assert [node for group in groups for node in group] == nodes
         assert max(map(len, groups)) == most
-        assert len(groups) >= min(devices, len(turns))
+        assert len(groups) >= min(devices, len(nodes))
 
 
-def test_groups_look_alike_at_others() -> None:
-    turns = [Turn(8, 4), Turn(16, 4), Turn(4, 4, between=True), Turn(2, 2, between=True)]
-    assert neighbours.groups_of(turns, 1, CPU) == [turns[:2], turns[2:3], turns[3:]]
+def test_groups_share_prediction_mode_and_distance() -> None:
+    nodes = [
+        SliceNode(8, 4),
+        SliceNode(16, 4),
+        SliceNode(4, 4, between=True),
+        SliceNode(2, 2, between=True),
+    ]
+    assert neighbours.groups_of(nodes, 1, CPU) == [nodes[:2], nodes[2:3], nodes[3:]]
 
 
 def test_a_slice_coded_alone_is_an_image(networks: SliceNetworks) -> None:
@@ -269,7 +274,7 @@ def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) 
         data = codec.compress(volume, max_bytes=max_bytes, effort="fast")
         assert 0.997 * max_bytes <= len(data) <= max_bytes
         cursor = Cursor(parse(data, "x").frames[0].texture, "x", "texture")
-        sliced.append(TextureHead.read(cursor, 3).sliced)
+        sliced.append(TextureHeader.read(cursor, 3).sliced)
     assert sliced == [2, None]
 
 
@@ -283,7 +288,7 @@ def test_efforts_decide_whether_slices_may_lie_between_others() -> None:
     octaves = {}
     for effort in ("fast", "normal"):
         data = codec.compress(volume, bpv=0.3, effort=effort)
-        head = TextureHead.read(Cursor(parse(data, "x").frames[0].texture, "x", "texture"), 3)
+        head = TextureHeader.read(Cursor(parse(data, "x").frames[0].texture, "x", "texture"), 3)
         octaves[effort] = head.octaves
         error = codec.decompress(data).voxels.astype(float) - voxels
         assert error.var() < 0.1 * voxels.var()
@@ -303,7 +308,7 @@ def test_a_scan_of_thick_slices_comes_back(frames: tuple[int, ...]) -> None:
     data = codec.compress(volume, bpv=0.4, effort="fast")
     assert 0.997 * 0.4 <= 8 * len(data) / voxels.size <= 0.4
     container = parse(data, "x")
-    head = TextureHead.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
+    head = TextureHeader.read(Cursor(container.frames[0].texture, "x", "texture"), 3)
     assert head.sliced == 2
     restored = codec.decompress(data)
     error = np.square(restored.voxels.astype(float) - voxels).mean()

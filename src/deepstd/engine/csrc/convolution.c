@@ -9,30 +9,14 @@
  * A row is a run of positions `step` elements apart. Rows are described by offsets, so that one
  * function serves 2-D and 3-D grids, padded and packed buffers, and every second position.
  */
-#include "engine.h"
+#include "convolution.h"
 
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 16            /* outputs of one block of weights */
 #define OUTPUT_MAX 8191
-
-struct layer {
-    const int16_t *weights; /* [taps][pairs][blocks * LANES][2] */
-    const int32_t *bias;    /* [blocks * LANES], half a unit of the shift included */
-    const int32_t *extra;   /* [outputs] added after the shift, or NULL */
-    const int64_t *taps;    /* [tap_count] element offsets of the taps */
-    int32_t tap_count, pairs, outputs, shift, low, high;
-};
-
-struct rows {
-    const int16_t *input;    /* readable for 12 positions past the end of every row */
-    const int16_t *residual; /* added before the last clamp, or NULL */
-    int16_t *output;
-    const int64_t *input_at, *residual_at, *output_at; /* [rows] element offsets */
-    const int32_t *counts;                             /* [rows] positions */
-    int64_t input_step, residual_step, output_step, count;
-};
+#define SHARED_FROM 2e7     /* fewer products are not worth a second thread */
 
 /* Shift, clamp, add and store one position's sums. */
 INLINE void finish(const struct layer *l, const int32_t *sums, int first, int width,
@@ -218,4 +202,23 @@ API void convolve(const struct layer *l, const struct rows *r, int64_t begin, in
     if (instructions == AVX2) { rows_256(l, r, begin, end); return; }
 #endif
     rows_plain(l, r, begin, end);
+}
+
+struct share {
+    const struct layer *layer;
+    const struct rows *rows;
+    int instructions;
+};
+
+static void convolve_share(const void *work, int64_t begin, int64_t end) {
+    const struct share *s = work;
+    convolve(s->layer, s->rows, begin, end, s->instructions);
+}
+
+void convolve_shared(const struct layer *l, const struct rows *r, int threads, int instructions) {
+    int64_t positions = 0;
+    for (int64_t row = 0; row < r->count; row++) positions += r->counts[row];
+    double products = (double)positions * l->tap_count * 2 * l->pairs * l->outputs;
+    struct share share = {l, r, instructions};
+    run_shared(convolve_share, &share, r->count, products > SHARED_FROM ? threads : 1);
 }

@@ -1,9 +1,12 @@
 /* The native engine: integers in, integers out, the same on every machine.
  *
- *     range_coder.c   symbols <-> bytes
- *     trellis.c       residuals -> symbols, by the Viterbi algorithm
- *     passes.c        output of the context model <-> coefficients, pass by pass
- *     convolution.c   activations -> activations, by 16-bit products and 32-bit sums
+ *     tile.c          a tile of a level <-> its part of a stream
+ *       features.c    subbands that are known -> features
+ *       context.c     features -> output of the context model, by convolution.c
+ *       passes.c      output of the model <-> coefficients, pass by pass
+ *         offsets.c     scale offsets of bands
+ *         trellis.c     residuals -> symbols, by the Viterbi algorithm
+ *         range_coder.c symbols <-> bytes
  *
  * Every function is called through ctypes, which releases the interpreter's lock. No function
  * keeps global state. Sizes and indices are checked by the Python side; data from a file is
@@ -22,7 +25,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 1
+#define ENGINE_INTERFACE 2
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 
@@ -46,7 +49,10 @@ API int decoder_get(struct decoder *d, const uint32_t *cumulative, int entries);
 API int trellis_search(const double *points, const uint8_t *scales, size_t count, size_t lanes,
                        const float *bits, float weight, const uint8_t *before,
                        const uint8_t *taken, int64_t *symbols, uint8_t *quantizers);
-API void pass_requantize(const double *aims, const uint8_t *scales, int64_t count,
-                         const float *savings, float weight, int64_t *symbols);
+API int encoder_put(struct encoder *e, uint32_t left, uint32_t width);
+
+/* Call `work` for equal shares of 0 ... count, each in a thread. */
+typedef void shared_work(const void *context, int64_t begin, int64_t end);
+void run_shared(shared_work *work, const void *context, int64_t count, int threads);
 
 #endif

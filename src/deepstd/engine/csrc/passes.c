@@ -1,19 +1,17 @@
-/* One pass of a tile: from the model's output to coefficients, without a Python loop.
+/* One pass of a tile: from the model's output to coefficients.
  *
  *     head output -> expect -> means, scale indices
- *     decode:  scale indices -> offsets, arrangement -> symbols -> units
- *     encode:  targets - means -> plain quantiser -> trial; arrangement, trellis -> symbols -> units
- *     means + units -> apply -> coefficients, and their features for the passes to come
+ *     encode:  targets - means -> plain quantiser -> offsets of bands -> trellis -> symbols, units
+ *     decode:  offsets of bands -> arrangement -> symbols -> units
  *
  * Values are whole numbers of the fixed-point unit, held in doubles; a unit is 1/64 step.
  */
-#include "engine.h"
+#include "passes.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SCALES 64
 #define QUANTIZERS 3
 #define UNITS_PER_STEP 64.0
 #define MEAN_UNITS 4.0         /* means are in sixteenths of a step */
@@ -23,47 +21,53 @@
 #define FIRST_WALKED 8         /* symbols of smaller scale index are left to the plain quantiser */
 #define FEWEST_WALKED 128
 #define LONGEST_LANE 128
-#define FEWEST_WITH_OFFSET 256 /* a band of fewer symbols in a pass has no offset */
-#define LARGEST_OFFSET 4
-#define OFFSETS (2 * LARGEST_OFFSET + 1)
 #define TRELLIS_SPACING 0.625  /* of the points of both coarse quantisers together, in steps */
 
 static int clamp_index(int index) {
     return index < 0 ? 0 : index >= SCALES ? SCALES - 1 : index;
 }
 
-/* Means and scale indices of the coefficients that a pass codes, band by band.
- *
- *     output:   [count][parts * bands] of the head, parts = 2, or 3 with a gate
- *     flat:     [count] positions in the tile
- *     mask:     [bands][size] which coefficients there are
- *     hint:     [bands][size] what the gate lets through, or NULL
- * Returns how many coefficients there are; counts[bands] says how many of each band.
- */
-API int64_t pass_expect(const int16_t *output, const int64_t *flat, int64_t count, int bands,
-                        int64_t size, const uint8_t *mask, const double *hint, double *means,
-                        uint8_t *scales, int64_t *places, int64_t *counts) {
-    int parts = hint ? 3 : 2;
+int expected_new(struct expected *x, int64_t room) {
+    size_t size = (size_t)(room ? room : 1);
+    memset(x, 0, sizeof *x);
+    x->means = malloc(size * sizeof *x->means);
+    x->units = malloc(size * sizeof *x->units);
+    x->scales = malloc(size);
+    x->places = malloc(size * sizeof *x->places);
+    x->symbols = malloc(size * sizeof *x->symbols);
+    return x->means && x->units && x->scales && x->places && x->symbols ? OK : OUT_OF_MEMORY;
+}
+
+void expected_free(struct expected *x) {
+    free(x->means);
+    free(x->units);
+    free(x->scales);
+    free(x->places);
+    free(x->symbols);
+}
+
+void pass_expect(struct expected *x, const struct buffer *output, const struct positions *p,
+                 int bands, int64_t size, const uint8_t *mask, const double *hint) {
     int64_t n = 0;
     for (int b = 0; b < bands; b++) {
         int64_t before = n;
-        for (int64_t i = 0; i < count; i++) {
-            int64_t place = b * size + flat[i];
+        for (int64_t i = 0; i < p->count; i++) {
+            int64_t place = b * size + p->flat[i];
             if (!mask[place]) continue;
-            const int16_t *o = output + i * parts * bands + b;
+            const int16_t *o = output->data + i * output->channels + b;
             double mean = MEAN_UNITS * o[0];
             if (hint) {
                 int gate = ((o[2 * bands] + 1) >> 1) + GATE_ONE / 2;
                 gate = gate < 0 ? 0 : gate > GATE_ONE ? GATE_ONE : gate;
                 mean += floor(gate * hint[place] * (1.0 / GATE_ONE) + 0.5);
             }
-            means[n] = mean;
-            scales[n] = (uint8_t)clamp_index(((o[bands] + 1) >> 1) + CENTRE_INDEX);
-            places[n++] = place;
+            x->means[n] = mean;
+            x->scales[n] = (uint8_t)clamp_index(((o[bands] + 1) >> 1) + CENTRE_INDEX);
+            x->places[n++] = place;
         }
-        counts[b] = n - before;
+        x->counts[b] = n - before;
     }
-    return n;
+    x->count = n;
 }
 
 /* Order of a pass: plain symbols as they come, then the walked ones by ascending scale.
@@ -135,57 +139,36 @@ static void shift(uint8_t *scales, int64_t count, int offset) {
     for (int64_t n = 0; n < count; n++) scales[n] = (uint8_t)clamp_index(scales[n] + offset);
 }
 
-/* Decode a pass: offsets, symbols, and the units that they stand for. */
-API int decoder_pass(struct decoder *d, const struct tables *t, const uint32_t *offset_edges,
-                     const uint8_t *next, uint8_t *scales, const int64_t *counts, int bands,
-                     int64_t *symbols, double *units) {
-    int offsets[32];
-    int64_t count = 0, plain = 0;
+int pass_decode(struct expected *x, int bands, struct decoder *d, const struct tables *tables,
+                const uint32_t *offset_edges, const uint8_t *next) {
+    int offsets[MOST_BANDS];
+    int64_t done = 0, plain = 0, count = x->count;
     for (int b = 0; b < bands; b++) {
         int entry = LARGEST_OFFSET;
-        if (counts[b] >= FEWEST_WITH_OFFSET) entry = decoder_get(d, offset_edges, OFFSETS);
+        if (x->counts[b] >= FEWEST_WITH_OFFSET) entry = decoder_get(d, offset_edges, OFFSETS);
         if (entry < 0) return entry;
         offsets[b] = entry - LARGEST_OFFSET;
     }
-    for (int b = 0; b < bands; b++) {
-        shift(scales + count, counts[b], offsets[b]);
-        count += counts[b];
-    }
+    for (int b = 0; b < bands; done += x->counts[b++])
+        shift(x->scales + done, x->counts[b], offsets[b]);
     struct gathered g;
-    int result = gather(&g, scales, count, &plain);
+    int result = gather(&g, x->scales, count, &plain);
     if (result == OK) {
         for (int64_t n = 0; n < plain; n++) g.kinds[n] = (uint8_t)(g.scales[n] * QUANTIZERS);
-        result = decoder_decode(d, t, g.kinds, (size_t)plain, g.symbols);
+        result = decoder_decode(d, tables, g.kinds, (size_t)plain, g.symbols);
     }
     if (result == OK && plain < count)
-        result = decoder_walk(d, t, g.scales + plain, (size_t)(count - plain),
+        result = decoder_walk(d, tables, g.scales + plain, (size_t)(count - plain),
                               lanes_of(count - plain), next, g.symbols + plain,
                               g.quantizers + plain);
-    if (result == OK) scatter(&g, count, symbols, units);
+    if (result == OK) scatter(&g, count, x->symbols, x->units);
     release(&g);
     return result;
 }
 
-/* Residuals in steps, what to aim at, and the plain quantiser's symbols.
- *
- *     targets:     normalised coefficients, at places; factor: units a normalised value
- *     corrections: added to the residuals, at places, or NULL
- *     savings:     [64][26] bits that the next smaller magnitude saves
- */
-API void pass_quantize(const double *targets, double factor, const float *corrections,
-                       const double *means, const uint8_t *scales, const int64_t *places,
-                       int64_t count, const float *savings, float weight, double *residuals,
-                       double *aims, int64_t *symbols) {
-    for (int64_t n = 0; n < count; n++) {
-        residuals[n] = (targets[places[n]] * factor - means[n]) * (1.0 / UNITS_PER_STEP);
-        aims[n] = corrections ? residuals[n] + (double)corrections[places[n]] : residuals[n];
-    }
-    pass_requantize(aims, scales, count, savings, weight, symbols);
-}
-
-/* The plain quantiser's symbols with other scale indices. */
-API void pass_requantize(const double *aims, const uint8_t *scales, int64_t count,
-                         const float *savings, float weight, int64_t *symbols) {
+/* The plain quantiser's symbols. */
+static void quantize(const double *aims, const uint8_t *scales, int64_t count,
+                     const float *savings, float weight, int64_t *symbols) {
     for (int64_t n = 0; n < count; n++) {
         double magnitude = fabs(aims[n]), nearest = floor(magnitude + 0.5);
         int entry = nearest < LARGEST_PLAIN + 1 ? (int)nearest : LARGEST_PLAIN + 1;
@@ -196,68 +179,80 @@ API void pass_requantize(const double *aims, const uint8_t *scales, int64_t coun
     }
 }
 
-/* Encode a pass whose plain symbols and shifted scale indices are known.
- *
- *     bits, spacing_weight, before, taken: of trellis_search
- */
-API int encoder_pass(struct encoder *e, const struct tables *t, const double *aims,
-                     const uint8_t *scales, int64_t count, const float *bits,
-                     float spacing_weight, const uint8_t *before, const uint8_t *taken,
-                     int64_t *symbols, double *units) {
+/* Choose the offsets of all bands, write them, and quantise again where one is not 0. */
+static int choose_offsets(struct expected *x, int bands, const struct targets *t, float weight,
+                          const double *aims, struct encoder *e) {
+    int32_t *room = malloc(SCALES * CLASSES * sizeof *room);
+    if (!room) return OUT_OF_MEMORY;
+    int result = OK;
+    int64_t first = 0;
+    for (int b = 0; b < bands && result == OK; first += x->counts[b++]) {
+        if (x->counts[b] < FEWEST_WITH_OFFSET) continue;
+        int64_t *symbols = x->symbols + first;
+        uint8_t *scales = x->scales + first;
+        int offset = best_offset(&t->offsets, symbols, scales, x->counts[b], room);
+        const uint32_t *edges = t->offsets.cumulative + offset + LARGEST_OFFSET;
+        result = encoder_put(e, edges[0], edges[1] - edges[0]);
+        if (!offset) continue;
+        shift(scales, x->counts[b], offset);
+        quantize(aims + first, scales, x->counts[b], t->savings, weight, symbols);
+    }
+    free(room);
+    return result;
+}
+
+/* Write a pass whose plain symbols and shifted scale indices are known. */
+static int write_pass(struct expected *x, const double *aims, const struct targets *t,
+                      float spacing_weight, struct encoder *e, const struct tables *tables) {
     struct gathered g;
-    int64_t plain = 0;
-    int result = gather(&g, scales, count, &plain);
+    int64_t plain = 0, count = x->count;
+    int result = gather(&g, x->scales, count, &plain);
     double *points = malloc((count ? (size_t)count : 1) * sizeof *points);
     if (!points) result = OUT_OF_MEMORY;
     if (result == OK) {
         for (int64_t n = 0; n < plain; n++) {
-            g.symbols[n] = symbols[g.order[n]];
+            g.symbols[n] = x->symbols[g.order[n]];
             g.kinds[n] = (uint8_t)(g.scales[n] * QUANTIZERS);
         }
-        result = encoder_encode(e, t, g.symbols, g.kinds, (size_t)plain, 0);
+        result = encoder_encode(e, tables, g.symbols, g.kinds, (size_t)plain, 0);
     }
     if (result == OK && plain < count) {
         size_t walked = (size_t)(count - plain), lanes = lanes_of(count - plain);
         for (int64_t n = plain; n < count; n++) points[n] = aims[g.order[n]] / TRELLIS_SPACING;
-        result = trellis_search(points + plain, g.scales + plain, walked, lanes, bits,
-                                spacing_weight, before, taken, g.symbols + plain,
+        result = trellis_search(points + plain, g.scales + plain, walked, lanes, t->bits,
+                                spacing_weight, t->before, t->taken, g.symbols + plain,
                                 g.quantizers + plain);
         for (int64_t n = plain; n < count; n++)
             g.kinds[n] = (uint8_t)(g.scales[n] * QUANTIZERS + g.quantizers[n]);
         if (result == OK)
-            result = encoder_encode(e, t, g.symbols + plain, g.kinds + plain, walked, lanes);
+            result = encoder_encode(e, tables, g.symbols + plain, g.kinds + plain, walked, lanes);
     }
-    if (result == OK) scatter(&g, count, symbols, units);
+    if (result == OK) scatter(&g, count, x->symbols, x->units);
     free(points);
     release(&g);
     return result;
 }
 
-/* sign(x) round(8 log2(1 + |x| / 16)), at most 127, by comparison with [127] thresholds. */
-static int signed_log(double x, const double *thresholds) {
-    double magnitude = floor(fabs(x) * (1.0 / 16.0));
-    int low = 0, high = 127;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (thresholds[middle] <= magnitude) low = middle + 1;
-        else high = middle;
+int pass_encode(struct expected *x, int bands, int pass, const struct targets *t,
+                struct encoder *e, const struct tables *tables) {
+    size_t room = (size_t)(x->count ? x->count : 1);
+    double *residuals = malloc(room * sizeof *residuals), *aims = malloc(room * sizeof *aims);
+    int result = residuals && aims ? OK : OUT_OF_MEMORY;
+    float weight = t->weights[pass];
+    for (int64_t n = 0; n < x->count && result == OK; n++) {
+        int64_t place = x->places[n];
+        residuals[n] = (t->values[place] * t->factor - x->means[n]) * (1.0 / UNITS_PER_STEP);
+        aims[n] = t->corrections ? residuals[n] + (double)t->corrections[place] : residuals[n];
     }
-    return x < 0 ? -low : low;
-}
-
-/* Write coefficients into [bands][size], and their features into a padded grid.
- *
- *     known_at: [size] element offset of a position's channels in `known`
- */
-API void pass_apply(const double *means, const double *units, const int64_t *places, int64_t count,
-                    int64_t size, const double *thresholds, const int64_t *known_at,
-                    double *values, int16_t *known) {
-    for (int64_t n = 0; n < count; n++) {
-        double value = means[n] + units[n];
-        values[places[n]] = value;
-        if (known) {
-            int64_t band = places[n] / size;
-            known[known_at[places[n] % size] + band] = (int16_t)signed_log(value, thresholds);
-        }
+    if (result == OK) {
+        quantize(aims, x->scales, x->count, t->savings, weight, x->symbols);
+        result = choose_offsets(x, bands, t, weight, aims, e);
     }
+    if (result == OK)
+        result = write_pass(x, aims, t, t->spacing_weights[pass], e, tables);
+    for (int64_t n = 0; n < x->count && result == OK && t->errors; n++)
+        t->errors[x->places[n]] = (float)(x->units[n] * (1.0 / UNITS_PER_STEP) - residuals[n]);
+    free(residuals);
+    free(aims);
+    return result;
 }

@@ -14,7 +14,7 @@ from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_g
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import surroundings, synthesise
 from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.wavelet.decoder import DecodedTexture
@@ -22,7 +22,7 @@ from deepstd.texture.wavelet.decoder import DecodedTexture
 
 def decode_latents(
     network: AutoencoderNetwork,
-    head: TextureHead,
+    head: TextureHeader,
     stream: bytes,
     shape: tuple[int, ...],
     template: torch.Tensor | None = None,

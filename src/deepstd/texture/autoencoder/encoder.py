@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.parts import (
@@ -26,7 +26,7 @@ from deepstd.texture.autoencoder.transform import padded
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
@@ -98,7 +98,7 @@ class AutoencoderEncoder:
             error = truth.new_zeros((1, self._network.config.bands, *grid))
             encoded, latents = self._encode(step_code, rate_weight, (error,))
             squared, gradient = synthesis_gradient(self._network, latents, around, truth)
-            cost = exchange(squared, encoded.nbytes)
+            cost = rd_cost(squared, encoded.nbytes)
             if cost < best[0]:
                 best = cost, self._correction
             if left:
@@ -106,7 +106,7 @@ class AutoencoderEncoder:
                 self._correction = torch.lerp(before, error - 0.5 * gradient, DAMPING)
         self._correction = best[1]
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Nothing is kept between encodings."""
 
     def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:
@@ -156,7 +156,7 @@ class AutoencoderEncoder:
             network_dtype=network_dtype_of(device),
             device=device,
         )
-        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream, symbols = source.stream.finish(), source.symbols_coded
         encoded = EncodedTexture(head, stream, symbols, (), lambda tiles: units)
         return encoded, in_steps(units)

@@ -33,7 +33,7 @@ from deepstd.texture.autoencoder.blocks import (
     convolution,
     zero_convolution,
 )
-from deepstd.texture.entropy.context import RATE_HATS
+from deepstd.texture.entropy.context import RATE_BINS
 from deepstd.texture.tiling import fold, unfold
 
 _SLICE_ENDS = (1, 4, 10, 20, 36)
@@ -115,7 +115,7 @@ class AutoencoderConfig:
     @property
     def conditions(self) -> int:
         """Length of the condition vector, as of `context.ContextConfig`."""
-        return RATE_HATS + self.ndim + 1
+        return RATE_BINS + self.ndim + 1
 
 
 def blocks_of(x: torch.Tensor, stride: int) -> torch.Tensor:

@@ -30,7 +30,7 @@ from deepstd.texture.entropy.integer import (
 )
 from deepstd.texture.tiling import Sides, without_margin
 
-RATE_HATS = 11
+RATE_BINS = 11
 _LOWEST_RATE = -2
 CONDITION_UNIT = 32
 HALO = 4
@@ -104,7 +104,7 @@ class ContextConfig:
     @property
     def conditions(self) -> int:
         """Length of the condition vector: rate, split axes, depth beyond the last level."""
-        return RATE_HATS + self.ndim + 1
+        return RATE_BINS + self.ndim + 1
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a bundle's description."""
@@ -144,11 +144,11 @@ def condition_vector(
         axes: axes that the level splits.
         depth: levels beyond the last one that has weights of its own.
     """
-    reach = CONDITION_UNIT * (RATE_HATS - 1)
+    reach = CONDITION_UNIT * (RATE_BINS - 1)
     place = min(max(log_rate - CONDITION_UNIT * _LOWEST_RATE, 0), reach)
-    hats = [max(0, CONDITION_UNIT - abs(place - CONDITION_UNIT * n)) for n in range(RATE_HATS)]
+    bins = [max(0, CONDITION_UNIT - abs(place - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
     flags = [CONDITION_UNIT if a in axes else 0 for a in range(config.ndim)]
-    values = [*hats, *flags, min(8 * depth, CONDITION_UNIT)]
+    values = [*bins, *flags, min(8 * depth, CONDITION_UNIT)]
     return torch.tensor(values, dtype=torch.float32).reshape(1, -1, *[1] * config.ndim)
 
 

@@ -10,7 +10,7 @@ import torch
 from deepstd.texture.entropy.context import (
     Prediction,
 )
-from deepstd.texture.entropy.native_passes import PassCoder
+from deepstd.texture.entropy.native_tile import TileCoder
 from deepstd.texture.tiling import Region
 
 
@@ -18,7 +18,7 @@ class SymbolSource(Protocol):
     """Where the symbols of a level come from."""
 
     @property
-    def coders(self) -> Sequence[PassCoder]:
+    def coders(self) -> Sequence[TileCoder]:
         """Streams of the scans of a batch that the native engine can code; empty for none."""
         ...
 

@@ -18,13 +18,15 @@ import torch
 
 from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
 from deepstd.coding.backend import new_decoder, new_encoder, search_trellis
-from deepstd.coding.native import NativeDecoder, NativeEncoder
+from deepstd.coding.native import NativeDecoder, NativeEncoder, choice_tables
 from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
 from deepstd.coding.trellis import arranged, values_of
+from deepstd.engine.library import address
+from deepstd.engine.tiles import MOST_PASSES, TargetsRecord
 from deepstd.texture.entropy.context import Prediction
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.entropy.native_passes import Expected, PassCoder
-from deepstd.texture.entropy.native_quantizer import PassTargets, quantize_pass
+from deepstd.texture.entropy.native_context import contiguous
+from deepstd.texture.entropy.native_tile import NativeTile, TileCoder
 from deepstd.texture.entropy.quantizer import quantize
 from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region
@@ -103,7 +105,6 @@ class EncoderSource(_Stream):
         self._savings = savings
         self.stream = new_encoder()
         self._target = last_low
-        self._flat: PassTargets | None = None
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
         """The last low subband in units."""
@@ -115,14 +116,13 @@ class EncoderSource(_Stream):
         return prediction + UNITS_PER_STEP * symbols
 
     @property
-    def coders(self) -> Sequence[PassCoder]:
+    def coders(self) -> Sequence[TileCoder]:
         """This source alone."""
         return [self]
 
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
         self._place = level, 0
-        self._flat = None
         device = self._savings.device
         self._target = self._highs[level][(..., *region)].to(device)
         self._correction = _part(self._corrections, level, region)
@@ -152,7 +152,7 @@ class EncoderSource(_Stream):
             scale = shifted(scale, offsets.repeat(counts))
             known = torch.from_numpy(scale).to(expected)
             trial = quantize(aim, known, self._savings, rate_weight)
-        symbols, quantizer = self._walked(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
+        symbols, quantizer = self._coded_pass(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
         units = torch.from_numpy(units_of(symbols, quantizer)).to(mean)
         if self._error is not None:
             device, dtype = self._error.device, self._error.dtype
@@ -162,26 +162,31 @@ class EncoderSource(_Stream):
         residuals[places] = units
         return residuals.reshape(mean.shape)
 
-    def code_pass(self, expected: Expected) -> np.ndarray:
-        """Choose and encode the symbols of a pass on the native engine; return units (float64)."""
+    def code_tile(self, tile: NativeTile) -> np.ndarray:
+        """Choose and write the symbols of a tile on the native engine; return units (float64)."""
         coder = self.stream
         if not isinstance(coder, NativeEncoder):
             raise TypeError("the engine writes to its own streams only")
-        if self._flat is None:
-            self._flat = PassTargets.of(self._target, self._factor, self._correction)
-        weight = self._weight_of_pass()
-        plain = quantize_pass(expected, self._flat, self._savings.numpy(), weight)
-        offsets = best_offsets(plain.symbols, expected.scales, expected.counts, self._tables)
-        for offset in offsets[expected.counts >= FEWEST_SYMBOLS]:
-            coder.encode_offset(int(offset))
-        scales = expected.scales
-        if offsets.any():
-            scales = shifted(scales, offsets.repeat(expected.counts))
-            plain = plain.with_scales(expected.library, scales)
-        symbols, units = coder.encode_pass(plain.aims, scales, plain.symbols, self._tables, weight)
+        (values,) = contiguous([self._target[0]], torch.float64)
+        kept = [values, self._savings.numpy()]
+        corrections = errors = None
+        if self._correction is not None:
+            kept += contiguous([self._correction[0]], torch.float32)
+            corrections = address(kept[-1])
         if self._error is not None:
-            error = units * (1 / UNITS_PER_STEP) - plain.residuals
-            self._error[0].numpy().flat[expected.places] = error
+            errors = np.zeros(values.shape, np.float32)
+        weights = [self._weight_of_pass() for _ in range(MOST_PASSES)]
+        bits, *others = choice_tables(self._tables)
+        targets = TargetsRecord(
+            *(address(values), self._factor, corrections),
+            None if errors is None else address(errors),
+            *(address(kept[1]), bits, *others),
+            tuple(weights),
+            tuple(np.float32(weight / SPACING**2) for weight in weights),
+        )
+        units, symbols = tile.encode(coder, self._tables, targets)
+        if self._error is not None and errors is not None:
+            self._error[0] = torch.from_numpy(errors)
         self._note(symbols)
         return units
 
@@ -193,15 +198,15 @@ class EncoderSource(_Stream):
             return self._rate_weight
         return self._last[1]
 
-    def _walked(
+    def _coded_pass(
         self, plain: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Symbols and quantisers of a pass, coded: the plain quantiser's where it is used."""
         order = arranged(scale)
         symbols, quantizer = plain.copy(), np.full(plain.size, PLAIN, dtype=np.uint8)
-        self.stream.encode(plain[order.plain], scale[order.plain], self._tables)
-        if order.walked.size:
-            at, expected = order.walked, scale[order.walked]
+        self.stream.encode(plain[order.scalar], scale[order.scalar], self._tables)
+        if order.tcq.size:
+            at, expected = order.tcq, scale[order.tcq]
             found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
             symbols[at], quantizer[at] = found
             self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
@@ -215,8 +220,8 @@ def _whole(symbols: torch.Tensor) -> np.ndarray:
 
 def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
     """What symbols stand for, in units (float64 whole numbers)."""
-    walked = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
-    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), walked)
+    tcq = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
+    return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), tcq)
 
 
 def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
@@ -243,16 +248,16 @@ class DecoderSource(_Stream):
         return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
 
     @property
-    def coders(self) -> Sequence[PassCoder]:
+    def coders(self) -> Sequence[TileCoder]:
         """This source alone."""
         return [self]
 
-    def code_pass(self, expected: Expected) -> np.ndarray:
-        """Read the symbols of a pass on the native engine; return units (float64)."""
+    def code_tile(self, tile: NativeTile) -> np.ndarray:
+        """Read the symbols of a tile on the native engine; return units (float64)."""
         coder = self._stream
         if not isinstance(coder, NativeDecoder):
             raise TypeError("the engine reads its own streams only")
-        symbols, units = coder.decode_pass(expected.scales, expected.counts, self._tables)
+        units, symbols = tile.decode(coder, self._tables)
         self._note(symbols)
         return units
 
@@ -275,9 +280,9 @@ class DecoderSource(_Stream):
         """Units (float64) that a pass says."""
         order = arranged(scale)
         symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
-        symbols[order.plain] = self._stream.decode(scale[order.plain], self._tables)
-        if order.walked.size:
-            at = order.walked
+        symbols[order.scalar] = self._stream.decode(scale[order.scalar], self._tables)
+        if order.tcq.size:
+            at = order.tcq
             symbols[at], quantizer[at] = self._stream.decode_lanes(
                 scale[at], order.lanes, self._tables
             )
@@ -292,7 +297,7 @@ class Together:
         self._sources = sources
 
     @property
-    def coders(self) -> Sequence[PassCoder]:
+    def coders(self) -> Sequence[TileCoder]:
         """The sources of all scans."""
         return [coder for source in self._sources for coder in source.coders]
 

@@ -1,7 +1,7 @@
-"""The Wiener filter: what an encoder, who has the scan, tells a decoder of its error.
+"""Adaptive loop (Wiener) filter, with coefficients fitted to the scan by the encoder.
 
-    restored values ┬ differences to neighbours, limited ┬──▶ Σ coefficient · difference ─ + ─▶
-                    │                                    └ activity ─▶ hats ──▲            │
+    restored values ┬ differences to neighbours, clipped ┬──▶ Σ coefficient · difference ─ + ─▶
+                    │                                    └ activity ─▶ weights ─▲          │
                     └──────────────────────────────────────────────────────────────────────┘
 
 The coefficients are those that err least on the scan itself (Wiener 1949; by classes of activity as
@@ -57,7 +57,7 @@ class Knots:
     lowest: int
     span: int
 
-    def hats(self, activity: torch.Tensor) -> torch.Tensor:
+    def interpolation_weights(self, activity: torch.Tensor) -> torch.Tensor:
         """Weights of the knots at activities in steps (n,): (count, n), their sum 1."""
         if self.count == 1:
             return torch.ones_like(activity)[None]
@@ -125,7 +125,7 @@ class WienerFilter:
     def change(self, differences: torch.Tensor, activities: torch.Tensor) -> torch.Tensor:
         """What to add to values, in steps (n,); see `neighbour_differences` and `activity`."""
         weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(differences)
-        return (weights @ differences).mul_(self.knots.hats(activities)).sum(0)
+        return (weights @ differences).mul_(self.knots.interpolation_weights(activities)).sum(0)
 
     def apply(self, steps: np.ndarray, workers: Workers) -> np.ndarray:
         """Values in steps after the filter, (*shape) float32; tile by tile.

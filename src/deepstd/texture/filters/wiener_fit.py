@@ -1,6 +1,6 @@
 """The Wiener filter that suits a scan, by least squares.
 
-restored, true values ─ some tiles ─▶ differences × hats ─ normal equations ─▶ coefficients
+restored, true values ─ some tiles ─▶ differences × knot weights ─ normal equations ─▶ coefficients
 no filter, one knot, two … ─▶ the best for its bytes
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from deepstd.coding.tables import ScaleTables
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.filters.wiener import (
     COEFFICIENT_UNIT,
     FLOOR,
@@ -80,7 +80,7 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
     # What is exact teaches nothing, above all where it is cut off at a bound.
     used = counted * (restored.clamp(low, high) != true)
     wrong = (true - restored) * used
-    best, lead = None, exchange(error(0.0), nbytes)
+    best, lead = None, rd_cost(error(0.0), nbytes)
     for limit in _LIMITS:
         parts = [neighbour_differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
         differences = torch.cat(parts, 1)
@@ -89,7 +89,7 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
             fitted = _fitted(limit, differences * used, activities, wrong, count)
             packed = fitted.pack(tables)
             change = fitted.change(differences, activities)
-            cost = exchange(error(change), nbytes + len(packed) + FRAMING)
+            cost = rd_cost(error(change), nbytes + len(packed) + FRAMING)
             if cost < lead and len(packed) <= MOST_BYTES:
                 best, lead = packed, cost
     return best
@@ -162,7 +162,7 @@ def _fitted(
     aim = torch.zeros(size, dtype=torch.float64)
     parts = (tensor.split(_PART, -1) for tensor in (differences, activities, wrong))
     for some, lively, error in zip(*parts, strict=True):
-        terms = (knots.hats(lively)[:, None] * some).flatten(0, 1).double()
+        terms = (knots.interpolation_weights(lively)[:, None] * some).flatten(0, 1).double()
         gram.addmm_(terms, terms.T)
         aim.addmv_(terms, error.double())
     solved = torch.linalg.solve(gram, aim) / COEFFICIENT_UNIT

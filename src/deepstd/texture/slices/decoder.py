@@ -1,11 +1,10 @@
-"""Scans coded slice by slice, by networks for two axes: what decodes them.
+"""Decoder of scans that are coded slice by slice with networks of two axes.
 
-    payload ─ head · (length · stream) of every slice ─▶ wave after wave of slices ─▶ scan
+    payload ─ header · (length · stream) of every slice ─▶ layer after layer of slices ─▶ scan
 
-Where slices are several times as thick as their pixels, neighbouring ones have little in common,
-and a network that has seen many images knows more of a slice than one for volumes does. Where
-neighbours have more in common, two decoded slices tell a network what to expect half way between
-them (`neighbours`).
+Slices several times as thick as their pixels have little in common with their neighbours. A network
+trained on many images then predicts a slice better than a network for volumes. Where neighbours
+have more in common, two reference slices predict the slice half way between them (`schedule`).
 """
 
 from __future__ import annotations
@@ -20,9 +19,15 @@ import torch
 
 from deepstd.coding.bytes import Cursor
 from deepstd.devices import CPU, Workers
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import replicas
-from deepstd.texture.slices.schedule import Turn, groups_of, hint_of_group, unneeded, waves
+from deepstd.texture.slices.schedule import (
+    SliceNode,
+    coding_order,
+    groups_of,
+    hint_of_group,
+    non_reference,
+)
 from deepstd.texture.wavelet.check import tile_count
 from deepstd.texture.wavelet.decoder import (
     DecodedStream,
@@ -37,11 +42,11 @@ from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 @dataclass(frozen=True)
 class SliceNetworks:
-    """What codes slices.
+    """Networks that code slices.
 
     Attributes:
-        images: for those that are coded alone.
-        between: for those that look at others, if there is one.
+        images: network of intra slices.
+        between: network of predicted slices, or None.
     """
 
     images: TextureNetwork
@@ -49,12 +54,12 @@ class SliceNetworks:
 
     @property
     def alone(self) -> SliceNetworks:
-        """Those for slices that are all coded alone."""
+        """The networks of a scan whose slices are all intra."""
         return SliceNetworks(self.images)
 
-    def of(self, turn: Turn) -> TextureNetwork:
-        """The network for a slice."""
-        if not turn.sides:
+    def of(self, node: SliceNode) -> TextureNetwork:
+        """Return the network of a slice."""
+        if not node.references:
             return self.images
         if self.between is None:
             raise ValueError("there is no network for slices between others")
@@ -62,7 +67,13 @@ class SliceNetworks:
 
 
 def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> bool:
-    """Whether the slices along an axis are of a size that can be coded so."""
+    """Return whether a scan has several slices along an axis, each small enough to be untiled.
+
+    Args:
+        shape: voxels along each axis.
+        coarse: relative voxel sizes in half octaves.
+        axis: axis along which the slices follow each other.
+    """
     sizes = [size for a, size in enumerate(coarse) if a != axis]
     image = _image_shape(tuple(shape), axis)
     return shape[axis] > 1 and not tile_count(split_plan(image, sizes), image)
@@ -71,14 +82,21 @@ def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> boo
 def check_slices(
     networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], level: int, name: str
 ) -> tuple[int, ...] | None:
-    """Check a payload; None where it is not one of slices.
+    """Check the payload of a scan before memory is taken.
+
+    Args:
+        networks: networks for slices.
+        payload: header and streams.
+        shape: voxels along each axis.
+        level: number of finest levels that a preview leaves out.
+        name: name of the file, for messages.
 
     Returns:
-        Of every how many voxels along each axis a preview of this level has one.
+        Subsampling factor of the preview along each axis; None where the payload has no slices.
 
     Raises:
         DamagedError: the bytes make no sense.
-        InputError: there are not so many levels.
+        InputError: the slices have fewer levels than ``level``.
     """
     head, _ = _parts(networks, payload, shape, name)
     if head.sliced is None:
@@ -98,27 +116,41 @@ def decode_slices(
     workers: Workers = CPU,
     level: int = 0,
 ) -> DecodedTexture:
-    """Decode a payload of slices; arguments as for `decoder.decode_texture`."""
+    """Decode a payload of slices.
+
+    Args:
+        networks: networks for slices.
+        payload: header and streams.
+        shape: voxels along each axis.
+        name: name of the file, for messages.
+        workers: devices that share the slices of a layer.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+    """
     head, streams = _parts(networks, payload, shape, name)
     if head.sliced is None:
         raise ValueError("not a payload of slices")
     image, own = _image_shape(shape, head.sliced), head.of_slice()
     plan = split_plan(image, own.coarse)
     factors = subsampling(plan, level, 2)
-    # What others look at is decoded whole, even for a preview.
+    # Reference slices are decoded at full resolution, even for a preview.
     short = level if not head.octaves else 0
-    turns = waves(shape[head.sliced], head.octaves)
-    free = set(unneeded(turns))
-    used = {networks.of(turn) for wave in turns for turn in wave}
+    layers = coding_order(shape[head.sliced], head.octaves)
+    free = set(non_reference(layers))
+    used = {networks.of(node) for layer in layers for node in layer}
     copies = {network: replicas(network, workers) for network in used}
     lows: dict[int, torch.Tensor] = {}
     latents: dict[int, bytes] = {}
     steps: dict[int, np.ndarray] = {}
 
-    def work(device: torch.device, group: list[Turn]) -> list[tuple[np.ndarray, DecodedStream]]:
+    def work(
+        device: torch.device, group: list[SliceNode]
+    ) -> list[tuple[np.ndarray, DecodedStream]]:
         network, only = copies[networks.of(group[0])][device], Workers((device,))
         hint = hint_of_group(group, lows, device)
-        own_streams = [streams[turn.index] for turn in group]
+        own_streams = [streams[node.index] for node in group]
         coded = decode_together(network, own, own_streams, image, hint, device=device, level=short)
         found = []
         for number, one in enumerate(coded):
@@ -130,13 +162,13 @@ def decode_slices(
                 found.append((post_filtered(network, own, one.low, part, only), one))
         return found
 
-    for wave in turns:
-        groups = groups_of(wave, math.prod(image), workers)
+    for layer in layers:
+        groups = groups_of(layer, math.prod(image), workers)
         for group, results in zip(groups, workers.map(work, groups), strict=True):
-            for turn, (part, coded) in zip(group, results, strict=True):
-                steps[turn.index], latents[turn.index] = part, coded.latents
-                if turn.index not in free:
-                    lows[turn.index] = coded.low
+            for node, (part, coded) in zip(group, results, strict=True):
+                steps[node.index], latents[node.index] = part, coded.latents
+                if node.index not in free:
+                    lows[node.index] = coded.low
     numbers = range(len(streams))
     return DecodedTexture(
         np.stack([steps[n] for n in numbers], head.sliced),
@@ -148,10 +180,10 @@ def decode_slices(
 
 def _parts(
     networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], name: str
-) -> tuple[TextureHead, list[bytes]]:
-    """Head, and the streams of the slices where it says that there are any."""
+) -> tuple[TextureHeader, list[bytes]]:
+    """Return the header and the stream of every slice; no streams where the scan has no slices."""
     cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
+    head = TextureHeader.read(cursor, len(shape))
     if head.sliced is None:
         return head, []
     if head.octaves and networks.between is None:

@@ -1,9 +1,8 @@
-"""Scans coded slice by slice, by networks for two axes: what encodes them.
+"""Encoder of scans that are coded slice by slice with networks of two axes.
 
-    scan ─ slices along an axis ─ some alone, some between others ─▶ streams, one after the other
+    scan ─ slices along an axis ─ intra, or predicted from reference slices ─▶ a stream each
 
-Devices share the slices of a wave, and those that no other one looks at can be coded again to meet
-a size.
+Devices share the slices of a layer. Non-reference slices can be coded again to meet a size.
 """
 
 from __future__ import annotations
@@ -20,11 +19,17 @@ import torch
 from deepstd.coding.bytes import encode_varint
 from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import replicas
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks
-from deepstd.texture.slices.schedule import Turn, groups_of, hint_of_group, unneeded, waves
+from deepstd.texture.slices.schedule import (
+    SliceNode,
+    coding_order,
+    groups_of,
+    hint_of_group,
+    non_reference,
+)
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.encoder import (
     TextureEncoder,
@@ -33,16 +38,17 @@ from deepstd.texture.wavelet.encoder import (
     refine_together,
 )
 
+# Fewest slices of a part of the scan on which the step is estimated.
 _FEWEST_SLICES = 4
 
 
 @dataclass(frozen=True)
 class EncodedSlice:
-    """One slice.
+    """An encoded slice.
 
     Attributes:
-        texture: of the slice, as of an image.
-        rate_weight: that it was quantised with.
+        texture: the slice coded as an image.
+        rate_weight: λ of its quantiser.
     """
 
     texture: EncodedTexture
@@ -50,37 +56,37 @@ class EncodedSlice:
 
     @property
     def stream(self) -> bytes:
-        """Its bytes."""
+        """Bytes of the slice."""
         return self.texture.stream
 
 
 @dataclass(frozen=True)
 class EncodedSlices:
-    """One frame's texture, slice by slice, as `encoded.EncodedTexture` has it.
+    """The texture of one frame, slice by slice; it has the interface of `EncodedTexture`.
 
     Attributes:
-        head: what a decoder must know first.
-        slices: in the order of their numbers.
-        free: numbers of those that no other one looks at.
+        head: header of the texture.
+        slices: all slices in the order of their numbers.
+        free: numbers of the non-reference slices.
     """
 
-    head: TextureHead
+    head: TextureHeader
     slices: tuple[EncodedSlice, ...]
     free: tuple[int, ...]
 
     @property
     def coded(self) -> tuple[EncodedSlice, ...]:
-        """Those that can be coded again alone."""
+        """Non-reference slices, which can be coded again without changing others."""
         return tuple(self.slices[number] for number in self.free)
 
     @cached_property
     def payload(self) -> bytes:
-        """Head, then length and stream of every slice."""
+        """Header, then length and stream of every slice."""
         return self.head.pack() + b"".join(map(_framed, self.slices))
 
     @property
     def tiles(self) -> tuple[bytes, ...]:
-        """There are none."""
+        """No tiles: slices have their streams in the payload."""
         return ()
 
     @property
@@ -90,7 +96,7 @@ class EncodedSlices:
 
     @cached_property
     def latents(self) -> bytes:
-        """Hash of the hashes of the slices."""
+        """SHA-256 of the symbol hashes of all slices."""
         return hashlib.sha256(b"".join(s.texture.latents for s in self.slices)).digest()
 
 
@@ -99,19 +105,19 @@ def _framed(coded: EncodedSlice) -> bytes:
 
 
 class SlicedEncoder:
-    """Encodes a scan slice by slice, with the interface of `encoder.TextureEncoder`.
+    """Encoder of a scan slice by slice, with the interface of `TextureEncoder`.
 
     Args:
-        networks: for the slices.
+        networks: networks for slices.
         values: finite grey values, (I, J, K).
-        axis: that the slices follow each other along.
-        coarse: relative voxel sizes of the three axes.
-        octaves: every ``2**octaves``-th slice is coded alone, 0 for all of them.
-        scaling: of the whole scan; fitted if None.
-        workers: share the slices; the networks are on the first of them.
+        axis: axis along which the slices follow each other.
+        coarse: relative voxel sizes of the three axes in half octaves.
+        octaves: log2 of the key interval; 0 makes every slice intra.
+        scaling: scaling of the whole scan; fitted if None.
+        workers: devices that share the slices; the networks are on the first of them.
 
     Attributes:
-        values: as given.
+        values: finite grey values, (I, J, K).
         finest: largest step code at which all coefficients can be coded.
 
     Raises:
@@ -136,17 +142,17 @@ class SlicedEncoder:
         self._workers, self._octaves = workers, octaves
         self.shape, self.coarse = tuple(values.shape), coarse
         self.scaling = scaling or Scaling.fit(values)
-        self._waves = waves(values.shape[axis], octaves)
-        self._free = unneeded(self._waves)
-        self._turns = {turn.index: turn for wave in self._waves for turn in wave}
+        self._layers = coding_order(values.shape[axis], octaves)
+        self._free = non_reference(self._layers)
+        self._nodes = {node.index: node for layer in self._layers for node in layer}
         sizes = self._head(0).of_slice().coarse
         copies = {
             network: list(replicas(network, workers).items())
-            for network in set(map(networks.of, self._turns.values()))
+            for network in set(map(networks.of, self._nodes.values()))
         }
         self._encoders = []
         for number, image in enumerate(np.moveaxis(values, axis, 0)):
-            every = copies[networks.of(self._turns[number])]
+            every = copies[networks.of(self._nodes[number])]
             device, copy = every[number % len(every)]
             self._encoders.append(
                 TextureEncoder(
@@ -164,7 +170,7 @@ class SlicedEncoder:
     def of(
         volume: TextureEncoder, networks: SliceNetworks, axis: int, octaves: int
     ) -> SlicedEncoder:
-        """An encoder of what another one encodes as a volume; not with a template."""
+        """Make an encoder of the scan of a volume encoder, which must have no template."""
         return SlicedEncoder(
             networks,
             volume.values,
@@ -176,35 +182,46 @@ class SlicedEncoder:
         )
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
-        """Code at one step."""
+        """Encode all slices at a step code and a λ."""
         coded = self._coded(step_code, rate_weight, 0)
         slices = tuple(coded[number] for number in range(len(coded)))
         return EncodedSlices(self._head(step_code), slices, tuple(self._free))
 
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
-        """An encoding with some of its free slices coded again with other weights of the rate."""
+        """Encode some non-reference slices again.
+
+        Args:
+            encoded: the latest encoding.
+            weights: λ by position in ``encoded.free``.
+        """
         slices = dict(enumerate(encoded.slices))
         by_slice = {encoded.free[n]: weight for n, weight in weights.items()}
         for group, found in self._mapped(
             lambda group: self._encode_group(group, encoded.head.step_code, by_slice, slices),
-            [self._turns[number] for number in by_slice],
+            [self._nodes[number] for number in by_slice],
         ):
-            slices.update(zip((turn.index for turn in group), found, strict=True))
+            slices.update(zip((node.index for node in group), found, strict=True))
         return replace(encoded, slices=tuple(slices[n] for n in range(len(slices))))
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """`TextureEncoder.refine` of every slice, given its neighbours as they are then coded."""
+        """Refine the quantisation targets of every slice, given its coded reference slices.
+
+        Args:
+            step_code: step of the quantiser.
+            rate_weight: λ of the quantiser.
+            rounds: encodings that are tried for each slice.
+        """
         self._coded(step_code, rate_weight, rounds)
 
-    def settle(self) -> None:
-        """Nothing is kept between encodings."""
+    def release(self) -> None:
+        """Release nothing: no tensors are kept between encodings."""
 
     def significant(self, step_code: int) -> float:
-        """About how many coefficients are not quantised to zero."""
+        """Estimate the number of coefficients that are not quantised to zero."""
         return sum(encoder.significant(step_code) for encoder in self._encoders)
 
     def middle_slices(self, voxels: int) -> SlicedEncoder:
-        """An encoder of about so many voxels of the middle slices."""
+        """Make an encoder of the middle slices, of about ``voxels`` voxels."""
         fewest = 2**self._octaves + 1
         return SlicedEncoder(
             self._networks,
@@ -217,65 +234,65 @@ class SlicedEncoder:
         )
 
     def restored(self, encoded: EncodedSlices, step_code: int) -> np.ndarray:
-        """Values in steps after the post-filter, (*shape) float32."""
+        """Return the values after the post-filter in steps, (*shape) float32."""
         slices = dict(enumerate(encoded.slices))
 
         def work(_: torch.device, number: int) -> np.ndarray:
-            hint = self._hint([self._turns[number]], slices)
+            hint = self._hint([self._nodes[number]], slices)
             return self._encoders[number].restored(slices[number].texture, step_code, hint)
 
         found = list(self._workers.map(work, range(len(self._encoders))))
         return np.stack(found, self._axis)
 
-    def _head(self, step_code: int) -> TextureHead:
-        return TextureHead(self.scaling, step_code, self.coarse, self._axis, self._octaves)
+    def _head(self, step_code: int) -> TextureHeader:
+        return TextureHeader(self.scaling, step_code, self.coarse, self._axis, self._octaves)
 
-    def _weight(self, turn: Turn, rate_weight: float) -> float:
-        return rate_weight * (turn.price if self._octaves else 1.0)
+    def _weight(self, node: SliceNode, rate_weight: float) -> float:
+        return rate_weight * (node.price if self._octaves else 1.0)
 
     def _coded(self, step_code: int, rate_weight: float, rounds: int) -> dict[int, EncodedSlice]:
-        """All slices, refined first where there are rounds."""
+        """Encode all slices by number, each refined first where ``rounds`` is above 0."""
         coded: dict[int, EncodedSlice] = {}
 
-        def work(group: list[Turn]) -> list[EncodedSlice]:
+        def work(group: list[SliceNode]) -> list[EncodedSlice]:
             weight = self._weight(group[0], rate_weight)
             if rounds:
-                encoders = [self._encoders[turn.index] for turn in group]
+                encoders = [self._encoders[node.index] for node in group]
                 refine_together(encoders, step_code, weight, rounds, self._hint(group, coded))
-            weights = {turn.index: weight for turn in group}
+            weights = {node.index: weight for node in group}
             return self._encode_group(group, step_code, weights, coded)
 
-        for wave in self._waves:
-            # Slices of a wave do not look at each other.
-            for group, found in list(self._mapped(work, wave)):
-                coded.update(zip((turn.index for turn in group), found, strict=True))
+        for layer in self._layers:
+            # Slices of a layer do not depend on each other.
+            for group, found in list(self._mapped(work, layer)):
+                coded.update(zip((node.index for node in group), found, strict=True))
         return coded
 
     def _encode_group(
         self,
-        group: list[Turn],
+        group: list[SliceNode],
         step_code: int,
         weights: Mapping[int, float],
         coded: Mapping[int, EncodedSlice],
     ) -> list[EncodedSlice]:
-        encoders = [self._encoders[turn.index] for turn in group]
-        own = [weights[turn.index] for turn in group]
+        encoders = [self._encoders[node.index] for node in group]
+        own = [weights[node.index] for node in group]
         textures = encode_together(encoders, step_code, own, self._hint(group, coded))
         return [EncodedSlice(t, weight) for t, weight in zip(textures, own, strict=True)]
 
     def _mapped(
-        self, work: Callable[[list[Turn]], list[EncodedSlice]], turns: Sequence[Turn]
-    ) -> Iterator[tuple[list[Turn], list[EncodedSlice]]]:
-        """Work on turns in groups that one network on one device may code at once."""
-        on_device: dict[torch.device, list[Turn]] = {}
-        for turn in turns:
-            on_device.setdefault(self._encoders[turn.index].workers.first, []).append(turn)
+        self, work: Callable[[list[SliceNode]], list[EncodedSlice]], nodes: Sequence[SliceNode]
+    ) -> Iterator[tuple[list[SliceNode], list[EncodedSlice]]]:
+        """Run ``work`` on batches of slices; each batch has one network on one device."""
+        on_device: dict[torch.device, list[SliceNode]] = {}
+        for node in nodes:
+            on_device.setdefault(self._encoders[node.index].workers.first, []).append(node)
         image = math.prod(self._encoders[0].shape)
         groups = [g for some in on_device.values() for g in groups_of(some, image, self._workers)]
         results = self._workers.map(lambda _, group: work(group), groups)
         return zip(groups, results, strict=True)
 
-    def _hint(self, group: list[Turn], coded: Mapping[int, EncodedSlice]) -> Hint | None:
+    def _hint(self, group: list[SliceNode], coded: Mapping[int, EncodedSlice]) -> Hint | None:
         device = self._encoders[group[0].index].workers.first
-        lows = {side: coded[side].texture.low for turn in group for side in turn.sides}
+        lows = {n: coded[n].texture.low for node in group for n in node.references}
         return hint_of_group(group, lows, device)

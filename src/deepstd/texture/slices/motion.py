@@ -1,11 +1,11 @@
-"""What a slice looks like, judging by the decoded ones on either side of it.
+"""Motion-compensated prediction of a slice from the reference slices on both sides.
 
-    slice before, slice after ─ halve ─ halve ─▶ coarse to fine: where does before at x + v
-    look most like after at x − v ─▶ mean of the two, and by how much they differ
+    slice before, slice after ─ halve ─ halve ─▶ coarse to fine: v such that before at x + v
+    matches after at x − v ─▶ mean and difference of the two
 
-Structures that lean move from slice to slice. Where the slice in question lies half way, whatever
-moves by 2 v between its neighbours passes it at v, so the neighbours alone tell the movement and a
-file need not hold it (bilateral matching, Choi et al. 2007; video codecs refine vectors with it).
+Structures that lean move from slice to slice. A structure that moves by 2 v between the references
+passes the slice half way at v. The decoder finds v from the references, so a file holds no motion
+(bilateral matching, Choi et al. 2007; video codecs refine motion vectors with it).
 Everything is computed in whole numbers, so encoder and decoder agree on every machine.
 """
 
@@ -18,24 +18,28 @@ from torch.nn import functional
 
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 
+# Levels of the pyramid, and the shortest side of its coarsest images in pixels.
 _LEVELS = 3
 _SHORTEST = 16
+# Of the matching window, in pixels.
 _RADIUS = 3
+# Larger differences are clipped, so that single pixels do not decide a match.
 _LARGEST_DIFFERENCE = 16 * UNITS_PER_STEP
-# In units a pixel of the window: for leaving what the coarser level found, and for its length.
+# Costs in 1/64 step per pixel of the window: of a change of the coarser level's vector, and of each
+# pixel of the vector's length.
 _CHANGE_PRICE = 4
 _LENGTH_PRICE = 2
 _CANDIDATES = sorted(product((-1, 0, 1), repeat=2), key=lambda v: abs(v[0]) + abs(v[1]))
 
 
 def halfway(before: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean of two images that were moved towards each other, and their difference.
+    """Return the mean and the difference of two reference slices after motion compensation.
 
     Args:
-        before, after: (B, 1, h, w) whole numbers in units of 1/64 step.
+        before, after: reference slices, (B, 1, h, w) whole numbers in 1/64 step.
 
     Returns:
-        Both (B, 1, h, w), whole numbers.
+        Mean, rounded down, and difference; both (B, 1, h, w) whole numbers in 1/64 step.
     """
     pairs = [(before, after)]
     while len(pairs) < _LEVELS and min(pairs[-1][0].shape[2:]) >= 2 * _SHORTEST:
@@ -50,14 +54,19 @@ def halfway(before: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, to
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
-    """Means of two by two pixels, rounded down."""
+    """Return the means of two by two pixels, rounded down."""
     return torch.floor(functional.avg_pool2d(x, 2, ceil_mode=True))
 
 
 def _matched(
     before: torch.Tensor, after: torch.Tensor, coarser: torch.Tensor | None
 ) -> torch.Tensor:
-    """Moves (B, 2, h, w), whole pixels: the coarser level's doubled, changed by one at most."""
+    """Return motion vectors in whole pixels, (B, 2, h, w).
+
+    Args:
+        before, after: images of one pyramid level, (B, 1, h, w).
+        coarser: vectors of the next coarser level, or None; doubled, then changed by one at most.
+    """
     height, width = before.shape[2:]
     if coarser is None:
         start = before.new_zeros((len(before), 2, height, width))
@@ -90,7 +99,7 @@ def _matched(
 
 
 def _moved(x: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-    """x at every pixel's place plus its move, (B, 1, h, w); places beyond an edge lie on it."""
+    """Sample x at every pixel plus its vector, (B, 1, h, w); edges are repeated."""
     height, width = x.shape[2:]
     rows = torch.arange(height, device=x.device)[:, None] + moves[:, 0].long()
     columns = torch.arange(width, device=x.device) + moves[:, 1].long()
@@ -99,7 +108,7 @@ def _moved(x: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
 
 
 def _window_sums(x: torch.Tensor) -> torch.Tensor:
-    """Sums over the seven by seven pixels around every one; edges are repeated."""
+    """Return the sums over the 7 × 7 pixels around every pixel; edges are repeated."""
     extended = functional.pad(x, [_RADIUS] * 4, mode="replicate")
     for dim in (2, 3):
         length = x.shape[dim]

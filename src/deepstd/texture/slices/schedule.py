@@ -1,10 +1,10 @@
-"""In which order slices are coded between each other, and what their neighbours tell of them.
+"""Coding order of slices and their prediction from reference slices.
 
-    key slices, every 2nd, 4th or 8th: alone, or after the one before ─▶ those half way ─▶ the rest
-    decoded slices on both sides ─ motion ─▶ Hint: what to expect, and how sure it is
+    key slices (interval 2, 4 or 8): intra or forward ─▶ slices half way between ─▶ … ─▶ the rest
+    reference slices ─ motion ─▶ Hint: prediction and its confidence
 
-This is the hierarchy of bidirectional frames of video codecs. The slices of one wave depend on
-earlier waves alone, so devices share them.
+The order is the hierarchy of bidirectional frames (B-frame pyramid) of video codecs. Slices of one
+layer depend on earlier layers alone, so devices share them.
 """
 
 from __future__ import annotations
@@ -20,26 +20,29 @@ from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.features import signed_log
 from deepstd.texture.slices.motion import halfway
 
-# Pixels of slices that are coded at once.
 TOGETHER = 1 << 17
+"""Most pixels of a batch of slices."""
+# Codes of the distance to the reference slices in the first coordinate, which is within ±64.
 _OCTAVE = 32
 _NEAREST_BETWEEN, _NEAREST_AFTER = -32, -16
 _UNKNOWN, _LARGEST_PLACE = -64, 64
-# So many octaves are for thin slices only, and key slices of thick ones tell little of each other.
+# Key slices are predicted forward from this log2 key interval on, which only thin slices have.
+# Key slices of thicker slices predict each other poorly.
 _CHAINED_OCTAVES = 3
-# Of key slices, and of others by their distance.
+# Factors on λ: of key slices, and of bidirectional slices by their distance in slices.
 _KEY_PRICE = 0.6
 _PRICES = {4: 0.75, 2: 1.0, 1: 1.4}
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One slice.
+class SliceNode:
+    """A slice and its prediction mode.
 
     Attributes:
-        index: its number.
-        distance: to the slices it looks at, a power of two; 0 where it is coded alone.
-        between: whether those are two, one on each side, and not only the one before.
+        index: number of the slice along the coding axis.
+        distance: slices between it and its references, a power of two; 0 for intra slices.
+        between: whether it is bidirectional, with a reference slice on each side; otherwise its
+            only reference is the slice ``distance`` before it.
     """
 
     index: int
@@ -48,96 +51,112 @@ class Turn:
 
     @property
     def price(self) -> float:
-        """By how much a bit is dearer than elsewhere: what others rely on is coded better."""
+        """Factor on λ; below 1 for reference slices, whose quality later slices inherit."""
         return _PRICES[self.distance] if self.between else _KEY_PRICE
 
     @property
-    def sides(self) -> tuple[int, ...]:
-        """The slices it looks at."""
+    def references(self) -> tuple[int, ...]:
+        """Numbers of the reference slices: none, one or two."""
         if not self.distance:
             return ()
-        sides = (self.index - self.distance, self.index + self.distance)
-        return sides if self.between else sides[:1]
+        both = (self.index - self.distance, self.index + self.distance)
+        return both if self.between else both[:1]
 
 
-def waves(count: int, octaves: int) -> list[list[Turn]]:
-    """Slices in coding order, those of one wave together: all that look at earlier waves alone.
+def coding_order(count: int, octaves: int) -> list[list[SliceNode]]:
+    """Return the layers of slices in coding order.
+
+    The slices of a layer have their references in earlier layers. The last key intervals shrink to
+    powers of two, so that every other slice lies half way between two references. From 3 octaves
+    on, each key slice is predicted from the key slice before it; below, key slices are intra.
 
     Args:
-        count: how many there are.
-        octaves: every ``2**octaves``-th is a key slice, and as many of the last as it takes for
-            every other one to lie half way between two others; 0 for all of them, coded alone.
-            Key slices look at the one before from 3 octaves on; below, they are coded alone.
+        count: number of slices.
+        octaves: log2 of the key interval (GOP size); 0 makes every slice intra.
     """
     if not octaves:
-        return [[Turn(index) for index in range(count)]]
+        return [[SliceNode(index) for index in range(count)]]
     keys = [0]
     while keys[-1] < count - 1:
         left = count - 1 - keys[-1]
         keys.append(keys[-1] + 2 ** min(octaves, left.bit_length() - 1))
-    turns = [Turn(0), *(_key(before, after, octaves) for before, after in pairwise(keys))]
+    nodes = [SliceNode(0), *(_key(before, after, octaves) for before, after in pairwise(keys))]
     for octave in reversed(range(octaves)):
         distance = 2**octave
-        turns += [
-            Turn(index, distance, between=True)
+        nodes += [
+            SliceNode(index, distance, between=True)
             for before, after in pairwise(keys)
             for index in range(before + distance, after, 2 * distance)
         ]
-    wave_of: dict[int, int] = {}
-    found: list[list[Turn]] = []
-    for turn in turns:
-        wave = max((wave_of[side] + 1 for side in turn.sides), default=0)
-        wave_of[turn.index] = wave
-        found += [[]] if wave == len(found) else []
-        found[wave].append(turn)
+    layer_of: dict[int, int] = {}
+    found: list[list[SliceNode]] = []
+    for node in nodes:
+        layer = max((layer_of[reference] + 1 for reference in node.references), default=0)
+        layer_of[node.index] = layer
+        found += [[]] if layer == len(found) else []
+        found[layer].append(node)
     return found
 
 
-def _key(before: int, index: int, octaves: int) -> Turn:
-    return Turn(index, index - before) if octaves >= _CHAINED_OCTAVES else Turn(index)
+def _key(before: int, index: int, octaves: int) -> SliceNode:
+    return SliceNode(index, index - before) if octaves >= _CHAINED_OCTAVES else SliceNode(index)
 
 
-def unneeded(turns: Sequence[Sequence[Turn]]) -> list[int]:
-    """Slices that no other one looks at."""
-    all_turns = [turn for wave in turns for turn in wave]
-    needed = {side for turn in all_turns for side in turn.sides}
-    return sorted(turn.index for turn in all_turns if turn.index not in needed)
+def non_reference(layers: Sequence[Sequence[SliceNode]]) -> list[int]:
+    """Return the numbers of the non-reference slices, ascending."""
+    nodes = [node for layer in layers for node in layer]
+    needed = {reference for node in nodes for reference in node.references}
+    return sorted(node.index for node in nodes if node.index not in needed)
 
 
 def hint_between(before: torch.Tensor, after: torch.Tensor, distance: int) -> Hint:
-    """What two decoded slices tell of the one half way between them.
+    """Predict slices half way between two reference slices.
 
     Args:
-        before, after: (B, 1, h, w) whole numbers in units.
-        distance: of each from the slice in question, a power of two.
+        before, after: reference slices, (B, 1, h, w) whole numbers in 1/64 step.
+        distance: slices between each reference and the predicted slice, a power of two.
+
+    Returns:
+        The motion-compensated mean and two coordinates: distance and difference of the references.
     """
     expected, difference = halfway(before, after)
     places = expected.new_empty((len(expected), 2, *expected.shape[2:]))
     places[:, 0] = _NEAREST_BETWEEN + _OCTAVE * (distance.bit_length() - 1)
-    # Between −64 and 63, as are the places of a template.
+    # From −64 to 63, the range of template coordinates.
     places[:, 1:] = torch.floor(signed_log(difference) * 0.5)
     return Hint(expected, places)
 
 
 def hint_after(before: torch.Tensor, distance: int) -> Hint:
-    """What one decoded slice tells of one that follows, as `hint_between` of two."""
+    """Predict slices from the reference slice before them.
+
+    Args:
+        before: reference slices, (B, 1, h, w) whole numbers in 1/64 step.
+        distance: slices between the reference and the predicted slice, a power of two.
+
+    Returns:
+        The reference slice itself and two coordinates: distance and an unknown difference.
+    """
     places = before.new_full((len(before), 2, *before.shape[2:]), _UNKNOWN)
     place = _NEAREST_AFTER + _OCTAVE * (distance.bit_length() - 1)
     places[:, 0] = min(place, _LARGEST_PLACE)
     return Hint(before, places)
 
 
-def groups_of(turns: Sequence[Turn], image: int, workers: Workers) -> list[list[Turn]]:
-    """Turns that look alike at others, in groups to code at once: small images are faster together.
+def groups_of(nodes: Sequence[SliceNode], image: int, workers: Workers) -> list[list[SliceNode]]:
+    """Batch slices of one layer that share prediction mode and reference distance.
+
+    Small images are faster in batches.
 
     Args:
-        turns: of one wave.
+        nodes: slices of one layer.
         image: pixels of a slice.
-        workers: each of which shall have work.
+        workers: devices that share the batches; each gets at least one where there are enough
+            slices.
     """
-    alike: dict[tuple[int, bool], list[Turn]] = {}
-    for turn in turns:
-        alike.setdefault((turn.distance, turn.between), []).append(turn)
+    alike: dict[tuple[int, bool], list[SliceNode]] = {}
+    for node in nodes:
+        alike.setdefault((node.distance, node.between), []).append(node)
     groups = []
     for some in alike.values():
         share = -(-len(some) // len(workers.devices))
@@ -147,19 +166,19 @@ def groups_of(turns: Sequence[Turn], image: int, workers: Workers) -> list[list[
 
 
 def hint_of_group(
-    group: Sequence[Turn], lows: Mapping[int, torch.Tensor], device: torch.device
+    group: Sequence[SliceNode], lows: Mapping[int, torch.Tensor], device: torch.device
 ) -> Hint | None:
-    """The hint of slices that look alike at others, (B, …); None for those coded alone.
+    """Return the predictions of a batch from `groups_of`; None for intra slices.
 
     Args:
-        group: the slices.
-        lows: what is decoded, by number, (1, 1, h, w) in units.
-        device: where to compute.
+        group: B slices of one prediction mode and reference distance.
+        lows: reconstructions by slice number, (1, 1, h, w) whole numbers in 1/64 step.
+        device: device of the computation.
     """
     first = group[0]
     known = [
-        torch.cat([lows[turn.sides[side]].to(device) for turn in group])
-        for side in range(len(first.sides))
+        torch.cat([lows[node.references[number]].to(device) for node in group])
+        for number in range(len(first.references))
     ]
     if not known:
         return None

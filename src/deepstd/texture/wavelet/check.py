@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.tiling import tile_size
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 
 
 def check_texture(
     payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
-) -> tuple[TextureHead, Plan, bytes]:
+) -> tuple[TextureHeader, Plan, bytes]:
     """Head, plan and first stream of a texture, before memory is taken for its scan.
 
     Args:
@@ -30,7 +30,7 @@ def check_texture(
         DamagedError: the head makes no sense, or the tiles are not those of such a scan.
     """
     cursor = Cursor(payload, name, "texture")
-    head = TextureHead.read(cursor, len(shape))
+    head = TextureHeader.read(cursor, len(shape))
     if head.sliced is not None:
         raise cursor.error("slices where their bundle cannot have any")
     plan = split_plan(shape, head.coarse)

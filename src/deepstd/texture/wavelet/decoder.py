@@ -18,7 +18,7 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
 from deepstd.texture.filters.postfilter import restore
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
@@ -101,7 +101,7 @@ class DecodedStream(NamedTuple):
 
 def post_filtered(
     network: TextureNetwork,
-    head: TextureHead,
+    head: TextureHeader,
     low: torch.Tensor,
     hint: Hint | None,
     workers: Workers,
@@ -114,7 +114,7 @@ def post_filtered(
 
 def decode_stream(
     network: TextureNetwork,
-    head: TextureHead,
+    head: TextureHeader,
     stream: bytes,
     tiles: Sequence[bytes],
     shape: tuple[int, ...],
@@ -178,7 +178,7 @@ def decode_stream(
 
 def decode_together(
     network: TextureNetwork,
-    head: TextureHead,
+    head: TextureHeader,
     streams: Sequence[bytes],
     shape: tuple[int, ...],
     hint: Hint | None,

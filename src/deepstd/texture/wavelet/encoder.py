@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 from deepstd.devices import CPU, Workers
-from deepstd.rate.tradeoff import exchange
+from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
-from deepstd.texture.header import TextureHead
+from deepstd.texture.header import TextureHeader
 from deepstd.texture.runtime import network_dtype_of, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
@@ -134,7 +134,7 @@ class TextureEncoder:
         error, gradient = restoration_gradient(
             self._network.postfilter, encoded.low, template, condition, truth
         )
-        return exchange(error, encoded.nbytes), gradient
+        return rd_cost(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
         return hint_of(self._template, self._places, step_code)
@@ -170,7 +170,7 @@ class TextureEncoder:
             device=self._device,
             finest=finest,
         )
-        head = TextureHead(self.scaling, step_code, self.coarse).pack()
+        head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream = source.stream.finish()
         level = opened[0]
         self._open = step_code, level
@@ -196,7 +196,7 @@ class TextureEncoder:
             coded[number] = tile
         return replace(encoded, coded=tuple(coded))
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Let go of what `recode` needs."""
         self._open = None
 
@@ -318,7 +318,7 @@ def encode_together(
     )
     encoded = []
     for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
-        head = TextureHead(encoder.scaling, step_code, encoder.coarse).pack()
+        head = TextureHeader(encoder.scaling, step_code, encoder.coarse).pack()
         coded = source.stream.finish(), source.symbols_coded
         encoded.append(EncodedTexture(head, *coded, (), lambda _, own=own: own))
     return encoded

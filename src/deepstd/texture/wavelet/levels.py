@@ -10,7 +10,7 @@ whole numbers of the fixed-point unit, 1/64 of the quantiser step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from deepstd.texture.entropy.features import (
 )
 from deepstd.texture.entropy.integer import round_through
 from deepstd.texture.entropy.native_context import NativeContext, native_context
-from deepstd.texture.entropy.native_passes import PassCoder, code_tile
+from deepstd.texture.entropy.native_tile import LevelArrays, NativeLevel, TileCoder
 from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region, Window, tile_regions
 from deepstd.texture.wavelet.lifting import (
@@ -111,6 +111,7 @@ class Level:
     fine: tuple[int, ...]
     dtype: torch.dtype
     network_dtype: torch.dtype
+    _native: list[NativeLevel] = field(default_factory=list, init=False, repr=False)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -153,19 +154,25 @@ class Level:
         return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
 
     def _code_natively(
-        self, native: NativeContext, window: Window, region: Region, coders: Sequence[PassCoder]
+        self, native: NativeContext, window: Window, region: Region, coders: Sequence[TileCoder]
     ) -> torch.Tensor:
         """Return what `code` returns, computed by the engine."""
-        features = self._features(window.outer)
-        hidden = native.hidden(features, self.condition, window.borders)
-        kept = [np.ascontiguousarray(one[window.kept]) for one in hidden]
-        hints = None
-        if self.pyramid is not None:
-            high = self.pyramid.highs[self.number][(..., *region)].double().numpy()
-            rows = high if len(high) == len(coders) else high.repeat(len(coders), axis=0)
-            hints = [np.ascontiguousarray(row) for row in rows]
-        mask = self.mask[(..., *region)].numpy()
-        return torch.from_numpy(code_tile(native, kept, hints, mask, coders))
+        prepared = self._prepared(native, len(coders))
+        tile = prepared.tile(window, region, self.mask[(..., *region)].numpy())
+        found = [coder.code_tile(tile.of_scan(scan)) for scan, coder in enumerate(coders)]
+        return torch.from_numpy(np.stack(found))
+
+    def _prepared(self, native: NativeContext, scans: int) -> NativeLevel:
+        """Return the level as the engine reads it, made for the first tile and kept."""
+        if not self._native:
+            pyramid, number = self.pyramid, self.number
+            template = None
+            if pyramid is not None:
+                parts = pyramid.lows, pyramid.highs, pyramid.places
+                template = parts[0][number], parts[1][number], parts[2][number]
+            arrays = LevelArrays(self.low, self.parents, self.parent_axes, template, self.condition)
+            self._native.append(NativeLevel(native, arrays, scans))
+        return self._native[0]
 
     def _features(self, region: Region) -> torch.Tensor:
         """What the model sees of a region, (B, features, *region)."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
 
 # Standard deviations of Gaussians in voxels: candidate smoothings, and fine ends of octaves.
 _SIGMAS = (0.0, 0.75, 1.5, 3.0)
@@ -29,6 +28,8 @@ def smoothed(template: np.ndarray, scans: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         float32 (*shape), the template itself where no smoothing is nearer.
     """
+    from scipy import ndimage  # only templates in the making need what it takes to import
+
     candidates = [ndimage.gaussian_filter(template, sigma) for sigma in _SIGMAS]
     missed = [sum(_missed(candidate, scan) for scan in scans) for candidate in candidates]
     return candidates[int(np.argmin(missed))]
@@ -39,6 +40,8 @@ def _missed(template: np.ndarray, scan: np.ndarray) -> float:
 
     Every octave has the same weight, as each costs about the same bits.
     """
+    from scipy import ndimage  # only templates in the making need what it takes to import
+
     values, mask = scan[0], scan[1] > 0
     if not mask.any():
         return 0.0

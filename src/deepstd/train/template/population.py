@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from deepstd.geometry import resample
@@ -137,6 +136,8 @@ def filled(total: np.ndarray) -> np.ndarray:
     Returns:
         float32 (*shape).
     """
+    from scipy import ndimage  # only templates in the making need what it takes to import
+
     values, count = total
     empty = count < 0.5
     average = values / np.maximum(count, 0.5)

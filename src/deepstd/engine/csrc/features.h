@@ -1,0 +1,39 @@
+/* A level of one scan, a tile of it, and the features of the window around the tile. */
+#ifndef DEEPSTD_FEATURES_H
+#define DEEPSTD_FEATURES_H
+
+#include "engine.h"
+
+/* Axes are three; the first of an image has one sample and is not convolved along. */
+struct level {
+    int64_t grid[3];
+    int64_t coarse[3];           /* grid of the parents */
+    int32_t split[3];            /* whether the parents' level halves an axis */
+    int32_t ndim, bands;
+    const double *low;           /* [grid] units */
+    const float *parents;        /* [bands][coarse] features, or NULL */
+    const double *template_low;  /* [grid] units, or NULL */
+    const double *template_high; /* [bands][grid] units */
+    const double *places;        /* [ndim][grid] */
+    const double *thresholds;    /* [127] of the logarithm */
+    const int32_t *first, *second; /* [width] what the condition adds to two layers */
+};
+
+struct tile {
+    int64_t begin[3], end[3];       /* of its window on the grid, with what features look at */
+    int32_t begins[3], ends[3];     /* whether the window begins and ends where the grid does */
+    int64_t tile_begin[3], size[3]; /* of the tile on the grid */
+    const uint8_t *mask;            /* [bands][size] which coefficients there are */
+    int32_t threads, instructions;  /* to use; instructions -1 for the best */
+};
+
+/* sign(x) round(8 log2(1 + |x| / 16)), at most 127. */
+int signed_log(double x, const double *thresholds);
+
+/* Features of a window, into a grid that is padded by one position on borders.
+ *
+ *     target: [padded grid][channels] zeros; the first channels are written
+ */
+int write_features(const struct level *l, const struct tile *w, int channels, int16_t *target);
+
+#endif
