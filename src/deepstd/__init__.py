@@ -1,9 +1,9 @@
 """DeepSTD: shape-texture decoupled compression of medical scans.
 
     deepstd.compress("ct.nii.gz", "ct.dstd", ratio=64)
-    deepstd.decompress("ct.dstd", "ct-restored.nii.gz")
+    volume = deepstd.decompress("ct.dstd")
 
-Names are loaded when first used, so that importing the package stays quick.
+Names are imported at their first use (PEP 562), so importing the package takes no time.
 """
 
 from __future__ import annotations
@@ -12,34 +12,117 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deepstd.api import compress, decompress, verify
+    from deepstd.api import compress, decompress
+    from deepstd.bundle import Bundle
     from deepstd.codec.codec import Codec
-    from deepstd.errors import DeepSTDError
+    from deepstd.codec.compressed import Compressed
+    from deepstd.container import Beginning, BundleRef, Container, Registration, Section
+    from deepstd.errors import (
+        BundleError,
+        BundleMismatchError,
+        BundleNotFoundError,
+        ContainerError,
+        DamagedError,
+        DeepSTDError,
+        DeviceError,
+        GeometryError,
+        InputError,
+        MissingExtraError,
+        NotDstdError,
+        OutputExistsError,
+        RateError,
+        TruncatedError,
+        UnsupportedFormatError,
+        UnsupportedVersionError,
+    )
     from deepstd.inspection import info
-    from deepstd.io import read, write
-    from deepstd.registration.files import register
-    from deepstd.volume import SourceHeader, Volume
+    from deepstd.io import Metadata, read, write
+    from deepstd.quality import Quality
+    from deepstd.rate.target import Target
+    from deepstd.registration.files import Outputs, RegisterReport, register
+    from deepstd.registration.report import PairReport
+    from deepstd.reports import CompressReport, FileInfo, VerifyReport
+    from deepstd.shape.register import ShapeReport
+    from deepstd.verification import verify
+    from deepstd.volume import Derivation, SourceHeader, SupportsArray, Volume
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Codec": ("deepstd.codec.codec", "Codec"),
-    "DeepSTDError": ("deepstd.errors", "DeepSTDError"),
-    "SourceHeader": ("deepstd.volume", "SourceHeader"),
-    "Volume": ("deepstd.volume", "Volume"),
-    "compress": ("deepstd.api", "compress"),
-    "decompress": ("deepstd.api", "decompress"),
-    "info": ("deepstd.inspection", "info"),
-    "read": ("deepstd.io", "read"),
-    "register": ("deepstd.registration.files", "register"),
-    "verify": ("deepstd.api", "verify"),
-    "write": ("deepstd.io", "write"),
+_NAMES = {
+    "deepstd.api": ("compress", "decompress"),
+    "deepstd.bundle": ("Bundle",),
+    "deepstd.codec.codec": ("Codec",),
+    "deepstd.codec.compressed": ("Compressed",),
+    "deepstd.container": ("Beginning", "BundleRef", "Container", "Registration", "Section"),
+    "deepstd.errors": (
+        "BundleError",
+        "BundleMismatchError",
+        "BundleNotFoundError",
+        "ContainerError",
+        "DamagedError",
+        "DeepSTDError",
+        "DeviceError",
+        "GeometryError",
+        "InputError",
+        "MissingExtraError",
+        "NotDstdError",
+        "OutputExistsError",
+        "RateError",
+        "TruncatedError",
+        "UnsupportedFormatError",
+        "UnsupportedVersionError",
+    ),
+    "deepstd.inspection": ("info",),
+    "deepstd.io": ("Metadata", "read", "write"),
+    "deepstd.quality": ("Quality",),
+    "deepstd.rate.target": ("Target",),
+    "deepstd.registration.files": ("Outputs", "RegisterReport", "register"),
+    "deepstd.registration.report": ("PairReport",),
+    "deepstd.reports": ("CompressReport", "FileInfo", "VerifyReport"),
+    "deepstd.shape.register": ("ShapeReport",),
+    "deepstd.verification": ("verify",),
+    "deepstd.volume": ("Derivation", "SourceHeader", "SupportsArray", "Volume"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "Beginning",
+    "Bundle",
+    "BundleError",
+    "BundleMismatchError",
+    "BundleNotFoundError",
+    "BundleRef",
     "Codec",
+    "CompressReport",
+    "Compressed",
+    "Container",
+    "ContainerError",
+    "DamagedError",
     "DeepSTDError",
+    "Derivation",
+    "DeviceError",
+    "FileInfo",
+    "GeometryError",
+    "InputError",
+    "Metadata",
+    "MissingExtraError",
+    "NotDstdError",
+    "OutputExistsError",
+    "Outputs",
+    "PairReport",
+    "Quality",
+    "RateError",
+    "RegisterReport",
+    "Registration",
+    "Section",
+    "ShapeReport",
     "SourceHeader",
+    "SupportsArray",
+    "Target",
+    "TruncatedError",
+    "UnsupportedFormatError",
+    "UnsupportedVersionError",
+    "VerifyReport",
     "Volume",
     "compress",
     "decompress",
@@ -54,8 +137,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'deepstd' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,11 @@
-"""Which devices compute, and how they share work that can be done in parts.
+"""Devices by name, and work in parts on several devices.
 
-    "auto" ─▶ a GPU where there is one, else shares of the CPU
-    "cuda:0,cuda:1" ─▶ those, or DeviceError
-    parts ─ Workers: a thread for each device ─▶ results, in the order of the parts
+    "auto" ─▶ a GPU if there is one, else shares of the CPU
+    "cuda:0,cuda:1" ─▶ two GPUs, or DeviceError
+    parts ─ Workers: a thread for each device ─▶ results in the order of the parts
 
-One CPU may be named several times: each time stands for an equal share of its cores. Threads that
-work on parts of their own are faster than threads that share every operation and wait for each
-other.
+A CPU that is named several times is divided into equal shares of its cores. Threads on parts of
+their own are faster than threads that share every operation and wait for each other.
 """
 
 from __future__ import annotations
@@ -23,18 +22,21 @@ import torch
 
 from deepstd.errors import DeviceError
 
-_AHEAD = 2
-# Each share holds a tile's activations, some 200 MB.
+_AHEAD = 2  # parts under way for each device
+# Each share holds the activations of a tile, about 200 MB.
 _MOST_SHARES = 4
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 def device_named(name: str) -> torch.device:
-    """The device of a name: "auto", "cpu", "cuda" or "cuda:N".
+    """Return the device of a name; "auto" is a GPU if there is one, else the CPU.
+
+    Args:
+        name: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        DeviceError: it is of another kind, or not there.
+        DeviceError: the name is another, or the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,19 +53,24 @@ def device_named(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Workers:
-    """Devices that do parts of one job at the same time.
+    """Devices that compute parts of one job at the same time.
 
     Attributes:
-        devices: one for each worker. What cannot be divided is done by the first.
+        devices: device of each worker. The first one computes what cannot be divided.
     """
 
     devices: tuple[torch.device, ...]
 
     @staticmethod
     def named(names: str) -> Workers:
-        """The devices of a list of names with commas between them; see `device_named`.
+        """Return the workers of device names.
 
-        "auto" alone stands for up to four equal shares of the CPU where there is no GPU.
+        Args:
+            names: "auto", "cpu", "cuda" or "cuda:N", or several with commas between. "auto" is a
+                GPU if there is one, else up to four equal shares of the CPU.
+
+        Raises:
+            DeviceError: a name is another, or a device is not available.
         """
         devices = tuple(device_named(name.strip()) for name in names.split(","))
         if names.strip() == "auto" and devices[0].type == "cpu":
@@ -72,15 +79,15 @@ class Workers:
 
     @property
     def first(self) -> torch.device:
-        """The device for what cannot be divided."""
+        """Device of computations that cannot be divided."""
         return self.devices[0]
 
     def map(
         self, function: Callable[[torch.device, Part], Result], parts: Iterable[Part]
     ) -> Iterator[Result]:
-        """Results of ``function(device, part)`` in the order of the parts.
+        """Yield the results of ``function(device, part)`` in the order of the parts.
 
-        A few parts are under way at a time, so that not all results are held at once.
+        Only a few parts are under way at a time, which bounds the results in memory.
         """
         parts = iter(parts)
         beginning = list(islice(parts, len(self.devices)))
@@ -106,7 +113,7 @@ class Workers:
         pool = ThreadPoolExecutor(
             len(devices),
             "deepstd",
-            # Torch counts threads for each thread that calls it.
+            # Torch has a number of threads for each calling thread.
             lambda: torch.set_num_threads(max(1, threads // shares)),
         )
         pending: deque[Future[Result]] = deque()

@@ -1,10 +1,10 @@
-"""Every error that DeepSTD raises on purpose.
+"""Errors of DeepSTD and their exit codes on the command line.
 
     DeepSTDError ................................. exit code 1
     ├── InputError (ValueError)  the scan or the request cannot be used
-    │   ├── UnsupportedFormatError  a file type, data type or layout that is not handled
+    │   ├── UnsupportedFormatError  an unsupported file type, data type or layout
     │   └── GeometryError  an affine that is singular or not finite
-    ├── RateError (ValueError)  the requested size cannot be reached; names what can
+    ├── RateError (ValueError)  the requested size cannot be reached; names the nearest size
     ├── BundleError (ValueError)  a model bundle is missing, damaged or of another kind
     │   ├── BundleNotFoundError
     │   └── BundleMismatchError .................. exit code 4
@@ -14,10 +14,10 @@
     │   ├── TruncatedError  the file ends too early
     │   └── DamagedError  a checksum or a field does not fit
     ├── OutputExistsError (FileExistsError)  an existing file would be overwritten
-    ├── DeviceError (RuntimeError)  the requested device is not there or out of memory
+    ├── DeviceError (RuntimeError)  the requested device is not available or out of memory
     └── MissingExtraError (ImportError)  an optional dependency is needed
 
-A message says what is wrong, in which file, what was expected and found, and what to do about it.
+A message names the file, the fault, the value expected and found, and a remedy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OR_REPLACE = "Choose another output, or replace it with --overwrite (in Python o
 
 
 class DeepSTDError(Exception):
-    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+    """Base of all errors of DeepSTD; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class InputError(DeepSTDError, ValueError):
 
 
 class UnsupportedFormatError(InputError):
-    """A file type, data type or layout that is not handled."""
+    """An unsupported file type, data type or layout."""
 
 
 class GeometryError(InputError):
@@ -51,7 +51,7 @@ class GeometryError(InputError):
 
 
 class RateError(DeepSTDError, ValueError):
-    """The requested size cannot be reached; the message names the nearest one that can."""
+    """The requested size cannot be reached; the message names the nearest possible size."""
 
 
 class BundleError(DeepSTDError, ValueError):
@@ -63,7 +63,7 @@ class BundleNotFoundError(BundleError):
 
 
 class BundleMismatchError(BundleError):
-    """A file was written with another bundle than the one at hand."""
+    """A file was written with another bundle than the bundle at hand."""
 
     exit_code = 4
 
@@ -79,7 +79,7 @@ class NotDstdError(ContainerError):
 
 
 class UnsupportedVersionError(ContainerError):
-    """The file was written in a format version that this release does not read."""
+    """The file has a format version that this release does not read."""
 
 
 class TruncatedError(ContainerError):
@@ -99,12 +99,17 @@ class DeviceError(DeepSTDError, RuntimeError):
 
 
 class MissingExtraError(DeepSTDError, ImportError):
-    """An optional dependency is needed for what was asked."""
+    """An optional dependency is needed for the request."""
 
 
 @contextmanager
 def named(name: str, *kinds: type[DeepSTDError]) -> Iterator[None]:
-    """Name a file or bundle in errors (of some kinds) that were raised where it was not known."""
+    """Add the name of a file or bundle to the messages of errors raised in a block.
+
+    Args:
+        name: name to put before a message that does not contain it.
+        kinds: kinds of errors; all if none is given.
+    """
     try:
         yield
     except DeepSTDError as error:
@@ -114,7 +119,7 @@ def named(name: str, *kinds: type[DeepSTDError]) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch on a GPU or torch on the CPU ran out of memory."""
+    """Return True if Python, or torch on a GPU or the CPU, ran out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -1,11 +1,11 @@
-"""Where a scan's voxels lie on a template's grid, and the project's one call of ``grid_sample``.
+"""Affine map from a scan's voxels to a template's, and linear resampling of images.
 
     header affines, shapes ─▶ base_map: exact rational arithmetic ─▶ BaseMap, fixed point integers
     images, coordinates in voxels ─▶ resample ─▶ images
 
-The base map knows direction and spacing from both headers and lays the centres of the two fields
-of view upon each other: the origin of a crop says nothing about anatomy. The paper pads a scan to
-the template's size instead (Methods, "Cycle-INR based shape registration").
+The base map takes directions and spacing from both headers and aligns the centres of both fields of
+view. It ignores the origins, as the origin of a crop says nothing about anatomy. The paper pads a
+scan to the template's size instead (Methods, "Cycle-INR based shape registration").
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from torch import Tensor
 from deepstd.errors import GeometryError
 
 FRACTION_BITS = 24
-"""A base map counts in 2**-24 template voxels."""
+"""Fraction bits of a base map: units of 2**-24 template voxels."""
 
 COORDINATE_BITS = 8
-"""Template coordinates of voxels count in 1/256 template voxel."""
+"""Fraction bits of template coordinates: units of 1/256 template voxel."""
 
-_FARTHEST_VOXEL = 1 << 21
+_FARTHEST_VOXEL = 1 << 21  # template voxels; larger coordinates mean unequal units
 _Matrix = list[list[Fraction]]
 
 
 @dataclass(frozen=True, eq=False)
 class BaseMap:
-    """Affine map from scan voxel indices to template voxel coordinates, in 2**-24 voxels.
+    """Affine map from scan voxel indices to template voxel coordinates.
 
     Attributes:
-        matrix: (ndim, ndim) int64.
-        offset: (ndim,) int64.
-        shape: the scan's shape.
-        template_shape: the template's shape.
+        matrix: (ndim, ndim) int64, in 2**-24 template voxels.
+        offset: (ndim,) int64, in 2**-24 template voxels.
+        shape: voxels of the scan along each axis.
+        template_shape: voxels of the template along each axis.
     """
 
     matrix: np.ndarray
@@ -54,13 +54,13 @@ class BaseMap:
         return len(self.shape)
 
     def coordinates(self, indices: Sequence[Tensor]) -> Tensor:
-        """Template coordinates, in 1/256 voxel, of a grid of voxels.
+        """Return the template coordinates of a grid of scan voxels.
 
         Args:
-            indices: for each axis the int64 voxel indices wanted along it.
+            indices: int64 voxel indices along each axis.
 
         Returns:
-            int64 tensor (ndim, *lengths), rounded to the nearest.
+            int64 tensor (ndim, *lengths) in 1/256 template voxels, rounded to the nearest.
         """
         axes = torch.meshgrid(*indices, indexing="ij")
         shift = FRACTION_BITS - COORDINATE_BITS
@@ -74,7 +74,7 @@ class BaseMap:
         return torch.stack(rows)
 
     def as_float(self) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix and offset in template voxels, float64."""
+        """Return matrix and offset in template voxels, float64."""
         scale = float(1 << FRACTION_BITS)
         return self.matrix / scale, self.offset / scale
 
@@ -85,20 +85,20 @@ def base_map(
     template_shape: Sequence[int],
     template_affine: np.ndarray | None,
 ) -> BaseMap:
-    """Lay a scan on a template by their headers, centre upon centre.
+    """Return the map from scan to template voxels by both headers, with the centres aligned.
 
-    Where either has no geometry the whole extent of the scan is laid on that of the template.
-    All arithmetic is rational, so every machine finds the same integers.
+    Without both affines the map scales the extent of the scan to the extent of the template. The
+    arithmetic is rational, so every machine finds the same integers.
 
     Args:
-        shape: spatial shape of the scan, 2 or 3 axes.
-        affine: its (4, 4) voxel-to-world matrix, or None.
-        template_shape: shape of the template, as many axes.
-        template_affine: its (4, 4) voxel-to-world matrix, or None.
+        shape: voxels of the scan along 2 or 3 axes.
+        affine: (4, 4) voxel-to-world matrix of the scan in mm, or None.
+        template_shape: voxels of the template along the same number of axes.
+        template_affine: (4, 4) voxel-to-world matrix of the template in mm, or None.
 
     Raises:
-        GeometryError: an affine is singular or not finite, or the two fit so badly that
-            coordinates leave every sensible range.
+        GeometryError: the numbers of axes differ; an affine is singular or not finite; a 2-D scan
+            is perpendicular to the template; or a voxel lies 2**21 template voxels away.
     """
     ndim = len(shape)
     if len(template_shape) != ndim or ndim not in (2, 3):
@@ -146,8 +146,8 @@ def resample(
 
     Args:
         images: (B, C, I, J) or (B, C, I, J, K).
-        coordinates: (B, *out, ndim) in voxels, axes in the order of the images'.
-        padding: what lies outside the image.
+        coordinates: (B, *out, ndim) in voxels, in the order of the image's axes.
+        padding: values outside the image: its border, or zeros.
 
     Returns:
         (B, C, *out).
@@ -163,7 +163,7 @@ def resample(
 
 
 def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:
-    """The (3, ndim) directions of an affine, exactly."""
+    """Return the (3, ndim) direction columns of an affine as exact fractions."""
     block = np.asarray(affine, dtype=np.float64)
     if block.shape != (4, 4) or not np.isfinite(block).all():
         raise GeometryError(f"the affine of the {whose} must be a finite 4x4 matrix")
@@ -177,7 +177,7 @@ def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:
 
 
 def _relative(scan: _Matrix, template: _Matrix) -> _Matrix:
-    """Template voxels per scan voxel: the template's left inverse times the scan's directions."""
+    """Return template voxels per scan voxel: the template's left inverse times the scan."""
     gram = _gram(template, template)
     inverse, determinant = _adjugate(gram), _determinant(gram)
     mixed = _gram(template, scan)
@@ -219,5 +219,5 @@ def _determinant(m: _Matrix) -> Fraction:
 
 
 def _rounded(value: Fraction) -> int:
-    """Nearest integer, halves upwards."""
+    """Round to the nearest integer, halves upwards."""
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)

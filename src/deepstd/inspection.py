@@ -1,7 +1,7 @@
-"""What a .dstd file says of itself, read without torch.
+"""Contents of a .dstd file, read without torch.
 
 file, URL or standard input ─ parse ─▶ sizes, bundle, quality, notes, sections
-figures of stored values ─ slope and unit of the source header ─▶ figures that reports state
+errors of stored values ─ slope and unit of the source header ─▶ errors of real-world values
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ if TYPE_CHECKING:
     from deepstd.bundle import Bundle
 
 AUTO = "auto"
-"""Stands for the bundle that a file names."""
+"""Name that stands for the bundle of a file, or for all bundles that suit a scan."""
 
-# Enough for the head, which says how large the rest may be.
+# Enough for the header, which bounds the size of the rest.
 _FIRST_BYTES = 1 << 16
-_PIECE = 1 << 22
+_PIECE = 1 << 22  # bytes of a read
 _MOST_BYTES = 1 << 31
-_FIELD = "SHAP"
+_FIELD = "SHAP"  # section of a deformation field
 
 
 def read_container(source: str | os.PathLike[str]) -> Container:
-    """Read and parse a .dstd file: a path, a URL, or "-" for standard input.
+    """Read and parse a .dstd file.
+
+    Args:
+        source: path or URL of the file, or "-" for standard input.
 
     Raises:
-        ContainerError: it is not a .dstd file, damaged, or does not end.
-        InputError: it cannot be read.
+        ContainerError: the source is no .dstd file, damaged, or does not end.
+        InputError: the source cannot be read.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     place = io.location(source)
@@ -54,11 +57,14 @@ def read_container(source: str | os.PathLike[str]) -> Container:
 
 
 def read_first_levels(source: str | os.PathLike[str]) -> Beginning:
-    """As much of a .dstd file as a preview needs; the rest need not be there.
+    """Read the first part of a .dstd file, which a preview needs; the rest may be missing.
+
+    Args:
+        source: path or URL of the file, or "-" for standard input.
 
     Raises:
-        ContainerError: it is not a .dstd file, damaged, or ends before.
-        InputError: it cannot be read.
+        ContainerError: the source is no .dstd file, damaged, or ends before the textures.
+        InputError: the source cannot be read.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     place = io.location(source)
@@ -71,7 +77,7 @@ def _name_of(place: str) -> str:
 
 
 def _bounded(stream: BinaryIO, name: str) -> memoryview:
-    """All bytes of a stream, as long as its head makes it plausible that they are one file."""
+    """Read all bytes of a stream; raise a DamagedError beyond the size that its header allows."""
     data = bytearray()
     while len(data) < _FIRST_BYTES and (piece := stream.read(_FIRST_BYTES - len(data))):
         data += piece
@@ -87,7 +93,7 @@ def _bounded(stream: BinaryIO, name: str) -> memoryview:
 
 
 def error_scale_of(container: Description) -> io.ErrorScale:
-    """Return how errors of a file's stored values are stated.
+    """Return slope and unit by which errors of a file's stored values are reported.
 
     Raises:
         DamagedError: the header of the original scan is damaged.
@@ -101,10 +107,9 @@ def error_scale_of(container: Description) -> io.ErrorScale:
 
 
 def quality_of(container: Description) -> dict[str, float] | None:
-    """Return the figures "mae", "max_error", "psnr" and "ssim" that a file states, or None.
+    """Return the metrics "mae", "max_error", "psnr" and "ssim" that a file states, or None.
 
-    The file keeps errors of stored values; here they are errors of the values that these stand
-    for, in the unit of `error_scale_of`.
+    The file states errors of stored values; they are returned as errors of real-world values.
 
     Raises:
         DamagedError: the header of the original scan is damaged.
@@ -116,9 +121,9 @@ def quality_of(container: Description) -> dict[str, float] | None:
 
 
 def smallest_of(container: Description) -> tuple[str | None, float | None]:
-    """Return the smallest type that holds every voxel, and the ratio with voxels of that type.
+    """Return the smallest type that holds every voxel, and the compression ratio in that type.
 
-    Both are None where the stored type is not larger than scanners' types, or as small as can be.
+    Both are None if the stored type has at most 2 bytes, or is the smallest type already.
     """
     smallest, head = container.smallest, container.head
     if smallest is None:
@@ -130,33 +135,33 @@ def smallest_of(container: Description) -> tuple[str | None, float | None]:
 
 
 def notes_of(container: Description) -> tuple[str, ...]:
-    """Return what a user should know of a compressed scan, in sentences: of its size, then kept."""
+    """Return the notes on a compressed scan: on its stored type, then the notes in the file."""
     smallest, ratio = smallest_of(container)
     if smallest is None or ratio is None:
         return container.notes
     head = container.head
     bpv = 8 * container.nbytes / head.voxel_count
     stored_ratio = head.stored_bytes / container.nbytes
-    told = (
+    on_type = (
         f"{stored_ratio:.2f}:1 of {head.dtype.name} is {ratio:.2f}:1 of {smallest}, which holds "
         f"every value; {bpv:.4f} bits per voxel. For {stored_ratio:.0f}:1 of {smallest} ask for "
         f"--ratio {stored_ratio**2 / ratio:.0f}"
     )
-    return told, *container.notes
+    return on_type, *container.notes
 
 
 def figures_of(container: Container) -> dict[str, Any]:
-    """Return what the ledger of a batch says of a file: plain values, those that are known.
+    """Return the entries of a file in the ledger of a batch: plain values, without unknown ones.
 
-    "mae" and "max_error" are errors in real-world values, "slope" of them a stored unit. Lines of
-    earlier releases have no slope: their errors are of stored values.
+    "mae" and "max_error" are errors of real-world values; "slope" is real-world units of one stored
+    unit. Ledger lines of earlier releases have no slope: their errors are of stored values.
 
     Raises:
         DamagedError: the header of the original scan is damaged.
     """
     head, scale = container.head, error_scale_of(container)
     smallest, smallest_ratio = smallest_of(container)
-    told = {
+    entries = {
         "format": head.source_format,
         "dtype": head.dtype.newbyteorder("=").name,
         "voxels": head.voxel_count,
@@ -172,7 +177,7 @@ def figures_of(container: Container) -> dict[str, Any]:
         "unit": scale.unit,
         "notes": list(notes_of(container)) or None,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in entries.items() if value is not None}
 
 
 def info(source: str | os.PathLike[str]) -> FileInfo:
@@ -217,11 +222,16 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
 
 
 def bundle_for(container: Beginning, model: str) -> Bundle:
-    """Return the bundle of a file: one given by name or folder, or else the one that it names.
+    """Load the bundle of a file.
+
+    Args:
+        container: the parsed file.
+        model: name or folder of a bundle; "auto" for the installed bundle that the file names.
 
     Raises:
-        BundleMismatchError: the file was written with another, or its bundle is not installed.
-        BundleError: the bundle is not there, or damaged.
+        BundleMismatchError: the file was written with another bundle, or its bundle is not
+            installed.
+        BundleError: the bundle is missing or damaged.
     """
     from deepstd import bundle as bundles  # not at the top: `info` does without
 
@@ -237,7 +247,7 @@ def bundle_for(container: Beginning, model: str) -> Bundle:
 
 
 def mismatch(container: Beginning) -> BundleMismatchError:
-    """Return the error for a file whose bundle is not the one at hand."""
+    """Return the error for a file that was written with another bundle than the one at hand."""
     wanted = container.head.bundle
     return BundleMismatchError(
         f"{container.name} was written with the bundle {wanted.name} {wanted.version} "

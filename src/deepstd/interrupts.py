@@ -1,8 +1,8 @@
-"""Ctrl-C and its like: the first ends a command, others do not disturb its cleaning up.
+"""Interrupts (Ctrl-C, SIGTERM, SIGHUP): the first one ends a command, after it has cleaned up.
 
-SIGINT, SIGTERM, SIGHUP ─ the first ─▶ KeyboardInterrupt ─▶ nothing is left over, exit code 130
-                        ├ another within ten seconds ─▶ ignored
-                        └ a later one ─▶ temporary files removed, the end at once
+SIGINT, SIGTERM, SIGHUP ─ first ─▶ KeyboardInterrupt ─▶ nothing left over, exit code 130
+                        ├ second, within ten seconds ─▶ ignored
+                        └ later ─▶ temporary files removed, immediate exit
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from contextlib import suppress
 
 INTERRUPTED = 130
 _SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
-# Time that cleaning up may take: encoders end after what they are in the middle of.
+# Time allowed for cleaning up: an encoder first finishes its current step.
 _PATIENCE_SECONDS = 10.0
 
 
 def end_on_signals() -> None:
-    """Let the signals that end a program raise KeyboardInterrupt, but only once."""
+    """Raise KeyboardInterrupt at the first signal that ends a program, and ignore others."""
     first: float | None = None
 
     def end(number: int, frame: object) -> None:
@@ -36,7 +36,7 @@ def end_on_signals() -> None:
     with suppress(ValueError):  # not the main thread: nobody sends signals there
         for number in _SIGNALS:
             signal.signal(number, end)
-        # When Python itself ends it takes handlers away, and a signal would change the exit code.
+        # Python removes handlers at its end; a signal would then change the exit code.
         atexit.unregister(_ignore)
         atexit.register(_ignore)
 
@@ -47,7 +47,7 @@ def _ignore() -> None:
 
 
 def _leave_at_once() -> None:
-    temporary = sys.modules.get("deepstd.io.temporary")  # not loaded, it has made nothing
+    temporary = sys.modules.get("deepstd.io.temporary")  # None: no temporary file was made
     if temporary is not None:
         temporary.remove_all()
     os._exit(INTERRUPTED)

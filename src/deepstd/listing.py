@@ -1,11 +1,11 @@
-"""The scans in a folder, whatever their kinds, by their headers alone.
+"""List of the scans in a folder, read from their headers.
 
     folder ─ io.survey_items ─▶ DICOM series
            └ other files ─┬ .dstd ─ read_description ─▶ compressed scans
                           ├ a format of scans ─ io.glance ─▶ scans
-                          └ neither ─▶ a number
+                          └ neither ─▶ their number
 
-What is shown of a scan is what its file says, descriptions and dates included.
+All text comes from the headers, descriptions and dates included.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Entry = dict[str, Any]
 
 
 def is_listed(place: str) -> bool:
-    """Return whether a place is a folder, or a file of scans that are not compressed.
+    """Return True for a folder, and for a file of scans that are not compressed.
 
-    A file that is called .dstd is taken for a compressed scan, whatever it holds.
+    A file named .dstd counts as compressed, whatever it holds. A URL is never listed.
     """
     path = Path(place)
     if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
@@ -43,14 +43,14 @@ def is_listed(place: str) -> bool:
 
 
 def listing(place: Path) -> dict[str, Any]:
-    """Return what is among the files of a folder or archive, or in a file.
+    """List the scans of a folder, an archive or a file.
 
     Returns:
-        "series": DICOM series, as `io.survey` has them; "scans": files of other formats;
+        "series": DICOM series; "scans": files of other formats;
         "compressed": .dstd files; "refused": label to reason; "others": number of other files.
         Each entry has "path" (below the folder), "kind", "shape", "dtype", "spacing_mm",
-        "description", "date" (year-month-day, or empty), "bytes" (of its files), "notes" and
-        "problem", None where there is none.
+        "description", "date" (year-month-day, or empty), "bytes" (size of its files), "notes" and
+        "problem" (None for a readable file). Compressed scans have "ratio" and "bundle", too.
 
     Raises:
         InputError: there is no such file or folder, or an archive is damaged.
@@ -79,7 +79,7 @@ def listing(place: Path) -> dict[str, Any]:
 
 
 def _stacked(scans: list[Entry], files: list[Path], series: list[Entry]) -> list[Entry]:
-    """Return entries with one for each folder of equal images alone, as they may be slices."""
+    """Replace the images of a folder by one entry, where all are equal: they may be slices."""
     taken = {Path(entry["first"]).parent for entry in series}
     folders: dict[Path, list[Entry]] = {}
     for entry in scans:
@@ -113,7 +113,7 @@ def _is_dstd(path: Path) -> bool:
 
 
 def _below(entry: Entry, root: Path) -> Entry:
-    """Return an entry with its path below a folder, and text that is safe to print."""
+    """Return an entry with a path relative to a folder, and printable text."""
     path = os.path.relpath(entry["path"], root)
     words = {key: printable(entry[key]) for key in ("path", "description", "kind")}
     return {**entry, **words, "path": printable(path)}
@@ -135,7 +135,7 @@ def _blank(path: Path, kind: str) -> Entry:
 
 
 def _scan(path: Path) -> Entry | None:
-    """Return an entry for a file of a format of scans; None for any other file."""
+    """Return the entry of a file of a known format; None for any other file."""
     try:
         seen = io.glance(path)
     except (DeepSTDError, OSError) as error:
@@ -152,18 +152,18 @@ def _scan(path: Path) -> Entry | None:
 
 
 def _compressed(path: Path) -> Entry:
-    """Return an entry for a .dstd file: what the scan in it is, as far as the file tells."""
+    """Return the entry of a .dstd file, from its header."""
     blank = {**_blank(path, "dstd"), "ratio": None, "bundle": None}
     try:
         with open(path, "rb") as stream:
-            told = read_description(stream, "the file")
-        return {**blank, **_described(told)}
+            description = read_description(stream, "the file")
+        return {**blank, **_described(description)}
     except (DeepSTDError, OSError) as error:
         return {**blank, "problem": str(error)}
 
 
-def _described(told: Description) -> Entry:
-    head, source = told.head, told.source_header()
+def _described(description: Description) -> Entry:
+    head, source = description.head, description.source_header()
     words: Entry = {"description": io.described(source)}
     kind, spacing = _FORMATS.get(head.source_format, head.source_format), None
     if head.source_format == "dicom":
@@ -177,9 +177,9 @@ def _described(told: Description) -> Entry:
         "dtype": head.dtype.name,
         "spacing_mm": _rounded(spacing),
         **words,
-        "ratio": head.stored_bytes / told.nbytes,
+        "ratio": head.stored_bytes / description.nbytes,
         "bundle": f"{head.bundle.name} {head.bundle.version}",
-        "notes": list(notes_of(told)),
+        "notes": list(notes_of(description)),
     }
 
 

@@ -1,10 +1,10 @@
-"""Memory: how much is free, and what becomes of memory that is freed.
+"""Free memory of the machine, and reuse of freed memory.
 
     /proc/meminfo, limits of control groups ─▶ free_memory
     keep_freed_memory ─▶ kept for the next tile, where the C library allows it
 
-glibc gives blocks above a threshold back to the system as soon as they are freed, and the system
-clears them anew for the next ones: a sixth of the time of decoding a large CT went there.
+glibc returns freed blocks above a threshold to the system, which clears them for the next
+allocation. Decoding a large CT spent a sixth of its time there.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Options of mallopt(3), and values above all that a tile needs.
+# Options of mallopt(3), and thresholds in bytes above any need of a tile.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT, _MOST_KEPT = 1 << 30, (1 << 31) - 1
-# Of control groups 2 and 1: limit, use, and what of the use only caches files.
+# Files of control groups 2 and 1: limit, use, and the entry of reclaimable file caches.
 _LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -26,27 +26,27 @@ _LIMITS = (
 
 
 def keep_freed_memory() -> None:
-    """Keep what this process frees; for commands, which end soon. Nothing happens but on glibc."""
+    """Keep freed memory in this process, for commands, which end soon. Only glibc supports it."""
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        # Where the first is refused, the second would make the threshold the smallest.
+        # Alone, the second option would fix the mmap threshold at its minimum.
         if mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT):
             mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Return bytes of memory that this process may still take; None where no system tells.
+    """Return the memory that this process may still allocate, in bytes; None where unknown.
 
-    Memory that only caches files counts as free, and so does swap space. A container or job
-    (control groups 1 and 2) may have less than the machine.
+    File caches and swap space count as free. The limits of a container or job (control groups 1 and
+    2) apply.
 
     Args:
-        root: folder that holds ``proc`` and ``sys``.
+        root: folder of ``proc`` and ``sys``.
     """
     try:
-        told = _table(root / "proc/meminfo", ":")
-        swap = 1024 * told["SwapFree"]
-        free: list[float] = [1024 * told["MemAvailable"] + swap]
+        reported = _table(root / "proc/meminfo", ":")
+        swap = 1024 * reported["SwapFree"]
+        free: list[float] = [1024 * reported["MemAvailable"] + swap]
     except (OSError, ValueError, KeyError):
         return None
     for folder in _groups(root):
@@ -58,14 +58,14 @@ def free_memory(root: Path = Path("/")) -> int | None:
 
 
 def _swap_left(folder: Path) -> float:
-    """Return bytes of swap space that a control group leaves; no limit where it states none."""
+    """Return the swap space left by a control group, in bytes; infinity without a limit."""
     with suppress(OSError, ValueError):
         return _number(folder / "memory.swap.max") - _number(folder / "memory.swap.current")
     return math.inf
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield folders of the control groups of this process, the outer ones too."""
+    """Yield the folders of this process's control groups and of their parents."""
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="ascii").splitlines():
             _, controllers, place = line.split(":", 2)
@@ -76,13 +76,13 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _number(path: Path) -> float:
-    """Return the number in a file, infinity where it says "max"."""
+    """Return the number in a file; infinity for "max"."""
     text = path.read_text(encoding="ascii").strip()
     return math.inf if text == "max" else int(text)
 
 
 def _table(path: Path, separator: str) -> dict[str, int]:
-    """Return the numbers in a file of a name and a number a line."""
+    """Return the numbers by name in a file of one name and number a line."""
     lines = path.read_text(encoding="ascii").splitlines()
     split = (line.split(separator, 1) for line in lines)
     return {name: int(rest.split()[0]) for name, rest in split}

@@ -1,4 +1,4 @@
-"""How far two segmentations overlap.
+"""Overlap of two segmentations.
 
 label maps ─ per label ─ 2 |A ∩ B| / (|A| + |B|) ─▶ Dice
 """
@@ -13,13 +13,13 @@ from deepstd.errors import InputError
 
 
 def labels_of(*maps: np.ndarray) -> list[int]:
-    """Labels above 0 that occur in any of the maps, in ascending order."""
+    """Return the labels above 0 that occur in any of the maps, in ascending order."""
     found = np.unique(np.concatenate([np.unique(labels) for labels in maps]))
     return [int(label) for label in found if label > 0]
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
-    """Dice coefficient of two masks, 0 to 1; NaN where both are empty.
+    """Return the Dice coefficient of two masks, 0 to 1; NaN where both are empty.
 
     Raises:
         InputError: the shapes differ.
@@ -30,7 +30,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def masks(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks as booleans.
+    """Convert two masks to bool.
 
     Raises:
         InputError: the shapes differ.

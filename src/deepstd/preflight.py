@@ -1,9 +1,9 @@
-"""Checks before the work: whatever can be known to fail does so at once, and without torch.
+"""Checks of a request before its work, so that errors appear at once and without torch.
 
     request ─ names of bundle, device and output ─┐
-    outline of a scan, head of a .dstd file ──────┴─ size, memory, space ─▶ an error, or nothing
+    outline of a scan, header of a .dstd file ────┴─ size, memory, space ─▶ an error, or nothing
 
-No check refuses what is possible: sizes and memory are compared with the least that is needed.
+No check refuses a possible request: sizes and memory are compared with lower bounds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from deepstd.volume import SourceHeader, Volume
 PathLike = str | os.PathLike[str]
 SUFFIX = ".dstd"
 _DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]+)?")
-# Where a driver for GPUs shows itself: NVIDIA's, that of Windows' Linux, AMD's.
+# Files of GPU drivers: NVIDIA, Windows Subsystem for Linux, AMD.
 _GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd")
 # Formats whose files are as large as the voxels.
 _AS_LARGE = (".nii", ".npy")
@@ -38,13 +38,13 @@ _AS_LARGE = (".nii", ".npy")
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with a scan, and the memory that it takes.
+    """Memory needs of an operation on a scan.
 
     Attributes:
-        words: what it is called.
-        way_out: what to do where memory is short.
-        bytes_a_voxel: on the CPU.
-        bytes_on_gpu: of the machine's memory, where a GPU computes.
+        words: name of the operation, for messages.
+        way_out: advice where memory is short, for messages.
+        bytes_a_voxel: least memory in bytes a voxel, where the CPU computes.
+        bytes_on_gpu: least memory of the machine in bytes a voxel, where a GPU computes.
     """
 
     words: str
@@ -53,14 +53,14 @@ class Work:
     bytes_on_gpu: float
 
 
-# Measured on volumes of 5 million voxels (195 and 118 bytes a voxel) and of 72 million (about 48):
-# less than any scan needs, as what is at work at a time weighs more in a small scan.
+# Measured: 195 and 118 bytes a voxel for 5 million voxels, about 48 for 72 million. The values are
+# lower bounds, as the tiles in work weigh less in a large scan.
 COMPRESSING = Work("compressing", "divide the scan", 40, 8)
 DECOMPRESSING = Work("restoring", "restore a preview (decompress --level 1)", 20, 8)
 
 
 def restoring(container: Beginning) -> Work:
-    """Return the memory that restoring a file takes: its voxels alone where it has no texture."""
+    """Return the memory needs of restoring a file; without texture they are the voxels alone."""
     if constant.is_without_texture(container):
         itemsize = container.head.dtype.itemsize
         return replace(DECOMPRESSING, bytes_a_voxel=itemsize, bytes_on_gpu=itemsize)
@@ -75,17 +75,21 @@ def check_compressing(
     model: str,
     devices: str,
 ) -> None:
-    """Raise an error where a request to compress cannot be met, before the scan is read.
+    """Raise an error if a request to compress cannot be met, before the scan is read.
 
     Args:
-        source, output, target, model: see `deepstd.compress`.
-        name: the source, for messages.
-        devices: as the user names them.
+        paths: paths and URLs of the scan; none for a scan in memory.
+        name: name of the source, for messages.
+        output: location of the compressed file.
+        target: requested size.
+        model: name or folder of a bundle, or "auto".
+        devices: device names, separated by commas.
 
     Raises:
-        InputError: the output has the name of a scan, or there is not enough memory or space.
+        InputError: the output has the name of a scan, or memory or disk space is short.
         RateError: no file of the scan can be as small as asked.
-        BundleNotFoundError, DeviceError: there is no such bundle or kind of device.
+        BundleNotFoundError: there is no such bundle.
+        DeviceError: there is no such kind of device.
     """
     check_compressed_name(output)
     check_devices(devices)
@@ -101,7 +105,19 @@ def check_compressing(
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:
-    """Raise as `check_compressing` of a scan that was read."""
+    """Raise an error where a scan in memory cannot be compressed as requested.
+
+    Args:
+        volume: scan to compress.
+        name: name of the scan, for messages.
+        output: location of the compressed file.
+        target: requested size.
+        devices: device names, separated by commas.
+
+    Raises:
+        InputError: memory or disk space is short.
+        RateError: no file of the scan can be as small as asked.
+    """
     shape, dtype = volume.shape, volume.voxels.dtype
     check_rate(target, (volume.source,), shape, dtype)
     check_memory(name, volume.voxels.size, COMPRESSING, devices)
@@ -109,7 +125,7 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
 
 
 def check_bundle(name: str) -> None:
-    """Raise a BundleNotFoundError where there is no bundle of a name or folder; "auto" is any."""
+    """Raise a BundleNotFoundError where a name or folder is no bundle; "auto" always passes."""
     if name != AUTO:
         from deepstd import bundle as bundles
 
@@ -117,7 +133,7 @@ def check_bundle(name: str) -> None:
 
 
 def check_devices(names: str) -> None:
-    """Raise a DeviceError where a list of devices, with commas between, names one of no kind."""
+    """Raise a DeviceError where a comma-separated list names an unknown kind of device."""
     for name in names.split(","):
         if _DEVICE.fullmatch(name.strip()) is None:
             raise DeviceError(
@@ -126,14 +142,14 @@ def check_devices(names: str) -> None:
 
 
 def check_sources(paths: Sequence[Path]) -> None:
-    """Raise an InputError that names the first scan or folder that is not there."""
+    """Raise an InputError that names the first missing file or folder."""
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
 
 
 def check_compressed_name(place: str) -> None:
-    """Raise an InputError where an output has the name of a scan or folder, not of a .dstd file."""
+    """Raise an InputError where the output of a compression is named like a scan or a folder."""
     name = io.shown(place)
     if place.endswith(("/", os.sep)) or (not io.is_url(place) and os.path.isdir(place)):
         raise InputError(f"{name}: names a folder. Name a file in it, such as scan{SUFFIX}")
@@ -149,13 +165,13 @@ def check_compressed_name(place: str) -> None:
 def check_rate(
     target: Target, headers: tuple[SourceHeader, ...], shape: tuple[int, ...], dtype: np.dtype
 ) -> None:
-    """Raise a RateError where no .dstd file of a scan can be as small as asked.
+    """Raise a RateError if no .dstd file of a scan can be as small as requested.
 
     Args:
         target: requested size.
-        headers: of the scan, each as it may be kept.
-        shape: of the scan.
-        dtype: of its voxels.
+        headers: headers that the file may keep; the smallest counts.
+        shape: voxels of the scan along each axis.
+        dtype: stored type.
     """
     voxels = math.prod(shape)
     stored_bytes = voxels * dtype.itemsize
@@ -170,13 +186,13 @@ def check_rate(
 
 
 def check_memory(name: str, voxels: int, work: Work, devices: str) -> None:
-    """Raise an InputError where a scan needs more memory than is free.
+    """Raise an InputError if a scan needs more memory than is free.
 
     Args:
-        name: the scan, for messages.
-        voxels: of it.
-        work: what is to be done with it.
-        devices: as the user names them; what a GPU holds is not counted.
+        name: name of the scan, for messages.
+        voxels: number of voxels.
+        work: operation and its needs.
+        devices: device names, separated by commas; memory of a GPU is not counted.
     """
     free = free_memory()
     on_gpu = "cuda" in devices or (AUTO in devices and any(map(os.path.exists, _GPU_DRIVERS)))
@@ -190,13 +206,13 @@ def check_memory(name: str, voxels: int, work: Work, devices: str) -> None:
 
 
 def check_space(place: str, nbytes: int) -> None:
-    """Raise an InputError where the disk of a local output has less space than so many bytes."""
+    """Raise an InputError where the disk of a local output has less than ``nbytes`` free."""
     if io.is_url(place) or place == io.STREAM:
         return
     folder = Path(os.path.realpath(place)).parent
     try:
         disk = shutil.disk_usage(folder)
-    except OSError:  # what is wrong with the folder is said when it is written to
+    except OSError:  # writing reports an error of the folder
         return
     if disk.total and nbytes > disk.free:
         raise InputError(
@@ -206,17 +222,17 @@ def check_space(place: str, nbytes: int) -> None:
 
 
 def check_restoring(container: Beginning, output: str | None, devices: str, level: int) -> None:
-    """Raise an error where the scan of a .dstd file cannot be restored to an output.
+    """Raise an error if the scan of a .dstd file cannot be restored as requested.
 
     Args:
-        container: the file.
-        output: place to write.
-        devices: as the user names them.
-        level: of the preview; 0 for the whole scan.
+        container: beginning of the file.
+        output: location of the restored scan; None to write nothing.
+        devices: device names, separated by commas.
+        level: level of the preview, each at half the resolution; 0 for the whole scan.
 
     Raises:
-        UnsupportedFormatError: the format cannot hold such a scan.
-        InputError: there is not enough memory or space, or the scan has not so many levels.
+        UnsupportedFormatError: the output's format cannot hold the scan.
+        InputError: memory or disk space is short, or the scan has fewer levels.
     """
     head = container.head
     if level and 2 ** (level - 1) >= max(head.shape[:3]):

@@ -1,16 +1,16 @@
-"""How far a restored scan is from its original: the four figures that every file carries.
+"""Quality of a restored scan against its original: the four metrics that every file carries.
 
     original, restored ─ slabs ─▶ sums of |e|, e² and max |e| (float64) ─▶ MAE, max error, PSNR
                        └ slabs with halo ─ Gaussian windows (float32) ──▶ SSIM
 
-Each can be had over a region of the scan too. Only finite voxels of the original count. A finite
-voxel that comes back as NaN or infinity is an infinite error, not a voxel to leave out. All errors
-are in the units of the arrays given.
+Each metric is available over a region of the scan, too. Only finite voxels of the original count.
+A finite voxel restored as NaN or infinity is an infinite error. Errors are in the units of the
+arrays given.
 
-The figures are written `psnr[range]` and `ssim[g1.5,range]` in tables: PSNR with the peak
-max − min of the original, SSIM (Wang et al. 2004) with a Gaussian window of σ = 1.5 voxels
-truncated at 5 voxels, K1 = 0.01, K2 = 0.03, population covariance, the same range, and the mean
-over the voxels whose window lies inside the scan.
+Tables name the metrics `psnr[range]` and `ssim[g1.5,range]`. PSNR has the peak max − min of the
+original. SSIM (Wang et al. 2004) has a Gaussian window of σ = 1.5 voxels truncated at 5 voxels,
+K1 = 0.01, K2 = 0.03, population covariance and the same range. It is the mean over the voxels whose
+window lies inside the scan.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import numpy as np
 
 from deepstd.errors import InputError
 
-_SLAB_VOXELS = 4_000_000
-_MOST_THREADS = 4
-# Between these, squares of values and of their errors can be summed over any scan.
+_SLAB_VOXELS = 4_000_000  # bounds the memory of a measurement
+_MOST_THREADS = 4  # each holds a slab
+# Range of values whose squares, and squared errors, sum in float64 over any scan.
 _SQUARES_FIT = (1e-100, 1e140)
 _SSIM_SIGMA = 1.5
 _SSIM_TRUNCATE = 3.5
@@ -40,7 +40,13 @@ _SSIM_C2 = 0.03**2
 class Quality:
     """Error of a restored scan in stored units; PSNR in dB with the peak max − min.
 
-    PSNR is infinite for an exact scan. Figures that do not exist are NaN.
+    PSNR is infinite for an exact scan. Undefined metrics are NaN.
+
+    Attributes:
+        mae: mean absolute error.
+        max_error: largest absolute error.
+        psnr: peak signal-to-noise ratio in dB.
+        ssim: mean structural similarity, at most 1.
     """
 
     mae: float
@@ -49,9 +55,10 @@ class Quality:
     ssim: float
 
     def scaled(self, slope: float) -> Quality:
-        """Return the figures with errors in other units, so many of them a stored unit.
+        """Return the metrics with errors times ``slope``; PSNR and SSIM are ratios and stay.
 
-        PSNR and SSIM are ratios, and stay.
+        Args:
+            slope: other units in a stored unit, such as a rescale slope.
         """
         return replace(self, mae=self.mae * slope, max_error=self.max_error * slope)
 
@@ -64,8 +71,8 @@ class Errors:
         absolute: sum of |e / unit|.
         squared: sum of (e / unit)².
         largest: largest |e|.
-        count: voxels counted. Figures of none are NaN.
-        unit: a power of two, 1 but for values whose squares no float64 holds.
+        count: number of voxels; without any, every metric is NaN.
+        unit: power of two that keeps the squares within float64; 1 for ordinary values.
     """
 
     absolute: float
@@ -90,9 +97,10 @@ class Errors:
         return self.largest if self.count else math.nan
 
     def psnr(self, peak: float) -> float:
-        """Peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
+        """Return the peak signal-to-noise ratio in dB: 10 log10(peak² / MSE).
 
-        Infinite without error; NaN where there is an error but ``peak`` is 0, or nothing counts.
+        The result is infinite without error. It is NaN without voxels, or with an error and
+        ``peak`` 0.
         """
         if not self.count or math.isnan(peak):
             return math.nan
@@ -106,7 +114,11 @@ class Errors:
 
 
 def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
-    """The four figures of a restored scan, with the value range of the original as peak.
+    """Measure a restored scan, with the value range of the original as peak.
+
+    Args:
+        original: scan of 2 to 4 axes, any real type.
+        restored: scan of the same shape.
 
     Raises:
         InputError: the shapes differ.
@@ -122,27 +134,27 @@ def measure(original: np.ndarray, restored: np.ndarray) -> Quality:
 
 
 def mae(original: np.ndarray, restored: np.ndarray) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return errors_of(original, restored).mae
 
 
 def rmse(original: np.ndarray, restored: np.ndarray) -> float:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     return errors_of(original, restored).rmse
 
 
 def max_error(original: np.ndarray, restored: np.ndarray) -> float:
-    """Largest absolute error."""
+    """Return the largest absolute error."""
     return errors_of(original, restored).max_error
 
 
 def psnr(original: np.ndarray, restored: np.ndarray, *, peak: float) -> float:
-    """Peak signal-to-noise ratio in dB; see `Errors.psnr`."""
+    """Return the peak signal-to-noise ratio in dB, infinite without error."""
     return errors_of(original, restored).psnr(peak)
 
 
 def finite_range(voxels: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest finite value; (NaN, NaN) where there is none."""
+    """Return the smallest and largest finite value; (NaN, NaN) where there is none."""
     low, high = math.inf, -math.inf
     for part in slabs(voxels):
         slab = voxels[part]
@@ -154,12 +166,12 @@ def finite_range(voxels: np.ndarray) -> tuple[float, float]:
 
 
 def ssim(original: np.ndarray, restored: np.ndarray, *, data_range: float) -> float:
-    """Mean structural similarity of two scans of 2 or 3 axes; of 4 axes, the mean over frames.
+    """Return the mean structural similarity of two scans; of 4-D scans, the mean over frames.
 
     Equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
     use_sample_covariance=False)`` to 1e-4. Axes too short for a window have reflected borders,
-    down to a single slice. Windows of non-finite originals see the smallest finite value there
-    and are not counted.
+    down to a single slice. Non-finite voxels of the original are replaced by its smallest finite
+    value, and their windows are not counted.
 
     Args:
         original: scan of shape (I, J), (I, J, K) or (I, J, K, T).
@@ -167,7 +179,7 @@ def ssim(original: np.ndarray, restored: np.ndarray, *, data_range: float) -> fl
         data_range: the peak L of the stabilising constants (K L)².
 
     Returns:
-        the mean SSIM; 1 for a constant scan that is exact, NaN for one that is not.
+        Mean SSIM. For a constant scan: 1 if it is exact, else NaN.
 
     Raises:
         InputError: the shapes differ.
@@ -182,13 +194,18 @@ def ssim_of_regions(
     *,
     data_range: float,
 ) -> list[float]:
-    """`ssim` over several regions at once: the mean over the windows whose centre is in one.
+    """Return the mean structural similarity over several regions at once.
+
+    A window counts in a region if its centre lies there.
 
     Args:
         original: scan of 2 to 4 axes.
         restored: scan of the same shape.
-        regions: where to count, bool arrays of the same shape; None counts everywhere.
-        data_range: as in `ssim`.
+        regions: bool arrays of the same shape; None for the whole scan.
+        data_range: the peak L of the stabilising constants (K L)².
+
+    Raises:
+        InputError: the shapes differ.
     """
     _check_shapes(original, restored)
     if original.ndim == 4:
@@ -220,7 +237,7 @@ def ssim_of_regions(
         return found
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
-    # Filters of scipy let other threads run.
+    # scipy's filters release the interpreter lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
             for number, (total, count) in enumerate(found):
@@ -241,7 +258,15 @@ def _ssim_slab(
     offset: float,
     data_range: float,
 ) -> tuple[np.ndarray, np.ndarray, tuple[slice, ...]]:
-    """SSIM of the voxels of one slab whose windows count, which originals are finite, and where."""
+    """Return the SSIM map of a slab, the mask of finite originals, and their window of the scan.
+
+    Args:
+        original, restored: whole scans.
+        part: slab of the scan.
+        margins: voxels at each border whose windows leave the scan, along each axis.
+        offset: smallest finite value of the original.
+        data_range: the peak L of the stabilising constants.
+    """
     padded, inner, place = [], [], []
     for span, length, margin in zip(part, original.shape, margins, strict=True):
         start, stop = span.start or 0, length if span.stop is None else span.stop
@@ -260,7 +285,7 @@ def _ssim_slab(
         mean_x, mean_y = _window_mean(x)[counted], _window_mean(y)[counted]
         spread -= mean_x * mean_x + mean_y * mean_y
         joint -= mean_x * mean_y
-        # The variances do not see the offset that was taken away, the means do.
+        # The offset cancels in the variances; the means need it back.
         mean_x += np.float32(offset / data_range)
         mean_y += np.float32(offset / data_range)
         luminance = 2 * mean_x * mean_y + _SSIM_C1
@@ -270,7 +295,7 @@ def _ssim_slab(
 
 
 def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
-    """(voxels − offset) / scale in float32; the difference in float64, where it costs no digits."""
+    """Return (voxels − offset) / scale, float32, computed in float64 to keep all digits."""
     centred = voxels.astype(np.float64)
     centred -= offset
     centred /= scale
@@ -278,7 +303,7 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    from scipy import ndimage  # takes longer to import than a file's head takes to read
+    from scipy import ndimage  # the import takes longer than reading a file's header
 
     for axis in range(image.ndim):
         if image.shape[axis] > 1:
@@ -291,7 +316,12 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
 def errors_of(
     original: np.ndarray, restored: np.ndarray, region: np.ndarray | None = None
 ) -> Errors:
-    """Sums of the errors of all voxels, or of those where ``region`` (bool, same shape) is true.
+    """Sum the errors over a scan or a region.
+
+    Args:
+        original: scan of any real type.
+        restored: scan of the same shape.
+        region: bool array of the same shape; None for the whole scan.
 
     Raises:
         InputError: the shapes differ.
@@ -301,7 +331,7 @@ def errors_of(
     unit = _unit_of(original)
     for part in slabs(original):
         before = original[part].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞, left out or counted as infinite below
+        with np.errstate(invalid="ignore"):  # ∞ − ∞: left out, or infinite below
             error = np.abs(before - restored[part].astype(np.float64))
         counted = np.isfinite(before) if original.dtype.kind == "f" else None
         if region is not None:
@@ -314,13 +344,13 @@ def errors_of(
             error /= unit
             absolute += float(error.sum())
             count += error.size
-            # Not a dot product: where processes share cores, threads of BLAS wait for each other.
+            # No dot product: threads of BLAS wait for each other where processes share cores.
             squared += float(np.square(error, out=error).sum())
     return Errors(absolute, squared, largest, count, unit)
 
 
 def _unit_of(voxels: np.ndarray) -> float:
-    """Return a power of two in which squares of errors of a scan are sums that float64 holds."""
+    """Return a power of two as unit in which squared errors sum in float64 without overflow."""
     if voxels.dtype.kind != "f" or voxels.dtype.itemsize < 8:
         return 1.0
     largest = max(map(abs, finite_range(voxels)))
@@ -331,16 +361,17 @@ def _unit_of(voxels: np.ndarray) -> float:
 
 
 def slabs(voxels: np.ndarray, halo: int = 0) -> Iterator[tuple[slice, ...]]:
-    """Return slices that cut an array across its slowest axis into parts of bounded size.
+    """Yield slices that cut an array across its slowest axis into parts of bounded size.
 
     Args:
         voxels: array of any shape.
-        halo: voxels on each side that a part is read with; parts are much thicker than that.
+        halo: extra voxels that a part is read with on each side; parts are at least four times
+            thicker.
     """
     strides = [abs(s) if n > 1 else 0 for s, n in zip(voxels.strides, voxels.shape, strict=True)]
     axis = int(np.argmax(strides))
     layer = max(1, voxels.size // voxels.shape[axis])
-    # A slab thinner than its halo would mostly compute neighbours.
+    # A slab thinner than its halo would mostly compute the halo.
     thickness = max(_SLAB_VOXELS // layer, 4 * halo, 1)
     for start in range(0, voxels.shape[axis], thickness):
         stop = min(start + thickness, voxels.shape[axis])

@@ -1,24 +1,23 @@
-"""OpenMP's threads: asleep while they wait for each other, so that other programs get the cores.
+"""Wait policy of OpenMP threads: sleep while waiting, so that other programs get the cores.
 
     command, batch worker or Ray actor begins ─ wait_passively ─▶ torch is imported
 
-Threads that wait actively take the time of those that still compute as soon as other programs
-use the cores, and every loop then takes many times longer. OpenMP reads its settings once, when
-torch is loaded.
+Spinning threads take time from computing threads as soon as other programs use the cores. Every
+loop then takes many times longer. OpenMP reads its settings once, when torch is loaded.
 """
 
 from __future__ import annotations
 
 import os
 
-# GNU's OpenMP, which PyTorch's packages bring along, reads it, and so do LLVM's and Intel's.
-# GOMP_SPINCOUNT and KMP_BLOCKTIME, where a user sets them, go before it there.
+# The OpenMP libraries of GNU (in PyTorch's packages), LLVM and Intel read this variable. A user's
+# GOMP_SPINCOUNT or KMP_BLOCKTIME has precedence.
 _POLICY, _PASSIVE = "OMP_WAIT_POLICY", "PASSIVE"
 
 
 def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait, unless the user has chosen a policy.
+    """Set OpenMP threads to sleep while waiting, unless the user has chosen a policy.
 
-    Works in this process before torch is imported, and in all that it starts.
+    This holds for this process, if torch is not imported yet, and for the processes it starts.
     """
     os.environ.setdefault(_POLICY, _PASSIVE)

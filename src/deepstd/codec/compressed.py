@@ -1,4 +1,4 @@
-"""A .dstd file in memory, and how it came about."""
+"""Result of an encoding: a .dstd file in memory, with its quality and sizes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A .dstd file in memory and how it came about.
+    """A .dstd file in memory, with measurements of its encoding.
 
     Attributes:
-        data: the file.
-        quality: error of the decoded scan.
-        mean_squared_error: of the decoded scan, in stored units.
-        shape: registration report of each frame whose field was kept, else None.
-        shape_bytes, texture_bytes: payload bytes.
-        notes: what a user should know of it, in sentences.
+        data: bytes of the file.
+        quality: metrics of the decoded scan, errors in stored units.
+        mean_squared_error: mean squared error of the decoded scan, in squared stored units.
+        shape: registration report of each frame; None for a frame without a deformation field.
+        shape_bytes: bytes of the deformation fields.
+        texture_bytes: bytes of the textures.
+        notes: sentences on the encoding that a user should know.
     """
 
     data: bytes

@@ -1,4 +1,4 @@
-"""Scans all of whose voxels are special: constant ones, and those of NaN. No network is needed.
+"""Constant scans and scans of special values alone, which need no network.
 
 Volume ─ special values of each frame ─▶ .dstd file without texture ─▶ Volume
 """
@@ -32,30 +32,30 @@ from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
 NO_BUNDLE = BundleRef("none", "0", bytes(8))
-"""The bundle that a file names which needs none."""
+"""Bundle reference in files that need no bundle."""
 NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
-"""The hash that such a file holds in the end."""
+"""Hash at the end of a file without latents."""
 
 
 def is_without_texture(container: Beginning) -> bool:
-    """Return whether no frame of a file has a texture, so that its special values say it all."""
+    """Return True if no frame of a file has a texture: all voxels are special values."""
     return not any(frame.texture for frame in container.frames)
 
 
 def encode(volume: Volume, target: Target) -> Compressed | None:
-    """Compress a scan all of whose voxels are special; None where it is another.
+    """Compress a scan of special values alone; return None for any other scan.
 
     Args:
-        volume: 2-D to 4-D.
-        target: the largest size; the file mostly takes a few dozen bytes.
+        volume: scan of 2 to 4 axes.
+        target: largest size; the file usually takes a few dozen bytes.
 
     Raises:
-        InputError: the scan's header does not fit it.
-        RateError: that is not small enough.
+        InputError: the scan's header does not fit its voxels.
+        RateError: the file is larger than the target.
     """
     found: list[Specials] = []
     for frame in frames_of(volume):
-        # Most scans are told by their first voxels, and no memory is needed.
+        # The first voxels of most scans differ, which saves time and memory.
         special = None if _varies(frame) else special_values.find(frame)
         if special is None or not special.labels.all():
             return None
@@ -85,22 +85,22 @@ def encode(volume: Volume, target: Target) -> Compressed | None:
 
 
 def _varies(frame: np.ndarray) -> bool:
-    """Return whether the first voxels of a frame hold several finite values."""
+    """Return True if the first voxels of a frame have several finite values."""
     first = frame[(slice(2),) * frame.ndim].reshape(-1)
     finite = first[np.isfinite(first)]
     return bool((finite != finite[:1]).any())
 
 
 def decode(container: Beginning, level: int = 0) -> Volume:
-    """Restore a scan without texture, or a preview: every 2ⁿ-th voxel along each axis.
+    """Restore a scan without texture, or a preview of it.
 
     Args:
-        container: a file that `is_without_texture`.
-        level: n.
+        container: parsed file without texture.
+        level: 0 for the whole scan, n for every 2ⁿ-th voxel along each axis.
 
     Raises:
-        DamagedError: a voxel is not special, or the bytes make no sense.
-        InputError: the scan has not so many levels.
+        DamagedError: a voxel has no special value, or the payload is malformed.
+        InputError: the scan has fewer levels.
     """
     head = container.head
     source = container.source_header()

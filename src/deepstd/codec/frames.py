@@ -1,7 +1,7 @@
-"""From a stored frame to finite grey values of 2 or 3 real axes, and back.
+"""Frames of a scan: conversion between stored values and finite grey values.
 
-stored frame ─ special values out ─ one-sample axis dropped ─▶ values (float)
-values ─ rounded, clipped ─ special values in ─▶ stored frame
+stored frame ─ special values out ─ one-sample axis dropped ─▶ grey values (float)
+grey values ─ rounded, clipped ─ special values in ─▶ stored frame
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ import numpy as np
 from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
-# Sums of squares of values up to 2 to this power are float32, too.
+# Exponent of 2: float32 holds sums of squares of values up to this size.
 _SINGLE_EXPONENT = 50
 
 
 def frames_of(volume: Volume) -> list[np.ndarray]:
-    """Stored frames of a scan, each with 2 or 3 axes."""
+    """Return the stored frames of a scan, each with 2 or 3 axes."""
     if volume.voxels.ndim < 4:
         return [volume.voxels]
     return [volume.voxels[..., t] for t in range(volume.voxels.shape[3])]
 
 
 def flat_axis(shape: Sequence[int]) -> int | None:
-    """The axis to drop from a 3-D frame of one slice, so that it is coded as an image."""
+    """Return the axis of length one of a 3-D frame, which is coded as an image; else None."""
     if len(shape) != 3 or 1 not in shape:
         return None
     return max(axis for axis in range(3) if shape[axis] == 1)
 
 
 def are_nonnegative(frames: Iterable[np.ndarray], dtype: np.dtype) -> bool:
-    """Whether no value is negative, of a stored type that could be: as MR is in 16-bit files.
+    """Return True if a signed or float type stores no negative value, as for MR in int16.
 
     Args:
-        frames: ordinary values, without special ones.
+        frames: finite values, without special values.
         dtype: stored type.
     """
     return dtype.kind in "if" and not any((frame < 0).any() for frame in frames)
 
 
 def as_single(values: np.ndarray) -> np.ndarray:
-    """Return a frame in float32, divided by a power of two where float32 cannot hold it.
+    """Return a frame as float32, divided by a power of two if float32 cannot hold its squares.
 
-    For computations that know no scale of the values.
+    The result is for computations that do not depend on the scale of the values.
     """
     largest = float(np.abs(values).max(initial=0.0)) if values.dtype.kind == "f" else 0.0
     exponent = math.frexp(largest)[1]
@@ -63,15 +63,18 @@ def stored(
     *,
     nonnegative: bool = False,
 ) -> np.ndarray:
-    """A decoder's values, ``offset + step · steps``, as a frame of the stored type.
+    """Convert a decoder's values, ``offset + step · steps``, to a frame of the stored type.
 
     Args:
-        steps: float32, of the frame's shape.
-        step: grey values a step.
+        steps: float32 values in quantisation steps, of the frame's shape.
+        step: grey values of one step.
         offset: grey value of 0 steps.
         dtype: stored type; its byte order is kept.
-        specials: what was taken out and is put back, or None.
-        nonnegative: whether values below 0 become 0.
+        specials: special values to restore, or None.
+        nonnegative: True to clip values at 0.
+
+    Returns:
+        array of the frame's shape and the stored type.
     """
     frame = np.empty(steps.shape, dtype=dtype)
     low, high = limits(dtype, nonnegative=nonnegative)
@@ -86,13 +89,13 @@ def stored(
 
 
 def limits(dtype: np.dtype, *, nonnegative: bool = False) -> tuple[float, float]:
-    """Smallest and largest float64 that a decoder writes into a type."""
+    """Return the smallest and largest float64 that a decoder writes into a type."""
     low, high = _limits(dtype)
     return max(low, 0.0) if nonnegative else low, high
 
 
 def _limits(dtype: np.dtype) -> tuple[float, float]:
-    """Smallest and largest float64 that fit a type."""
+    """Return the smallest and largest float64 that a type holds."""
     if dtype.kind == "f":
         limit = float(np.finfo(dtype).max)
         return -limit, limit
@@ -100,5 +103,5 @@ def _limits(dtype: np.dtype) -> tuple[float, float]:
         return 0.0, 1.0
     limits = np.iinfo(dtype)
     low, high = float(limits.min), float(limits.max)
-    # The largest 64-bit integers are not floats: take the nearest float inside.
+    # float64 does not hold the largest 64-bit integers: take the nearest float within.
     return low, high if int(high) <= limits.max else float(np.nextafter(high, 0.0))

@@ -1,7 +1,7 @@
-"""From a parsed file to its scan: by the bundle that it names, or without any.
+"""Restoration of the scan of a parsed file, with the bundle that the file names.
 
-container ─┬ no texture ─ constant ───────────────┬▶ Volume
-           └ bundle given, or that it names ─ Codec ┘
+container ─┬ no texture ─ constant ─────────────────┬▶ Volume
+           └ bundle, given or named in the file ─ Codec ┘
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from deepstd.volume import Volume
 def restored(
     container: Beginning, model: str = AUTO, device: str = "auto", level: int = 0
 ) -> Volume:
-    """Return the scan of a file, or a preview of it; arguments as for `api.decompress`.
+    """Decode the scan of a parsed file, or a preview.
+
+    Args:
+        container: the parsed file; its first part is enough for a preview.
+        model: name or folder of the model bundle; "auto" for the bundle that the file names.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        level: 0 for the whole scan, 1 for half of the resolution, 2 for a quarter, and so on.
 
     Raises:
-        BundleMismatchError: the file was written with another, or its bundle is not installed.
-        BundleError: the bundle is not there, or damaged.
-        DamagedError: the bytes make no sense.
+        BundleMismatchError: the file was written with another bundle, or its bundle is not
+            installed.
+        BundleError: the bundle is missing or damaged.
+        DeviceError: the device is not available.
+        DamagedError: the payload is malformed.
+        InputError: the scan has fewer levels.
     """
     if constant.is_without_texture(container):
         return constant.decode(container, level)

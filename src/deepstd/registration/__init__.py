@@ -3,5 +3,6 @@
     files: scans, labels, outputs ─▶ pair: affine stage, cycle-consistent fields ─▶ transform
     view ─ scans at half resolution    cycle ─ fit of the two fields    report ─ measurements
 
-`shape` registers scans to a bundle's template with few parameters; this room serves accuracy.
+`shape` registers scans to a bundle's template with few parameters. This package spends more
+parameters for accuracy.
 """

@@ -1,15 +1,14 @@
-"""The affine stage: where a scan lies, how it is turned, scaled and sheared.
+"""Affine registration of two scans.
 
     views ─ coarsest: headers, centres of mass, a lattice of shifts ─▶ best few starts
-      ─ Gauss-Newton on NCC: shift ─ similarity ─ all twelve ─▶ good enough?
-      └ no: again with one scan turned by quarters, whose header may have lost how it lies
+      ─ Gauss-Newton on NCC: shift ─ similarity ─ affine ─▶ good enough?
+      └ no: repeat with 90° rotations, as headers may have lost the orientation
       ─ coarse to fine ─▶ matrix, offset
 
-In field coordinates the map is q ↦ matrix · q + offset, from the fixed scan to the moving one as
-their headers lay it. Normalised cross-correlation is maximised as the least squares it is: values
-of both scans at mean 0 and variance 1 over what they share (Evangelidis and Psarakis 2008). A prior
-holds the affine map near the similarity it starts from, where that is all a scan of a few slices
-can tell.
+The map is q ↦ matrix · q + offset in field coordinates, from the fixed to the moving scan, relative
+to the headers. Normalised cross-correlation (NCC) is maximised as a least-squares problem: both
+scans have mean 0 and variance 1 in their overlap (Evangelidis and Psarakis 2008). A prior holds the
+affine map near the similarity that it starts from: a scan of a few slices determines no more.
 """
 
 from __future__ import annotations
@@ -25,33 +24,34 @@ from torch.nn import functional
 from deepstd.geometry import resample
 from deepstd.registration.view import View
 
+# Voxel sizes in field coordinates: 16, 32 and 64 voxels along the longest axis.
 _SIZES = (2 / 16, 2 / 32, 2 / 64)
-_POINTS = 1 << 13
-_STEPS = 20
+_POINTS = 1 << 13  # fixed voxels compared, at most
+_STEPS = 20  # of Gauss-Newton
+# Starts refined by a shift, and of these the ones refined to a similarity and an affine map.
 _STARTS, _FINALISTS = 3, 2
 _TURNED_STARTS, _TURNED_FINALISTS = 12, 4
-# Scans of one body part that lie as they should reach more, after the affine stage.
+# Scans of one body part in the right orientation exceed this score after the affine stage.
 _POOR = 0.45
-_LEAD = 0.1
-# Axes of which one is shorter than this part of the other are not exchanged.
+# Smallest ratio of two extents whose axes a rotation may exchange.
 _ALIKE = 0.5
-_SHIFTS = 4
-_DAMPING = 1e-3
-_FEWEST_POINTS = 16
-_ENOUGH = 2e-5
-# Next to nothing, but along an axis a tenth as long as the longest, or in proportion to one, a
-# change of a tenth of the extent is worth 0.005 of correlation.
+_SHIFTS = 4  # lattice shifts along each axis
+_DAMPING = 1e-3  # initial ridge, relative to the diagonal (Levenberg-Marquardt)
+_FEWEST_POINTS = 16  # points in the overlap of two scans
+_ENOUGH = 2e-5  # gain of correlation below which the iteration ends
+# Weak, except along an axis a tenth as long as the longest: there a change by a tenth of the
+# extent costs 0.005 of correlation.
 _PRIOR = 0.01
-_KEPT_OVERLAP = 0.8
+_KEPT_OVERLAP = 0.8  # share of the initial overlap below which a map is penalised
 
 
 @dataclass(frozen=True, eq=False)
 class _Overlap:
-    """How two views fit where they overlap.
+    """Fit of two views in their overlap.
 
     Attributes:
-        ncc: over the overlap.
-        share: of the fixed points, or of those there could be, that the moving scan covers.
+        ncc: normalised cross-correlation in the overlap, −1 to 1.
+        share: covered share of the fixed points, relative to the largest share possible.
     """
 
     ncc: float
@@ -59,22 +59,22 @@ class _Overlap:
 
     @property
     def score(self) -> float:
-        """Larger is better; a small overlap that fits well by chance is worth little."""
+        """NCC weighted by the overlap, as a small overlap may fit well by chance."""
         return self.ncc * min(1.0, self.share) if self.ncc > 0 else self.ncc
 
 
 def align_affine(
     fixed: View, moving: View, starts: Sequence[Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Find the affine map that lays the moving scan on the fixed one.
+    """Find the affine map from a fixed to a moving scan.
 
     Args:
-        fixed, moving: the scans.
-        starts: (ndim,) shifts to try, as the headers suggest them.
-        generator: of the random numbers that choose points.
+        fixed, moving: views of the scans.
+        starts: (ndim,) shifts from the headers, in field coordinates.
+        generator: source of the random numbers that choose points.
 
     Returns:
-        (ndim, ndim) and (ndim,): fixed coordinates to moving coordinates.
+        Matrix (ndim, ndim) and offset (ndim,), in field coordinates.
     """
     coarse = _Fit(fixed.coarser(_SIZES[0]), moving.coarser(_SIZES[0]), generator)
     eye = torch.eye(len(fixed.offset))
@@ -94,7 +94,15 @@ def align_affine(
 def _searched(
     coarse: _Fit, turns: Sequence[Tensor], shifts: Sequence[Tensor], count: int, finalists: int
 ) -> tuple[Tensor, Tensor]:
-    """The best map that is found from some starts: as many shifts as there are, after each turn."""
+    """Refine the best starts and return the best map.
+
+    Args:
+        coarse: fit at the coarsest resolution.
+        turns: (ndim, ndim) rotations to start from.
+        shifts: (ndim,) shifts to combine with each rotation.
+        count: starts refined by a shift.
+        finalists: maps refined to a similarity and an affine map.
+    """
 
     def best_first(maps: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         return sorted(maps, key=lambda map_: -coarse.overlap(*map_).score)
@@ -107,7 +115,7 @@ def _searched(
 
 
 def _turns(fit: _Fit) -> list[Tensor]:
-    """Rotations by quarters that lay long axes on long ones, the one that changes nothing not."""
+    """Return the 90° rotations that map axes to axes of similar length, without the identity."""
     extents = fit.q.abs().amax(0)
     ndim = len(extents)
     found = []
@@ -123,7 +131,7 @@ def _turns(fit: _Fit) -> list[Tensor]:
 
 
 class _Fit:
-    """Gauss-Newton on the points of one resolution."""
+    """Gauss-Newton optimiser on the points of one resolution."""
 
     def __init__(self, fixed: View, moving: View, generator: torch.Generator) -> None:
         self.fixed, self.moving = fixed, moving
@@ -149,7 +157,7 @@ class _Fit:
         }
 
     def overlap(self, matrix: Tensor, offset: Tensor) -> _Overlap:
-        """How the views fit under a map."""
+        """Measure the fit of the views under a map."""
         there, inside = self.moving.at(self.q @ matrix.T + offset)
         keep = inside.bool()
         share = float(inside.mean()) / self.possible
@@ -159,7 +167,7 @@ class _Fit:
         return _Overlap(float((a * b).mean()), share)
 
     def refine(self, matrix: Tensor, offset: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-        """Improve a map: its shift, a similarity's worth of it, or all of it."""
+        """Improve a map within its kind: "shift", "similarity" or "affine"."""
         basis, damping = self.bases[kind], _DAMPING
         start, share = matrix, self.overlap(matrix, offset).share
         precision = self.precision if kind == "affine" else torch.zeros_like(self.precision)
@@ -178,7 +186,7 @@ class _Fit:
             normal = normal + basis.double() @ torch.diag(weights) @ basis.double().T
             right = right - basis.double() @ (weights * _columns(matrix - start, offset))
             if not float(normal.diagonal().mean()) > 0:
-                break  # the scans hardly overlap, or where one of them has no contrast
+                break  # the overlap is small, or without contrast in one of the scans
             gained = -1.0
             for _ in range(4):
                 ridge = damping * (normal.diagonal() + normal.diagonal().mean() * 1e-3)
@@ -196,7 +204,7 @@ class _Fit:
         return matrix, offset
 
     def _equations(self, matrix: Tensor, offset: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-        """Normal equations of the least squares, in double precision."""
+        """Return matrix and right side of the normal equations, float64, for a basis of changes."""
         q = self.q @ matrix.T + offset
         there, inside = self.moving.at(q)
         keep = inside.bool()
@@ -217,7 +225,7 @@ class _Fit:
 
 
 def _columns(matrix: Tensor, offset: Tensor) -> Tensor:
-    """The elements of a map in the order of the bases, double precision."""
+    """Return the elements of a map in the order of the bases, float64."""
     return torch.cat([matrix, offset[:, None]], 1).flatten().double()
 
 
@@ -226,7 +234,7 @@ def _standard(values: Tensor) -> Tensor:
 
 
 def _bases(ndim: int) -> dict[str, Tensor]:
-    """Changes of (ndim, ndim + 1) maps that each kind of refinement combines."""
+    """Return the basis of each kind of refinement: changes of a map, (n, ndim, ndim + 1)."""
     unit = torch.eye(ndim * (ndim + 1)).reshape(-1, ndim, ndim + 1)
     shifts = [m for m in unit if m[:, -1].any()]
     turns = []
@@ -243,7 +251,7 @@ def _bases(ndim: int) -> dict[str, Tensor]:
 
 
 def _mass_shift(fixed: View, moving: View, turn: Tensor) -> Tensor:
-    """From the centre of mass of one scan, turned, to that of the other."""
+    """Return the shift between the centres of mass after a rotation, (ndim,)."""
     centres = []
     for view in (fixed, moving):
         values = view.values(view.voxels)
@@ -253,7 +261,7 @@ def _mass_shift(fixed: View, moving: View, turn: Tensor) -> Tensor:
 
 
 def _lattice(fit: _Fit) -> list[Tensor]:
-    """Shifts that lay every part of the moving scan on the fixed one's centre."""
+    """Return a lattice of shifts, each of which centres another part of the moving scan."""
     corners = fit.moving.coordinates(fit.moving.voxels)
     low, high = corners.amin(0), corners.amax(0)
     inner = torch.linspace(-0.5, 0.5, _SHIFTS + 2)[1:-1]

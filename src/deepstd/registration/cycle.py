@@ -1,12 +1,12 @@
-"""A pair of SIREN fields fitted to two scans (paper, "Cycle-INR based shape registration").
+"""Pair of SIREN fields fitted to two scans (paper, "Cycle-INR based shape registration").
 
     views ─ random voxels of both ─ Adam: −NCC both ways, Jacobian term, cycle error ─▶ CycleFields
-      └─ loss still worse than usual? Ω − 2, again ─▶ the best of all
+      └─ loss above the threshold? repeat with Ω − 2 ─▶ the best fit
 
-Hidden layers and heads are fitted, from random weights or from those of a bundle's trunk. What
-both scans share is decided by the affine stage: a field that could choose would push what it cannot
-match out of the other scan. Gradual degradation is that of `register`, with a threshold for scans
-of which nothing is known.
+Hidden layers and heads are fitted, from random weights or from the weights of a bundle. The affine
+stage decides the overlap of the scans. Otherwise a field could push what it cannot match out of the
+other scan. Ω is lowered where the loss stays above a threshold (paper, "Gradual degradation
+strategy"); the threshold is fixed, as nothing is known about the scans.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ from deepstd.shape.siren import (
 )
 
 _TRUNK_RATE, _HEAD_RATE = 2e-3, 1e-2
-_RECENT = 10
-_USUAL_VOXELS = 1 << 17
-_SIMILARITY_PER_REGULARITY = 8
+_RECENT = 10  # last steps whose loss is averaged
+_USUAL_VOXELS = 1 << 17  # larger scans get more steps and points
+_SIMILARITY_PER_REGULARITY = 8  # points of the similarity terms for each regularity point
 
 
 @dataclass(frozen=True)
 class CycleSettings:
-    """How fields are fitted; what is not the default serves comparisons.
+    """Settings of the fit; other values than the defaults serve comparisons.
 
     Attributes:
         width: neurons in a hidden layer.
-        omegas: Ω at the start and after each degradation.
+        omegas: frequency factors Ω, at the start and after each degradation.
         threshold: loss above which Ω is lowered; three of four hippocampus pairs stay below −1.65.
-        steps: of Adam, for each Ω; up to 2.5 times as many for large scans.
-        points: voxels of each scan in a step; up to three times as many for large scans.
-        jacobian_weight, cycle_weight: of the two terms; the latter is less than where a field has
-            few degrees of freedom, as it costs accuracy.
-        joint: whether both fields are fitted at once; else the forward field first.
+        steps: steps of Adam for each Ω; up to 2.5 times more for large scans.
+        points: voxels of each scan in a step; up to three times more for large scans.
+        jacobian_weight: weight of the Jacobian term.
+        cycle_weight: weight of the squared cycle error in voxels; smaller than in `shape.loss`, as
+            the term costs accuracy where a field has many parameters.
+        joint: fit both fields at once; False fits the forward field first.
     """
 
     width: int = 48
@@ -62,13 +63,13 @@ class CycleSettings:
 
 @dataclass(frozen=True, eq=False)
 class CycleFields:
-    """Φ_F, from fixed to moving, and Φ_B, from moving to fixed, in field coordinates.
+    """Fields Φ_F, from fixed to moving, and Φ_B, from moving to fixed, in field coordinates.
 
     Attributes:
-        trunk: hidden layers.
-        heads: (2, 1, W+1, ndim).
-        omega: Ω.
-        loss: what it came down to.
+        trunk: hidden layers of both fields.
+        heads: (2, 1, W+1, ndim), output layers.
+        omega: frequency factor Ω.
+        loss: mean loss of the last steps.
     """
 
     trunk: Trunk
@@ -78,12 +79,12 @@ class CycleFields:
 
     @property
     def parameters(self) -> int:
-        """Numbers that one of the two fields consists of."""
+        """Number of parameters of one of the two fields."""
         both = sum(p.numel() for p in (*self.trunk.parameters, self.heads))
         return both // 2
 
     def displacement(self, field: int, q: Tensor) -> Tensor:
-        """(N, ndim): from (N, ndim) field coordinates to where a field leads."""
+        """Return a field's displacement at field coordinates, both (N, ndim)."""
         features = self.trunk.of(field).features(q[None], self.omega)
         return torch.bmm(features, self.heads[field])[0]
 
@@ -91,13 +92,16 @@ class CycleFields:
 def fit_fields(
     fixed: View, moving: View, limit: Tensor, settings: CycleSettings, start: Trunk | None
 ) -> CycleFields:
-    """Fit both fields.
+    """Fit both fields to two scans.
 
     Args:
-        fixed, moving: the scans, laid on each other by the affine stage.
+        fixed, moving: views of the scans, aligned by the affine stage.
         limit: (ndim,) border of the fixed scan in field coordinates.
-        settings: see there.
-        start: hidden layers to start from; random ones if None.
+        settings: sizes, steps and weights.
+        start: hidden layers to start from; None for random layers.
+
+    Returns:
+        The fields of the lowest loss over the Ω tried.
     """
     best = _Fit(fixed, moving, limit, settings, settings.omegas[0], start).run()
     for omega in settings.omegas[1:]:
@@ -109,7 +113,7 @@ def fit_fields(
 
 
 class _Fit:
-    """One fit, at one Ω."""
+    """Fit at one Ω."""
 
     def __init__(
         self,
@@ -120,7 +124,7 @@ class _Fit:
         omega: int,
         start: Trunk | None,
     ) -> None:
-        self.views = (moving, fixed)  # what Φ_F and Φ_B lead to
+        self.views = (moving, fixed)  # targets of Φ_F and Φ_B
         self.settings, self.omega = settings, omega
         self.reach = fixed.matrix.diagonal()
         self.generator = torch.Generator().manual_seed(0)
@@ -131,7 +135,7 @@ class _Fit:
             start = initial_trunk(len(limit), settings.width, omega, limit, self.generator)
         self.trunk = replace(start, **{n: p.clone().requires_grad_() for n, p in _named(start)})
         self.heads = torch.zeros(2, 1, start.width + 1, len(limit), requires_grad=True)
-        # Along a short axis the steps of a long one would lead out of the other scan.
+        # Displacements scale with the axis: unscaled steps would leave the scan along short axes.
         self.unit = limit / limit.max()
         self.points, self.here, self.shared = [], [], []
         for view in (fixed, moving):
@@ -143,7 +147,7 @@ class _Fit:
             self.shared.append(other.at(points)[1])
 
     def run(self) -> CycleFields:
-        """All steps."""
+        """Run all steps and return the fields."""
         losses = []
         for fields in ((FORWARD, BACKWARD),) if self.settings.joint else ((FORWARD,), (BACKWARD,)):
             losses.append(self._descend(fields))
@@ -155,7 +159,7 @@ class _Fit:
         )
 
     def _descend(self, fields: tuple[int, ...]) -> float:
-        """Fit some of the fields, the others as they are; mean loss of the last steps."""
+        """Fit some of the fields and hold the others; return the mean loss of the last steps."""
         optimiser = Adam([*self.trunk.parameters, self.heads])
         recent = []
         for step in range(self.steps):
@@ -166,7 +170,7 @@ class _Fit:
         return sum(recent) / len(recent)
 
     def _loss(self, fields: tuple[int, ...]) -> Tensor:
-        """Loss of some of the fields on random voxels of both scans."""
+        """Return the loss of some of the fields on random voxels of both scans."""
         settings = self.settings
         trunk, heads = self._moving(fields)
         rows = [
@@ -191,7 +195,7 @@ class _Fit:
         return loss
 
     def _moving(self, fields: tuple[int, ...]) -> tuple[Trunk, Tensor]:
-        """Trunk and heads, of which only those of some fields have gradients."""
+        """Return trunk and heads, with gradients for some of the fields only."""
         heads = self.unit * self.heads
         if len(fields) == 2:
             return self.trunk, heads

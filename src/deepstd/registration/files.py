@@ -1,11 +1,11 @@
-"""Two scans, or a scan and a bundle, brought to one grid: what `deepstd.register` does.
+"""Registration of scan files: the work of `deepstd.register`.
 
-outputs ─ taken, checked against what will be written ─┐
+outputs ─ opened, checked against their formats ───────┐
 moving, fixed, labels ─ read ─ padding out ─ register_pair ─▶ PairTransform ─ warp ─▶ scans, labels
                                                                  └ displacement ─▶ NIfTI fields
 
-Whatever can be known to fail does so before the registration, and before torch is imported, which
-takes seconds. Outputs appear when all are written.
+Every error that can be known early is raised before the registration and before the import of
+torch, which takes seconds. Outputs appear once all of them are written.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ _FIELDS = ("field", "inverse_field")
 # 0.64, and cardiac pairs without geometry 0.52 with a Dice of 0.50 (docs/registration.md).
 _POOR_CORRELATION = 0.7
 _LITTLE_COVERED = 0.5
-# Percent of the fixed scan, and share of its longest axis: 0.01 to 0.02 is usual, noise has 0.1.
+# Percentage of the fixed scan, and share of its longest axis: 0.01 to 0.02 is usual, noise 0.1.
 _MUCH_FOLDING, _LARGE_CYCLE_ERROR = 1.0, 0.05
 
 
 @dataclass(frozen=True)
 class RegisterReport(PairReport):
-    """What `register` did.
+    """Report of `register`.
 
     Attributes:
-        moving, fixed: places, the latter possibly the name of a bundle.
-        outputs: what was written, by what it is.
-        covered: share of the fixed scan that lies within the moving one.
-        dice_before: Dice of each label by the headers alone, where labels of both were given.
-        dice: the same after registration.
-        notes: what is poor about the fit, in sentences.
+        moving: location of the moving scan.
+        fixed: location of the fixed scan, or name and version of a bundle.
+        outputs: location of each output, by kind.
+        covered: share of the fixed scan within the moving scan, 0 to 1.
+        dice_before: Dice of each label by the headers alone; empty without labels of both scans.
+        dice: Dice of each label after registration.
+        notes: warnings about a poor fit, one sentence each.
     """
 
     moving: str
@@ -62,21 +63,25 @@ class RegisterReport(PairReport):
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files to write besides the moving scan on the fixed grid; None for none.
+    """Label maps to read, and files to write besides the warped scan; None for none.
+
+    Labels of both scans are compared by Dice; their warped outputs are optional then.
 
     Attributes:
-        inverse: the fixed scan on the moving grid.
-        labels, warped_labels: labels of the moving scan, and where they go on the fixed grid.
-        fixed_labels, inverse_labels: the same of the fixed scan, on the moving grid. Where labels
-            of both scans are given, they are compared, and need not go anywhere.
-        field: displacement field that brings the moving scan to the fixed grid.
-        inverse_field: displacement field that brings the fixed scan to the moving grid.
+        inverse: output of the fixed scan on the moving grid.
+        labels: label map of the moving scan.
+        warped_labels: output of the moving labels on the fixed grid.
+        fixed_labels: label map of the fixed scan.
+        inverse_labels: output of the fixed labels on the moving grid.
+        field: output of the displacement field that warps the moving scan to the fixed grid.
+        inverse_field: output of the displacement field that warps the fixed scan to the moving
+            grid.
     """
 
     inverse: PathLike | None = None
@@ -88,7 +93,7 @@ class Outputs:
     inverse_field: PathLike | None = None
 
     def of(self, kinds: Iterable[str]) -> dict[str, PathLike]:
-        """Those of some kinds that are wanted, by name."""
+        """Return the paths that are not None among some attributes, by name."""
         return {kind: path for kind in kinds if (path := getattr(self, kind)) is not None}
 
     def check(self) -> None:
@@ -115,22 +120,25 @@ def register(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda message: None,
 ) -> RegisterReport:
-    """Register a scan to another, or to a bundle's template, and write it on that grid.
+    """Register a scan to another, or to a bundle's template, and write it on the fixed grid.
 
     Args:
-        moving: the scan.
-        to: the fixed scan, or the name or folder of a bundle with a template.
-        output: the moving scan on the fixed grid.
-        others: what else to write.
-        overwrite: whether existing files may be replaced.
+        moving: path or URL of the moving scan.
+        to: path or URL of the fixed scan, or the name or folder of a bundle with a template.
+        output: path or URL of the moving scan on the fixed grid.
+        others: label maps, and further outputs.
+        overwrite: replace existing files.
         progress: called with a sentence at each step.
 
+    Returns:
+        Measurements of the registration, and warnings about a poor fit.
+
     Raises:
-        InputError: a scan cannot be read, or has several moments, or nothing to see; labels are not
-            on its grid; an output is an input or another output, or cannot hold such an image.
+        InputError: a scan cannot be read, is 4-D or constant; labels are not on its grid; an output
+            is an input or another output, or its format cannot hold the image.
         GeometryError: the scans cannot be laid on each other.
         BundleError: the bundle has no template.
-        OutputExistsError: a file is there and ``overwrite`` is false.
+        OutputExistsError: an output exists and ``overwrite`` is False.
     """
     others = others or Outputs()
     others.check()
@@ -203,12 +211,12 @@ def poor_fit(
     before: Mapping[int, float],
     after: Mapping[int, float],
 ) -> Iterator[str]:
-    """Yield what is poor about a registration, each in a sentence.
+    """Yield warnings about a poor registration, one sentence each.
 
     Args:
-        report: of the registration.
+        report: measurements of the registration.
         longest: voxels along the longest axis of the fixed scan.
-        covered: share of the fixed scan that lies within the moving one.
+        covered: share of the fixed scan within the moving scan, 0 to 1.
         before: Dice of each label by the headers alone.
         after: Dice of each label after registration.
     """
@@ -234,15 +242,15 @@ def poor_fit(
 
 @dataclass(frozen=True, eq=False)
 class _Warp:
-    """An image to bring to another grid.
+    """Image to warp to the other scan's grid.
 
     Attributes:
-        kind: which output it becomes.
-        values: the image.
-        grid: a scan on the grid that it is brought to.
-        fill: value of what lies outside.
-        back: whether it lies on the fixed grid, not on the moving one.
-        nearest: whether values are kept, as those of labels are.
+        kind: name of its output.
+        values: voxels of the image.
+        grid: scan on the target grid.
+        fill: value outside the image.
+        back: True for an image on the fixed grid, False for one on the moving grid.
+        nearest: nearest neighbour, for labels, instead of linear interpolation.
     """
 
     kind: str
@@ -253,7 +261,7 @@ class _Warp:
     nearest: bool = False
 
     def check(self, path: PathLike) -> None:
-        """Raise as writing the result would."""
+        """Raise an InputError where the format of an output cannot hold the result."""
         io.check_output(path, self.grid.voxels.ndim, self.values.dtype, self.grid.affine)
 
     def apply(self, transform: PairTransform) -> Volume:
@@ -262,7 +270,7 @@ class _Warp:
 
 
 def _overlaps(labels: Sequence[_Warp], transform: PairTransform) -> dict[int, float]:
-    """Dice of each label where a transform lays the moving labels on the fixed; else nothing."""
+    """Return the Dice of each label under a transform; empty without labels of both scans."""
     moving = [warp.values for warp in labels if not warp.back]
     fixed = [warp.values for warp in labels if warp.back]
     if not moving or not fixed:
@@ -272,11 +280,11 @@ def _overlaps(labels: Sequence[_Warp], transform: PairTransform) -> dict[int, fl
 
 
 def _check_apart(inputs: Iterable[PathLike], outputs: Iterable[PathLike]) -> None:
-    """InputError where an output is an input, or the same as another output."""
+    """Raise an InputError where an output is an input, or equals another output."""
     read = [io.location(path) for path in inputs]
     places: list[str] = []
     for place in map(io.location, outputs):
-        # What is not there is no input; `to` may be the name of a bundle, which is no place.
+        # A missing file is no input; `to` may be the name of a bundle, which is no location.
         there = io.is_url(place) or os.path.exists(place)
         if there and any(io.is_same(place, other) for other in read):
             raise InputError(f"{io.shown(place)}: is an input. Choose another output")
@@ -286,7 +294,7 @@ def _check_apart(inputs: Iterable[PathLike], outputs: Iterable[PathLike]) -> Non
 
 
 def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
-    """The scan or template to register to, hidden layers to start from, and its name."""
+    """Return the fixed scan or template, hidden layers to start from or None, and its name."""
     place = io.location(to)
     is_bundle = (Path(place) / "bundle.json").is_file()
     if io.is_url(place) or (Path(place).exists() and not is_bundle):
@@ -324,7 +332,7 @@ def _one_frame(volume: Volume, place: PathLike) -> Volume:
 
 
 def _without_padding(voxels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Grey values with NaN where there is no measurement, and what lies outside of such a scan."""
+    """Return the voxels with NaN at special values, and the fill value outside the scan."""
     special = special_values.find(voxels, special_values.standing_apart(voxels))
     values = special_values.without(voxels, special)
     if special is None:
@@ -343,7 +351,7 @@ def _labels(
     *,
     back: bool = False,
 ) -> list[_Warp]:
-    """Labels of a scan, to be brought to another grid; none where there is no path."""
+    """Read the labels of a scan, to be warped to another grid; empty without a path."""
     if path is None:
         return []
     values = io.read(path, progress=progress).voxels

@@ -1,9 +1,10 @@
-"""Registration of any scan to any other: an affine stage, then a cycle-consistent pair of fields.
+"""Registration of two scans: an affine stage, then a cycle-consistent pair of fields.
 
     headers ─ base map ─▶ views at half resolution ─ align_affine ─ fit_fields ─▶ PairTransform
                                                                     └─▶ PairReport
 
-`register` fits a code of a few bytes to a bundle's template; this one spends what accuracy asks.
+`deepstd.shape.register` fits a code of a few bytes to a bundle's template. `register_pair` fits all
+weights, for accuracy.
 """
 
 from __future__ import annotations
@@ -24,21 +25,20 @@ from deepstd.registration.view import View, view_of
 from deepstd.shape.similarity import correlation
 from deepstd.shape.siren import BACKWARD, FORWARD, Trunk, determinants
 
-_LONGEST_VIEW = 128
-_LONGEST_WHOLE = 64
-_MEASURED = 1 << 13
+_LONGEST_VIEW = 128  # voxels of a view along the longest axis, at most
+_LONGEST_WHOLE = 64  # longest axis of scans that keep their resolution
+_MEASURED = 1 << 13  # voxels of a report's metrics, at most
 
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How two scans are registered; what is not the default serves comparisons.
+    """Settings of `register_pair`; other values than the defaults serve comparisons.
 
     Attributes:
-        cycle: of the fields.
-        coarser: size of the voxels that are compared, in voxels of the fixed scan. None for 2 as
-            in the paper, but 1 where the fixed scan has at most 64 along its longest axis, and more
-            where 2 would leave more than 128.
-        affine_only: whether to stop after the affine stage.
+        cycle: settings of the fields.
+        coarser: edge of a compared voxel in fixed voxels. None chooses 2 as in the paper, 1 where
+            the longest fixed axis has at most 64 voxels, and more where 2 leaves more than 128.
+        affine_only: stop after the affine stage.
     """
 
     cycle: CycleSettings = field(default_factory=CycleSettings)
@@ -54,19 +54,22 @@ def register_pair(
     settings: PairSettings | None = None,
     start: Trunk | None = None,
 ) -> tuple[PairTransform, PairReport]:
-    """Find where each point of one scan lies in another.
+    """Register a moving scan to a fixed scan.
 
     Args:
-        moving: 2 or 3 axes, any real type; what is not finite is not part of the scan.
-        moving_affine: its (4, 4) voxel-to-world matrix, or None.
-        fixed: as many axes.
-        fixed_affine: its (4, 4) voxel-to-world matrix, or None.
-        settings: None for the usual.
-        start: hidden layers of fields that were learned on the fixed scan, to start from.
+        moving: scan of 2 or 3 axes, any real type; non-finite voxels are masked out.
+        moving_affine: (4, 4) voxel-to-world matrix of the moving scan in mm, or None.
+        fixed: scan of the same number of axes; non-finite voxels are masked out.
+        fixed_affine: (4, 4) voxel-to-world matrix of the fixed scan in mm, or None.
+        settings: None for the defaults.
+        start: hidden layers learned on the fixed scan; None for random layers.
+
+    Returns:
+        The transform between the scans, and its measurements.
 
     Raises:
         GeometryError: the scans cannot be laid on each other.
-        InputError: there is nothing to see in one of them.
+        InputError: a scan is constant, or has no finite voxel.
     """
     began = time.monotonic()
     settings = settings or PairSettings()
@@ -104,7 +107,10 @@ def register_pair(
 
 
 def laid_by_headers(fixed: Grid, moving: Grid) -> PairTransform:
-    """Where two scans lie in each other by their headers alone.
+    """Return the transform between two scans by their headers alone.
+
+    Args:
+        fixed, moving: grids of the scans.
 
     Raises:
         GeometryError: the scans cannot be laid on each other.
@@ -116,7 +122,7 @@ def laid_by_headers(fixed: Grid, moving: Grid) -> PairTransform:
 
 
 def _view_size(fixed: Grid, coarser: int | None) -> float:
-    """Size of a view's voxels in field coordinates."""
+    """Return the voxel size of the views in field coordinates."""
     finest = 1 / float(fixed.reach.max())
     if coarser is not None:
         return finest * coarser
@@ -127,11 +133,11 @@ def _view_size(fixed: Grid, coarser: int | None) -> float:
 
 
 def _starts(fixed: Grid, moving: Grid, base: np.ndarray) -> list[Tensor]:
-    """Shifts in field coordinates by which the scans may lie on each other."""
+    """Return shifts to start from, in field coordinates: 0, and the shift by both headers."""
     ndim = len(fixed.shape)
     shifts = [np.zeros(ndim)]
     if fixed.affine is not None and moving.affine is not None:
-        # Where the headers' worlds are one, the centre of the fixed scan lies here in the moving.
+        # Moving voxel at the centre of the fixed scan, if both headers share one world.
         there = moving.voxels(fixed.world(fixed.centre[None]))[0]
         shifts.append(np.linalg.solve(base[:-1, :-1], there - base[:-1, -1]))
     return [torch.from_numpy(shift).float() for shift in shifts]
@@ -139,7 +145,7 @@ def _starts(fixed: Grid, moving: Grid, base: np.ndarray) -> list[Tensor]:
 
 @torch.no_grad()
 def _ncc(fixed: View, moving: View, fields: CycleFields | None) -> float:
-    """Correlation of the scans where they overlap."""
+    """Return the normalised cross-correlation in the overlap, −1 to 1."""
     voxels = fixed.voxels[:: max(1, len(fixed.voxels) // _MEASURED)]
     q = fixed.coordinates(voxels)
     if fields is not None:
@@ -150,7 +156,7 @@ def _ncc(fixed: View, moving: View, fields: CycleFields | None) -> float:
 
 @torch.no_grad()
 def _regularity(fields: CycleFields, fixed: View, grid: Grid) -> tuple[float, float]:
-    """Mean cycle error in fixed voxels, and how many percent of the fixed scan fold."""
+    """Return the mean cycle error in fixed voxels, and the folding percentage of the fixed scan."""
     q = fixed.coordinates(fixed.voxels[:: max(1, len(fixed.voxels) // _MEASURED)])
     y = q + fields.displacement(FORWARD, q)
     missed = y + fields.displacement(BACKWARD, y) - q

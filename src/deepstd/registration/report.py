@@ -1,6 +1,6 @@
-"""How the registration of two scans went, told without torch.
+"""Report of the registration of two scans, without torch.
 
-registration.pair ─▶ PairReport ─ places of the outputs ─▶ registration.RegisterReport
+registration.pair ─▶ PairReport ─ locations of the outputs ─▶ registration.RegisterReport
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PairReport:
-    """How a registration went.
+    """Measurements of a registration.
 
     Attributes:
-        ncc_before: correlation of both scans as their headers lay them.
-        ncc_affine: after the affine stage.
-        ncc_after: with the fields.
+        ncc_before: correlation of the scans by their headers, −1 to 1.
+        ncc_affine: correlation after the affine stage.
+        ncc_after: correlation with the fields.
         cycle_error_voxels: mean distance of Φ_B(Φ_F(x)) from x, in voxels of the fixed scan.
-        folding_percent: share of the fixed scan where det ∂Φ_F ≤ 0.
-        omega: Ω of the fields; None without.
-        parameters: numbers that make up the transform from fixed to moving.
-        seconds: time taken.
+        folding_percent: percentage of the fixed scan where det ∂Φ_F ≤ 0.
+        omega: frequency factor Ω of the fields; None without fields.
+        parameters: parameters of the transform from fixed to moving.
+        seconds: wall time.
     """
 
     ncc_before: float

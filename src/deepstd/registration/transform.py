@@ -1,10 +1,10 @@
-"""What a registration of two scans gives: maps from grid to grid, and what is done with them.
+"""Transform between two scans: maps from grid to grid, warping and displacement fields.
 
     PairTransform ─┬─ forward:  fixed grid ─▶ moving voxels ─┬─ pull ─▶ scan or labels on the grid
                    └─ backward: moving grid ─▶ fixed voxels ─┴─ displacement ─▶ RAS mm
 
-Fields are evaluated on a lattice of every few voxels and interpolated, slab by slab, so that a scan
-of any size needs little memory besides its own.
+Fields are evaluated on a lattice of every few voxels and interpolated slab by slab. A scan of any
+size needs little memory besides its own.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from deepstd.registration.cycle import CycleFields
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.siren import BACKWARD, FORWARD
 
+# Bounds on memory: voxels warped and lattice nodes evaluated at once.
 _SLAB_VOXELS = 1 << 20
 _NODES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Voxels in the world.
+    """Voxel grid of a scan in the world.
 
     Attributes:
-        shape: 2 or 3 axes.
-        affine: (4, 4) voxel-to-world matrix in RAS mm; None where the world is the voxels.
+        shape: voxels along 2 or 3 axes.
+        affine: (4, 4) voxel-to-world matrix in RAS mm; None for the identity.
     """
 
     shape: tuple[int, ...]
@@ -47,43 +48,43 @@ class Grid:
 
     @property
     def directions(self) -> np.ndarray:
-        """(3, ndim) mm per voxel."""
+        """Step of a voxel along each axis, (3, ndim) in mm."""
         affine = np.eye(4) if self.affine is None else np.asarray(self.affine, np.float64)
         return affine[:3, : self.ndim]
 
     @property
     def origin(self) -> np.ndarray:
-        """(3,) where the first voxel is."""
+        """World coordinates of the first voxel, (3,) in mm."""
         return np.zeros(3) if self.affine is None else np.asarray(self.affine, np.float64)[:3, 3]
 
     @property
     def centre(self) -> np.ndarray:
-        """(ndim,) voxel coordinates of the centre."""
+        """Voxel coordinates of the centre, (ndim,)."""
         return (np.array(self.shape, dtype=np.float64) - 1) / 2
 
     @property
     def reach(self) -> np.ndarray:
-        """(ndim,) voxels in half the longest extent, along each axis."""
+        """Voxels in half the longest extent, (ndim,): a unit of field coordinates."""
         spacing = np.linalg.norm(self.directions, axis=0)
         return float(np.max(spacing * np.array(self.shape))) / 2 / spacing
 
     def world(self, voxels: np.ndarray) -> np.ndarray:
-        """(…, 3) mm at (…, ndim) voxel coordinates."""
+        """Convert voxel coordinates, (…, ndim), to world coordinates, (…, 3) in mm."""
         return voxels @ self.directions.T + self.origin
 
     def voxels(self, world: np.ndarray) -> np.ndarray:
-        """(…, ndim) voxel coordinates of (…, 3) mm."""
+        """Convert world coordinates, (…, 3) in mm, to voxel coordinates, (…, ndim)."""
         return (world - self.origin) @ np.linalg.pinv(self.directions).T
 
 
 @dataclass(frozen=True, eq=False)
 class GridMap:
-    """Where each voxel of one grid lies on another.
+    """Map from the voxels of a source grid to voxel coordinates of a target grid.
 
     Attributes:
-        source: the grid whose voxels are mapped.
-        target: the grid they are found on.
-        linear: (ndim + 1, ndim + 1), source voxels to target voxels without the field.
+        source: grid whose voxels are mapped.
+        target: grid that the voxels are mapped to.
+        linear: (ndim + 1, ndim + 1), homogeneous map of voxels without the field.
         nodes: (ndim, *nodes) displacement in target voxels at every few source voxels, or None.
     """
 
@@ -93,15 +94,18 @@ class GridMap:
     nodes: Tensor | None
 
     def pull(self, values: np.ndarray, *, nearest: bool = False, fill: float = 0.0) -> np.ndarray:
-        """An image on the target grid, brought to the source grid.
+        """Warp an image from the target grid to the source grid.
 
         Args:
-            values: of the target's shape; the result has its type.
-            nearest: the nearest voxel's value, as labels need it; else linear interpolation.
-            fill: value of what lies outside.
+            values: image of the target's shape.
+            nearest: nearest neighbour, for labels, instead of linear interpolation.
+            fill: value outside the image.
+
+        Returns:
+            Image of the source's shape and the type of ``values``.
 
         Raises:
-            InputError: the shape is another.
+            InputError: the shape is not the target's.
         """
         if values.shape != self.target.shape:
             raise InputError(
@@ -123,7 +127,7 @@ class GridMap:
         return result
 
     def displacement(self) -> np.ndarray:
-        """float32 (3, *source shape): RAS mm from each voxel to where it lies."""
+        """Return the displacement of each source voxel, float32 (3, *source) in RAS mm."""
         result = np.empty((3, *self.source.shape), np.float32)
         for rows, at in self._slabs():
             here = self._indices(rows)
@@ -132,7 +136,7 @@ class GridMap:
         return result
 
     def _slabs(self) -> Iterator[tuple[slice, Tensor]]:
-        """Rows of the source grid, and float64 target voxels (rows, …, ndim) of theirs."""
+        """Yield rows of the source grid and their target voxels, float64 (rows, …, ndim)."""
         count = max(1, _SLAB_VOXELS // math.prod(self.source.shape[1:]))
         linear = torch.from_numpy(self.linear)
         for start in range(0, self.source.shape[0], count):
@@ -163,13 +167,13 @@ class GridMap:
 
 @dataclass(frozen=True, eq=False)
 class PairTransform:
-    """Where two scans lie in each other.
+    """Transform between a fixed and a moving scan, in both directions.
 
     Attributes:
-        fixed, moving: their grids.
-        to_moving: (ndim + 1, ndim + 1), field coordinates of the fixed scan to moving voxels: the
-            headers and the affine stage.
-        fields: what the affine stage leaves to do, or None.
+        fixed, moving: grids of the scans.
+        to_moving: (ndim + 1, ndim + 1), homogeneous map of field coordinates to moving voxels, from
+            the headers and the affine stage.
+        fields: deformation beyond the affine stage, or None.
     """
 
     fixed: Grid
@@ -179,39 +183,63 @@ class PairTransform:
 
     @cached_property
     def forward(self) -> GridMap:
-        """From the fixed scan's grid to the moving scan."""
+        """Map from fixed voxels to moving voxels."""
         to_field = np.linalg.inv(self._to_fixed)
         nodes = self._nodes(FORWARD, self.fixed, to_field, self.to_moving[:-1, :-1])
         return GridMap(self.fixed, self.moving, self.to_moving @ to_field, nodes)
 
     @cached_property
     def backward(self) -> GridMap:
-        """From the moving scan's grid to the fixed scan."""
+        """Map from moving voxels to fixed voxels."""
         to_field = np.linalg.inv(self.to_moving)
         nodes = self._nodes(BACKWARD, self.moving, to_field, self._to_fixed[:-1, :-1])
         return GridMap(self.moving, self.fixed, self._to_fixed @ to_field, nodes)
 
     def warp(self, values: np.ndarray, *, nearest: bool = False, fill: float = 0.0) -> np.ndarray:
-        """An image on the moving grid, brought to the fixed grid; see `GridMap.pull`."""
+        """Warp an image from the moving grid to the fixed grid.
+
+        Args:
+            values: image of the moving shape.
+            nearest: nearest neighbour, for labels, instead of linear interpolation.
+            fill: value outside the image.
+
+        Returns:
+            Image of the fixed shape and the type of ``values``.
+
+        Raises:
+            InputError: the shape is not the moving scan's.
+        """
         return self.forward.pull(values, nearest=nearest, fill=fill)
 
     def warp_back(
         self, values: np.ndarray, *, nearest: bool = False, fill: float = 0.0
     ) -> np.ndarray:
-        """An image on the fixed grid, brought to the moving grid; see `GridMap.pull`."""
+        """Warp an image from the fixed grid to the moving grid.
+
+        Args:
+            values: image of the fixed shape.
+            nearest: nearest neighbour, for labels, instead of linear interpolation.
+            fill: value outside the image.
+
+        Returns:
+            Image of the moving shape and the type of ``values``.
+
+        Raises:
+            InputError: the shape is not the fixed scan's.
+        """
         return self.backward.pull(values, nearest=nearest, fill=fill)
 
     def displacement(self) -> np.ndarray:
-        """float32 (3, *fixed shape): RAS mm from fixed points to moving points."""
+        """Return the displacement from fixed to moving points, float32 (3, *fixed) in RAS mm."""
         return self.forward.displacement()
 
     def inverse_displacement(self) -> np.ndarray:
-        """float32 (3, *moving shape): RAS mm from moving points to fixed points."""
+        """Return the displacement from moving to fixed points, float32 (3, *moving) in RAS mm."""
         return self.backward.displacement()
 
     @property
     def _to_fixed(self) -> np.ndarray:
-        """Field coordinates to fixed voxels."""
+        """Homogeneous map of field coordinates to fixed voxels, (ndim + 1, ndim + 1)."""
         result = np.diag([*self.fixed.reach, 1.0])
         result[:-1, -1] = self.fixed.centre
         return result
@@ -220,7 +248,14 @@ class PairTransform:
     def _nodes(
         self, field: int, grid: Grid, to_field: np.ndarray, to_target: np.ndarray
     ) -> Tensor | None:
-        """A field's displacements in target voxels at every few voxels of a grid."""
+        """Return the displacement in target voxels on a grid's lattice; None without fields.
+
+        Args:
+            field: `FORWARD` or `BACKWARD`.
+            grid: source grid.
+            to_field: homogeneous map of source voxels to field coordinates.
+            to_target: (ndim, ndim), field coordinates to target voxels.
+        """
         if self.fields is None:
             return None
         axes = []
@@ -236,7 +271,7 @@ class PairTransform:
 
 
 def _image(values: np.ndarray) -> Tensor:
-    """(1, 1, *shape) in a float type that holds the values."""
+    """Return an image, (1, 1, *shape), in a float type that holds its values exactly."""
     wide = values.dtype.itemsize > 4 or (values.dtype.itemsize == 4 and values.dtype.kind in "iu")
     kind = np.float64 if wide else np.float32
     return torch.from_numpy(np.ascontiguousarray(values, dtype=kind))[None, None]

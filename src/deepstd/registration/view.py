@@ -1,9 +1,9 @@
-"""The two scans of a pair as registration sees them: small, normalised, in one frame.
+"""Scans of a pair at reduced resolution, normalised, in shared field coordinates.
 
-    scan ─ box average ─▶ View: values, mask; field coordinates ─▶ its voxels
+    scan ─ box average ─▶ View: values, mask; field coordinates ─▶ voxels of the view
 
-Field coordinates are those of the fixed scan: its centre is 0, and one unit is half its longest
-extent along every axis.
+Field coordinates belong to the fixed scan: 0 is its centre, and one unit is half its longest extent
+along every axis.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torch import Tensor
 from deepstd.errors import InputError
 from deepstd.geometry import resample
 
-_FEWEST = 12
-_SLAB_VOXELS = 1 << 23
+_FEWEST = 12  # voxels that averaging leaves along an axis, where there are as many
+_SLAB_VOXELS = 1 << 23  # bounds the memory of the average
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A scan at reduced resolution.
+    """Scan at reduced resolution.
 
     Attributes:
         image: (1, 2, *shape) float32: values of mean 0 and variance 1, times mask; mask, 0 to 1.
-        matrix, offset: (ndim, ndim) and (ndim,): its voxels are matrix · q + offset.
+        matrix, offset: (ndim, ndim) and (ndim,): voxel coordinates are matrix · q + offset.
     """
 
     image: Tensor
@@ -44,31 +44,35 @@ class View:
 
     @cached_property
     def voxels(self) -> Tensor:
-        """(N,) flat indices of the voxels that are part of the scan."""
+        """Flat indices of the voxels within the mask, (N,)."""
         return self.image[0, 1].flatten().gt(0.5).nonzero()[:, 0]
 
     def values(self, voxels: Tensor) -> Tensor:
-        """(N,) grey values of voxels."""
+        """Return the normalised values of voxels, given by flat index; (N,)."""
         return self.image[0, 0].flatten()[voxels]
 
     def coordinates(self, voxels: Tensor) -> Tensor:
-        """(N, ndim) field coordinates of voxels."""
+        """Return the field coordinates of voxels, given by flat index; (N, ndim)."""
         index = torch.stack(torch.unravel_index(voxels, self.shape), -1).to(self.matrix.dtype)
         return (index - self.offset) @ torch.linalg.inv(self.matrix).T
 
     def at(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Grey values and mask (0 or 1, without gradient), (N,), at (N, ndim) coordinates."""
+        """Interpolate values and mask at field coordinates, (N, ndim).
+
+        Returns:
+            Values, (N,), 0 outside the mask; and the mask, (N,), 0 or 1, without gradient.
+        """
         value, mask = resample(self.image, (q @ self.matrix.T + self.offset)[None], "zeros")[0]
         mask = mask.detach()
         inside = (mask > 0.5).to(value.dtype)
         return value / mask.clamp_min(0.5) * inside, inside
 
     def moved(self, matrix: Tensor, offset: Tensor) -> View:
-        """The view as seen from coordinates that ``matrix · q + offset`` leads away from."""
+        """Return the view composed with a map; its value at q is the old at matrix · q + offset."""
         return View(self.image, self.matrix @ matrix, self.matrix @ offset + self.offset)
 
     def coarser(self, size: float) -> View:
-        """The view averaged over boxes of about that size in field coordinates."""
+        """Return the view averaged over boxes of about a size in field coordinates."""
         boxes = _boxes(self.shape, self.matrix, size)
         if max(boxes) == 1:
             return self
@@ -77,15 +81,15 @@ class View:
 
 
 def view_of(volume: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: float) -> View:
-    """A scan averaged over boxes of about a size.
+    """Average a scan over boxes and normalise it.
 
     Args:
-        volume: 2 or 3 axes, any real type; what is not finite is not part of the scan.
-        matrix, offset: its voxels are matrix · q + offset.
-        size: of the boxes, in field coordinates.
+        volume: scan of 2 or 3 axes, any real type; non-finite voxels are masked out.
+        matrix, offset: voxel coordinates of the scan are matrix · q + offset.
+        size: edge of the boxes in field coordinates, rounded to whole voxels.
 
     Raises:
-        InputError: no voxel is finite, or all are alike.
+        InputError: no voxel is finite, or all have one value.
     """
     affine = torch.from_numpy(matrix).float(), torch.from_numpy(offset).float()
     boxes = _boxes(volume.shape, affine[0], size)
@@ -102,7 +106,7 @@ def view_of(volume: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: fl
 def _laid(
     values: Tensor, image: Tensor, matrix: Tensor, offset: Tensor, boxes: Sequence[int]
 ) -> View:
-    """Values normalised, and the map to the voxels that boxes have become."""
+    """Return a view of averaged values, normalised, with its map scaled to the boxes."""
     known = image[:, 1:] > 0.5
     values = values[:, :1]
     mean, spread = values[known].mean(), values[known].std(correction=0)
@@ -116,7 +120,7 @@ def _laid(
 
 
 def _boxes(shape: Sequence[int], matrix: Tensor, size: float) -> list[int]:
-    """How many voxels to average along each axis; an axis keeps a dozen where it has them."""
+    """Return the voxels to average along each axis; an axis keeps a dozen where it has as many."""
     steps = torch.linalg.inv(matrix).norm(dim=0).tolist()
     return [
         max(1, min(round(size / step), n // _FEWEST)) for step, n in zip(steps, shape, strict=True)

@@ -1,10 +1,10 @@
-"""Shape: how a scan's anatomy lies on its bundle's template.
+"""Shape model of a bundle: deformation field from a scan to the template, in a few bytes.
 
     scan, affine ─ register ─▶ FieldCode ─ codec ─▶ bytes ─ codec ─▶ FieldCode
     FieldCode, base map ─ template_coordinates ─▶ coordinates ─ warp_template ─▶ prediction
 
-Registration works in floats and only chooses integers; everything after the FieldCode is exact.
-`codec` is imported by name: it needs the range coder, which training does without.
+Registration works in floats and only chooses integers. Everything after the FieldCode is exact.
+Import `codec` by name: it needs the range coder, which training does not.
 """
 
 from deepstd.shape.field import inside_template, template_coordinates, warp_template

@@ -1,9 +1,9 @@
-"""Adam (Kingma and Ba 2015), without all that torch.optim imports.
+"""Adam (Kingma and Ba 2015) without the imports of torch.optim.
 
 gradients ─ running mean, running square ─▶ parameters, in place
 
-The first optimiser of torch.optim takes its compiler along: two to four seconds, longer than a
-registration.
+The first optimiser of torch.optim imports torch's compiler. The import takes two to four seconds,
+longer than a registration.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# Decay of the running means of gradients (β₁) and of their squares (β₂).
 _MEAN, _SQUARE = 0.9, 0.99
-_TINY = 1e-8
+_TINY = 1e-8  # ε: keeps the division finite
 
 
 class Adam:
-    """Adam on some tensors, each with a learning rate of its own."""
+    """Adam optimiser of several tensors, each with its own learning rate."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = list(parameters)
@@ -28,7 +29,12 @@ class Adam:
 
     @torch.no_grad()
     def step(self, loss: Tensor, rates: Sequence[float]) -> None:
-        """Differentiate a loss and move the parameters by its gradients."""
+        """Differentiate a loss and update the parameters in place.
+
+        Args:
+            loss: scalar.
+            rates: learning rate of each parameter, in the order of `parameters`.
+        """
         gradients = torch.autograd.grad(loss, self.parameters)
         self._steps += 1
         mean_share, square_share = 1 - _MEAN**self._steps, 1 - _SQUARE**self._steps

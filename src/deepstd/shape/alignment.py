@@ -1,4 +1,4 @@
-"""Scans and templates on one canvas: the template's frame at a resolution fit for registration.
+"""Scans and template resampled to a canvas: the template's grid at reduced resolution.
 
     scan, base map ─ box average, sample ─▶ canvas (values and mask) ─▶ mean 0, variance 1
     template ─ box average ─▶ canvas
@@ -19,14 +19,19 @@ from deepstd.errors import GeometryError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
 from deepstd.shape.model import TEMPLATE_MAX, ShapeModel
 
-_LONGEST_CANVAS = 128
+_LONGEST_CANVAS = 128  # voxels; bounds time and memory of a registration
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Field coordinates q, template voxels t and canvas voxels c.
+    """Relation of field coordinates q, template voxels t and canvas voxels c.
 
     t = centre + reach·q;  c = (t − (factor − 1)/2) / factor, along each axis.
+
+    Attributes:
+        template_shape: voxels of the template along each axis.
+        reach: (ndim,) template voxels in a unit of q.
+        factors: template voxels that a canvas voxel averages, along each axis.
     """
 
     template_shape: tuple[int, ...]
@@ -35,17 +40,17 @@ class Frame:
 
     @property
     def canvas_shape(self) -> tuple[int, ...]:
-        """Shape of a canvas."""
+        """Canvas voxels along each axis."""
         return tuple(-(-n // f) for n, f in zip(self.template_shape, self.factors, strict=True))
 
     @property
     def centre(self) -> Tensor:
-        """(ndim,) centre of the template in its voxels."""
+        """Centre of the template in template voxels, (ndim,)."""
         return self.reach.new_tensor([(n - 1) / 2 for n in self.template_shape])
 
     @property
     def canvas_reach(self) -> Tensor:
-        """(ndim,) canvas voxels in a unit of q."""
+        """Canvas voxels in a unit of q, (ndim,)."""
         return self.reach / self._factors
 
     @property
@@ -53,28 +58,32 @@ class Frame:
         return self.reach.new_tensor(self.factors)
 
     def to(self, device: torch.device | str) -> Frame:
-        """The same frame on another device."""
+        """Return the frame on another device."""
         return Frame(self.template_shape, self.reach.to(device), self.factors)
 
     def to_template(self, q: Tensor) -> Tensor:
-        """Template voxel coordinates."""
+        """Convert field coordinates, (…, ndim), to template voxels."""
         return self.centre + self.reach * q
 
     def to_canvas(self, q: Tensor) -> Tensor:
-        """Canvas voxel coordinates."""
+        """Convert field coordinates, (…, ndim), to canvas voxels."""
         return (self.to_template(q) - (self._factors - 1) / 2) / self._factors
 
     def nodes(self) -> Tensor:
-        """(N, ndim) field coordinates of the canvas voxels."""
+        """Return the field coordinates of all canvas voxels, (N, ndim)."""
         axes = [torch.arange(n, device=self.reach.device) for n in self.canvas_shape]
         t = torch.cartesian_prod(*axes) * self._factors + (self._factors - 1) / 2
         return (t - self.centre) / self.reach
 
 
 def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
-    """The frame to register in: half the template's resolution, at most 128 voxels long.
+    """Return the frame of registration: half the template's resolution, at most 128 voxels long.
 
-    Along axes of wide spacing less is averaged, so that canvas voxels are as equal as can be.
+    Fewer voxels are averaged along axes of wide spacing, to keep canvas voxels nearly isotropic.
+
+    Args:
+        template_shape: voxels of the template along each axis.
+        reach: (ndim,) 1/256 template voxels in a unit of field coordinates.
     """
     factor = 2
     while max(template_shape) > _LONGEST_CANVAS * factor:
@@ -85,18 +94,21 @@ def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
 
 
 def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> Tensor:
-    """Grey values and validity of a scan at points of the template's frame.
+    """Sample the grey values and the mask of a scan at field coordinates.
 
-    The scan is averaged over boxes as large as the frame's voxels before it is sampled.
+    The scan is averaged over boxes of the canvas voxel's size first, against aliasing.
 
     Args:
-        volume: float32; what is not finite is not part of the scan.
-        placement: the scan's base map.
-        frame: decides how much detail is kept, by its factors.
+        volume: float32, 2 or 3 axes; non-finite voxels are masked out.
+        placement: base map of the scan, scan voxels to template voxels.
+        frame: its factors give the size of the averaged boxes.
         at: (N, ndim) field coordinates.
 
     Returns:
-        (2, N): values, with 0 where there are none, and a mask of 0 and 1.
+        float32 (2, N): grey values, 0 outside the mask, and the mask, 0 or 1.
+
+    Raises:
+        GeometryError: the base map is singular in float64.
     """
     values = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
     mask = torch.isfinite(values)
@@ -122,7 +134,14 @@ def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> T
 
 
 def normalised(canvases: Tensor) -> Tensor:
-    """(B, 2, *canvas) with each scan's values at mean 0 and variance 1 within its mask."""
+    """Normalise each scan to mean 0 and variance 1 within its mask.
+
+    Args:
+        canvases: (B, 2, *canvas), grey values and masks.
+
+    Returns:
+        (B, 2, *canvas); grey values are 0 outside the mask.
+    """
     values, mask = canvases[:, :1], canvases[:, 1:]
     axes = list(range(1, canvases.ndim))
     count = mask.sum(axes, keepdim=True).clamp_min(1)
@@ -132,7 +151,7 @@ def normalised(canvases: Tensor) -> Tensor:
 
 
 def template_canvas(model: ShapeModel, frame: Frame) -> Tensor:
-    """(1, 1, *canvas): the template, 0 to 1, averaged down to the canvas."""
+    """Return the template averaged to the canvas, (1, 1, *canvas), 0 to 1."""
     image = torch.from_numpy(model.template.astype(np.float32))[None, None] / TEMPLATE_MAX
     pool = F.avg_pool2d if model.ndim == 2 else F.avg_pool3d
     return pool(image, frame.factors, ceil_mode=True, count_include_pad=False)
@@ -141,6 +160,19 @@ def template_canvas(model: ShapeModel, frame: Frame) -> Tensor:
 def canvas_of(
     volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel, frame: Frame
 ) -> Tensor:
-    """(1, 2, *canvas): values and mask of a scan on the model's canvas."""
+    """Resample a scan to the canvas by its base map.
+
+    Args:
+        volume: float32, 2 or 3 axes; non-finite voxels are masked out.
+        affine: (4, 4) voxel-to-world matrix in mm, or None.
+        model: shape model with the template.
+        frame: frame of registration.
+
+    Returns:
+        float32 (1, 2, *canvas): grey values and mask.
+
+    Raises:
+        GeometryError: the scan cannot be laid on the template.
+    """
     placement = base_map(volume.shape, affine, model.template.shape, model.affine)
     return align(volume, placement, frame, frame.nodes()).reshape(1, 2, *frame.canvas_shape)

@@ -1,4 +1,4 @@
-"""A scan's field to bytes and back.
+"""Entropy coding of a scan's deformation field.
 
 FieldCode ─ Ω index, one symbol per mode with the bundle's scale ─ range coder ─▶ bytes
 """
@@ -12,11 +12,12 @@ from deepstd.coding.tables import ScaleTables
 from deepstd.errors import DamagedError
 from deepstd.shape.model import SYMBOL_LIMIT, FieldCode, ShapeModel
 
+# Scale index of the Ω index: a logistic scale of a quarter, as 0 is the most common.
 _OMEGA_SCALE = np.array([12], dtype=np.uint8)
 
 
 def encode_field(code: FieldCode, model: ShapeModel, tables: ScaleTables) -> bytes:
-    """Bytes of a field: some tens."""
+    """Encode a field to some tens of bytes."""
     coder = new_encoder()
     coder.encode(np.array([code.omega_index]), _OMEGA_SCALE, tables)
     coder.encode(code.symbols, model.scale_index[code.omega_index], tables)
@@ -24,7 +25,11 @@ def encode_field(code: FieldCode, model: ShapeModel, tables: ScaleTables) -> byt
 
 
 def decode_field(data: bytes, model: ShapeModel, tables: ScaleTables) -> FieldCode:
-    """The field that was encoded; DamagedError if the bytes make no sense."""
+    """Decode the bytes of `encode_field`.
+
+    Raises:
+        DamagedError: the Ω index or a symbol is out of range.
+    """
     coder = new_decoder(data)
     omega_index = int(coder.decode(_OMEGA_SCALE, tables)[0])
     if not 0 <= omega_index < len(model.omegas):

@@ -1,9 +1,9 @@
-"""What shape gives to texture: the template on the scan's grid, and every voxel's place in it.
+"""Conditioning of the texture networks: warped template and coordinates of every voxel.
 
     base map, field code ─▶ template coordinates ┬─ warp ─▶ template, 0 … 1023
-                                                 └─ scale ─▶ place, −64 … 64 along each axis
+                                                 └─ scale ─▶ coordinates, −64 … 64
 
-All integers, so encoder and decoder see the same on every machine.
+All values are integers, so encoder and decoder see the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from deepstd.geometry import COORDINATE_BITS, base_map
 from deepstd.shape.field import template_coordinates, warp_template
 from deepstd.shape.model import FieldCode, ShapeModel
 
-_PLACE_ONE = 128
-_REGION_VOXELS = 1 << 20
+_PLACE_ONE = 128  # units of the coordinates across the template
+_REGION_VOXELS = 1 << 20  # below this a region's lattice costs more than its voxels
 
 
 class Conditioning(NamedTuple):
-    """``template``: int32 (1, 1, *shape), 0 to 1023. ``places``: int16 (1, ndim, *shape)."""
+    """Warped template and template coordinates of a scan's voxels.
+
+    Attributes:
+        template: int32 (1, 1, *shape), grey values of the template, 0 to 1023.
+        places: int16 (1, ndim, *shape), template coordinates, −64 to 64 across the template.
+    """
 
     template: torch.Tensor
     places: torch.Tensor
@@ -37,9 +42,16 @@ def condition_on(
     affine: np.ndarray | None,
     workers: Workers = CPU,
 ) -> Conditioning:
-    """Warp the template onto a scan's grid by its decoded field (None: by the headers alone).
+    """Warp the template to a scan's grid.
 
-    Workers take a region each (Fig. 4b of the paper); the result lies on the first device.
+    Each worker computes a region (Fig. 4b of the paper). The result lies on the first device.
+
+    Args:
+        model: shape model of the bundle.
+        code: decoded field of the scan; None for the base map alone.
+        shape: voxels of the scan along 2 or 3 axes.
+        affine: (4, 4) voxel-to-world matrix in mm, or None.
+        workers: devices to compute on.
 
     Raises:
         GeometryError: the scan cannot be laid on the template.
@@ -58,7 +70,7 @@ def condition_on(
             template[None, None].to(workers.first), places.to(torch.int16)[None].to(workers.first)
         )
 
-    # Every region evaluates the field's lattice anew: small scans are not worth dividing.
+    # Every region evaluates the field's lattice again, so small scans are not divided.
     count = min(len(workers.devices), max(1, math.prod(shape) // _REGION_VOXELS))
     height = -(-shape[0] // count)
     parts = workers.map(region, [slice(s, s + height) for s in range(0, shape[0], height)])

@@ -1,11 +1,11 @@
-"""The backward field in integers: the same on every machine, device and number of threads.
+"""Backward deformation field in integers: equal on every machine, device and thread count.
 
     voxel x ─ base map ─▶ p (1/256 voxel) ─▶ q (2**-14) ─▶ W₁ ─▶ sine table ─▶ W₂ ─▶ sine table
       ─▶ head ─▶ displacement on a coarse lattice (1/4096 voxel) ─▶ exact linear interpolation
       ─▶ p + displacement = template coordinates (1/256 voxel) ─ warp_template ─▶ grey values
 
-Matrix products run in float64 on integers whose sums stay below 2**53, so they are exact in any
-order; everything else is integer. Work proceeds in slabs, so memory stays bounded.
+Matrix products run in float64 on integers. Their sums stay below 2**53, so any order is exact.
+Everything else is integer. Slabs bound the memory.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from deepstd.geometry import COORDINATE_BITS, BaseMap
 from deepstd.shape.model import HEAD_BITS, Q_BITS, WEIGHT_BITS, FieldCode, ShapeModel
 from deepstd.shape.siren import BACKWARD
 
-_SINE_BITS = 14
-_TURN_BITS = 14
-_PER_RADIAN_BITS = 20
+_SINE_BITS = 14  # fraction bits of sines
+_TURN_BITS = 14  # a full turn is 2**14 angle steps
+_PER_RADIAN_BITS = 20  # fraction bits of turns per radian
 _PER_RADIAN = 166_886  # round(2**20 / 2π)
 _PI = 57_952_155_664_616_982_739  # round(π · 2**64)
-_LATTICE_BITS = 4
+_LATTICE_BITS = 4  # fraction bits of lattice displacements beyond 1/256 voxel
 _FARTHEST = 1 << 19  # 128 template voxels in 1/4096
-_FINEST_NODES = 64
-_COARSEST_STRIDE = 8
+_FINEST_NODES = 64  # lattice nodes that an axis keeps where it is long enough
+_COARSEST_STRIDE = 8  # voxels between lattice nodes
 _SLAB_VOXELS = 1 << 19
 _GATHER_VOXELS = 1 << 16
 _FRACTION = (1 << COORDINATE_BITS) - 1
@@ -43,18 +43,21 @@ def template_coordinates(
     window: Sequence[slice] | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Where each voxel of a scan lies on the template.
+    """Return the template coordinates of a scan's voxels.
 
     Args:
-        model: the bundle's shape model.
-        base_map: of the scan's shape and header; see `geometry.base_map`.
-        code: the scan's field, or None for the base map alone.
-        window: part of the scan wanted, one slice (no step) per axis; None for all of it.
-        device: where to compute and where the result lies.
+        model: shape model of the bundle.
+        base_map: affine map from scan voxels to template voxels, from the headers.
+        code: decoded field of the scan; None for the base map alone.
+        window: region of the scan, one slice without step per axis; None for the whole scan.
+        device: device of the computation and of the result.
 
     Returns:
-        int32 (ndim, *window shape) in 1/256 template voxels. A window's values are those of the
-        whole.
+        int32 (ndim, *window shape) in 1/256 template voxels. A voxel's coordinates do not depend on
+        the window.
+
+    Raises:
+        GeometryError: the base map belongs to a template of another shape.
     """
     if base_map.template_shape != model.template.shape:
         raise GeometryError(
@@ -81,14 +84,14 @@ def template_coordinates(
 
 
 def warp_template(model: ShapeModel, coordinates: Tensor) -> Tensor:
-    """The template's grey values at template coordinates, (bi/tri)linear, border beyond it.
+    """Interpolate the template (bi/tri)linearly at template coordinates; extend its border.
 
     Args:
-        model: the bundle's shape model.
-        coordinates: int32 (ndim, *shape) in 1/256 voxel.
+        model: shape model of the bundle.
+        coordinates: int32 (ndim, *shape) in 1/256 template voxels.
 
     Returns:
-        int32 (*shape), 0 to 1023.
+        int32 (*shape), grey values, 0 to 1023.
     """
     template = torch.from_numpy(np.pad(model.template.astype(np.int32), (0, 1), mode="edge"))
     template = template.contiguous().to(coordinates.device)
@@ -101,7 +104,15 @@ def warp_template(model: ShapeModel, coordinates: Tensor) -> Tensor:
 
 
 def inside_template(model: ShapeModel, coordinates: Tensor) -> Tensor:
-    """Which voxels the template covers, to half a voxel beyond its outermost centres: bool."""
+    """Return True where the template covers a voxel, to half a voxel beyond its outermost centres.
+
+    Args:
+        model: shape model of the bundle.
+        coordinates: int32 (ndim, *shape) in 1/256 template voxels.
+
+    Returns:
+        bool (*shape).
+    """
     half = 1 << (COORDINATE_BITS - 1)
     inside = torch.ones(coordinates.shape[1:], dtype=torch.bool, device=coordinates.device)
     for axis, n in zip(coordinates, model.template.shape, strict=True):
@@ -110,7 +121,10 @@ def inside_template(model: ShapeModel, coordinates: Tensor) -> Tensor:
 
 
 def lattice_stride(length: int) -> int:
-    """Every how many voxels of an axis the field is evaluated: at least 64 nodes where it can."""
+    """Return the voxels between lattice nodes along an axis of a length: 1, 2, 4 or 8.
+
+    Axes of 64 voxels or more keep at least 64 intervals.
+    """
     stride = 1
     while stride < _COARSEST_STRIDE and length >= 2 * stride * _FINEST_NODES:
         stride *= 2
@@ -118,7 +132,7 @@ def lattice_stride(length: int) -> int:
 
 
 class _Lattice:
-    """Displacements of one scan, evaluated on a coarse lattice and interpolated exactly."""
+    """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly."""
 
     def __init__(
         self, model: ShapeModel, base_map: BaseMap, code: FieldCode, device: torch.device | str
@@ -136,7 +150,14 @@ class _Lattice:
         )
 
     def displacement(self, bounds: Sequence[tuple[int, int]]) -> Tensor:
-        """int32 (ndim, *lengths) in 1/256 voxel for the voxels within bounds."""
+        """Interpolate the displacement of the voxels within bounds.
+
+        Args:
+            bounds: first voxel, and the voxel after the last, along each axis.
+
+        Returns:
+            int32 (ndim, *lengths) in 1/256 template voxels.
+        """
         values = self.nodes
         bits = _LATTICE_BITS
         for axis, ((start, stop), stride) in enumerate(zip(bounds, self.strides, strict=True), 1):
@@ -155,7 +176,7 @@ class _Lattice:
 
 
 class _Evaluator:
-    """The network of one scan's backward field, in integers."""
+    """Integer network of a scan's backward field."""
 
     def __init__(self, model: ShapeModel, code: FieldCode, device: torch.device | str) -> None:
         def exact(values: object) -> Tensor:
@@ -174,7 +195,14 @@ class _Evaluator:
         self.sine = _sine_table().to(device)
 
     def __call__(self, coordinates: Tensor) -> Tensor:
-        """Displacements, int32 (ndim, *shape) in 1/4096 voxel, at int64 template coordinates."""
+        """Evaluate the displacement at template coordinates.
+
+        Args:
+            coordinates: int64 (ndim, *shape) in 1/256 template voxels.
+
+        Returns:
+            int32 (ndim, *shape) in 1/4096 template voxels.
+        """
         ndim, *shape = coordinates.shape
         p = coordinates.reshape(ndim, -1).T - self.centre
         q = torch.div((p << (Q_BITS + 1)) + self.reach, 2 * self.reach, rounding_mode="floor")
@@ -187,19 +215,22 @@ class _Evaluator:
         return moved.clamp(-_FARTHEST, _FARTHEST).to(torch.int32).T.reshape(ndim, *shape)
 
     def _sin(self, z: Tensor, input_bits: int) -> Tensor:
-        """sin(Ω z) in 2**-14, z in 2**-(input_bits + 14)."""
+        """Return sin(Ω z) in units of 2**-14, for z in units of 2**-(input_bits + 14)."""
         shift = input_bits + WEIGHT_BITS + _PER_RADIAN_BITS - _TURN_BITS
         turn = (z * (self.omega * _PER_RADIAN) + (1 << (shift - 1))) >> shift
         return self.sine[turn & ((1 << _TURN_BITS) - 1)].to(torch.int64)
 
 
 def _product_of(integers: Tensor, weights: Tensor) -> Tensor:
-    """Matrix product of integers, by way of float64, exact below 2**53."""
+    """Multiply integer matrices in float64; sums below 2**53 are exact."""
     return (integers.double() @ weights).to(torch.int64)
 
 
 def _interpolate(template: Tensor, coordinates: Tensor) -> Tensor:
-    """(bi/tri)linear gathers, at (ndim, N), from a template whose last voxels are there twice."""
+    """Interpolate (bi/tri)linearly at (ndim, N) coordinates in 1/256 voxels.
+
+    The template's last voxel along each axis is repeated once, so that every base has a neighbour.
+    """
     base = torch.zeros_like(coordinates[0])
     parts, offsets = [], [0]
     for axis, n, stride in zip(coordinates, template.shape, template.stride(), strict=True):
@@ -224,7 +255,7 @@ def _interpolate(template: Tensor, coordinates: Tensor) -> Tensor:
 
 @cache
 def _sine_table() -> Tensor:
-    """One turn of sine in 2**14 steps and units of 2**-14, by Taylor's series in integers."""
+    """Return a turn of the sine, 2**14 steps in units of 2**-14, by its Taylor series."""
     one, count = 1 << 64, 1 << _TURN_BITS
     quarter = []
     for step in range(count // 4 + 1):

@@ -1,10 +1,10 @@
-"""What registration minimises (paper, Methods, Eqs. 5 to 8).
+"""Loss of registration (paper, Methods, Eqs. 5 to 8).
 
     − NCC(scan∘Φ_F, template) − NCC(template∘Φ_B, scan)
     + α mean(det + 1/det − 2), both fields
     + β mean(‖Φ_B∘Φ_F − 1‖² + ‖Φ_F∘Φ_B − 1‖²), in canvas voxels
 
-The determinants are those of the fields alone, relative to the base map, kept within 0.1 and 10.
+det is the Jacobian determinant of a field relative to the base map, clamped to 0.1 … 10.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from deepstd.shape.siren import (
     own_displacements,
 )
 
-JACOBIAN_WEIGHT = 0.05
-CYCLE_WEIGHT = 0.01
-_SIMILARITY_PER_REGULARITY = 4
+JACOBIAN_WEIGHT = 0.05  # α
+CYCLE_WEIGHT = 0.01  # β
+_SIMILARITY_PER_REGULARITY = 4  # points of the similarity terms for each regularity point
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Canvas voxels, and what the trunk says there; the first of them serve the regularity terms.
+    """Sampled canvas voxels with the trunk's features; the first n serve the regularity terms.
 
     Attributes:
         voxels: (N,) flat indices.
         x: (N, ndim) field coordinates.
-        features: (2, N, W+1).
-        slopes: (ndim, 2, n, W) at the first n.
+        features: (2, N, W+1), last hidden layer and a constant, by direction.
+        slopes: (ndim, 2, n, W), derivatives of the features at the first n voxels.
     """
 
     voxels: Tensor
@@ -48,7 +48,7 @@ class Sample:
 
 
 def regularity_points(points: int) -> int:
-    """How many of a sample's points serve the Jacobian and cycle terms."""
+    """Return the number of a sample's points in the Jacobian and cycle terms."""
     return max(1, points // _SIMILARITY_PER_REGULARITY)
 
 
@@ -61,19 +61,19 @@ def pair_loss(
     frame: Frame,
     sample: Sample,
 ) -> Tensor:
-    """Registration loss of each scan on some canvas voxels.
+    """Return the registration loss of each scan on sampled canvas voxels.
 
     Args:
-        trunk: hidden layers.
-        omega: Ω.
-        heads: (2, B, W+1, ndim).
-        canvases: (B, 2, *canvas), values and masks.
-        template: (1, 1, *canvas).
-        frame: of the canvases.
-        sample: the voxels.
+        trunk: hidden layers of both fields.
+        omega: frequency factor Ω of the SIREN.
+        heads: (2, B, W+1, ndim), output layers of both directions.
+        canvases: (B, 2, *canvas), grey values and masks.
+        template: (1, 1, *canvas), grey values.
+        frame: frame of the canvases.
+        sample: voxels to evaluate.
 
     Returns:
-        (B,).
+        (B,), differentiable.
     """
     x = sample.x
     y = x + displacements(sample.features, heads)
@@ -101,19 +101,20 @@ def irregularity(
     slopes: Tensor,
     reach: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The Jacobian term and the squared cycle error of both fields.
+    """Return the Jacobian term and the squared cycle error of both fields.
 
     Args:
-        trunk: hidden layers.
-        omega: Ω.
-        heads: (2, B, W+1, ndim).
-        x: (2 or 1, B or 1, n, ndim) points.
-        y: (2, B, n, ndim) where the fields take them.
-        slopes: (ndim, 2, n, W) derivatives of the features there.
-        reach: (ndim,) voxels in a unit of field coordinates; the cycle error counts in them.
+        trunk: hidden layers of both fields.
+        omega: frequency factor Ω of the SIREN.
+        heads: (2, B, W+1, ndim), output layers of both directions.
+        x: (2 or 1, B or 1, n, ndim), points in field coordinates.
+        y: (2, B, n, ndim), the points mapped by each field.
+        slopes: (ndim, 2, n, W), derivatives of the features at the points.
+        reach: (ndim,), voxels in a unit of field coordinates.
 
     Returns:
-        (2, B) each: by field, and by the field that leads back.
+        Two tensors (2, B): the Jacobian term by field, and the mean squared cycle error in voxels,
+        by the field that leads back.
     """
     det = determinants(slopes, heads).clamp(0.1, 10)
     jacobian = (det + 1 / det - 2).mean(-1)

@@ -1,10 +1,10 @@
-"""What a bundle knows about shape, in integers, and what a file adds for one scan.
+"""Integer shape model of a bundle, and the code of a scan's field in a file.
 
     ShapeModel: template · trunk · per Ω: start heads, modes, scale indices     (the bundle)
-    FieldCode:  which Ω · one integer per mode                                  (the file)
+    FieldCode:  Ω index · one integer per mode                                  (the file)
 
 The head of a scan's backward field is ``start head + symbols @ modes``. The modes are the
-directions in which heads of training scans differ, in units of one quantisation step.
+principal directions of the heads of training scans, one quantisation step long.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from deepstd.errors import BundleError, DamagedError
 from deepstd.geometry import COORDINATE_BITS
 from deepstd.shape.siren import BACKWARD, Trunk
 
+# Fraction bits of field coordinates, of hidden weights and of heads.
 Q_BITS = 14
 WEIGHT_BITS = 14
 HEAD_BITS = 20
-TEMPLATE_MAX = 1023
+TEMPLATE_MAX = 1023  # largest grey value of a template
+# Bounds for damaged files: with heads within theirs, every sum of the field stays below 2**53.
 SYMBOL_LIMIT = 1 << 15
 _HEAD_LIMIT = 1 << 24
 _TENSORS = {
@@ -42,11 +44,11 @@ _TENSORS = {
 
 @dataclass(frozen=True, eq=False)
 class FieldCode:
-    """A scan's backward field.
+    """Coded backward field of a scan.
 
     Attributes:
-        omega_index: position of its Ω in the model's ``omegas``.
-        symbols: (K,) int32, how many steps to go along each mode.
+        omega_index: index into the model's ``omegas``.
+        symbols: (K,) int32, quantisation steps along each mode.
     """
 
     omega_index: int
@@ -55,19 +57,22 @@ class FieldCode:
 
 @dataclass(frozen=True, eq=False)
 class ShapeModel:
-    """The template of a bundle and the fields that scans start from.
+    """Template of a bundle, and the statistics of the deformation fields to it.
 
     Attributes:
         template: uint16 image of 2 or 3 axes, 0 to 1023.
         affine: (4, 4) voxel-to-world matrix of the template, or None.
-        reach: (ndim,) int64, 1/256 voxels that one unit of field coordinates spans on each axis.
-        omegas: the paper's Ω, an integer, at the start and after each degradation.
+        reach: (ndim,) int64, 1/256 template voxels in a unit of field coordinates.
+        omegas: frequency factors Ω of the SIREN, at the start and after each degradation.
         threshold: registration loss above which Ω is lowered: 75th percentile of training scans.
         weight1: (2, ndim, W) int32 in 2**-14, with bias1 (2, 1, W), weight2 (2, W, W) and
-            bias2 (2, 1, W): the trunk.
-        heads: (number of Ω, 2, W+1, ndim) int32 in 2**-20: start heads.
-        modes: (number of Ω, K, (W+1)·ndim) int32 in 2**-20: backward head per symbol.
-        scale_index: (number of Ω, K) uint8, the frequency table for each symbol.
+            bias2 (2, 1, W): hidden layers, by direction.
+        heads: (number of Ω, 2, W+1, ndim) int32 in 2**-20: start heads, by direction.
+        modes: (number of Ω, K, (W+1)·ndim) int32 in 2**-20: backward head of a symbol.
+        scale_index: (number of Ω, K) uint8, index of each symbol's frequency table.
+
+    Raises:
+        BundleError: an array has another type or shape, or a value is out of range.
     """
 
     template: np.ndarray
@@ -119,12 +124,12 @@ class ShapeModel:
 
     @property
     def limit(self) -> np.ndarray:
-        """(ndim,) int64, the template's border in field coordinates of 2**-14."""
+        """Border of the template in field coordinates, (ndim,) int64 in 2**-14."""
         half = np.array(self.template.shape, dtype=np.int64) << (COORDINATE_BITS - 1)
         return (half << Q_BITS) // self.reach
 
     def trunk(self) -> Trunk:
-        """The hidden layers in float32, for registration."""
+        """Return the hidden layers in float32, for registration."""
 
         def real(values: np.ndarray, bits: int) -> torch.Tensor:
             return torch.from_numpy(values.astype(np.float32)) / (1 << bits)
@@ -138,7 +143,11 @@ class ShapeModel:
         )
 
     def head(self, code: FieldCode) -> np.ndarray:
-        """(W+1, ndim) int64 head of a scan's backward field, in 2**-20."""
+        """Return the head of a scan's backward field, (W+1, ndim) int64 in 2**-20.
+
+        Raises:
+            DamagedError: the Ω index or the number of symbols does not fit the model.
+        """
         if not 0 <= code.omega_index < len(self.omegas):
             raise DamagedError(f"the field asks for Ω number {code.omega_index}: there is none")
         start = self.heads[code.omega_index, BACKWARD].astype(np.int64)
@@ -152,11 +161,11 @@ class ShapeModel:
         return head.clip(-_HEAD_LIMIT, _HEAD_LIMIT)
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """Arrays for safetensors."""
+        """Return the arrays by name, for safetensors."""
         return {name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}
 
     def metadata(self) -> dict[str, Any]:
-        """The rest, for JSON."""
+        """Return affine, Ω and threshold as plain values, for JSON."""
         return {
             "affine": None if self.affine is None else np.asarray(self.affine).tolist(),
             "omegas": list(self.omegas),
@@ -165,7 +174,15 @@ class ShapeModel:
 
     @staticmethod
     def from_tensors(tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> ShapeModel:
-        """Inverse of `to_tensors` and `metadata`; BundleError where something does not fit."""
+        """Rebuild a model from its arrays and plain values.
+
+        Args:
+            tensors: arrays of `to_tensors`.
+            meta: values of `metadata`.
+
+        Raises:
+            BundleError: an entry is missing or unfit.
+        """
         missing = sorted(set(_TENSORS) - set(tensors))
         if missing or not {"affine", "omegas", "threshold"} <= set(meta):
             raise BundleError(f"the shape model is incomplete: {missing or sorted(meta)}")
@@ -179,5 +196,5 @@ class ShapeModel:
 
 
 def integers(values: torch.Tensor, bits: int) -> np.ndarray:
-    """Floats as int32 in units of 2**-bits."""
+    """Round floats to int32 in units of 2**-bits."""
     return np.rint(values.detach().double().cpu().numpy() * (1 << bits)).astype(np.int32)

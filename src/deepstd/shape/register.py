@@ -2,11 +2,10 @@
 
     scan ─ canvas ─▶ Adam on sampled voxels ─▶ heads of Φ_F and Φ_B ─ round ─▶ FieldCode, report
 
-The hidden layers come from the bundle, so a scan has only the heads to fit, and the backward head
-only along the bundle's modes. Where the loss stays above what is usual, Ω is lowered and the fit
-begins again with smoother fields (paper, Methods, "Gradual degradation strategy"). As printed the
-paper would lower Ω where the loss is good; and where no attempt is good enough we keep the best,
-not the last.
+The hidden layers come from the bundle. A scan fits only the heads, and the backward head only along
+the bundle's modes. Where the loss stays above the model's threshold, Ω is lowered and a smoother
+field is fitted (paper, Methods, "Gradual degradation strategy"). Two details differ from the paper:
+as printed it lowers Ω where the loss is good, and it keeps the last fit. We keep the best fit.
 """
 
 from __future__ import annotations
@@ -36,28 +35,28 @@ from deepstd.shape.siren import (
     own_displacements,
 )
 
-POINTS = 1000
-STEPS = 200
-TRIAL_STEPS = 100
-_RECENT = 10
+POINTS = 1000  # canvas voxels in a step
+STEPS = 200  # steps of Adam in a whole fit
+TRIAL_STEPS = 100  # steps after which the loss decides whether Ω is lowered
+_RECENT = 10  # last steps whose loss is averaged
 _HEAD_RATE = 5e-3
 _MOVE_RATE = 0.1
-_PRIOR_WEIGHT = 3e-5
-_POOL = 1 << 13
-_MEASURED = 1 << 15
+_PRIOR_WEIGHT = 3e-5  # loss of a move by a standard deviation: stands for the bits of symbols
+_POOL = 1 << 13  # canvas voxels that all steps draw from
+_MEASURED = 1 << 15  # canvas voxels of a report's metrics, at most
 
 
 @dataclass(frozen=True)
 class ShapeReport:
-    """How a registration went.
+    """Measurements of a registration.
 
     Attributes:
-        ncc_before: correlation of scan and template by the base map alone.
-        ncc_after: the same with the field as it is stored.
+        ncc_before: correlation of scan and template by the base map alone, −1 to 1.
+        ncc_after: correlation with the quantised field, −1 to 1.
         cycle_error_voxels: mean distance of Φ_B(Φ_F(x)) from x, in template voxels.
-        folding_percent: share of the template's frame where det ∂Φ_B ≤ 0.
+        folding_percent: percentage of the canvas where det ∂Φ_B ≤ 0.
         omega: Ω of the field.
-        seconds: time taken.
+        seconds: wall time; the mean where several scans were registered at once.
     """
 
     ncc_before: float
@@ -69,20 +68,23 @@ class ShapeReport:
 
 
 def on_average(reports: Sequence[ShapeReport]) -> Registration:
-    """What a file tells of the registration of its frames."""
-    names = [figure.name for figure in fields(Registration)]
+    """Average the measurements of several frames, for the header of a file."""
+    names = [entry.name for entry in fields(Registration)]
     return Registration(*(float(np.mean([getattr(r, n) for r in reports])) for n in names))
 
 
 def register(
     volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel
 ) -> tuple[FieldCode, ShapeReport]:
-    """Fit a scan's field to a model.
+    """Fit the deformation field of a scan to a bundle's template.
 
     Args:
-        volume: float32 of 2 or 3 axes, any scale; what is not finite is not part of the scan.
-        affine: (4, 4) voxel-to-world matrix, or None.
-        model: the bundle's.
+        volume: float32 of 2 or 3 axes, any scale; non-finite voxels are masked out.
+        affine: (4, 4) voxel-to-world matrix in mm, or None.
+        model: shape model of the bundle.
+
+    Returns:
+        The field with whole symbols, and its measurements.
 
     Raises:
         GeometryError: the scan cannot be laid on the template.
@@ -93,7 +95,15 @@ def register(
 def register_all(
     volumes: Sequence[np.ndarray], affines: Sequence[np.ndarray | None], model: ShapeModel
 ) -> list[tuple[FieldCode, ShapeReport]]:
-    """`register` for several scans at once, which is faster; ``seconds`` is the mean of them all.
+    """Fit the fields of several scans at once, which is faster than one by one.
+
+    Args:
+        volumes: float32 scans of 2 or 3 axes, any scale; non-finite voxels are masked out.
+        affines: (4, 4) voxel-to-world matrix in mm of each scan, or None.
+        model: shape model of the bundle.
+
+    Returns:
+        Field and measurements of each scan; ``seconds`` is the mean over the scans.
 
     Raises:
         GeometryError: a scan cannot be laid on the template.
@@ -123,17 +133,23 @@ def register_all(
     results = []
     for _, index, row in best:
         symbols, measured = found[index]
-        figures = {name: float(values[row]) for name, values in measured.items()}
-        report = ShapeReport(**figures, omega=model.omegas[index], seconds=seconds)
+        metrics = {name: float(values[row]) for name, values in measured.items()}
+        report = ShapeReport(**metrics, omega=model.omegas[index], seconds=seconds)
         results.append((FieldCode(index, symbols[row]), report))
     return results
 
 
 class HeadFit:
-    """Heads of a batch of scans being fitted to a model, at one of its Ω.
+    """Fit of the heads of a batch of scans to a model, at one of its Ω.
 
-    The forward head is free; the backward head moves along the model's modes, each in units of
-    its usual size, and pays for moving as its symbols would.
+    The forward head is free. The backward head moves along the model's modes, in units of each
+    mode's standard deviation. A quadratic prior stands for the bits of its symbols.
+
+    Args:
+        model: shape model of the bundle.
+        frame: frame of the canvases.
+        canvases: (B, 2, *canvas), normalised grey values and masks.
+        omega_index: index into the model's ``omegas``.
     """
 
     def __init__(self, model: ShapeModel, frame: Frame, canvases: Tensor, omega_index: int) -> None:
@@ -154,13 +170,16 @@ class HeadFit:
         self.step = 0
 
     def heads(self, symbols: Tensor) -> Tensor:
-        """(2, B, W+1, ndim) for (B, K) symbols, whole or not."""
+        """Return the heads, (2, B, W+1, ndim), for (B, K) symbols, rounded or not."""
         forward = self.starts[FORWARD] + self.forward_head
         backward = self.starts[BACKWARD] + (symbols @ self.modes).reshape(forward.shape)
         return torch.stack([forward, backward])
 
     def run(self, until: int) -> Tensor:
-        """Fit up to a step; (B,) mean loss of the last steps, without the price of symbols."""
+        """Fit until a number of steps; return the mean loss of the last ten, (B,).
+
+        The loss leaves out the prior.
+        """
         recent = []
         while self.step < until:
             falling = 0.5 * (1 + math.cos(math.pi * self.step / STEPS))
@@ -174,12 +193,12 @@ class HeadFit:
         return torch.stack(recent).mean(0)
 
     def symbols(self) -> Tensor:
-        """(B, K) whole symbols nearest to the fit."""
+        """Return the fit rounded to whole symbols, (B, K)."""
         return torch.round(self.moves.detach() * self.usual)
 
     @torch.no_grad()
     def _fill_pool(self) -> None:
-        """Evaluate the trunk, which does not change here, once and for all points of all steps."""
+        """Evaluate the trunk, which is not trained here, once at the points of all steps."""
         pool = torch.randperm(len(self.nodes), generator=self.generator)[:_POOL]
         self.pool = pool.to(self.nodes.device)
         x = self.nodes[self.pool][None]
@@ -187,7 +206,7 @@ class HeadFit:
         self.pool_slopes = self.trunk.slopes(x, self.omega)
 
     def _sample(self) -> Sample:
-        """Fresh points out of the pool."""
+        """Draw points from the pool."""
         rows = torch.randint(len(self.pool), (POINTS,), generator=self.generator)
         rows = rows.to(self.pool.device)
         few = rows[: regularity_points(POINTS)]
@@ -202,7 +221,15 @@ class HeadFit:
 
 @torch.no_grad()
 def measure(fit: HeadFit, symbols: Tensor) -> dict[str, Tensor]:
-    """What a ShapeReport says about each scan of a fit, on evenly spread canvas voxels."""
+    """Measure each scan of a fit on evenly spaced canvas voxels.
+
+    Args:
+        fit: fitted heads.
+        symbols: (B, K) whole symbols.
+
+    Returns:
+        (B,) by name of the `ShapeReport` entry.
+    """
     voxels = torch.arange(0, len(fit.nodes), math.ceil(len(fit.nodes) / _MEASURED))
     heads, x = fit.heads(symbols), fit.nodes[voxels]
     y = x + displacements(fit.trunk.features(x[None], fit.omega), heads)
@@ -221,7 +248,7 @@ def measure(fit: HeadFit, symbols: Tensor) -> dict[str, Tensor]:
 
 
 def usual_sizes(scale_index: np.ndarray) -> np.ndarray:
-    """Standard deviation of the symbols coded with a scale index (logistic)."""
+    """Return the standard deviation of symbols with each scale index (logistic distribution)."""
     return np.array([scale_of_index(int(i)) for i in scale_index]) * (math.pi / math.sqrt(3))
 
 

@@ -1,4 +1,4 @@
-"""How alike two scans are at sampled points.
+"""Similarity of two scans at sampled points.
 
 values a, b, weights ─▶ weighted normalised cross-correlation per scan (paper, Eq. 6)
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TINY = 1e-8
+_TINY = 1e-8  # keeps divisions finite
 
 
 def correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Normalised cross-correlation over the last axis, in [-1, 1].
+    """Return the weighted normalised cross-correlation over the last axis, in [-1, 1].
 
     Args:
         a: (B, N) values of one image.

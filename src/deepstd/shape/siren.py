@@ -1,13 +1,13 @@
-"""Pairs of SIREN fields with a trunk that all scans of a bundle share.
+"""Pairs of SIREN deformation fields with hidden layers that all scans of a bundle share.
 
     q (2, N, ndim) ─▶ sin Ω(qW₁+b₁) ─▶ sin Ω(hW₂+b₂) ─▶ features φ (2, N, W+1)
     φ, heads (2, B, W+1, ndim) ─▶ displacement u (2, B, N, ndim)        Φ(q) = q + u(q)
 
 Axis 0 is the direction: `FORWARD` leads from the template to the scan, `BACKWARD` from the scan
-to the template (paper, Methods, "Cycle-INR based shape registration"). Coordinates q live in one
-frame for both: the template's centre is 0, and one unit is half its longest extent along every
-axis. The last feature is the constant 1, so a head's last row is its bias. Derivatives are carried
-along with the values, one column per axis, which is cheaper than differentiating twice.
+to the template (paper, Methods, "Cycle-INR based shape registration"). Both directions share the
+coordinates q: 0 is the template's centre, and one unit is half its longest extent along every axis.
+The last feature is the constant 1, so a head's last row is its bias. Derivatives are computed in
+the forward pass, one column per axis, which is cheaper than differentiating twice.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import torch
 from torch import Tensor
 
 FORWARD, BACKWARD = 0, 1
-_FINER = 1.8
+_FINER = 1.8  # factor on the published bound of the first layer's weights
 
 
 @dataclass(frozen=True, eq=False)
 class Trunk:
-    """Hidden layers of both fields, and how far coordinates reach.
+    """Hidden layers of both fields, and the border of their coordinates.
 
     Attributes:
         weight1: (2, ndim, W); bias1: (2, 1, W).
         weight2: (2, W, W); bias2: (2, 1, W).
-        limit: (ndim,) where coordinates stop: beyond it a field goes on as at the border.
+        limit: (ndim,) largest coordinate; a field is constant beyond it.
     """
 
     weight1: Tensor
@@ -50,25 +50,28 @@ class Trunk:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What training changes."""
+        """Trainable tensors."""
         return [self.weight1, self.bias1, self.weight2, self.bias2]
 
     def to(self, target: torch.device | str | torch.dtype) -> Trunk:
-        """The same trunk on another device or in another type."""
+        """Return the trunk on another device or in another type."""
         return Trunk(*[p.to(target) for p in self.parameters], limit=self.limit.to(target))
 
     def of(self, field: int) -> Trunk:
-        """The hidden layers of one field alone."""
+        """Return the hidden layers of one direction."""
         return Trunk(*[p[field : field + 1] for p in self.parameters], limit=self.limit)
 
     def features(self, q: Tensor, omega: float) -> Tensor:
-        """Last hidden layer and a constant, (2, N, W+1), at q (2 or 1, N, ndim)."""
+        """Return the last hidden layer and a constant, (2, N, W+1), at q (2 or 1, N, ndim)."""
         h1 = torch.sin(omega * self._first(self._clamped(q)))
         h2 = torch.sin(omega * torch.baddbmm(self.bias2, h1, self.weight2))
         return torch.cat([h2, torch.ones_like(h2[..., :1])], -1)
 
     def slopes(self, q: Tensor, omega: float) -> Tensor:
-        """Derivatives of the features by each axis, (ndim, 2, N, W); the constant has none."""
+        """Return the derivatives of the features by each axis, (ndim, 2, N, W).
+
+        The constant feature is left out.
+        """
         inside = (q.abs() < self.limit).to(q.dtype)
         z1 = omega * self._first(self._clamped(q))
         slope1 = omega * torch.cos(z1) * self.weight1.movedim(1, 0)[:, :, None]
@@ -87,10 +90,17 @@ class Trunk:
 def initial_trunk(
     ndim: int, width: int, omega: float, limit: Tensor, generator: torch.Generator
 ) -> Trunk:
-    """Random hidden layers after Sitzmann et al. 2020, both fields alike at the start.
+    """Draw random hidden layers after Sitzmann et al. 2020, equal for both directions.
 
-    The first layer's weights are 1.8 times theirs: scans that training has not seen are then
-    predicted better from the template, by some 2 % of their variance.
+    The first layer's weights are 1.8 times larger than published. The template then predicts scans
+    outside the training set better, by some 2 % of their variance.
+
+    Args:
+        ndim: spatial axes, 2 or 3.
+        width: neurons in a hidden layer.
+        omega: frequency factor Ω.
+        limit: (ndim,) largest coordinate.
+        generator: source of the random numbers.
     """
 
     def uniform(*shape: int, bound: float) -> Tensor:
@@ -106,14 +116,14 @@ def initial_trunk(
 
 
 def displacements(features: Tensor, heads: Tensor) -> Tensor:
-    """Every scan's displacement at shared points.
+    """Return the displacement of every scan at shared points.
 
     Args:
-        features: (2, N, W+1).
-        heads: (2, B, W+1, ndim).
+        features: (2, N, W+1), last hidden layer and a constant.
+        heads: (2, B, W+1, ndim), output layers.
 
     Returns:
-        (2, B, N, ndim).
+        (2, B, N, ndim) in field coordinates.
     """
     fields, batch, rows, ndim = heads.shape
     side = heads.movedim(1, 2).reshape(fields, rows, batch * ndim)
@@ -122,7 +132,17 @@ def displacements(features: Tensor, heads: Tensor) -> Tensor:
 
 
 def own_displacements(trunk: Trunk, points: Tensor, heads: Tensor, omega: float) -> Tensor:
-    """Every scan's displacement at points of its own, (2, B, N, ndim) -> (2, B, N, ndim)."""
+    """Return the displacement of every scan at its own points.
+
+    Args:
+        trunk: hidden layers of both fields.
+        points: (2, B, N, ndim) in field coordinates.
+        heads: (2, B, W+1, ndim), output layers.
+        omega: frequency factor Ω.
+
+    Returns:
+        (2, B, N, ndim) in field coordinates.
+    """
     fields, batch, count, ndim = points.shape
     features = trunk.features(points.reshape(fields, batch * count, ndim), omega)
     features = features.reshape(fields * batch, count, -1)
@@ -131,7 +151,12 @@ def own_displacements(trunk: Trunk, points: Tensor, heads: Tensor, omega: float)
 
 
 def determinants(slopes: Tensor, heads: Tensor) -> Tensor:
-    """det of dΦ/dq, from `Trunk.slopes`: (ndim, 2, N, W) -> (2, B, N)."""
+    """Return the Jacobian determinant of Φ, (2, B, N).
+
+    Args:
+        slopes: (ndim, 2, N, W), derivatives of the features by each axis.
+        heads: (2, B, W+1, ndim), output layers.
+    """
     ndim = slopes.shape[0]
     weights = heads[:, :, :-1]
     columns = torch.stack([displacements(slope, weights) for slope in slopes], -1)

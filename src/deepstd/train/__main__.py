@@ -25,7 +25,7 @@ _LOG = logging.getLogger("deepstd.train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train until the session's time is over; the exit code."""
+    """Train until the session's time is over; return the exit code."""
     wait_passively()
     end_on_signals()
     parser = argparse.ArgumentParser(prog="python -m deepstd.train", description=__doc__)

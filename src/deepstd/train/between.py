@@ -1,11 +1,11 @@
-"""Training batches for the network that codes slices between two decoded ones, or after one.
+"""Training batches for the network of bidirectional and forward-predicted slices.
 
-    volume ─ axis, thickness, shrinking ─ slices at k − d, k, k + d, cut alike ─▶ units
-    slices at k − d, k + d ─ quantised, or coded between slices farther off ─▶ Hint
+    volume ─ axis, thickness, shrinking ─ equal crops of slices k − d, k, k + d ─▶ units
+    slices k − d, k + d ─ quantised, or coded bidirectionally ─▶ Hint: prediction, coordinates
 
-The slices on both sides are what a decoder has: coded alone, for which a dead-zone quantiser stands
-in, or coded by the network itself between two others. Thin slices are averaged to thicker ones, so
-that one network sees all thicknesses.
+The reference slices are reconstructions, as in a decoder. For intra slices a dead-zone quantiser
+stands in; bidirectional slices are coded by the network itself. Thin slices are averaged to thicker
+slices, so that one network sees all thicknesses.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw
 from deepstd.train.variation import shrink_factor
 
+# Distances to the references of bidirectional slices, and their shares of the batches.
 _DISTANCES, _SHARES = (1, 2, 4), (0.5, 0.3, 0.2)
-_CHAINED_SHARE = 0.4
-_AFTER_DISTANCES, _AFTER_SHARE = (1, 2, 4, 8), 0.25
-_THICKNESSES = (1, 2, 3, 5)
+_CHAINED_SHARE = 0.4  # bidirectional batches with a bidirectional reference
+_AFTER_DISTANCES, _AFTER_SHARE = (1, 2, 4, 8), 0.25  # forward prediction
+_THICKNESSES = (1, 2, 3, 5)  # slices averaged to one
 _OTHER_AXIS_SHARE = 0.4
 _SLICES_OF_A_CHAIN = 5
 FEWEST = 3
-_DEAD_ZONES = (0.15, 0.35)
+"""Fewest voxels of a training volume along an axis: a slice and two references."""
+_DEAD_ZONES = (0.15, 0.35)  # in quantisation steps
 Slices = Callable[[int], torch.Tensor]
 
 
@@ -46,15 +48,19 @@ def draw_batch(
     largest: int,
     code: int | None = None,
 ) -> tuple[Batch, tuple[int, ...]]:
-    """Slices to code, with their hints, and the relative sizes of their pixels.
+    """Draw slices to code, with their predictions.
 
     Args:
-        network: in training; it codes some of the slices that others lie between.
+        network: network in training; it also codes bidirectional references.
         examples: volumes of at least `FEWEST` voxels along every axis.
-        config: of the run.
-        random, generator: of what is drawn, and of the noise that code_units asks for.
-        largest: crops have at most so many pixels along an axis, on average.
-        code: step code of all slices; drawn if None.
+        config: description of the run.
+        random: source of the draws.
+        generator: source of the quantiser's noise.
+        largest: edge of the crops in pixels, on average.
+        code: log2(range / step) of all slices, times `STEPS_PER_OCTAVE`; None to draw it for each.
+
+    Returns:
+        The batch, and the relative spacing codes of its pixels.
     """
     volume = draw(examples, 1, random)[0]
     view = _View.draw(volume, largest, random)
@@ -97,12 +103,12 @@ def draw_batch(
 
 
 class _View:
-    """A volume seen along an axis, its slices made thicker and smaller.
+    """Volume sliced along an axis, with thicker and smaller slices.
 
     Attributes:
-        count: slices.
-        shape: of a crop.
-        coarse: relative sizes of its pixels.
+        count: number of slices.
+        shape: pixels of a crop along both axes.
+        coarse: relative spacing codes of the pixels, in half octaves.
     """
 
     def __init__(
@@ -117,7 +123,7 @@ class _View:
 
     @staticmethod
     def draw(volume: Example, largest: int, random: np.random.Generator) -> _View:
-        """A view such that there are slices on both sides of one."""
+        """Draw axis, thickness and size, leaving slices for references on both sides."""
         axis = int(np.argmax(volume.coarse))
         thick = volume.coarse[axis] > min(volume.coarse) + 1
         if not thick and random.random() < _OTHER_AXIS_SHARE:
@@ -131,9 +137,15 @@ class _View:
         return _View(volume, axis, thickness, factor, shape)
 
     def crop(self, before: int, after: int, scale: float, random: np.random.Generator) -> Slices:
-        """A place with so many slices on its two sides; gives the slice at an offset, in units.
+        """Draw a slice and a crop; return a function from an offset to that slice's crop.
 
-        Positive offsets lead to the second side, which may be either of the volume's.
+        Positive offsets lead to either end of the volume, by chance. Crops are (1, 1, h, w).
+
+        Args:
+            before: slices needed at negative offsets.
+            after: slices needed at positive offsets.
+            scale: factor on the grey values, units a grey level.
+            random: source of the draws.
         """
         thickness, factor = self._thickness, self._factor
         direction = 1 if random.random() < 0.5 else -1
@@ -157,7 +169,13 @@ class _View:
 
 
 def _quantised(units: torch.Tensor, plan: Plan, dead: float) -> torch.Tensor:
-    """Images as a decoder has them that were coded alone: wavelet, dead-zone quantiser."""
+    """Return images as reconstructed from intra coding: wavelet and dead-zone quantiser.
+
+    Args:
+        units: (B, 1, h, w) in 1/64 step.
+        plan: axes that each level of the wavelet splits.
+        dead: offset of the rounding towards zero, in steps.
+    """
     lows, highs = decompose(units, plan)
     low = lows[-1] if lows else units
     low = UNITS_PER_STEP * torch.floor(low / UNITS_PER_STEP + 0.5)

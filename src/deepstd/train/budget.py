@@ -1,8 +1,8 @@
-"""How the time of a run is shared out, from its start to its bundle.
+"""Shares of the time of a run, from its start to its bundle.
 
-total ─┬ template and shape model (the run's description says how much)
-       ├ registration of the scans ─ as many as there is time for
-       ├ scans made ready for training ─ as many as there is time for
+total ─┬ template and shape model (share in the run's description)
+       ├ registration of scans, within a share
+       ├ preparation of training examples, within a share
        ├ networks ─ the rest, at least two fifths
        └ tables and bundle
 """
@@ -21,12 +21,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Budget:
-    """The time of a run.
+    """Time of a run.
 
     Attributes:
         total: seconds of the whole run, over all its sessions.
-        before: seconds that earlier sessions took.
-        began: `time.monotonic` when this session began.
+        before: seconds spent by earlier sessions.
+        began: value of `time.monotonic` at the start of this session.
     """
 
     total: float
@@ -35,30 +35,30 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds taken so far, by all sessions."""
+        """Seconds spent so far by all sessions."""
         return self.before + time.monotonic() - self.began
 
     @property
     def left(self) -> float:
-        """Seconds that remain; below 0 where too many were taken."""
+        """Remaining seconds; negative after an overrun."""
         return self.total - self.spent
 
     @property
     def left_for_networks(self) -> float:
-        """Seconds that remain for networks; not below 0."""
+        """Remaining seconds for networks, at least 0."""
         return max(self.left - ENDING_SHARE * self.total, 0.0)
 
     def for_next_network(self, remaining: int, networks: int) -> float:
-        """Seconds for the next network.
+        """Return the seconds for the next network.
 
         Args:
-            remaining: networks that are still to be trained, this one included.
-            networks: that the run trains in all.
+            remaining: networks still to be trained, the next one included.
+            networks: all networks that the run trains.
         """
         return max(self.left_for_networks / remaining, _NETWORKS_SHARE * self.total / networks)
 
     def within(self, items: Iterable[_T], share: float) -> Iterator[_T]:
-        """Yield the first item, and others until a share of the whole time is over from here on."""
+        """Yield the first item, and more until a share of the whole time has passed."""
         until = time.monotonic() + share * self.total
         for item in items:
             yield item

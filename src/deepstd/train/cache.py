@@ -1,7 +1,7 @@
-"""The training cache: many scans in two files that need no image library to read.
+"""Training cache: many scans in two files that need no image library to read.
 
-DIR/cache.json         what each scan is: name, patient, split, shape, affine
-DIR/voxels.safetensors their voxels, special values already filled
+DIR/cache.json         each scan's name, patient, split, shape, affine
+DIR/voxels.safetensors voxels of the scans, special values filled
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class CachedScan:
-    """One scan (or one frame of one) of a cache.
+    """Scan, or frame of a 4-D scan, in a cache.
 
     Attributes:
-        name: where it lay below its folder; no two scans of a folder have the same.
-        patient: whom it shows; a patient is in one split only.
+        name: path below the source folder, unique within it.
+        patient: name of the patient; each patient is in one split only.
         split: "train" or "validation".
         voxels: stored values, 2-D or 3-D.
-        affine: 4x4 voxel-to-world matrix or None.
-        frame: which frame of a 4-D scan.
-        source: number of the folder it came from; every folder counts equally in training.
+        affine: (4, 4) voxel-to-world matrix in mm, or None.
+        source: number of the source folder; every folder counts equally in training.
+        frame: number of the frame in a 4-D scan.
     """
 
     name: str
@@ -44,15 +44,15 @@ class CachedScan:
 
     @property
     def key(self) -> str:
-        """Names the scan, and its frame, within a cache."""
+        """Unique name of the scan and frame within a cache."""
         return f"{self.source}/{self.name}#{self.frame}"
 
 
 def write_cache(folder: Path, scans: list[CachedScan]) -> None:
-    """Write a cache into a folder, replacing one that is there.
+    """Write a cache into a folder and replace an existing cache.
 
     Raises:
-        InputError: the disk is full.
+        InputError: the cache cannot be written, as where the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{n:05d}": np.ascontiguousarray(s.voxels) for n, s in enumerate(scans)}
@@ -74,7 +74,11 @@ def write_cache(folder: Path, scans: list[CachedScan]) -> None:
 
 
 def read_cache(folder: Path) -> list[CachedScan]:
-    """Read a cache; InputError when the folder does not hold one."""
+    """Read a cache.
+
+    Raises:
+        InputError: the folder holds no cache, or a cache of another version.
+    """
     try:
         described = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
         if described.get("version") != _VERSION:

@@ -1,4 +1,4 @@
-"""A run's state on disk: one safetensors file whose metadata holds the rest as JSON; no pickle.
+"""State of a run on disk: a safetensors file with JSON in its metadata, no pickle.
 
 Checkpoint: TrainingState of each network, ShapeModel, fields ─▶ DIR/checkpoint.safetensors
 """
@@ -29,16 +29,16 @@ _FILE = "checkpoint.safetensors"
 
 @dataclass
 class Checkpoint:
-    """All that a run has made so far.
+    """State of a run.
 
     Attributes:
-        shape: template and shape model, once there are.
-        fields: field of each scan by its key.
-        shape_seconds: time that shape and fields took.
-        states: of each network.
+        shape: template and shape model; None before they are built.
+        fields: deformation field of each registered scan, by its key.
+        shape_seconds: seconds spent on template, shape model and fields.
+        states: training state of each network.
         start: name and version of the bundle that the run began with, or None.
-        seconds: that the run has taken, all sessions and all that they did together.
-        total: seconds that were asked for; 0 in checkpoints that do not say so.
+        seconds: seconds spent by all sessions.
+        total: seconds requested for the run; 0 in older checkpoints without the entry.
     """
 
     shape: ShapeModel | None = None
@@ -51,7 +51,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
-    """Write the state; an interruption leaves the previous checkpoint whole."""
+    """Write the state of a run; an interruption leaves the previous checkpoint intact.
+
+    Raises:
+        InputError: the file cannot be written, as where the disk is full.
+    """
     arrays: dict[str, np.ndarray] = {}
     values: dict[str, Any] = {
         "config": config.to_dict(),
@@ -90,12 +94,21 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
             save_file(arrays, temporary, metadata={"values": json.dumps(values)})
         except SafetensorError as error:
             nbytes = sum(array.nbytes for array in arrays.values())
-            told = f"{folder / _FILE}: {nbytes:,} bytes cannot be written ({error})"
-            raise InputError(told) from error
+            message = f"{folder / _FILE}: {nbytes:,} bytes cannot be written ({error})"
+            raise InputError(message) from error
 
 
 def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | str) -> Checkpoint:
-    """Read a state back; InputError when it is not there or belongs to another run."""
+    """Read the state of a run.
+
+    Args:
+        folder: folder of the checkpoint.
+        config: description of the run; must equal the stored one.
+        device: device of the networks.
+
+    Raises:
+        InputError: there is no checkpoint, or it belongs to another run.
+    """
     path = folder / _FILE
     try:
         arrays = load_file(path)

@@ -1,12 +1,12 @@
-"""A batch of crops, coded as an encoder would code it, and what that costs.
+"""Rate and distortion of a batch of training crops, coded like in an encoder.
 
     crops, steps ─┬ wavelet ─ level loop (TrainingSource) ─▶ bits, distortion ─ post-filter ─▶ error
                   └ analysis ─ latents (TrainingSource) ─▶ bits ─ synthesis ─▶ error
     bits, distortion, error ─▶ loss
 
-Each crop's bits are weighted by one over its own bit rate, and the post-filter's loss is the
-logarithm of its error, so that low rates count as much as high ones. The autoencoder learns
-transform and entropy model together; its error counts as the quantiser weighs it against bits.
+Each crop's bits are weighted by the inverse of its bit rate. The post-filter's loss is the
+logarithm of its error. So low and high rates count equally. The autoencoder learns transform and
+entropy model together; its error has the quantiser's weight against bits.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 
-_DISTORTION_WEIGHT = 2.0
-_RATE_FLOOR = 0.03
+_DISTORTION_WEIGHT = 2.0  # bits that a squared step of the coefficients counts as
+_RATE_FLOOR = 0.03  # bits a voxel; bounds the weight of nearly empty crops
 Seen = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What a batch of crops costs; per voxel of the crops, (B,).
+    """Rate and distortion of a batch of crops.
 
     Attributes:
-        bits: of the symbols.
-        error: squared error in steps of what is restored; of no use where levels were left out.
-        loss: what to train on.
-        low: what the symbols say, in units: before the post-filter, or the latents.
+        bits: (B,) bits of the symbols a voxel.
+        error: (B,) mean squared error of the restored crop in steps; where levels were left out,
+            the distortion of the coefficients instead.
+        loss: (B,) training loss, differentiable.
+        low: reconstruction before the post-filter, or quantised latents, in 1/64 step.
     """
 
     bits: torch.Tensor
@@ -71,14 +72,14 @@ def code_batch(
     """Code examples of equal shape and voxel proportions with hard symbols.
 
     Args:
-        network: wavelet's or autoencoder.
-        examples: one for each of the batch.
-        step_codes: of each.
-        rate_weight: of the quantiser.
-        generator: of the noise that stands for rounding where a gradient is wanted.
-        last_level: levels of the wavelet finer than this are left out, and the post-filter; at
+        network: wavelet network or autoencoder.
+        examples: B examples.
+        step_codes: log2(range / step) of each example, times `STEPS_PER_OCTAVE`.
+        rate_weight: λ of the quantiser, squared steps a bit.
+        generator: source of the noise that replaces rounding in gradients.
+        last_level: finest level of the wavelet to code; above 0 the post-filter is left out. At
             least one level is coded, if there is any.
-        seen: gets residuals, in steps, and scale indices.
+        seen: list that collects residuals in steps and scale indices, or None.
     """
     units = torch.cat(
         [
@@ -98,7 +99,14 @@ def code_batch(
 
 @dataclass(frozen=True)
 class Batch:
-    """Values and warped template, or other hint, in units and its places, (B, C, *shape)."""
+    """Crops to code with their conditioning.
+
+    Attributes:
+        units: (B, 1, *shape) grey values in 1/64 step.
+        template: (B, 1, *shape) warped template or predicted slice in 1/64 step, or None.
+        places: (B, C, *shape) coordinates that go with the template, or None.
+        rates: 32 log2(range / step) of each crop, a condition of the entropy model.
+    """
 
     units: torch.Tensor
     template: torch.Tensor | None
@@ -132,7 +140,17 @@ def code_units(
     last_level: int = 0,
     seen: Seen | None = None,
 ) -> Coded:
-    """`code_batch` through the wavelet, of values in units; ``coarse`` as of an `Example`."""
+    """Code a batch through the wavelet network with hard symbols.
+
+    Args:
+        network: wavelet network.
+        batch: crops in 1/64 step with their conditioning.
+        coarse: relative spacing codes of the voxels, in half octaves.
+        rate_weight: λ of the quantiser, squared steps a bit.
+        generator: source of the noise that replaces rounding in gradients.
+        last_level: finest level to code; above 0 the post-filter is left out.
+        seen: list that collects residuals in steps and scale indices, or None.
+    """
     units, device = batch.units, batch.units.device
     shape = tuple(units.shape[2:])
     plan = split_plan(shape, coarse)
@@ -210,6 +228,6 @@ def _through_autoencoder(
     error = (restored[inside] - truth[inside]).square().flatten(1).mean(1)
     count = math.prod(shape)
     bits, distortion = (total / count for total in source.bits_and_distortion())
-    # The latents' own error is what teaches the means; with the restored scan's it agrees.
+    # The error of the latents trains the predicted means; it agrees with the restored scan's.
     loss = _weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
     return Coded(bits, error, loss, coded)

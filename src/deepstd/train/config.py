@@ -1,7 +1,6 @@
-"""What a training run is told, from a TOML file.
+"""Description of a training run, from a TOML file.
 
-Read with the standard library, so that a machine with nothing but torch, numpy, scipy and
-safetensors can train.
+The standard library reads it, so a machine with only torch, numpy, scipy and safetensors can train.
 """
 
 from __future__ import annotations
@@ -17,39 +16,40 @@ from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Par
 if TYPE_CHECKING:
     from deepstd.texture.models import Config
 
-_HYPER_SHARE = 8
+_HYPER_SHARE = 8  # channels of the entropy model for each hyper-latent channel
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """Settings of a training run.
 
     Attributes:
-        name: of the bundle: lower-case letters, digits and hyphens.
-        version: of the bundle; raise it with every retraining, bundles never change.
-        modality, body_part, description, licence: for the bundle's description and model card.
-        ndims: which networks to train: [2], [3] or [2, 3]; see `learns_slices`.
-        template: whether to build a template and condition on it.
+        name: name of the bundle: lower-case letters, digits and hyphens.
+        version: version of the bundle; raise it with every retraining, bundles never change.
+        modality, body_part, description, licence: text of the bundle's description and model card.
+        ndims: numbers of axes of the networks to train: [2], [3] or [2, 3].
+        template: build a template and condition on it.
         transform: "lifting" (wavelet, context model, post-filter) or "autoencoder" (the paper's).
-        widths_2d, widths_3d: finest first, hidden channels of the context model of each level, or
+        widths_2d, widths_3d: hidden channels of the context model of each level, finest first, or
             channels of each stage of the autoencoder.
         filter_2d, filter_3d: width and number of blocks of the post-filter.
-        widths_between, filter_between: the same of the network for slices between decoded ones;
-            no widths for none. It needs 3-D scans and goes with networks without a template; its
-            crops are always mirrored and shrunk at random.
-        kept: names of networks ("2", "3", "between") that are taken over as they are from the
-            bundle that the run begins with.
+        widths_between: hidden channels, finest first, of the network for bidirectional and
+            forward-predicted slices; empty for none. It needs 3-D scans and no template. Its crops
+            are always mirrored and shrunk at random.
+        filter_between: width and number of blocks of that network's post-filter.
+        kept: names of networks ("2", "3", "between") to copy unchanged from the bundle that the run
+            begins with.
         context_width: hidden channels of the autoencoder's entropy model.
         window_2d, window_3d: edge of the windows of the autoencoder's attention.
-        crop_2d, crop_3d: largest crop along an axis, in voxels.
-        batch: crops a training step sees.
+        crop_2d, crop_3d: edge of a crop in voxels, on average.
+        batch: crops in a training step.
         rates: range of log2(range / step) to train for.
-        rate_weight: squared steps that a bit is worth in the quantiser.
-        learning_rate: at the start of the cosine schedule.
-        shape_share: part of the time given to template and shape.
-        varied: whether to mirror, turn and shrink crops at random; with a template, which is for
-            images only, whether to magnify them (see `variation`).
-        seed: of all random numbers.
+        rate_weight: λ of the quantiser, squared steps a bit.
+        learning_rate: learning rate at the start of the cosine schedule.
+        shape_share: share of the time for template and shape model.
+        varied: mirror, turn and shrink crops at random; with a template, magnify them instead,
+            which is for images only.
+        seed: seed of all random numbers.
     """
 
     name: str
@@ -83,7 +83,11 @@ class TrainConfig:
 
     @staticmethod
     def read(path: Path) -> TrainConfig:
-        """Read a TOML file; InputError names an unknown or unfit entry."""
+        """Read a TOML file.
+
+        Raises:
+            InputError: the file cannot be read, or has an unknown or unfit entry.
+        """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -92,7 +96,15 @@ class TrainConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any], source: str) -> TrainConfig:
-        """Check and convert plain values."""
+        """Check and convert plain values.
+
+        Args:
+            values: settings by name.
+            source: name of their file, for messages.
+
+        Raises:
+            InputError: an entry is unknown or unfit.
+        """
         known = {f.name: f for f in fields(TrainConfig)}
         unknown = sorted(set(values) - set(known))
         if unknown or "name" not in values:
@@ -127,16 +139,23 @@ class TrainConfig:
 
     @property
     def learns_slices(self) -> bool:
-        """Whether the 2-D network learns from slices of volumes, too, as it will code those."""
+        """True where the 2-D network learns from slices of volumes, too, as it codes them."""
         return {2, 3} <= set(self.ndims) and not self.template
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The networks to train, in this order."""
+        """Keys of the networks to train, in order."""
         return (*self.ndims, BETWEEN) if self.widths_between else self.ndims
 
     def network(self, part: Part) -> Config:
-        """Sizes of the network of a part; BundleError where they are not possible."""
+        """Return the sizes of a network.
+
+        Args:
+            part: 2 or 3 for images and volumes, "between" for predicted slices.
+
+        Raises:
+            BundleError: the sizes are not possible.
+        """
         from deepstd.texture.autoencoder.transform import AutoencoderConfig
         from deepstd.texture.wavelet.network import TextureConfig
 
@@ -151,5 +170,5 @@ class TrainConfig:
         return TextureConfig(part, widths, self.template, width, blocks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for checkpoints and model cards."""
+        """Return plain values, for checkpoints and model cards."""
         return asdict(self)

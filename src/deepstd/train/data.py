@@ -1,4 +1,4 @@
-"""From cached scans to batches of training crops.
+"""Training examples from cached scans, and batches of crops.
 
 CachedScan ─ register, warp template ─▶ Example ─ random crops ─▶ batch of equal shapes
                                           └ slices ─▶ Examples
@@ -22,14 +22,14 @@ _THICKNESSES = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Example:
-    """A scan or a crop of one, ready for the level loop.
+    """Scan, or crop of a scan, prepared for training.
 
     Attributes:
-        values: (1, 1, *shape) float32, grey values less the scaling's offset.
-        coarse: relative voxel sizes, see `lifting.coarseness`.
+        values: (1, 1, *shape) float32, grey values minus the scaling's offset.
+        coarse: relative spacing codes of the voxels, in half octaves.
         scaling: range and offset codes of the whole scan.
-        conditioning: warped template and places, or None.
-        source: folder the scan came from.
+        conditioning: warped template and coordinates, or None.
+        source: number of the source folder.
     """
 
     values: torch.Tensor
@@ -40,11 +40,11 @@ class Example:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Spatial shape."""
+        """Voxels along each axis."""
         return tuple(self.values.shape[2:])
 
     def to(self, device: torch.device | str) -> Example:
-        """The same on a device."""
+        """Return the example on a device."""
         conditioning = self.conditioning
         if conditioning is not None:
             conditioning = Conditioning(*(t.to(device) for t in conditioning))
@@ -52,7 +52,16 @@ class Example:
 
 
 def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | None) -> Example:
-    """Warp the template to a scan, if there is one, and fit the scan's scaling."""
+    """Make an example of a scan: warp the template and fit the scaling.
+
+    Args:
+        scan: scan of a cache.
+        model: shape model with the template; None for no conditioning.
+        code: deformation field of the scan; None for its headers alone.
+
+    Raises:
+        GeometryError: the scan cannot be laid on the template.
+    """
     voxels = scan.voxels.astype(np.float32)
     conditioning = None
     if model is not None:
@@ -67,10 +76,10 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
 
 
 def slices_of(volume: Example) -> list[Example]:
-    """A volume's slices as images, as they are where slices are coded one by one.
+    """Return the slices of a volume as images, like in slice-wise coding.
 
-    Along the axis with the thickest voxels; where none is thicker than the others along all three,
-    as means of one, two and four slices.
+    The slices are perpendicular to the axis of the thickest voxels. Isotropic volumes are sliced
+    along all three axes instead, as means of one, two and four slices.
     """
     shape, sizes = volume.shape, volume.coarse
     axis = int(np.argmax(sizes))
@@ -85,9 +94,9 @@ def slices_of(volume: Example) -> list[Example]:
 
 
 def draw(examples: list[Example], count: int, random: np.random.Generator) -> list[Example]:
-    """Examples of one source folder, with voxels of equal proportions, perhaps one more than once.
+    """Draw examples of one source folder and equal voxel proportions, with replacement.
 
-    Every folder is as likely as any other.
+    Every folder is equally likely.
     """
     sources = sorted({e.source for e in examples})
     source = sources[int(random.integers(len(sources)))]
@@ -100,9 +109,14 @@ def draw(examples: list[Example], count: int, random: np.random.Generator) -> li
 def random_crops(
     examples: list[Example], largest: int, random: np.random.Generator
 ) -> list[Example]:
-    """Crops of equal shape, at most ``largest`` voxels along each axis on average.
+    """Draw a crop of each example; all crops have one shape.
 
-    Scans thinner than a crop give their depth to the other axes, up to the same number of voxels.
+    Scans thinner than ``largest`` get longer crops along the other axes, up to the same volume.
+
+    Args:
+        examples: examples of one number of axes.
+        largest: edge of the crops in voxels, on average.
+        random: source of the draws.
     """
     return crops_within(examples, largest ** len(examples[0].shape), random)
 
@@ -110,7 +124,7 @@ def random_crops(
 def crops_within(
     examples: list[Example], budget: int, random: np.random.Generator
 ) -> list[Example]:
-    """Crops of equal shape and at most ``budget`` voxels."""
+    """Draw a crop of at most ``budget`` voxels of each example; all crops have one shape."""
     shape = np.min([e.shape for e in examples], axis=0).tolist()
     while np.prod(shape) > budget:
         longest = int(np.argmax(shape))

@@ -1,12 +1,12 @@
-"""Training on several processes, started by torchrun: each sees crops of its own.
+"""Training on several processes, started by torchrun; each draws its own crops.
 
     loss.backward ─ average the gradients of all processes ─▶ the same step everywhere
-    clock and files of the first process ─▶ what all go by
+    clock and files of the first process ─▶ decisions of all processes
 
     torchrun --nproc-per-node 2 -m deepstd.train CACHE --config RUN.toml --checkpoint DIR
 
-With n processes a step sees n times as many crops. Processes on several machines need a folder
-for the checkpoint that all of them can read.
+A step of n processes sees n times the crops. Processes on several machines need a checkpoint folder
+that all of them can read.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from torch import distributed, nn
 
 from deepstd.devices import device_named
 
-# The others wait while the first builds a template.
+# The other processes wait while the first builds a template.
 _LONGEST_WAIT = timedelta(days=2)
-_SEEDS_APART = 1_000_003
+_SEEDS_APART = 1_000_003  # above the steps of a run, which are added to seeds, too
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run, as one of them sees them.
+    """Processes of a run, from the view of one of them.
 
     Attributes:
         rank: number of this process; 0 decides, reports and writes.
-        size: how many there are.
-        device: of this process.
+        size: number of processes.
+        device: device of this process.
     """
 
     rank: int
@@ -43,16 +43,16 @@ class Group:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that decides, reports and writes."""
+        """True for the process that decides, reports and writes."""
         return self.rank == 0
 
     @property
     def seed(self) -> int:
-        """What this process adds to seeds, to draw other crops than the rest."""
+        """Offset of this process's seeds, so that each process draws other crops."""
         return _SEEDS_APART * self.rank
 
     def first(self, value: float) -> float:
-        """The first process's value; a bool comes back as 0 or 1."""
+        """Return the first process's value; a bool becomes 0 or 1."""
         if self.size == 1:
             return value
         shared = torch.tensor([float(value)], dtype=torch.float64, device=self.device)
@@ -60,11 +60,11 @@ class Group:
         return float(shared)
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes call this."""
         self.first(0.0)
 
     def same(self, network: nn.Module) -> None:
-        """Give a network the first process's weights."""
+        """Copy the first process's weights to a network."""
         if self.size > 1:
             for parameter in network.parameters():
                 distributed.broadcast(parameter.data, 0)
@@ -72,7 +72,7 @@ class Group:
     def average_gradients(self, network: nn.Module) -> None:
         """Replace gradients by their mean over all processes.
 
-        A crop may leave a level unused; weights that no process has a gradient for keep none.
+        A crop may leave a level unused. Weights without a gradient in every process keep none.
         """
         if self.size == 1:
             return
@@ -92,14 +92,14 @@ ALONE = Group(0, 1, torch.device("cpu"))
 
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
-    """The group that torchrun has put this process in, or one of its own.
+    """Join the group of processes started by torchrun; alone, yield a group of one.
 
     Args:
-        device: name of the device; of several processes with "auto" or "cuda" on one machine,
-            each takes a GPU of its own.
+        device: name of the device. With "auto" or "cuda", each process of a machine takes its own
+            GPU.
 
     Raises:
-        DeviceError: the device is not there.
+        DeviceError: the device does not exist.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

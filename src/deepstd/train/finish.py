@@ -1,4 +1,4 @@
-"""From a finished run to a bundle: arrays, description, model card, training curve.
+"""Bundle of a finished run: arrays, description, model card and training curve.
 
 Trained, TrainConfig ─▶ bundle folder (+ training.svg)
 """
@@ -18,20 +18,30 @@ from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained
 
-_WIDTH, _HEIGHT, _MARGIN = 640, 320, 48
+_WIDTH, _HEIGHT, _MARGIN = 640, 320, 48  # pixels of the training curve
 _COLOURS: dict[Part, str] = {2: "#b45309", 3: "#1d4ed8", BETWEEN: "#15803d"}
 _TITLES: dict[Part, str] = {
     2: "2-D network",
     3: "3-D network",
     BETWEEN: "network for slices between others",
 }
-_RATE = "2.0"
+_RATE = "2.0"  # log2(range / step) of the curve: middle of the validated rates
 
 
 def write_bundle(
     trained: Trained, config: TrainConfig, scans: list[CachedScan], folder: Path
 ) -> Bundle:
-    """Write the bundle of a run; BundleError when the folder holds one already."""
+    """Write the bundle of a run.
+
+    Args:
+        trained: networks and shape model.
+        config: description of the run.
+        scans: scans of the cache, counted in the model card.
+        folder: folder to write.
+
+    Raises:
+        BundleError: the folder holds a bundle already.
+    """
     shape = trained.shape
     description = {
         "name": config.name,
@@ -59,7 +69,7 @@ def write_bundle(
 
 
 def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -> str:
-    """Model card in Markdown: what it is for, its data, its training, its figures."""
+    """Return the model card in Markdown: use, data, training and validation of the bundle."""
     lines = [
         f"# {config.name} {config.version}",
         "",
@@ -121,7 +131,11 @@ def _averaged_over(trained: Trained) -> str:
 
 
 def training_curve(history: dict[Part, list[dict[str, float]]]) -> str:
-    """Validation PSNR against training time, one line for each network, as SVG."""
+    """Draw validation PSNR and bits per voxel against training time, as SVG.
+
+    Args:
+        history: validation metrics of each network.
+    """
     points = {
         n: [(h["seconds"], h[f"psnr_{_RATE}"], h[f"bpv_{_RATE}"]) for h in entries]
         for n, entries in history.items()

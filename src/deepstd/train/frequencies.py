@@ -1,7 +1,7 @@
-"""Frequency tables of what an encoder would choose.
+"""Frequency tables of the symbols that an encoder chooses.
 
 residuals, scale indices of training crops ─ quantisers ─▶ symbols ─ counts ─▶ tables ─┐
-                                                 ▲ prices of symbols ──────────────────┘
+                                                 ▲ bits of symbols ────────────────────┘
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ _MOST_TCQ = 1 << 20
 def fitted_tables(
     residual: np.ndarray, scale_index: np.ndarray, tables: ScaleTables, rate_weight: float
 ) -> ScaleTables:
-    """Tables of the symbols that quantisers choose, which in turn depend on the tables.
+    """Fit tables to the symbols that the quantisers choose, in a few rounds.
+
+    The rounds are needed as the quantisers weigh distortion against the bits of the tables.
 
     Args:
-        residual: in steps, (n,) float32.
-        scale_index: of each, uint8.
-        tables: to begin with.
-        rate_weight: squared steps that a bit is worth.
+        residual: (n,) float32, residuals in steps.
+        scale_index: (n,) uint8, scale index of each residual.
+        tables: tables of the first round.
+        rate_weight: λ, squared steps a bit.
     """
     tcq = np.flatnonzero(scale_index >= FIRST_INDEX)
     if tcq.size > _MOST_TCQ:

@@ -1,7 +1,7 @@
-"""A session of a training run: what is done, in which order, for how long.
+"""Session of a training run: its stages, their order and their time.
 
-template, shape model ─ scans made ready ─ train each network ─ checkpoints ─ freeze the tables
-                      Budget ─▶ how long each of them may take
+template, shape model ─ examples ─ train each network ─ checkpoints ─ freeze the tables
+                       Budget ─▶ seconds of each stage
 """
 
 from __future__ import annotations
@@ -43,22 +43,34 @@ from deepstd.train.ready import (
 from deepstd.train.start import Start
 from deepstd.train.template.build import build_shape_model
 
-_CHECKPOINT_EVERY = 120.0
-_TABLE_BATCHES = 60
-# Of what is left of the time in the end, for these; the rest is for tables and bundle.
+_CHECKPOINT_EVERY = 120.0  # seconds
+_TABLE_BATCHES = 60  # batches whose symbols the frequency tables are fitted to
+# Share of the remaining time for these batches; the rest is for tables and bundle.
 _BATCHES_SHARE = 0.5
-_VALIDATION_SCANS = 6
-# How time was shared out by releases whose checkpoints do not say it.
+_VALIDATION_SCANS = 6  # scans of a validation, at most
+# Least share of the networks in releases whose checkpoints lack the shares.
 _FORMER_SHARE = 0.5
 
 
 class Job:
-    """A session of a run.
+    """Session of a run.
+
+    Args:
+        scans: scans of the cache.
+        config: description of the run.
+        folder: folder of the checkpoint.
+        run: state of the run, updated in place.
+        start: bundle that the run begins with, or None.
+        device: device of the networks.
+        report: called with a sentence and the share done.
+        group: processes of the run.
+        budget: time of the run.
+        stop_at: value of `time.monotonic` at the end of the session.
 
     Attributes:
-        parts: networks to train.
-        used: names of the scans that each of them learns from.
-        finished: whether all schedules ran to their ends.
+        parts: keys of the networks to train.
+        used: keys of the scans that each network learns from.
+        finished: True where all schedules ran to their ends.
     """
 
     def __init__(
@@ -82,11 +94,11 @@ class Job:
         self.used: dict[Part, set[str]] = {}
         self.finished = True
         for state in run.states.values():
-            # Asked for another time than before, each network gets its part of it.
+            # Where the time of the run has changed, the share of each network scales with it.
             state.share *= budget.total / (run.total or budget.total)
 
     def build_shape(self) -> None:
-        """Build template and shape model, if the run wants them and has none."""
+        """Build template and shape model, where the run needs them and has none."""
         config, run = self._config, self._run
         if not config.template or run.shape is not None or not self._group.leads:
             return
@@ -104,7 +116,7 @@ class Job:
         self._save()
 
     def train(self) -> None:
-        """Train one network after the other until the session ends."""
+        """Train the networks in turn until the session ends."""
         for part in self.parts:
             self._begin(part)
         for part in self.parts:
@@ -132,16 +144,16 @@ class Job:
             )
             began = time.monotonic()
             if ended:
-                # A later session, perhaps on another machine, has nothing to add.
+                # A later session, perhaps on another machine, must not train further.
                 state.share = state.seconds
             self._save()
             if not ended:
-                # Writing a checkpoint is a part of training, too.
+                # The time of writing a checkpoint counts as training.
                 state.seconds = self._group.first(state.seconds + time.monotonic() - began)
         self.finished = ended
 
     def frozen(self) -> dict[Part, Network]:
-        """The networks, with their tables frozen if the run is finished."""
+        """Return the networks with averaged weights; fit their tables if the run is finished."""
         networks: dict[Part, Network] = {}
         states = self._run.states
         for number, (part, state) in enumerate(states.items()):
@@ -159,7 +171,11 @@ class Job:
         return networks
 
     def _ready(self, part: Part) -> tuple[list[Example], list[Example]]:
-        """Examples to train on and to validate with."""
+        """Return the training and the validation examples of a network.
+
+        Raises:
+            InputError: no scan is thick enough for the network of predicted slices.
+        """
         config, run, budget = self._config, self._run, self._budget
         ndim = 3 if isinstance(part, str) else part
         fewest = FEWEST if isinstance(part, str) else 1
@@ -181,8 +197,8 @@ class Job:
         validation = [example(scan) for scan in checked]
         examples = list(budget.within(map(example, chosen), share))
         if len(examples) < len(chosen):
-            told = f"the time is enough to learn from {len(examples)} of {len(chosen)} scans"
-            self._report(told, 0.0)
+            message = f"the time is enough to learn from {len(examples)} of {len(chosen)} scans"
+            self._report(message, 0.0)
         self.used[part] = {scan.key for scan in chosen[: len(examples)]}
         if part == 2 and config.learns_slices:
             volumes = by_chance(of_kind(self._scans, 3, "train"), config.seed)
@@ -196,7 +212,7 @@ class Job:
     def _registered(
         self, part: Part, chosen: list[CachedScan], checked: list[CachedScan]
     ) -> tuple[list[CachedScan], list[CachedScan]]:
-        """Scans to train on and to validate with, once those are registered that time allows."""
+        """Register scans within the budget; return training and validation scans with fields."""
         run, group = self._run, self._group
         if run.shape is not None and group.leads and not run.states[part].steps:
             began = time.monotonic()
@@ -212,7 +228,7 @@ class Job:
         return with_fields(chosen, run.fields), with_fields(checked, run.fields)
 
     def _begin(self, part: Part) -> None:
-        """Make a network that the checkpoint does not have."""
+        """Make a network that the checkpoint lacks, from scratch or from the start bundle."""
         run, start, group = self._run, self._start, self._group
         if part in run.states:
             return
@@ -226,7 +242,7 @@ class Job:
         self._save()
 
     def _share(self, state: TrainingState) -> float:
-        """Seconds that a network is trained for, over all sessions; the same for all processes."""
+        """Return the training time of a network over all sessions, equal for all processes."""
         budget, run = self._budget, self._run
         begun = sum(other.share > 0 for other in run.states.values())
         if state.share:
@@ -240,7 +256,7 @@ class Job:
         return state.share
 
     def _save(self) -> None:
-        """Write the checkpoint; only one process does."""
+        """Write the checkpoint from the first process."""
         if self._group.leads:
             self._run.seconds, self._run.total = self._budget.spent, self._budget.total
             save_checkpoint(self._folder, self._config, self._run)

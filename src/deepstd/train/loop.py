@@ -1,9 +1,9 @@
-"""The training loop: one network, one clock.
+"""Training loop of one network against the clock.
 
     examples ─ crops, random steps ─ code ─▶ loss ─ gradients ─▶ Adam ─▶ running average
 
-The learning rate follows a cosine fitted to the time given. Every few steps see large crops and
-code only their coarse levels, which small crops show little of; the autoencoder has none.
+The learning rate follows a cosine over the given time. Every fourth step of a wavelet network codes
+only the coarse levels of large crops, as small crops hold few of their coefficients.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from deepstd.train.distributed import ALONE, Group
 from deepstd.train.frequencies import fitted_tables
 from deepstd.train.variation import magnified_crops, varied_crops
 
-_WARM_UP = 30
-_BIAS_RATE = 4.0
-_GRADIENT_LIMIT = 5.0
-_AVERAGE = 0.998
-_VALIDATION_RATES = (0.0, 2.0, 4.0)
-_VALIDATIONS = 10
-_COARSE_EVERY = 4
+_WARM_UP = 30  # steps
+_BIAS_RATE = 4.0  # learning rate of biases, relative to weights
+_GRADIENT_LIMIT = 5.0  # largest norm of all gradients together
+_AVERAGE = 0.998  # decay of the running average of weights
+_VALIDATION_RATES = (0.0, 2.0, 4.0)  # log2(range / step)
+_VALIDATIONS = 10  # in a run
+_COARSE_EVERY = 4  # steps
 _FEWEST_TABLE_BATCHES = 2
-_COARSE_LEVEL = {2: 2, 3: 1}
+_COARSE_LEVEL = {2: 2, 3: 1}  # finest level of such steps, by number of axes
 
 
 @dataclass
 class TrainingState:
-    """All that a run needs to go on where it stopped.
+    """State of a network's training, enough to resume it.
 
     Attributes:
-        part: which network.
-        network, optimiser: as the last step left them.
-        average: running average of the weights.
-        seconds: time that it was trained for.
-        steps: that it was trained for.
-        history: validation figures.
-        share: seconds that it is to be trained for; 0 where that is not decided.
+        part: key of the network.
+        network, optimiser: network and optimiser after the last step.
+        average: running average of the weights, by name.
+        seconds: training time so far.
+        steps: training steps so far.
+        history: validation metrics, in order of time.
+        share: seconds of the whole training; 0 before they are decided.
     """
 
     part: Part
@@ -66,7 +66,7 @@ class TrainingState:
 
 
 def new_state(part: Part, network: Network, config: TrainConfig) -> TrainingState:
-    """A run at its start."""
+    """Return the state of a network before its first step."""
     parameters = list(network.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "rate": 1.0},
@@ -92,18 +92,18 @@ def train_until(
     """Train until the clock reads ``stop_at``, or to the end of the schedule and a last validation.
 
     Args:
-        state: changed in place.
-        examples: to train on, all of one number of axes.
-        validation: to measure on now and then.
-        config: of the run.
-        total_seconds: that the schedule is fitted to, over all sessions of the run.
-        stop_at: when to stop in this session.
+        state: state of the training, changed in place.
+        examples: training examples of one number of axes.
+        validation: validation examples.
+        config: description of the run.
+        total_seconds: length of the schedule over all sessions of the run.
+        stop_at: time to stop at in this session, on ``clock``.
         report: called with a sentence and the share done.
-        group: processes that average their gradients and go by the first one's clock.
-        clock: seconds by the clock on the wall; or those of the CPU, for runs to be compared.
+        group: processes that average their gradients and follow the first one's clock.
+        clock: returns seconds: wall time, or CPU time for comparable runs.
 
     Returns:
-        Whether the schedule has ended.
+        True once the schedule has ended.
     """
     network = state.network
     device = next(network.parameters()).device
@@ -117,16 +117,16 @@ def train_until(
     validating = 0.0
 
     def measure() -> float:
-        """Validate; the seconds that this took."""
+        """Validate and return the seconds spent."""
         start = state.seconds
-        figures = validate(state, validation, config)
-        state.history.append({"seconds": start, "steps": state.steps, **figures})
-        report(_sentence(state, figures), start / total_seconds)
+        metrics = validate(state, validation, config)
+        state.history.append({"seconds": start, "steps": state.steps, **metrics})
+        report(_sentence(state, metrics), start / total_seconds)
         state.seconds = group.first(before + clock() - began)
         return state.seconds - start
 
     def is_over() -> bool:
-        """Whether what is left of the schedule is enough for the last validation alone."""
+        """Return True where the remaining time is enough for the last validation only."""
         return state.seconds + validating >= total_seconds
 
     while group.first(clock() < stop_at and not is_over()):
@@ -170,7 +170,7 @@ def _coded(
     varied: bool = True,
     seen: Seen | None = None,
 ) -> Coded:
-    """Random crops coded; larger ones where levels of the wavelet are left out."""
+    """Draw and code random crops, twice as long an axis for each level left out."""
     largest = (config.crop_2d if network.config.ndim == 2 else config.crop_3d) << level
     if state.part == BETWEEN and isinstance(network, TextureNetwork):
         batch, sizes = draw_batch(network, examples, config, random, generator, largest=largest)
@@ -200,20 +200,20 @@ def _update_average(state: TrainingState) -> None:
             state.average[name].lerp_(parameter, 1.0 - keep)
 
 
-def _sentence(state: TrainingState, figures: dict[str, float]) -> str:
+def _sentence(state: TrainingState, metrics: dict[str, float]) -> str:
     points = ", ".join(
-        f"{figures[f'bpv_{r}']:.4f} bpv {figures[f'psnr_{r}']:.2f} dB" for r in _VALIDATION_RATES
+        f"{metrics[f'bpv_{r}']:.4f} bpv {metrics[f'psnr_{r}']:.2f} dB" for r in _VALIDATION_RATES
     )
     return f"{titled(state.part)} network, step {state.steps}: {points}"
 
 
 def titled(part: Part) -> str:
-    """A part in words."""
+    """Return the name of a network for messages."""
     return part if isinstance(part, str) else f"{part}-D"
 
 
 def averaged(state: TrainingState) -> Network:
-    """The network with the running average of its weights."""
+    """Return a copy of the network with the running average of its weights, for evaluation."""
     network = deepcopy(state.network)
     network.load_state_dict({**network.state_dict(), **state.average})
     return network.eval()
@@ -222,12 +222,17 @@ def averaged(state: TrainingState) -> Network:
 def validate(
     state: TrainingState, validation: list[Example], config: TrainConfig
 ) -> dict[str, float]:
-    """Mean bits per voxel and PSNR (peak: the scan's range) at three steps."""
+    """Measure bits per voxel and PSNR at three steps.
+
+    Returns:
+        Means over the examples: "bpv_R" and "psnr_R" (in dB, peak: the scan's coding range) for R =
+        log2(range / step).
+    """
     network = averaged(state)
     device = next(network.parameters()).device
     generator = torch.Generator(device=device).manual_seed(0)
     random = np.random.default_rng(0)
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for rate in _VALIDATION_RATES:
         bits, levels = [], []
         for example in validation:
@@ -236,9 +241,9 @@ def validate(
             error = float(coded.error.mean())
             bits.append(float(coded.bits.mean()))
             levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(error))
-        figures[f"bpv_{rate}"] = float(np.mean(bits))
-        figures[f"psnr_{rate}"] = float(np.mean(levels))
-    return figures
+        metrics[f"bpv_{rate}"] = float(np.mean(bits))
+        metrics[f"psnr_{rate}"] = float(np.mean(levels))
+    return metrics
 
 
 def _validated(
@@ -250,7 +255,7 @@ def _validated(
     random: np.random.Generator,
     generator: torch.Generator,
 ) -> Coded:
-    """A crop of a scan, or some of its slices, at one step."""
+    """Code a crop of a scan, or slices of a volume, at a step of range / 2**rate."""
     largest = 2 * config.crop_2d if network.config.ndim == 2 else config.crop_3d
     code = round(rate * STEPS_PER_OCTAVE)
     if state.part == BETWEEN and isinstance(network, TextureNetwork):
@@ -274,12 +279,12 @@ def freeze_tables(
     """Fit a network's integer frequency tables to the symbols of training crops.
 
     Args:
-        state: of its training.
-        network: whose tables are replaced.
-        examples: to take crops from.
-        config: of the run.
-        batches: of crops.
-        seconds: after which no further batches are coded, once there are a few.
+        state: state of its training.
+        network: network whose tables are replaced.
+        examples: examples to draw crops from.
+        config: description of the run.
+        batches: number of batches to code.
+        seconds: time after which coding stops early, but not before two batches.
     """
     device = next(network.parameters()).device
     random = np.random.default_rng(config.seed)

@@ -1,4 +1,4 @@
-"""From folders of scans to a training cache.
+"""Training cache from folders of scans.
 
 folders ─ find, read ─ split by patient ─ frames, special values filled ─▶ cache
 """
@@ -21,15 +21,21 @@ from deepstd.errors import DeepSTDError, InputError
 from deepstd.train.cache import CachedScan, write_cache
 from deepstd.volume import Volume
 
-_VALIDATION_SHARE = 0.1
+_VALIDATION_SHARE = 0.1  # of the patients
 _FRAMES_PER_SCAN = 8
-# Backgrounds are filled as in a file of this size, in the middle of those that are asked for.
+# Backgrounds are filled as in a file of this size, the middle of common target sizes.
 _USUAL_BPV = 0.25
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` did: scans per split, and files it left out with the reason."""
+    """Report of `prepare`.
+
+    Attributes:
+        train: number of training scans, frames counted one by one.
+        validation: number of validation scans.
+        left_out: reason for each omitted file, by path.
+    """
 
     train: int
     validation: int
@@ -44,22 +50,22 @@ def prepare(
     patient: str | None = None,
     report: Callable[[str, float], None] | None = None,
 ) -> Prepared:
-    """Read every scan below some folders into a cache.
+    """Read all scans below folders into a cache.
 
     Args:
         sources: folders, or single files.
         cache: folder to write.
         splits: JSON file of data sets, each with lists "train", "validation" and "test" of file
-            names; files named in none of them, or in "test", are left out. Without it a tenth of
-            the patients, chosen by a hash, is kept for validation. A series of several DICOM files
-            goes by the name of its folder. Folders count where files of one name differ in split.
-        patient: regular expression whose first group (or whole match) in a scan's place below its
-            folder says whose scan it is; where it finds nothing the scan is left out. When None
-            every file is of another patient, but DICOM series in one folder are of one.
+            names. Files in "test" or in no list are left out. A series of several DICOM files has
+            the name of its folder. Folders in the names tell files of one name apart. None keeps a
+            tenth of the patients, chosen by a hash, for validation.
+        patient: regular expression for the path of a scan below its folder; its first group, or
+            the whole match, is the patient. Scans without a match are left out. None makes every
+            file another patient, and all DICOM series of a folder one patient.
         report: called with a scan's name and the share done.
 
     Raises:
-        InputError: nothing to train on, an unusable expression or split file, or a cache that
+        InputError: no scan to train on, an unusable expression or split file, or a cache that
             cannot be written.
     """
     preflight.check_sources(sources)
@@ -94,7 +100,7 @@ def prepare(
 
 
 def _read_splits(path: Path) -> list[tuple[PurePath, str]]:
-    """Names and their split, of all data sets of a split file."""
+    """Read the names of a split file, each with its split."""
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         return [
@@ -108,7 +114,7 @@ def _read_splits(path: Path) -> list[tuple[PurePath, str]]:
 
 
 def _listed_split(path: Path, listed: list[tuple[PurePath, str]]) -> str:
-    """The split of the name that a path ends like most."""
+    """Return the split of the listed name that shares the most trailing folders with a path."""
     found: dict[int, set[str]] = {}
     for name, split in listed:
         if _stem(name) == _stem(path):
@@ -146,7 +152,7 @@ def _patient_of(scan: io.ScanSource, expression: re.Pattern[str] | None) -> str:
             raise InputError(f"{scan.name}: the patient expression finds nothing in this name")
         return who
     if len(scan.files) > 1:
-        # A source that is itself the folder of a series goes by its own name.
+        # Where the source is the folder of a series, the patient has the folder's name.
         return scan.places[0].parent.name if place.parent == PurePosixPath() else str(place.parent)
     return str(place.with_name(_stem(place) or place.name))
 
@@ -157,7 +163,7 @@ def _hashed_split(patient: str) -> str:
 
 
 def _frames(volume: Volume) -> list[np.ndarray]:
-    """Return up to eight frames of a scan, one-slice ones as 2-D, special values filled."""
+    """Return up to eight frames of a scan with special values filled; single slices become 2-D."""
     from deepstd.codec.backgrounds import (
         take_out,  # with torch, once the sources are known to be there
     )

@@ -1,7 +1,7 @@
-"""Scans made ready for training: registered to the template, and as examples.
+"""Preparation of scans for training: order, registration to the template, slices.
 
-scans ─ in an order of chance ─ register, some at a time ─▶ fields, as many as there is time for
-scans, fields ─ warp the template, fit the scaling ─▶ examples, as many as there is time for
+scans ─ random order ─ register in batches, within the budget ─▶ fields
+scans, fields ─ warp the template, fit the scaling, within the budget ─▶ examples
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from deepstd.train.budget import REGISTRATION_SHARE, Budget
 from deepstd.train.cache import CachedScan
 from deepstd.train.data import Example, slices_of
 
-_FIRST_REGISTERED, _REGISTERED_AT_ONCE = 4, 32
-# Registering some scans at once takes about as long as so many more of them would, each alone.
+_FIRST_REGISTERED, _REGISTERED_AT_ONCE = 4, 32  # scans in the first and in the largest batch
+# Fixed time of a batch of registrations, in scans.
 _OVERHEAD = 4
-# For each scan to validate with, so many to train on are registered before it.
+# Training scans registered before each validation scan.
 _TRAINED_BEFORE = 4
-# Of fewer there would be little to learn: others are added, laid by their headers alone.
+# Fewest scans to learn from; scans without a field fill up, aligned by their headers alone.
 _FEWEST = 16
 Report = Callable[[str, float], None]
 
@@ -32,19 +32,19 @@ Report = Callable[[str, float], None]
 def of_kind(
     scans: Sequence[CachedScan], ndim: int, split: str, fewest: int = 1
 ) -> list[CachedScan]:
-    """Scans of a number of axes, with so many voxels along each of them."""
+    """Return the scans of a split with ``ndim`` axes of at least ``fewest`` voxels."""
     alike = [s for s in scans if s.voxels.ndim == ndim and s.split == split]
     return [s for s in alike if min(s.voxels.shape) >= fewest]
 
 
 def by_chance(scans: Sequence[CachedScan], seed: int) -> list[CachedScan]:
-    """Scans in an order of chance, every source folder among the first."""
+    """Return scans in random order, taking the source folders in turn."""
     order = np.random.default_rng(seed).permutation(len(scans))
     return from_every_source([scans[n] for n in order])
 
 
 def from_every_source(scans: Sequence[CachedScan]) -> list[CachedScan]:
-    """Scans in such an order that every source folder is among the first."""
+    """Return scans with the source folders taken in turn."""
     seen: Counter[int] = Counter()
     ranks = []
     for scan in scans:
@@ -54,7 +54,7 @@ def from_every_source(scans: Sequence[CachedScan]) -> list[CachedScan]:
 
 
 def interleaved(chosen: Sequence[CachedScan], checked: Sequence[CachedScan]) -> list[CachedScan]:
-    """Scans to train on in their order, with those to validate with among them."""
+    """Merge training and validation scans, four training scans before each validation scan."""
     ordered: list[CachedScan] = []
     for number, scan in enumerate(checked):
         ordered += [*chosen[number * _TRAINED_BEFORE : (number + 1) * _TRAINED_BEFORE], scan]
@@ -62,7 +62,7 @@ def interleaved(chosen: Sequence[CachedScan], checked: Sequence[CachedScan]) -> 
 
 
 def with_fields(scans: Sequence[CachedScan], fields: Mapping[str, FieldCode]) -> list[CachedScan]:
-    """Scans that have a field; where these are few, others as well."""
+    """Return the scans that have a field, filled up with others to at least 16."""
     registered = [scan for scan in scans if scan.key in fields]
     others = [scan for scan in scans if scan.key not in fields]
     return registered + others[: max(_FEWEST - len(registered), 0)]
@@ -75,13 +75,13 @@ def register_within(
     budget: Budget,
     report: Report,
 ) -> None:
-    """Fit fields that a checkpoint does not have yet, as many as there is time for.
+    """Fit missing fields of scans, within the budget's share for registration.
 
     Args:
-        scans: in the order in which they are wanted.
-        shape: the template and shape model.
-        fields: by the scan's key; those found are added.
-        budget: of the run.
+        scans: scans in the order of registration.
+        shape: template and shape model.
+        fields: fields by the scan's key; new fields are added.
+        budget: time of the run.
         report: called with a sentence and the share done.
     """
     missing = [scan for scan in scans if scan.key not in fields]
@@ -94,7 +94,7 @@ def register_within(
         found = register_all(volumes, [scan.affine for scan in some], shape)
         fields.update({scan.key: code for scan, (code, _) in zip(some, found, strict=True)})
         first += len(some)
-        report(_told([one for _, one in found], first, len(missing)), 0.0)
+        report(_summary([one for _, one in found], first, len(missing)), 0.0)
         now = time.monotonic()
         a_scan = max(now - began, 1e-9) / (len(some) + _OVERHEAD)
         count = min(_REGISTERED_AT_ONCE, int((until - now) / a_scan) - _OVERHEAD)
@@ -105,7 +105,12 @@ def register_within(
 
 
 def slices_from(volumes: Iterable[Example], *, every: bool) -> list[Example]:
-    """Slices of volumes, of sources of their own; the middle one of each if not every one."""
+    """Return the slices of volumes as images, with a source of their own.
+
+    Args:
+        volumes: examples of 3 axes.
+        every: True for all slices, False for the middle one of each volume.
+    """
     slices = []
     for volume in volumes:
         own = slices_of(replace(volume, source=~volume.source))
@@ -113,8 +118,8 @@ def slices_from(volumes: Iterable[Example], *, every: bool) -> list[Example]:
     return slices
 
 
-def _told(found: Sequence[ShapeReport], done: int, wanted: int) -> str:
-    """A sentence on the scans registered last."""
+def _summary(found: Sequence[ShapeReport], done: int, wanted: int) -> str:
+    """Return a sentence about the latest batch of registrations."""
     return (
         f"registered {done} of {wanted} scans: correlation "
         f"{np.mean([r.ncc_before for r in found]):.3f} -> "

@@ -1,8 +1,9 @@
-"""A whole training run: from a cache to everything that a bundle holds.
+"""Training run: from a cache to the contents of a bundle.
 
     cache ─ template, shape model ─ register scans ─ train each network ─ freeze ─▶ Trained
 
-Stops by the clock and goes on from a checkpoint. Imports torch, numpy, scipy and safetensors only.
+A run stops by the clock and resumes from a checkpoint. It imports torch, numpy, scipy and
+safetensors only.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ _LOG = logging.getLogger("deepstd.train")
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has learned.
+    """Result of a run.
 
     Attributes:
         shape: template and shape model, or None.
-        networks: the texture networks; tables are frozen where the run is finished.
-        history: validation figures of those that were trained.
-        seconds: training time of those.
-        used: number of scans that each of those learned from.
-        shape_seconds: time that template, shape model and fields took.
-        start: name and version of the bundle the run began with, or None.
-        finished: whether the schedule ran to its end.
+        networks: texture networks; their tables are fitted where the run is finished.
+        history: validation metrics of each trained network, in order of time.
+        seconds: training time of each trained network.
+        used: number of scans that each trained network learned from.
+        shape_seconds: seconds spent on template, shape model and fields.
+        start: name and version of the bundle that the run began with, or None.
+        finished: True where all schedules ran to their ends.
     """
 
     shape: ShapeModel | None
@@ -70,59 +71,68 @@ def train(
     report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
     group: Group = ALONE,
 ) -> Trained:
-    """Train for a given time and freeze the tables.
+    """Train the networks of a bundle for a given time.
 
     Args:
-        scans: of a cache; those of other numbers of axes than the run's are not used.
-        config: of the run.
-        folder: where checkpoints are kept.
-        total_seconds: time for the whole run, over all its sessions, template, registration and
-            tables included; at least two fifths go to the networks. Where it is short, fewer scans
-            are registered and learned from.
-        session_seconds: stop this session after so long, to go on later with ``resume``.
-        spent: seconds that this session took before.
-        resume: go on from the checkpoint in ``folder``.
-        start: bundle that a run which is not resumed begins with, and whose networks it keeps; a
-            run resumed without it goes on, but what it gives lacks the networks kept.
-        device: where to train.
+        scans: scans of a cache; those of other numbers of axes than the run's are not used.
+        config: description of the run.
+        folder: folder of the checkpoint.
+        total_seconds: time of the whole run over all its sessions, from template to tables; the
+            networks get at least two fifths. A short time means fewer scans.
+        session_seconds: length of this session; ``resume`` continues the run later.
+        spent: seconds of this session before the call.
+        resume: resume from the checkpoint in ``folder``.
+        start: bundle that a new run begins with, and whose networks it keeps. A run resumed without
+            it returns no kept networks.
+        device: device of the networks.
         report: called with a sentence and the share done.
-        group: processes that train one network together; the first builds the template, registers
-            and writes checkpoints, and the others read those.
+        group: processes that train one network together. The first one builds the template,
+            registers scans and writes checkpoints, which the others read.
 
     Raises:
-        InputError: no scans of a needed kind, no checkpoint to resume from, or no bundle to take a
-            network from.
+        InputError: no scans of a needed number of axes, no checkpoint to resume from, or no bundle
+            to take a network from.
     """
     began = time.monotonic() - spent
     run = load_checkpoint(folder, config, device) if resume else Checkpoint()
-    group.wait()  # nobody writes before all have read
+    group.wait()  # no process writes before all have read
     torch.manual_seed(config.seed)
+    _check_scans(scans, config)
+    kept = _kept_networks(config, start, resume=resume)
+    if start is not None and not resume:
+        run.start, run.shape = start.name, start.shape if config.template else None
+    budget = Budget(total_seconds, run.seconds, began)
+    stop_at = began + session_seconds
+    job = Job(scans, config, folder, run, start, device, report, group, budget, stop_at)
+    job.build_shape()
+    job.train()
+    return _trained(run, job, {**kept, **job.frozen()})
+
+
+def _check_scans(scans: list[CachedScan], config: TrainConfig) -> None:
+    """Raise an InputError where no training scan has a number of axes of the run."""
     for ndim in config.ndims:
         if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
-    kept: dict[Part, Network] = {}
+
+
+def _kept_networks(
+    config: TrainConfig, start: Start | None, *, resume: bool
+) -> dict[Part, Network]:
+    """Return the networks that are copied from the start bundle; none without a bundle.
+
+    Raises:
+        InputError: a new run keeps networks and has no bundle.
+    """
     if start is not None:
-        kept = {p: start.taken_over(p, config.network(p)) for p in map(part_named, config.kept)}
-    elif config.kept and not resume:
+        return {p: start.taken_over(p, config.network(p)) for p in map(part_named, config.kept)}
+    if config.kept and not resume:
         raise InputError("the run keeps networks of a bundle: name that with --from")
-    if start is not None and not resume:
-        run.start = start.name
-        run.shape = start.shape if config.template else None
-    job = Job(
-        scans,
-        config,
-        folder,
-        run,
-        start,
-        device,
-        report,
-        group,
-        Budget(total_seconds, run.seconds, began),
-        began + session_seconds,
-    )
-    job.build_shape()
-    job.train()
-    networks = {**kept, **job.frozen()}
+    return {}
+
+
+def _trained(run: Checkpoint, job: Job, networks: dict[Part, Network]) -> Trained:
+    """Collect the result of a run from its state and its last session."""
     return Trained(
         run.shape,
         networks,

@@ -1,6 +1,6 @@
-"""What every way to start a training session needs, with nothing but torch installed.
+"""Arguments of a training session: time and checkpoint folder, with torch alone installed.
 
-"1h30m" ─▶ seconds        CHECKPOINT ─▶ free, or to be resumed
+"1h30m" ─▶ seconds        CHECKPOINT ─▶ new, or to resume
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ _CHECKPOINT = "checkpoint.safetensors"
 
 
 def seconds_of(text: str) -> float:
-    """Seconds of a time such as 90, 90s, 20m or 1h30m; InputError for anything else."""
+    """Convert a time such as 90, 90s, 20m or 1h30m to seconds.
+
+    Raises:
+        InputError: the text is no time above 0.
+    """
     match = _DURATION.fullmatch(text.strip().lower())
     seconds = 0.0
     if match is not None:
@@ -27,11 +31,11 @@ def seconds_of(text: str) -> float:
 
 
 def keep_checkpoint(folder: Path, *, resume: bool) -> None:
-    """Refuse to begin a new run over the checkpoint of another, or to go on without one.
+    """Raise an error where a new run would replace a checkpoint, or none exists to resume.
 
     Raises:
-        OutputExistsError: there is one, and it is not to be resumed.
-        InputError: there is none to resume.
+        OutputExistsError: the folder holds a checkpoint and ``resume`` is False.
+        InputError: the folder holds no checkpoint and ``resume`` is True.
     """
     found = (folder / _CHECKPOINT).exists()
     if resume and not found:

@@ -1,13 +1,13 @@
-"""The trainer's side of the level loop: quantise as the encoder does, add up the loss.
+"""Symbols and loss of training: quantise like the encoder, sum bits and distortion.
 
     true subbands ─┐
     predicted mean ┴─ residual ─ quantiser ─▶ symbols ─▶ next pass
                          │         └─ −log2 P(symbol | scale) ─▶ gradient of the scale
                          └─ −log2 P(residual + noise | mean), (error / step)² ─▶ of the mean
 
-The symbols are hard, so the network trains on exactly what it will see when coding. A hard symbol
-has no gradient with respect to the mean; uniform noise instead of rounding gives it one (Ballé et
-al. 2017), together with the distortion, whose derivative with the symbol held fixed is exact.
+The symbols are hard, so the network trains on the values that it sees in coding. A hard symbol has
+no gradient with respect to the mean. Uniform noise instead of rounding gives one (Ballé et al.
+2017). The distortion adds its exact derivative with the symbol held fixed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import quantize
 from deepstd.texture.tiling import Region
 
-_UNIT_SCALE_INDEX = 20.0
-_OCTAVE = 4.0
-_DEAD_ZONE = 0.12
+_UNIT_SCALE_INDEX = 20.0  # index of scale 1
+_OCTAVE = 4.0  # indices in an octave
+_DEAD_ZONE = 0.12  # steps by which the quantiser rounds towards zero, on average
 
 
 def logistic_bits(magnitude: torch.Tensor, scale: torch.Tensor, shift: float) -> torch.Tensor:
-    """−log2 of the logistic mass between |m| − 1/2 + shift and |m| + 1/2 + shift."""
+    """Return −log2 of the logistic mass between |m| − 1/2 + shift and |m| + 1/2 + shift.
+
+    Args:
+        magnitude: |m| ≥ 0, in steps.
+        scale: logistic scale, in steps.
+        shift: shift of the interval, in steps.
+    """
     near, far = (magnitude - 0.5 + shift) / scale, (magnitude + 0.5 + shift) / scale
     log_mass = (
         -near
@@ -41,7 +47,12 @@ def logistic_bits(magnitude: torch.Tensor, scale: torch.Tensor, shift: float) ->
 
 
 def symbol_bits(magnitude: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Bits of hard symbols of a quantiser that rounds towards zero by about `_DEAD_ZONE`."""
+    """Return the bits of hard symbols of a dead-zone quantiser.
+
+    Args:
+        magnitude: absolute values of the symbols.
+        scale: logistic scale, in steps.
+    """
     zero = torch.log1p(-2.0 * torch.sigmoid(-(0.5 + _DEAD_ZONE) / scale) + 1e-9)
     other = logistic_bits(magnitude.clamp(min=1.0), scale, _DEAD_ZONE)
     return torch.where(magnitude == 0, zero * (-1.0 / math.log(2.0)), other)
@@ -51,10 +62,11 @@ class TrainingSource:
     """Symbols of known subbands, and the loss of coding them.
 
     Args:
-        last_low: true last low subband in units, (B, 1, 1 …).
-        highs: true high subbands of each level in units, finest first.
-        savings, rate_weight: of the quantiser.
-        generator: of the noise.
+        last_low: true coarsest low-pass band in 1/64 step, (B, 1, …).
+        highs: true high-pass subbands of each level in 1/64 step, finest first.
+        savings: float32 (64, 26), bits that the next smaller magnitude saves, by scale index.
+        rate_weight: λ of the quantiser, squared steps a bit.
+        generator: source of the noise.
     """
 
     def __init__(
@@ -70,16 +82,16 @@ class TrainingSource:
         self._generator = generator
         self._target = last_low
         self.seen: list[tuple[torch.Tensor, torch.Tensor]] | None = None
-        # Of each pass: residuals, symbols, scale indices, (B, n).
+        # Residuals, symbols and scale indices of each pass, (B, n).
         self._coded: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     @property
     def coders(self) -> tuple[()]:
-        """No streams: training needs gradients, which the native engine has not."""
+        """Coders of the native engine: none, as training needs gradients."""
         return ()
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """Rounded as the encoder would; its few bits do not depend on the network."""
+        """Return the rounded low-pass band; its few bits do not depend on the network."""
         residual = (self._last_low - prediction) / UNITS_PER_STEP
         return prediction + UNITS_PER_STEP * torch.floor(residual + 0.5)
 
@@ -90,7 +102,16 @@ class TrainingSource:
     def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """What hard symbols add to the mean, zero elsewhere; kept for `bits_and_distortion`."""
+        """Quantise the coefficients of a pass and record them for `bits_and_distortion`.
+
+        Args:
+            mean: predicted means in 1/64 step.
+            prediction: entropy model's output for the tile.
+            coded: True where the pass codes a coefficient.
+
+        Returns:
+            Quantised residuals in 1/64 step, zero where the pass codes nothing.
+        """
         places = coded.flatten().nonzero()[:, 0]
 
         def chosen(x: torch.Tensor) -> torch.Tensor:
@@ -105,18 +126,19 @@ class TrainingSource:
         if self.seen is not None:
             self.seen.append((residual.detach().flatten(), scale_index.detach().flatten()))
         if self._target.requires_grad:
-            # As if nothing were rounded, for the network that made the target.
-            aim = chosen(self._target) / UNITS_PER_STEP
-            symbols = symbols + (aim - aim.detach())
+            # Straight-through gradient, for the network that made the target.
+            target = chosen(self._target) / UNITS_PER_STEP
+            symbols = symbols + (target - target.detach())
         units = UNITS_PER_STEP * symbols
         placed = torch.zeros_like(self._target).flatten(1).index_copy_(1, places, units)
         return placed.reshape(self._target.shape)
 
     def bits_and_distortion(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums over what was coded, of each scan of the batch; both (B,) and differentiable.
+        """Sum rate and distortion over all passes, for each crop of the batch.
 
         Returns:
-            bits of the hard symbols, and (error / step)² of the coefficients.
+            Bits of the hard symbols and squared errors of the coefficients in steps, both (B,) and
+            differentiable.
         """
         if not self._coded:
             zeros = self._last_low.new_zeros(len(self._last_low))
@@ -131,5 +153,5 @@ class TrainingSource:
 
 
 def scale_of_index_tensor(index: torch.Tensor) -> torch.Tensor:
-    """`coding.scale_of_index` with a gradient."""
+    """Return the logistic scale of a scale index, in symbols, with a gradient."""
     return torch.exp2((index - _UNIT_SCALE_INDEX) * (1.0 / _OCTAVE)) * scale_of_index(20)

@@ -1,11 +1,10 @@
-"""A run that begins where a finished bundle ended.
+"""Start of a run from the networks of a finished bundle.
 
-bundle ┬ ShapeModel ────────────────────────────────────▶ taken over as it is
-       └ TextureNetwork ─ grow to the sizes of the run ─▶ a network that codes as before
+bundle ┬ ShapeModel ────────────────────────────────────▶ unchanged
+       └ TextureNetwork ─ grow to the sizes of the run ─▶ network with unchanged output
 
-What a larger network has more than the smaller one does not change its output at first: new
-channels are not listened to yet, and new residual blocks add nothing (after Chen et al. 2016,
-Net2Net).
+Growth does not change the output at first: the weights that read new channels are 0, and new
+residual blocks add nothing (after Chen et al. 2016, Net2Net).
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
 from deepstd.texture.models import Config, Network, description_of
 from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
 
-# Bias of what `context.LevelContext` makes a gate of that lets nothing through.
+# Bias of a head of `context.LevelContext` that closes its gate.
 _CLOSED_GATE = -0.5
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with.
+    """Bundle that a run begins with.
 
     Attributes:
         name: name and version of the bundle, for the model card.
-        shape: its template and shape model, or None.
-        networks: its texture networks.
+        shape: template and shape model of the bundle, or None.
+        networks: texture networks of the bundle.
     """
 
     name: str
@@ -45,14 +44,17 @@ class Start:
     networks: Mapping[Part, Network]
 
     def network(self, part: Part, config: Config) -> Network:
-        """A network of the sizes asked for, grown from the bundle's.
+        """Return a network of given sizes, grown from the bundle's network.
 
-        An autoencoder must have the sizes of the bundle's. Where the bundle has none for slices
-        between others, the one for images is the start.
+        Autoencoders must have the bundle's sizes. A bundle without a network for predicted slices
+        starts it from the network for images.
+
+        Args:
+            part: key of the network.
+            config: sizes of the new network.
 
         Raises:
-            InputError: there is none of this name, or it is larger than the one asked for, or of
-                the other transform.
+            InputError: the bundle lacks the network, or has a larger one or another transform.
         """
         if part == BETWEEN and part not in self.networks:
             images = self._of(2)
@@ -70,15 +72,18 @@ class Start:
         return thawed(deepcopy(own))
 
     def taken_over(self, part: Part, config: Config) -> Network:
-        """A network that is not trained further: the bundle's own where the sizes are the same."""
+        """Return a network to keep as it is: the bundle's own, or grown if the sizes differ."""
         own = self._of(part)
         return own if own.config == config else self.network(part, config)
 
     def sizes(self, ndims: Sequence[int]) -> dict[str, Any]:
-        """Entries of a run's description for networks of the bundle's own sizes.
+        """Return the entries of a run's description with the bundle's sizes.
+
+        Args:
+            ndims: numbers of axes of the networks, 2 and 3.
 
         Raises:
-            InputError: the bundle has no network for one of the numbers of axes.
+            InputError: the bundle has no network for a number of axes.
         """
         entries: dict[str, Any] = {"template": self.shape is not None}
         for ndim in ndims:
@@ -104,13 +109,17 @@ class Start:
 
 
 def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
-    """A larger network that computes what a smaller one does, but for a post-filter left out.
+    """Return a larger network with the output of a smaller one.
 
-    Levels that the smaller one has no weights of their own for begin as copies of its coarsest,
-    and are no longer told how deep they lie.
+    Levels without weights in the smaller network begin as copies of its coarsest level, and are no
+    longer conditioned on their depth. A filter width of 0 drops the post-filter.
+
+    Args:
+        small: network to grow.
+        config: sizes of the larger network.
 
     Raises:
-        InputError: some size of the smaller network is larger than that asked for.
+        InputError: a size of the smaller network exceeds the size in ``config``.
     """
     before = small.config
     fits = (
@@ -142,13 +151,17 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
 
 
 def thinned(images: TextureNetwork, config: TextureConfig) -> TextureNetwork:
-    """A network with hints that begins with the most important channels of one without.
+    """Return a network for predicted slices from the most important channels of one for images.
 
-    Those count whose weights in the layers that read them are largest (Li et al. 2017). Hints are
-    not listened to at first. The post-filter begins anew.
+    Importance is the sum of absolute weights that read a channel (Li et al. 2017). The weights that
+    read the prediction begin at 0. The post-filter is new.
+
+    Args:
+        images: network for images.
+        config: sizes of the new network.
 
     Raises:
-        InputError: some level of the network asked for is wider, or it has more levels.
+        InputError: a level in ``config`` is wider, or there are more levels.
     """
     before = images.config.widths
     narrower = all(a >= b for a, b in zip(before, config.widths, strict=False))
@@ -169,14 +182,14 @@ def _thin_out(wide: nn.Module, level: nn.Module) -> None:
     theirs = dict(wide.named_parameters())
     width = level.get_parameter("second.weight").shape[0]
 
-    def listened_to(layers: tuple[str, ...]) -> torch.Tensor:
-        """The channels that the layers listen to most, in order."""
+    def important(layers: tuple[str, ...]) -> torch.Tensor:
+        """Return the channels with the largest weights in the layers, in ascending order."""
         weights = [w for name, w in theirs.items() if name.startswith(layers) and w.ndim > 1]
         total = torch.stack([w.abs().sum(dim=(0, *range(2, w.ndim))) for w in weights]).sum(0)
         return total.topk(width).indices.sort().values
 
-    stream = listened_to(("second.weight", "third.weight", "mix", "head"))
-    inner = listened_to(("fourth.weight",))
+    stream = important(("second.weight", "third.weight", "mix", "head"))
+    inner = important(("fourth.weight",))
     for name, parameter in level.named_parameters():
         layer = name.partition(".")[0]
         old = theirs[name]
@@ -195,7 +208,7 @@ def _padded(widths: tuple[int, ...], config: TextureConfig) -> list[int]:
 
 
 def _take_over(small: nn.Module, large: nn.Module) -> None:
-    """Copy the parameters that both have; what is new in them is not listened to."""
+    """Copy the shared parameters; weights that read new channels become 0."""
     theirs = dict(small.named_parameters())
     for name, parameter in large.named_parameters():
         if name not in theirs:

@@ -1,4 +1,4 @@
-"""Crops as other scanners would have made them.
+"""Augmentation of crops: simulated scanners with other voxel sizes.
 
 without a template: mirrored, turned, voxels averaged ─▶ as of a scanner with larger voxels
 with one:           interpolated, noise added         ─▶ as of a detector with smaller pixels
@@ -17,23 +17,26 @@ from torch.nn import functional
 from deepstd.shape.conditioning import Conditioning
 from deepstd.train.data import Example, crops_within
 
-_FACTORS = (1, 1, 2, 4)
-_SHRUNK_AXIS_SHARE = 3 / 4
-_SHRUNK_TO = 48
-_OCTAVE = 2
-# Of the largest magnification, and the mean magnitude of normal noise.
-_MAGNIFIED_OCTAVES = 2.0
-_NORMAL_MEAN = 0.7979
+_FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely
+_SHRUNK_AXIS_SHARE = 3 / 4  # axes of a volume that shrink with its batch
+_SHRUNK_TO = 48  # fewest voxels of a shrunk scan along an axis
+_OCTAVE = 2  # spacing codes in an octave
+_MAGNIFIED_OCTAVES = 2.0  # largest magnification
+_NORMAL_MEAN = 0.7979  # √(2/π): mean magnitude of normal noise of deviation 1
 
 
 def varied_crops(
     examples: list[Example], largest: int, random: np.random.Generator
 ) -> list[Example]:
-    """`random_crops` of scans without a template, mirrored, turned and shrunk at random.
+    """Draw crops of scans without a template, mirrored, turned and shrunk at random.
 
-    Half of the batches are of crops two or four times as large along some axes, their voxels
-    averaged: as a scanner with larger voxels would have made them, with less noise and finer
-    structure.
+    In half of the batches, crops are two or four times longer along some axes and their voxels are
+    averaged. This simulates a scanner with larger voxels: less noise and finer structure.
+
+    Args:
+        examples: examples of one number of axes.
+        largest: edge of the crops in voxels, on average.
+        random: source of the draws.
     """
     ndim = len(examples[0].shape)
     factor = _FACTORS[int(random.integers(len(_FACTORS)))]
@@ -46,7 +49,7 @@ def varied_crops(
 
 
 def shrink_factor(lengths: Sequence[int], random: np.random.Generator) -> int:
-    """By how much an image of these lengths is to be shrunk; 1 where too little would be left."""
+    """Draw a shrink factor for an image; 1 where an axis would keep fewer than 48 pixels."""
     factor = _FACTORS[int(random.integers(len(_FACTORS)))]
     return factor if min(lengths) >= _SHRUNK_TO * factor else 1
 
@@ -54,10 +57,15 @@ def shrink_factor(lengths: Sequence[int], random: np.random.Generator) -> int:
 def magnified_crops(
     examples: list[Example], largest: int, random: np.random.Generator
 ) -> list[Example]:
-    """`random_crops` of images with a template, half of the batches one to four times magnified.
+    """Draw crops of images with a template; magnify half of the batches one to four times.
 
-    Structure is interpolated; noise, of which smaller pixels have more, is added to at most what
-    averaging pixels would have left of it in the images as they are.
+    Structure is interpolated. Noise is added, as smaller pixels have more of it: at most the level
+    that averaging to the original pixels reduces to the noise of the original.
+
+    Args:
+        examples: images.
+        largest: edge of the crops in pixels, on average.
+        random: source of the draws.
     """
     if random.random() < 0.5:
         return crops_within(examples, largest**2, random)
@@ -69,7 +77,7 @@ def magnified_crops(
 def _varied(
     example: Example, factors: tuple[int, ...], turned: bool, random: np.random.Generator
 ) -> Example:
-    """Shrunk along some axes, the first two axes swapped or not, and mirrored at random."""
+    """Shrink a crop by factors, swap its first two axes if ``turned``, and mirror it at random."""
     ndim = len(example.shape)
     values = example.values
     for axis, factor in enumerate(factors):
@@ -103,7 +111,7 @@ def _magnified(example: Example, factor: float, random: np.random.Generator) -> 
 
 
 def _noise_level(image: torch.Tensor) -> float:
-    """Standard deviation of the noise, by the mean magnitude of diagonal details, few of edges."""
+    """Estimate the noise's standard deviation by diagonal details, which hold few edges."""
     by_columns = image[..., 1:] - image[..., :-1]
     details = 0.5 * (by_columns[..., 1:, :] - by_columns[..., :-1, :])
     return float(details.abs().mean()) / _NORMAL_MEAN

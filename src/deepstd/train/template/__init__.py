@@ -1,6 +1,6 @@
-"""Templates and shape models from scans.
+"""Templates and shape models of a population of scans.
 
 scans ─ build: align, average, fit fields in turn ─▶ template, shape model
 population ─ fields of many scans at once    modes ─ principal deformations
-detail ─ sharpness that averaging took away
+detail ─ smoothness that matches the scans' detail
 """

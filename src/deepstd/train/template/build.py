@@ -1,12 +1,12 @@
-"""A group-wise average and the fields that lead to it, from a population of scans.
+"""Template and shape model of a population: group-wise average and deformation fields.
 
     scans ─ base maps ─▶ canvases ─ Population ─▶ trunk, heads of every scan
-      ─▶ mean of the scans warped by Φ_F, corrected by what its warps by Φ_B lack, smoothed where
-         scans do not have its detail ─▶ template
-      ─▶ everything in integers, modes ─▶ some scans registered: usual loss and symbol sizes
+      ─▶ mean of the scans warped by Φ_F, corrected by the residuals of its warps by Φ_B,
+         smoothed where its detail is noise ─▶ template
+      ─▶ integer weights, modes ─▶ registration of some scans: loss threshold, symbol scales
 
-The paper takes the scan with the widest imaging range as its template; here that scan gives only
-the grid, and no single person's anatomy is in the bundle.
+The paper takes the scan with the widest imaging range as its template. Here the scan gives only the
+grid, and the bundle holds no single person's anatomy.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ from deepstd.train.template.detail import smoothed
 from deepstd.train.template.modes import find_modes, scale_indices
 from deepstd.train.template.population import Population, Progress, filled
 
-WIDTH = 64
-OMEGAS = (10, 8, 6)
+WIDTH = 64  # neurons in a hidden layer of the fields
+OMEGAS = (10, 8, 6)  # frequency factors Ω, at the start and after each degradation
 _MAX_TEMPLATE_VOXELS = 1 << 20
 _CALIBRATION_SCANS, _CALIBRATED_AT_ONCE = 64, 4
-_CORRECTION_VOXELS = 1 << 16
-_CORRECTION_CAUTION = 5.0
-_DETAIL_SCANS = 16
-# Shares of the time, from its beginning, at which each part ends. One that is short of time sees
-# fewer scans.
+_CORRECTION_VOXELS = 1 << 16  # voxels of a scan that the correction sees, at most
+_CORRECTION_CAUTION = 5.0  # added to the count of voxels: damps rarely covered template voxels
+_DETAIL_SCANS = 16  # scans that the template's detail is compared with
+# Shares of the whole time at which each stage ends. A stage short of time uses fewer scans.
 _ALIGNED, _FITTED, _AVERAGED, _CORRECTED, _SMOOTHED = 0.15, 0.6, 0.7, 0.85, 0.9
 _T = TypeVar("_T")
 Placed = tuple[np.ndarray, BaseMap]
@@ -56,16 +55,15 @@ def build_shape_model(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> ShapeModel:
-    """Average a population and learn how its members differ in shape.
+    """Build the template and the shape model of a population.
 
     Args:
-        volumes: float32 scans of one body part, each 2-D or each 3-D, any scale of grey values;
-            what is not finite is not part of a scan.
-        affines: (4, 4) voxel-to-world matrices; geometry is used where every scan has it.
-        max_seconds: time to keep to; where it is short, fewer steps are done, and fewer scans are
-            used, drawn at random.
-        seed: of the random numbers.
-        device: where to fit.
+        volumes: float32 scans of one body part, all 2-D or all 3-D, any scale of grey values;
+            non-finite voxels are masked out.
+        affines: (4, 4) voxel-to-world matrices in mm; used where every scan has one.
+        max_seconds: time limit; a short time means fewer steps and fewer scans, drawn at random.
+        seed: seed of the random numbers.
+        device: device of the fit.
         progress: called with a sentence and the share done.
 
     Raises:
@@ -84,13 +82,13 @@ def build_shape_model(
     nodes = frame.nodes()
 
     def within(items: Iterable[_T], share: float) -> Iterator[_T]:
-        """Yield the first item, and others until a share of the time is over."""
+        """Yield the first item, and more until a share of the time is over."""
         for item in items:
             yield item
             if time.monotonic() - began >= share * max_seconds:
                 return
 
-    # In an order of chance, so that the first of them stand for all.
+    # In random order, so that the first scans represent all.
     order = np.random.default_rng(seed).permutation(len(volumes)).tolist()
     placed = ((volumes[n], base_map(volumes[n].shape, affines[n], shape, affine)) for n in order)
     scans: list[Placed] = []
@@ -123,7 +121,14 @@ def build_shape_model(
 def template_grid(
     shapes: Sequence[tuple[int, ...]], affines: Sequence[np.ndarray | None]
 ) -> tuple[tuple[int, ...], np.ndarray | None]:
-    """The template's shape and affine: axes and spacing of the widest scan, room for them all."""
+    """Return shape and affine of the template: axes and spacing of the widest scan.
+
+    The extent holds every scan; spacing grows where the template would exceed 2**20 voxels.
+
+    Args:
+        shapes: voxels of each scan along each axis.
+        affines: (4, 4) voxel-to-world matrices in mm, or all None.
+    """
     ndim = len(shapes[0])
     if affines[0] is None:
         widest = max(shapes, key=lambda s: math.prod(s))
@@ -151,7 +156,7 @@ def template_grid(
 
 
 def _reach(shape: tuple[int, ...], affine: np.ndarray | None) -> np.ndarray:
-    """Half the longest extent, in 1/256 voxels of each axis."""
+    """Return half the longest extent in 1/256 voxels of each axis, (ndim,) int64."""
     ndim = len(shape)
     spacing = np.ones(ndim) if affine is None else np.linalg.norm(affine[:3, :ndim], axis=0)
     half = float(np.max(spacing * np.array(shape))) / 2
@@ -166,9 +171,9 @@ def _laid(
     raw: Tensor,
     chosen: Sequence[int],
 ) -> Iterator[np.ndarray]:
-    """Scans, each at mean 0 and variance 1, warped by Φ_F at full resolution, and their masks.
+    """Yield normalised scans warped by Φ_F at full resolution, with masks, (2, *shape).
 
-    Those without contrast are left out.
+    Constant scans are left out.
     """
     nodes = fine.nodes()
     features = population.features(nodes)[FORWARD]
@@ -188,9 +193,9 @@ def _corrected(
     frame: Frame,
     population: Population,
 ) -> np.ndarray:
-    """One step towards the template whose warps by Φ_B come nearest to the scans.
+    """Take one step towards the template whose warps by Φ_B are nearest to the scans.
 
-    What the scans have and the warped template lacks is laid back on the template and averaged.
+    The residuals between scans and warped template are mapped back to the template and averaged.
     """
     device = frame.reach.device
     image = torch.from_numpy(template).to(device)[None, None].requires_grad_()
@@ -219,7 +224,7 @@ def _corrected(
 
 
 def _grey_levels(template: np.ndarray) -> np.ndarray:
-    """uint16, 0 to 1023."""
+    """Scale a template to grey values, uint16, 0 to 1023; clip a thousandth of the voxels."""
     low, high = np.percentile(template, [0.05, 99.95])
     scaled = (template - low) / max(float(high - low), 1e-12) * TEMPLATE_MAX
     return np.rint(scaled.clip(0, TEMPLATE_MAX)).astype(np.uint16)
@@ -228,7 +233,14 @@ def _grey_levels(template: np.ndarray) -> np.ndarray:
 def _assemble(
     template: np.ndarray, affine: np.ndarray | None, reach: np.ndarray, population: Population
 ) -> ShapeModel:
-    """Everything in integers; one set of heads and modes for each Ω."""
+    """Assemble the integer shape model, with heads and modes for each Ω.
+
+    Args:
+        template: uint16, 0 to 1023.
+        affine: (4, 4) voxel-to-world matrix of the template in mm, or None.
+        reach: (ndim,) 1/256 template voxels in a unit of field coordinates.
+        population: fitted fields.
+    """
     trunk, frame = population.trunk, population.frame
     nodes, heads = frame.nodes(), population.heads
     starts, modes, scales = [], [], []
@@ -259,7 +271,13 @@ def _assemble(
 
 
 def _projected(learnt: Tensor, heads: Tensor, features: Tensor) -> Tensor:
-    """Heads on other features that come nearest to the same displacements (ridge regression)."""
+    """Return heads on other features with the nearest displacements (ridge regression).
+
+    Args:
+        learnt: (2, N, W+1), features that the heads were fitted on.
+        heads: (2, B, W+1, ndim), fitted heads.
+        features: (2, N, W+1), features of another Ω.
+    """
     fields, batch, rows, ndim = heads.shape
     gram = features.mT @ features
     ridge = 1e-3 * gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
@@ -270,7 +288,13 @@ def _projected(learnt: Tensor, heads: Tensor, features: Tensor) -> Tensor:
 
 
 def _calibrated(model: ShapeModel, frame: Frame, batches: Iterable[Tensor]) -> ShapeModel:
-    """The model with the usual loss and symbol sizes of (some of) the training scans."""
+    """Return the model with loss threshold and symbol scales from training scans.
+
+    Args:
+        model: model without a threshold.
+        frame: frame of the canvases.
+        batches: (B, 2, *canvas) normalised training scans.
+    """
     losses: list[Tensor] = []
     moves: list[Tensor] = []
     for canvases in batches:

@@ -1,9 +1,9 @@
-"""How smooth a template has to be for its detail to be that of scans.
+"""Smoothing of a template until its detail matches the scans.
 
-    template ─ Gaussians ─ octaves of detail, less those of scans laid on it ─▶ the nearest of them
+    template ─ Gaussians ─ octaves of detail minus the octaves of aligned scans ─▶ the nearest
 
-What is finer than fields can align, an average does not keep; what it has of that size is noise,
-which would be warped to every scan and taken for a hint.
+An average loses detail finer than the alignment of its fields. What it holds at that size is noise,
+and a misleading prediction of every scan.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Standard deviations of Gaussians in voxels: candidate smoothings, and fine ends of octaves.
 _SIGMAS = (0.0, 0.75, 1.5, 3.0)
 _OCTAVES = (0.5, 1.0, 2.0)
 
 
 def smoothed(template: np.ndarray, scans: Sequence[np.ndarray]) -> np.ndarray:
-    """The template, smoothed as far as that brings its detail nearer to the scans'.
+    """Return the template with the smoothing whose detail is nearest to the scans.
 
     Args:
         template: float32 (*shape).
-        scans: (2, *shape) each: values of a scan on the template's grid, on any scale, with 0
-            where there are none, and a mask of 0 and 1.
+        scans: (2, *shape) each: grey values on the template's grid, on any scale, 0 outside the
+            mask; and the mask, 0 or 1.
 
     Returns:
-        float32 (*shape), the template itself where no smoother one is nearer.
+        float32 (*shape), the template itself where no smoothing is nearer.
     """
     from scipy import ndimage  # only templates in the making need what it takes to import
 
@@ -35,9 +36,9 @@ def smoothed(template: np.ndarray, scans: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _missed(template: np.ndarray, scan: np.ndarray) -> float:
-    """Energy of what a scan's detail has and the template's lacks, each octave in its own terms.
+    """Return the energy of the detail residual of a scan, relative to the scan's, over octaves.
 
-    Every octave counts alike, as it costs about as many bits.
+    Every octave has the same weight, as each costs about the same bits.
     """
     from scipy import ndimage  # only templates in the making need what it takes to import
 

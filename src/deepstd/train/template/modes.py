@@ -1,11 +1,11 @@
-"""Directions in which the heads of a population differ, as the symbols of a file.
+"""Principal modes of the heads of a population, which the symbols of a file multiply.
 
     heads of training scans, features, gradient of the template
-      ─▶ metric: how much a change of head changes the warped template
+      ─▶ metric: change of the warped template by a change of head
       ─▶ Karhunen-Loève transform in that metric ─▶ modes, one quantisation step long, and scales
 
-In this metric a step along any mode changes the prediction of the scan by the same mean square,
-so one step serves all of them, and modes that hardly differ between scans cost nothing.
+In this metric a step along any mode changes the prediction of the scan by the same mean square. So
+one quantisation step serves all modes, and modes of little variance cost nothing.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from torch import Tensor
 from deepstd.shape.alignment import Frame
 from deepstd.shape.model import HEAD_BITS
 
-QUANTISATION_STEP = 0.01
+QUANTISATION_STEP = 0.01  # change of the prediction by a symbol, in its standard deviations
 _MAX_MODES = 96
-_SMALLEST = 0.4
-_SMOOTHNESS = 0.05
+_SMALLEST = 0.4  # standard deviation in steps below which a mode is zeroed
+_SMOOTHNESS = 0.05  # weight of the displacement itself in the metric
 
 
 def find_modes(
     features: Tensor, heads: Tensor, template: Tensor, frame: Frame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Modes and their scales.
+    """Find the modes of the heads and the scales of their symbols.
 
     Args:
-        features: (N, W+1) of the backward field at the canvas voxels.
-        heads: (B, W+1, ndim) backward heads of training scans.
-        template: (1, 1, *canvas) with variance about 1.
-        frame: of the canvas.
+        features: (N, W+1), features of the backward field at the canvas voxels.
+        heads: (B, W+1, ndim), backward heads of training scans.
+        template: (1, 1, *canvas), grey values of variance about 1.
+        frame: frame of the canvas.
 
     Returns:
-        int32 (K, (W+1)·ndim) in 2**-20 per symbol, and uint8 (K,) scale indices; K is 64 or
-        fewer where there are fewer parameters, and symbols of no use have the smallest scale.
+        Modes, int32 (K, (W+1)·ndim) in 2**-20 for a symbol, and scale indices, uint8 (K,). K is at
+        most 96; unused modes are 0 with the smallest scale.
     """
     features, heads = features.double().cpu(), heads.double().cpu()
     batch, rows, ndim = heads.shape
@@ -56,7 +56,7 @@ def find_modes(
 
 
 def scale_indices(spread: np.ndarray) -> np.ndarray:
-    """uint8 index of the logistic table for symbols of a standard deviation."""
+    """Return the scale index, uint8, of logistic symbols with a standard deviation."""
     scale = np.maximum(spread, 0.05) * (math.sqrt(3) / math.pi)
     return np.rint(20 + 4 * np.log2(scale)).clip(0, 63).astype(np.uint8)
 
@@ -66,7 +66,7 @@ def _gradient(image: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _metric(features: Tensor, template: Tensor, frame: Frame) -> Tensor:
-    """Mean square change of the warped template by a change of head, (P, P)."""
+    """Return the metric of heads, (P, P): mean square change of the warped template."""
     image = template[0, 0]
     slopes = np.stack([_gradient(image.numpy(), axis) for axis in range(image.ndim)], -1)
     slopes = torch.from_numpy(slopes).reshape(-1, image.ndim) * frame.canvas_reach.double().cpu()

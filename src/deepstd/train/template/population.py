@@ -1,4 +1,4 @@
-"""The fields and the average of a population of scans, found together.
+"""Joint fit of the deformation fields and the average of a population of scans.
 
 canvases ─▶ mean ─▶ trunk and heads of all scans fitted to it (Adam) ─┐
              ▲                                                        │
@@ -21,23 +21,23 @@ from deepstd.shape.loss import Sample, pair_loss, regularity_points
 from deepstd.shape.siren import FORWARD, Trunk, displacements, initial_trunk
 
 Progress = Callable[[str, float], None]
-_POINTS = 1000
-_CHUNK = 32
+_POINTS = 1000  # canvas voxels in a step
+_CHUNK = 32  # scans in a step
 _EPOCHS = 240
-_AVERAGES = 12
-_RATES = (2e-3, 5e-3)
-_BLOCK = 1 << 16
+_AVERAGES = 12  # updates of the average in a fit
+_RATES = (2e-3, 5e-3)  # learning rates of the trunk and of the heads
+_BLOCK = 1 << 16  # points evaluated at once; bounds memory
 
 
 class Population:
-    """Trunk, heads and average of the scans on some canvases.
+    """Trunk, heads and average of a population of scans.
 
     Args:
-        canvases: (B, 2, *canvas), each at mean 0 and variance 1.
-        frame: of the canvases.
+        canvases: (B, 2, *canvas), grey values of mean 0 and variance 1, and masks.
+        frame: frame of the canvases.
         width: neurons in a hidden layer.
-        omega: Ω.
-        seed: of the random numbers.
+        omega: frequency factor Ω.
+        seed: seed of the random numbers.
     """
 
     def __init__(self, canvases: Tensor, frame: Frame, width: int, omega: float, seed: int) -> None:
@@ -60,11 +60,16 @@ class Population:
 
     @property
     def heads(self) -> Tensor:
-        """(2, B, W+1, ndim)."""
+        """Output layers of all scans, (2, B, W+1, ndim), without gradients."""
         return torch.cat([h.detach() for h in self.chunk_heads], 1)
 
     def fit(self, seconds: float, report: Progress) -> None:
-        """Alternate gradient steps and averages, for as many epochs as there is time for."""
+        """Alternate gradient steps and averages, for at most 240 epochs within a time.
+
+        Args:
+            seconds: time limit; at least one epoch is run.
+            report: called with a sentence and the share done.
+        """
         began, epochs, epoch = time.monotonic(), _EPOCHS, 0
         while epoch < epochs:
             for group, rate in zip(self.optimiser.param_groups, _RATES, strict=True):
@@ -81,7 +86,7 @@ class Population:
 
     @torch.no_grad()
     def features(self, q: Tensor) -> Tensor:
-        """Features (2, N, W+1) at many points, (N, ndim)."""
+        """Return the features, (2, N, W+1), at field coordinates, (N, ndim)."""
         return torch.cat([self.trunk.features(p[None], self.omega) for p in q.split(_BLOCK)], 1)
 
     def _step(self, index: int) -> float:
@@ -104,14 +109,14 @@ class Population:
 
     @torch.no_grad()
     def _centre(self) -> None:
-        """Take the mean displacement out, so that the average lies in the middle of all."""
+        """Subtract the mean displacement, so that the average is central in the population."""
         mean = self.heads.mean(1, keepdim=True)
         for heads in self.chunk_heads:
             heads -= mean
 
     @torch.no_grad()
     def _averaged(self) -> Tensor:
-        """(1, 1, *canvas) mean of the scans warped by Φ_F."""
+        """Return the mean of the scans warped by Φ_F, (1, 1, *canvas)."""
         features = self.features(self.nodes)
         total = torch.zeros(2, len(self.nodes), device=self.nodes.device)
         for chunk, heads in zip(self.chunks, self.chunk_heads, strict=True):
@@ -123,7 +128,14 @@ class Population:
 
 
 def filled(total: np.ndarray) -> np.ndarray:
-    """Sums over counts; where nothing was counted, the nearest value that was."""
+    """Divide sums by counts; fill uncovered voxels with the nearest covered value.
+
+    Args:
+        total: (2, *shape), sums and counts.
+
+    Returns:
+        float32 (*shape).
+    """
     from scipy import ndimage  # only templates in the making need what it takes to import
 
     values, count = total
