@@ -1,7 +1,7 @@
-"""The pipeline: a volume and a bundle in, a .dstd file out, and back.
+"""Codec: compression of a volume to a .dstd file with a bundle, and decompression.
 
 Volume ─ frames ─ special values out ─▶ values
-  values ─ SHAPE: register ─ quantise ─ encode, DECODE AGAIN ─▶ warped template, places
+  values ─ SHAPE: register ─ quantise ─ encode, DECODE AGAIN ─▶ warped template, coordinates
   values, warped template ─ TEXTURE: level loop ─▶ payloads   ◀── rate search on the file size
   payloads ─ decode again, measure ─▶ container
 
@@ -57,11 +57,21 @@ from deepstd.texture.wavelet.decoder import DecodedTexture
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.volume import Volume
 
+# Largest ratio of a scan's extents to the template's.
 _FIELD_OF_VIEW_FACTOR = 2.0
 
 
 class Codec:
-    """Compresses and decompresses with one bundle, loaded once."""
+    """Compressor and decompressor with one bundle, loaded once.
+
+    Args:
+        bundle: networks, and a shape model where the bundle has one.
+        device: "auto", "cpu", "cuda", "cuda:N", or several separated by commas.
+
+    Raises:
+        BundleError: the bundle does not fit this release.
+        DeviceError: the device does not exist.
+    """
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self.bundle = bundle
@@ -88,31 +98,31 @@ class Codec:
 
     @staticmethod
     def load(name: str, *, device: str = "auto") -> Codec:
-        """A codec for a bundle given by name or folder.
+        """Load a bundle and make its codec.
 
         Args:
-            name: of an installed bundle, or a bundle's folder.
-            device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N", or several with
-                commas between them, which share every scan.
+            name: name of an installed bundle, or the folder of a bundle.
+            device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N", or several
+                separated by commas, which share every scan.
 
         Raises:
-            BundleError: the bundle is not there or damaged.
-            DeviceError: the device is not there.
+            BundleError: the bundle is missing or damaged.
+            DeviceError: the device does not exist.
         """
         return Codec(bundles.load(bundles.find(name)), device)
 
     @property
     def networks(self) -> Mapping[Part, Network]:
-        """Texture network of each number of axes, and that for slices between others."""
+        """Texture networks: by number of axes, and the network of predicted slices."""
         return self._networks
 
     @property
     def shape_model(self) -> ShapeModel | None:
-        """Template and shape model, where the bundle has them."""
+        """Template and shape model, or None."""
         return self._shape_model
 
     def suits(self, volume: Volume) -> bool:
-        """Whether a scan's axes and field of view are such as the bundle was made for."""
+        """Return whether the bundle was made for the axes and field of view of a scan."""
         frame = frames_of(volume)[0]
         flat = flat_axis(frame.shape)
         ndim = frame.ndim if flat is None else 2
@@ -146,7 +156,18 @@ class Codec:
         shape: str = "auto",
         effort: str = NORMAL,
     ) -> bytes:
-        """A .dstd file of the requested size; see `encode`."""
+        """Compress a scan to the bytes of a .dstd file of a requested size.
+
+        Args:
+            volume: scan of 2 to 4 axes.
+            ratio, bpv, max_bytes: exactly one of compression ratio, bits per voxel and bytes.
+            shape: "auto" keeps the deformation field where it pays, "on" always, "off" never.
+            effort: "fast", "normal" or "best".
+
+        Raises:
+            InputError: the bundle has no network for the scan's axes.
+            RateError: the size cannot be reached.
+        """
         target = Target(ratio, bpv, max_bytes)
         return self.encode(volume, target, shape=shape, effort=effort).data
 
@@ -162,12 +183,12 @@ class Codec:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
         Args:
-            volume: 2-D to 4-D.
+            volume: scan of 2 to 4 axes.
             target: requested size.
             shape: "auto" keeps the deformation field where it pays at equal bytes, "on" keeps it
                 always, "off" never.
-            effort: "fast", "normal" or "best"; more of it makes a better scan in as many bytes.
-            progress: called with a sentence now and then.
+            effort: "fast", "normal" or "best": the higher, the smaller the error at equal bytes.
+            progress: called with a sentence at every stage.
 
         Raises:
             InputError: the bundle has no network for the scan's axes.
@@ -185,7 +206,16 @@ class Codec:
         return job.finish(job.best(shape=shape))
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
-        """The scan of a .dstd file; see `decode`."""
+        """Decompress the bytes of a .dstd file.
+
+        Args:
+            data: bytes of the file.
+            name: name of the file, for messages.
+
+        Raises:
+            BundleMismatchError: the file was written with another bundle.
+            DamagedError: the bytes make no sense.
+        """
         return self.decode(parse(data, name))
 
     def decode(self, container: Container) -> Volume:
@@ -193,7 +223,7 @@ class Codec:
 
         Raises:
             BundleMismatchError: the file was written with another bundle.
-            DamagedError: the decoded latents are not those that were encoded.
+            DamagedError: the bytes make no sense, or the decoded symbols differ from the encoded.
         """
         if constant.is_without_texture(container):
             return constant.decode(container)
@@ -214,15 +244,15 @@ class Codec:
     def preview(self, beginning: Beginning, level: int) -> Volume:
         """Decode a file without its finest levels: a half, a quarter … of the resolution.
 
-        Axes whose voxels are thicker are halved later, as the wavelet splits them later. The first
-        voxel stays in its place. Nothing can be checked against the hash of the whole.
+        Axes of thicker voxels are halved at later levels, as the wavelet splits them. The first
+        voxel keeps its position. The hash of the symbols is not checked.
 
         Args:
-            beginning: what was read of the file; a `Container` is one, too.
-            level: 1 for a half, 2 for a quarter …
+            beginning: first chunks of a file, or a whole `Container`.
+            level: number of finest levels to leave out: 1 for a half, 2 for a quarter …
 
         Raises:
-            InputError: the scan has not so many levels.
+            InputError: the scan has fewer levels.
             BundleMismatchError: the file was written with another bundle.
             DamagedError: the bytes make no sense.
         """
@@ -238,7 +268,7 @@ class Codec:
     def _decode(
         self, container: Beginning, level: int, wiener: bytes | None = None
     ) -> tuple[Volume, bytes]:
-        """A scan, or a preview of it, and the hash of the symbols decoded."""
+        """Decode a scan or a preview; return it with the hash of the decoded symbols."""
         head = container.head
         source = container.source_header()
         try:
@@ -272,7 +302,7 @@ class Codec:
         return io.requantised(volume), latents.digest()
 
     def _check_frames(self, container: Beginning, level: int) -> tuple[int, ...]:
-        """Check all textures before memory is taken; a preview's subsampling along each axis."""
+        """Check all textures before memory is taken; return the subsampling along each axis."""
         shape = container.head.shape[:3]
         network, seen = self.network_for(shape)
         flat = flat_axis(shape) if len(seen) < len(shape) else None
@@ -290,7 +320,7 @@ class Codec:
     def _filter_of(
         self, wiener: bytes | None, shape: tuple[int, ...], name: str
     ) -> Callable[[np.ndarray], np.ndarray]:
-        """What becomes of the restored values of a frame in the end."""
+        """Return the function that applies the file's adaptive loop filter, or the identity."""
         if wiener is None:
             return lambda steps: steps
         network, seen = self.network_for(shape)
@@ -298,7 +328,11 @@ class Codec:
         return lambda steps: found.apply(steps, self.workers)
 
     def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
-        """The network for a frame and the shape it sees (one-slice frames become images)."""
+        """Return the network for a frame and the shape of its input; one slice is an image.
+
+        Raises:
+            InputError: the bundle has no network for this number of axes.
+        """
         flat = flat_axis(shape)
         if flat is not None and 2 in self._networks and self._shape_model is None:
             return self._networks[2], tuple(n for a, n in enumerate(shape) if a != flat)
@@ -311,13 +345,19 @@ class Codec:
         )
 
     def networks_of_slices(self, shape: Sequence[int]) -> SliceNetworks | None:
-        """The networks for the slices of a frame, where it may be coded slice by slice."""
+        """Return the networks for slices; None where a frame cannot be coded slice by slice."""
         return self._networks_of_slices if len(shape) == 3 else None
 
     def shape_of_scan(
         self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
     ) -> FrameShape:
-        """Register a frame (if asked to) and condition on what a decoder will decode."""
+        """Register a frame and return its shape part, with the conditioning of the decoder.
+
+        Args:
+            values: grey values of the frame.
+            affine: voxel-to-world affine, or None.
+            field: whether to register; otherwise the template is placed by the affine alone.
+        """
         model = self._shape_model
         if model is None:
             return FrameShape(None, None, None)
@@ -383,7 +423,7 @@ def _networks_of_slices(
 
 
 def shape_model_of(bundle: Bundle) -> ShapeModel | None:
-    """The template of a bundle and the fields that lead to it; None where it has none."""
+    """Return the template and shape model of a bundle, or None."""
     if bundle.manifest.shape is None or bundle.shape is None:
         return None
     return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)

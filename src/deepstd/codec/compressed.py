@@ -1,4 +1,4 @@
-"""A .dstd file in memory, and how it came about."""
+"""Result of a compression: a .dstd file in memory with its report."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A .dstd file in memory and how it came about.
+    """A .dstd file in memory with its report.
 
     Attributes:
-        data: the file.
+        data: bytes of the file.
         quality: error of the decoded scan.
-        mean_squared_error: of the decoded scan, in stored units.
-        shape: registration report of each frame whose field was kept, else None.
-        shape_bytes, texture_bytes: payload bytes.
-        notes: what a user should know of it, in sentences.
+        mean_squared_error: mean squared error of the decoded scan, in squared stored units.
+        shape: registration report of each frame whose deformation field is kept, else None.
+        shape_bytes, texture_bytes: bytes of the payloads.
+        notes: notes on the scan for the user, in sentences.
     """
 
     data: bytes

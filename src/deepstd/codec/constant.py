@@ -1,4 +1,4 @@
-"""Scans all of whose voxels are special: constant ones, and those of NaN. No network is needed.
+"""Scans whose voxels are all special, constant or NaN: coded without a network.
 
 Volume ─ special values of each frame ─▶ .dstd file without texture ─▶ Volume
 """
@@ -32,30 +32,30 @@ from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
 NO_BUNDLE = BundleRef("none", "0", bytes(8))
-"""The bundle that a file names which needs none."""
+"""Bundle reference of a file that needs no bundle."""
 NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
-"""The hash that such a file holds in the end."""
+"""Hash at the end of a file without symbols."""
 
 
 def is_without_texture(container: Beginning) -> bool:
-    """Return whether no frame of a file has a texture, so that its special values say it all."""
+    """Return whether no frame of a file has a texture: all voxels are special."""
     return not any(frame.texture for frame in container.frames)
 
 
 def encode(volume: Volume, target: Target) -> Compressed | None:
-    """Compress a scan all of whose voxels are special; None where it is another.
+    """Compress a scan whose voxels are all special; return None for any other scan.
 
     Args:
-        volume: 2-D to 4-D.
-        target: the largest size; the file mostly takes a few dozen bytes.
+        volume: scan of 2 to 4 axes.
+        target: largest size; the file mostly takes a few dozen bytes.
 
     Raises:
         InputError: the scan's header does not fit it.
-        RateError: that is not small enough.
+        RateError: the file is larger than the target.
     """
     found: list[Specials] = []
     for frame in frames_of(volume):
-        # Most scans are told by their first voxels, and no memory is needed.
+        # The first voxels of most scans differ, and no memory is needed.
         special = None if _varies(frame) else special_values.find(frame)
         if special is None or not special.labels.all():
             return None
@@ -95,12 +95,12 @@ def decode(container: Beginning, level: int = 0) -> Volume:
     """Restore a scan without texture, or a preview: every 2ⁿ-th voxel along each axis.
 
     Args:
-        container: a file that `is_without_texture`.
-        level: n.
+        container: parsed file for which `is_without_texture` is true.
+        level: n; 0 for the whole scan.
 
     Raises:
         DamagedError: a voxel is not special, or the bytes make no sense.
-        InputError: the scan has not so many levels.
+        InputError: the scan has fewer levels.
     """
     head = container.head
     source = container.source_header()

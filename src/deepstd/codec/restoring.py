@@ -1,4 +1,4 @@
-"""From a parsed file to its scan: by the bundle that it names, or without any.
+"""Restoration of a parsed file with the bundle that it names, or without a bundle.
 
 container ─┬ no texture ─ constant ───────────────┬▶ Volume
            └ bundle given, or that it names ─ Codec ┘
@@ -15,11 +15,18 @@ from deepstd.volume import Volume
 def restored(
     container: Beginning, model: str = AUTO, device: str = "auto", level: int = 0
 ) -> Volume:
-    """Return the scan of a file, or a preview of it; arguments as for `api.decompress`.
+    """Return the scan of a file, or a preview.
+
+    Args:
+        container: parsed file; only a `Container` can be decoded at level 0.
+        model: name or folder of a bundle, or "auto" for the bundle that the file names.
+        device: "auto", "cpu", "cuda", "cuda:N", or several separated by commas.
+        level: 0 for the whole scan; n for a preview without the n finest levels.
 
     Raises:
-        BundleMismatchError: the file was written with another, or its bundle is not installed.
-        BundleError: the bundle is not there, or damaged.
+        BundleMismatchError: the file was written with another bundle, or its bundle is not
+            installed.
+        BundleError: the bundle is missing or damaged.
         DamagedError: the bytes make no sense.
     """
     if constant.is_without_texture(container):

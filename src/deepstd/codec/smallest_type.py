@@ -1,9 +1,9 @@
-"""The smallest type that holds every value of a scan, beside the one that it is stored in.
+"""Smallest type that holds every value of a scan, for a note beside its stored type.
 
 voxels ─ slabs: whole? finite? exact as float32? smallest, largest ─▶ type
 
-Converters store whole numbers as float64, float32 or int32. The ratio of such a scan counts bytes
-that hold nothing.
+Converters store whole numbers as float64, float32 or int32. The compression ratio of such a scan
+counts bytes that hold no information.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from deepstd.quality import slabs
 
-# What scanners write; a scan of one of these is not told that 8 bits would do.
+# Scanners write types of up to 16 bits; there is no note that 8 bits would do.
 _USUAL_BYTES = 2
 _INTEGERS = tuple(np.dtype(code) for code in ("u1", "i1", "u2", "i2", "u4", "i4"))
 _SINGLE = np.dtype(np.float32)
@@ -27,8 +27,8 @@ def smallest_type(voxels: np.ndarray) -> np.dtype | None:
         voxels: stored values of any shape.
 
     Returns:
-        a type of fewer bytes than the stored one, which has 4 or 8; None where there is none, or
-        the stored type is one that scanners use.
+        A type of fewer bytes than the stored type of 4 or 8 bytes. None where there is none, or
+        where the stored type has at most 2 bytes, as scanners write.
     """
     stored = voxels.dtype
     if stored.itemsize <= _USUAL_BYTES:
