@@ -62,16 +62,7 @@ _FIELD_OF_VIEW_FACTOR = 2.0
 
 
 class Codec:
-    """Compressor and decompressor with one bundle, loaded once.
-
-    Args:
-        bundle: networks, and a shape model where the bundle has one.
-        device: "auto", "cpu", "cuda", "cuda:N", or several separated by commas.
-
-    Raises:
-        BundleError: the bundle does not fit this release.
-        DeviceError: the device does not exist.
-    """
+    """Compressor and decompressor with one bundle, loaded once (`Codec.load`)."""
 
     def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
         self.bundle = bundle
@@ -156,17 +147,9 @@ class Codec:
         shape: str = "auto",
         effort: str = NORMAL,
     ) -> bytes:
-        """Compress a scan to the bytes of a .dstd file of a requested size.
+        """Compress a scan to the bytes of a .dstd file, by `encode`.
 
-        Args:
-            volume: scan of 2 to 4 axes.
-            ratio, bpv, max_bytes: exactly one of compression ratio, bits per voxel and bytes.
-            shape: "auto" keeps the deformation field where it pays, "on" always, "off" never.
-            effort: "fast", "normal" or "best".
-
-        Raises:
-            InputError: the bundle has no network for the scan's axes.
-            RateError: the size cannot be reached.
+        Exactly one of compression ratio, bits per voxel and bytes is given.
         """
         target = Target(ratio, bpv, max_bytes)
         return self.encode(volume, target, shape=shape, effort=effort).data
@@ -185,8 +168,7 @@ class Codec:
         Args:
             volume: scan of 2 to 4 axes.
             target: requested size.
-            shape: "auto" keeps the deformation field where it pays at equal bytes, "on" keeps it
-                always, "off" never.
+            shape: "auto" keeps the deformation field where it pays, "on" always, "off" never.
             effort: "fast", "normal" or "best": the higher, the smaller the error at equal bytes.
             progress: called with a sentence at every stage.
 
@@ -206,16 +188,7 @@ class Codec:
         return job.finish(job.best(shape=shape))
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
-        """Decompress the bytes of a .dstd file.
-
-        Args:
-            data: bytes of the file.
-            name: name of the file, for messages.
-
-        Raises:
-            BundleMismatchError: the file was written with another bundle.
-            DamagedError: the bytes make no sense.
-        """
+        """Decompress the bytes of a .dstd file; ``name`` is for messages."""
         return self.decode(parse(data, name))
 
     def decode(self, container: Container) -> Volume:
@@ -328,11 +301,7 @@ class Codec:
         return lambda steps: found.apply(steps, self.workers)
 
     def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
-        """Return the network for a frame and the shape of its input; one slice is an image.
-
-        Raises:
-            InputError: the bundle has no network for this number of axes.
-        """
+        """Return the network for a frame and the shape of its input; one slice is an image."""
         flat = flat_axis(shape)
         if flat is not None and 2 in self._networks and self._shape_model is None:
             return self._networks[2], tuple(n for a, n in enumerate(shape) if a != flat)

@@ -156,10 +156,7 @@ class Encoding:
         return self._start_near(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
-        """Fit the adaptive loop filter to an encoding; return None where it is not worth its bytes.
-
-        The filter is packed.
-        """
+        """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
         self._progress("fitting a filter to the error")
         frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)

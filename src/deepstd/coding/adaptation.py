@@ -18,7 +18,7 @@ from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support
 LARGEST_OFFSET = 4
 FEWEST_SYMBOLS = 256
 """Bands of fewer symbols in a pass have no offset."""
-# Frequencies of the offsets −4 … 4, of 2**20: as seen on scans like the training scans.
+# Frequencies of the offsets −4 … 4, of 2**20.
 OFFSET_FREQUENCIES = np.array([2048, 3072, 5120, 10752, 1006592, 10752, 5120, 3072, 2048])
 _OFFSETS = np.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
 # Classes of magnitudes: one for each magnitude below 32, then four an octave.

@@ -30,7 +30,7 @@ _WEIGHT_SLOPES = (-6.0, -0.5)
 _WEIGHT_TRIES = 8
 # Between two λ nearer to each other than this the size jumps.
 _CLOSE = 0.0003
-# Largest λ, in squared steps a bit: above it too many symbols become zero.
+# Largest λ, in squared steps a bit.
 _MOST_WEIGHT = 0.45
 
 

@@ -53,7 +53,7 @@ class Encoder(Protocol):
 
     @property
     def conditioned(self) -> bool:
-        """Whether the encoder is conditioned on a template."""
+        """True where the encoder is conditioned on a template."""
         ...
 
     def encode(self, step_code: int, rate_weight: float) -> Any:

@@ -33,7 +33,7 @@ _POWER_BITS = 20
 _MOST_OCTAVES = 31
 # Voxels that suffice for the percentiles of a large scan.
 _SAMPLES = 1 << 22
-# Ranges for which squares of values fit float32.
+# Ranges of grey values between which float32 suffices.
 _FLOAT32_RANGE = (2.0**-90, 2.0**90)
 RANGE_CODE_MAX = 16 * 1019
 OFFSET_CODE_MAX = 1 << 38

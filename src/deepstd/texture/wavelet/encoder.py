@@ -101,12 +101,12 @@ class TextureEncoder:
 
     @property
     def conditioned(self) -> bool:
-        """Whether the encoder is conditioned on a template."""
+        """True where the encoder is conditioned on a template."""
         return self._template is not None
 
     @property
     def divided(self) -> bool:
-        """Whether tiles have streams of their own."""
+        """True where tiles have streams of their own."""
         return tile_count(self.plan, self.shape) > 0
 
     def encode(
