@@ -1,12 +1,12 @@
-"""Which backgrounds of a scan are kept exactly, and what the wavelet codes in their place.
+"""Decision on exact backgrounds: masks that are worth their bytes, and values to code instead.
 
-    frames ─ candidates (specials) ─ bytes of the masks ─────────────┐
+    frames ─ candidates (special values) ─ bytes of the masks ───────┐
                  └ filled ─ magnitudes of the coefficients, with ────┴▶ kept or not,
                             and without the background ─▶ saving        filled or left
 
-A brain or a body cut out of its surroundings has a sharp edge that costs a wavelet more than a mask
-costs. A noise floor that is clipped at a value has none, and its mask is dear. Both are told by
-their bytes at the size that is asked for.
+A brain or a body cut out of its surroundings has a sharp edge, which costs a wavelet more than a
+mask. A noise floor that is clipped at a value has no edge, and its mask is large. The decision
+compares their bytes at the target size.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from deepstd.texture.wavelet.magnitudes import Magnitudes
 
 Part = tuple[np.ndarray, Specials | None]
 
-# A mask may take, beyond the bytes that it saves, this part of the bytes that the voxels of its
-# background have at the mean rate; that of declared padding this part of the whole file.
+# Largest cost of a mask beyond the bytes that it saves: a share of the bytes of its voxels at the
+# mean rate. For declared padding, the largest cost is a share of the whole file.
 _WORTH, _WORTH_OF_DECLARED = 1 / 8, 1 / 2
 # A file of masks alone shows nothing of the scan.
 _MOST = 3 / 4
-# A background that saves less stays in place: where it meets its surroundings in steps as low as
-# their own, a context model codes it as cheaply, and on X-rays 0.05 to 0.2 dB better.
+# Backgrounds that save a smaller share of the bytes are not filled. Where a background meets its
+# surroundings in small steps, a context model codes it as cheaply; X-rays gain 0.05 to 0.2 dB.
 _CLEAR_SAVING = 0.05
-# Of a scan, that an undeclared background has which a user is told of if it is not kept.
-_TOLD_SHARE = 0.1
-# The bytes that a background saves are estimated on so many voxels of the middle slices.
+# Share of a scan above which a note reports an undeclared background that is not kept.
+_NOTED_SHARE = 0.1
+# Voxels and fewest slices of the middle of a frame on which the saving is estimated.
 _ESTIMATED_VOXELS, _FEWEST_SLICES = 1 << 22, 16
-# Values farther from the ordinary ones than so many times their range cost no more than these.
+# Clipping bound of normalised values, in ranges of the scaling.
 _FARTHEST = 2.0**20
 
 
@@ -54,8 +54,8 @@ class Parts:
     """A scan without its special voxels.
 
     Attributes:
-        frames: finite values of each frame, and what was special in it.
-        notes: for the user, on backgrounds that are not kept.
+        frames: finite values and special values of each frame.
+        notes: notes for the user on backgrounds that are not kept.
     """
 
     frames: list[Part]
@@ -68,13 +68,13 @@ def take_out(
     spacing: Sequence[float] | None = None,
     padding: Sequence[Value] = (),
 ) -> Parts:
-    """Take out of a scan what is not finite, and the backgrounds whose masks are worth their bytes.
+    """Separate special values from a scan: non-finite values, and backgrounds worth their masks.
 
     Args:
-        frames: stored values, each of 2 or 3 axes, of one shape and type.
+        frames: stored values of each frame, of 2 or 3 axes, of one shape and type.
         allowed: bytes of the whole file.
-        spacing: voxel size along each axis, or None.
-        padding: values that the source declares to be no measurement.
+        spacing: voxel size along each axis in mm, or None.
+        padding: padding values that the source declares.
     """
     found = [special_values.find(frame) for frame in frames]
     kept: list[Value] = []
@@ -95,7 +95,7 @@ def take_out(
             found = trial
             if saved < _CLEAR_SAVING:
                 left.append(background.value)
-        elif background.declared or background.share >= _TOLD_SHARE:
+        elif background.declared or background.share >= _NOTED_SHARE:
             notes.append(
                 f"the background of value {background.value:g} is not kept exactly: its mask would "
                 f"take {nbytes} of {allowed} bytes"
@@ -107,7 +107,7 @@ def take_out(
 
 
 def _worth(background: Background, saved: float, allowed: int) -> float:
-    """Return how many bytes the mask of a background may take."""
+    """Return the largest number of bytes that the mask of a background may take."""
     worth = (max(saved, 0.0) + _WORTH * background.share) * allowed
     return max(worth, _WORTH_OF_DECLARED * allowed) if background.declared else worth
 
@@ -120,12 +120,12 @@ def _bytes_of(found: Sequence[Specials | None]) -> int:
 def _saved(
     original: np.ndarray, filled: np.ndarray, allowed: float, spacing: Sequence[float] | None
 ) -> float:
-    """Return the share of a frame's bytes that a wavelet needs no more once a value is filled.
+    """Return the share of a frame's bytes that the wavelet saves once a background is filled.
 
     Args:
-        original, filled: the frame before and after that.
+        original, filled: frame before and after the background is filled.
         allowed: bytes that the frame may take.
-        spacing: voxel size along each axis, or None.
+        spacing: voxel size along each axis in mm, or None.
     """
     allowed /= original.size
     original, filled = (

@@ -57,6 +57,7 @@ from deepstd.texture.wavelet.decoder import DecodedTexture
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.volume import Volume
 
+# Largest ratio of a scan's extents to the template's.
 _FIELD_OF_VIEW_FACTOR = 2.0
 
 

@@ -1,8 +1,8 @@
-"""Compression of one scan to one size: encode, weigh, encode again, decode, measure.
+"""Encoding of one scan at one target size: encode, compare, encode again, decode, measure.
 
 frames ─ special values out ─ shape ─ TextureEncoder ─▶ search the step on real file sizes
                                               └ large scans: the last per cent by some tiles alone
-best candidate ─ decode ─ measure ─▶ file with its own figures in its head
+best encoding ─ decode ─ measure ─▶ file with its quality in the header
 """
 
 from __future__ import annotations
@@ -41,39 +41,45 @@ from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.volume import Volume
 
+# Grey values: stored integers are exact at this step.
 _FINEST_INTEGER_STEP = 0.125
+# Voxels of the part of a large scan on which the step is estimated.
 _GUESS_VOXELS = 1 << 20
+# Of the significant coefficients, so that an empty part does not divide by zero.
 _SMALLEST_SHARE = 1e-3
+# dB by which an encoding with a field must lead to make the search without one unnecessary.
 _CLEAR_LEAD = 0.4
-# How much of the bytes refinement usually takes at the same step.
+# Usual factor of refinement on the bytes at the same step.
 _REFINED_BYTES = 1.006
+# Fill of the search before refinement and filter.
 _ROUGH_FILL = 0.94
 # Bytes of a file in which there is always room for a filter.
 _ROOMY = 1 << 17
+# Gain in dB that an octave of bytes usually buys.
 _DECIBELS_AN_OCTAVE = 3.5
-# Where encoders cannot tell before they encode.
+# First step of encoders that cannot estimate it.
 _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 Progress = Callable[[str], None]
 
 
 class Coder(Protocol):
-    """What an encoding needs of a codec."""
+    """Interface of the codec that an encoding uses."""
 
     bundle: Bundle
     workers: Workers
 
     def network_for(self, shape: tuple[int, ...]) -> tuple[Network, tuple[int, ...]]:
-        """The network for a frame and the shape it sees."""
+        """Return the network for a frame and the shape of its input."""
         ...
 
     def networks_of_slices(self, shape: tuple[int, ...]) -> SliceNetworks | None:
-        """The networks for the slices of a frame, where it may be coded slice by slice."""
+        """Return the networks for slices; None where a frame cannot be coded slice by slice."""
         ...
 
     def shape_of_scan(
         self, values: np.ndarray, affine: np.ndarray | None, *, field: bool
     ) -> FrameShape:
-        """Register a frame, if asked to, and condition on what a decoder will decode."""
+        """Register a frame where ``field`` is true; return its shape part."""
         ...
 
     def decode(self, container: Container) -> Volume:
@@ -108,13 +114,13 @@ class Encoding:
             shape: "on" for fields, "off" for none, "auto" for the better of both.
         """
         rounds = self._effort.rounds_for(self._volume.voxels.size)
-        # A network that knows what it codes by a template has filtered enough.
+        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
         filtered = not self._network.config.template
         if not rounds and not filtered:
             return self._shaped(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
-        # Before a refinement, and a filter whose bytes count, a rough search is enough.
+        # A rough search is enough before a refinement, and before a filter whose bytes count.
         found = near = self._shaped(shape, _ROUGH_FILL)
         if rounds:
             start = self._refine(found, rounds)
@@ -125,7 +131,7 @@ class Encoding:
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
             self._start = self._start_near(near.point, LOWEST_FILL, nbytes)
-        # At the coarsest step there may be no room for a filter, or what refinement adds.
+        # At the coarsest step there may be no room for a filter or for the bytes of a refinement.
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
             with suppress(RateError):
@@ -133,7 +139,7 @@ class Encoding:
         return found
 
     def _with_room(self, shape: str) -> EncodedScan:
-        """One search alone, which leaves room for the filter that suits its result."""
+        """Search once, leaving room for the adaptive loop filter that is fitted to the result."""
         self._wiener = bytes(MOST_BYTES)
         with suppress(RateError):
             found = self._shaped(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
@@ -142,7 +148,7 @@ class Encoding:
         return self._shaped(shape, LOWEST_FILL)
 
     def _refine(self, found: EncodedScan, rounds: int) -> Start:
-        """Refine what the encoders aim at, and where a search begins after that."""
+        """Refine the quantisation targets of all encoders; return the start of the next search."""
         point = found.point
         for encoder in found.encoders:
             self._progress("refining what the quantiser aims at")
@@ -150,17 +156,16 @@ class Encoding:
         return self._start_near(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
-        """The filter that suits an encoding, where one is worth its bytes."""
+        """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
         self._progress("fitting a filter to the error")
         frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
     def _shaped(self, shape: str, fill: float) -> EncodedScan:
-        """The search without refinement.
+        """Search without refinement, with or without deformation fields.
 
-        The search without fields is left out where it is certain to lose: an encoding with the
-        same step, brought to the same bytes at the usual exchange of bytes for error, is clearly
-        worse.
+        For "auto", the search without fields is skipped where it would clearly lose. An encoding
+        without fields at the same step decides, its size difference converted to dB.
         """
         if shape != "auto":
             return self._plain(*self._conditioned(fields=shape == "on"), fill)
@@ -180,7 +185,7 @@ class Encoding:
         return kept if self._lead(kept, other) >= 0 else other
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[Encoder]]:
-        """Shape and texture encoder of every frame."""
+        """Return the shape part and the texture encoder of every frame."""
         codec = self._codec
         shapes, encoders = [], []
         for values, _ in self._parts:
@@ -204,7 +209,7 @@ class Encoding:
         return shapes, encoders
 
     def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> EncodedScan:
-        """The search with one kind of encoder, or slice by slice where that pays."""
+        """Search with volume encoders, or slice by slice where a trial shows a gain."""
         sliced = self._sliced(encoders)
         if sliced:
             try:
@@ -214,7 +219,7 @@ class Encoding:
         return self._search(shapes, encoders, fill)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
-        """Encoders of the slices instead, if a trial shows that it pays."""
+        """Return encoders of slices where a trial shows a gain; otherwise none."""
         middle = encoders[len(encoders) // 2]
         networks = self._codec.networks_of_slices(middle.shape)
         if networks is None or not isinstance(middle, TextureEncoder):
@@ -237,7 +242,7 @@ class Encoding:
     def _with_step_of(
         self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
-        """An encoding by other encoders, with the same step in grey values."""
+        """Encode with other encoders at the step of ``other`` in grey values."""
         wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
         return self._encoded(code, other.point.rate_weight, shapes, encoders)
@@ -245,7 +250,7 @@ class Encoding:
     def _encoded(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
-        """An encoding at one step, or the nearest that there is."""
+        """Encode at a step code, clipped to the range of step codes."""
         code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
@@ -255,7 +260,7 @@ class Encoding:
 
     @staticmethod
     def _lead(one: EncodedScan, other: EncodedScan) -> float:
-        """By how many dB one encoding would be better than another of equal size, roughly."""
+        """Estimate the lead in dB of one encoding over another at equal size."""
         if one.error == 0.0 or other.error == 0.0:
             return math.inf if one.error < other.error else -math.inf
         saved = _DECIBELS_AN_OCTAVE * math.log2(other.point.nbytes / one.point.nbytes)
@@ -264,7 +269,7 @@ class Encoding:
     def _search(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
-        """The encoding that fills at least so much of the allowed bytes."""
+        """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []
 
@@ -288,7 +293,7 @@ class Encoding:
             bounds = fill * self._allowed, self._allowed
             return replace(point, nbytes=size_of(fit_tiles(tiled, latest, point.nbytes, *bounds)))
 
-        # Frames are of one size, so all of them have tiles or slices, or none has.
+        # Frames have one shape: all of them have tiles or slices, or none.
         tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
         whole: list[Any] = [] if tiled else encoders
         self._start = self._guess(encoders)
@@ -310,7 +315,7 @@ class Encoding:
         return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan) -> Compressed:
-        """Decode the file, measure it, and write the figures into its head."""
+        """Decode the file, measure its error, and write the quality into its header."""
         self._progress("decoding to measure the error")
         latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         latents = latents[:LATENTS_DIGEST_BYTES]
@@ -337,7 +342,7 @@ class Encoding:
         return tuple(float(s) for a, s in enumerate(spacing) if a != flat)
 
     def _guess(self, encoders: list[Encoder]) -> Start:
-        """Where to begin: for a large scan, with the step that suits a part of it."""
+        """Estimate the start of a search; for a large scan, by encoding a part of it."""
         start = self._beginning(encoders)
         voxels = sum(math.prod(e.shape) for e in encoders)
         wavelet = [e for e in encoders if isinstance(e, Divisible)]
@@ -356,7 +361,7 @@ class Encoding:
         return estimate(size, self._allowed, start=start, octave=STEPS_PER_OCTAVE)
 
     def _beginning(self, encoders: list[Encoder]) -> Start:
-        """Where to begin: where a trial or search before ended, or where encoders expect it."""
+        """Return the start from an earlier trial or search, else estimate it without encoding."""
         wavelet = [e for e in encoders if isinstance(e, Divisible)]
         if self._start is not None or not wavelet:
             return self._start or _FIRST_START
@@ -370,7 +375,13 @@ class Encoding:
         )
 
     def _start_near(self, point: Point, fill: float, nbytes: float) -> Start:
-        """Where to begin, after another encoding, for what takes so many bytes at its point."""
+        """Extrapolate the start of a search from an encoding.
+
+        Args:
+            point: quantiser of the encoding.
+            fill: smallest accepted share of the allowed bytes.
+            nbytes: bytes that the file is expected to take at this quantiser.
+        """
         return start_near(
             replace(point, nbytes=round(nbytes)),
             self._allowed * (1 + fill) / 2,
@@ -380,7 +391,7 @@ class Encoding:
         )
 
     def _finest(self, encoders: list[Encoder]) -> int:
-        """Step code beyond which nothing is gained: stored integers are then exact."""
+        """Return the finest useful step code; stored integers are exact there."""
         finest = min(e.finest for e in encoders)
         if self._volume.voxels.dtype.kind == "f":
             return finest

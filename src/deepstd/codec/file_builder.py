@@ -1,7 +1,7 @@
-"""The file of an encoding, put together as often as the search for a size asks.
+"""Assembly of the files of a scan: one for each encoding of the search for a size.
 
-volume, bundle ─▶ head, original header, specials ┬▶ .dstd file, its size
-             shapes, textures, quality of an encoding ┘
+volume, bundle ─▶ header, original header, special values ┬▶ .dstd file, its size
+    deformation fields, textures, quality of an encoding ─┘
 """
 
 from __future__ import annotations
@@ -38,15 +38,21 @@ from deepstd.texture.filters.wiener_fit import RestoredFrame
 from deepstd.volume import Volume
 
 NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
-# Of a file, that may go to telling how registration went.
+# Largest share of a file for the registration report.
 _REGISTRATION_SHARE = 0.005
-# Of what the header and special values leave of a file, that may go to notes.
+# Largest share for notes of the bytes that header and special values leave.
 _NOTES_SHARE = 0.125
 
 
 @dataclass(frozen=True)
 class FrameShape:
-    """The shape part of one frame: conditioning as a decoder gets it, its bytes, its report."""
+    """Shape part of one frame.
+
+    Attributes:
+        conditioning: warped template and coordinates as decoded, or None without a template.
+        payload: coded deformation field, or None.
+        report: report of the registration, or None.
+    """
 
     conditioning: Conditioning | None
     payload: bytes | None
@@ -55,7 +61,15 @@ class FrameShape:
 
 @dataclass(frozen=True)
 class EncodedScan:
-    """One way to encode a scan: quantiser and payloads. Its error is that before the filter."""
+    """An encoded scan.
+
+    Attributes:
+        point: quantiser and bytes of the file.
+        shapes: shape part of each frame.
+        encoders: texture encoder of each frame.
+        texture: encoded texture of each frame.
+        wiener: packed adaptive loop filter, or None.
+    """
 
     point: Point
     shapes: list[FrameShape]
@@ -65,7 +79,7 @@ class EncodedScan:
 
     @cached_property
     def error(self) -> float:
-        """Mean squared error of the restored values, in grey values."""
+        """Mean squared error before the adaptive loop filter, in squared grey values."""
         errors = [
             squared_error(encoder, texture, self.point.step_code)
             for encoder, texture in zip(self.encoders, self.texture, strict=True)
@@ -74,14 +88,14 @@ class EncodedScan:
 
 
 class FileBuilder:
-    """Makes the files of one scan.
+    """Builder of the files of one scan.
 
     Args:
         volume: the scan.
-        bundle: that its files are decoded with.
-        parts: of each frame, finite values and what was special among them.
-        allowed: bytes of a file.
-        notes: what a user should know of the scan, in sentences.
+        bundle: bundle that decodes its files.
+        parts: finite values and special values of each frame.
+        allowed: most bytes of a file.
+        notes: notes on the scan for the user, in sentences.
     """
 
     def __init__(
@@ -103,7 +117,7 @@ class FileBuilder:
 
     @property
     def fixed_bytes(self) -> int:
-        """About how many bytes of a file do not depend on the encoding."""
+        """Approximate bytes of a file that do not depend on the encoding."""
         specials = sum(len(payload or b"") for payload in self._payloads)
         return len(self._header) + specials + len(self._about.notes)
 
@@ -115,13 +129,13 @@ class FileBuilder:
         quality: Quality,
         latents: bytes,
     ) -> bytes:
-        """A whole file.
+        """Return the bytes of a file.
 
         Args:
-            shapes, encoded: of every frame.
-            wiener: the filter that they go through in the end, or None.
-            quality: of the decoded scan.
-            latents: hash of what a decoder must get.
+            shapes, encoded: shape part and encoded texture of every frame.
+            wiener: packed adaptive loop filter, or None.
+            quality: quality of the decoded scan.
+            latents: hash of the symbols.
         """
         volume = self._volume
         head = Head(
@@ -143,11 +157,14 @@ class FileBuilder:
     def size(
         self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded], wiener: bytes | None
     ) -> int:
-        """Bytes of a file; its figures of quality take as many whatever they are."""
+        """Return the size of a file in bytes.
+
+        The quality fields have a fixed size, so placeholders give the exact size.
+        """
         return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
 
     def restored(self, encoding: EncodedScan) -> list[RestoredFrame]:
-        """Frames as a decoder restores them before the filter, beside the true ones."""
+        """Return the restored frames before the adaptive loop filter, with the true values."""
         code = encoding.point.step_code
         bounds = limits(self._volume.voxels.dtype, nonnegative=self._nonnegative)
         frames = zip(encoding.encoders, encoding.texture, self._specials, strict=True)
@@ -164,11 +181,14 @@ class FileBuilder:
         ]
 
     def describe(self, nbytes: int) -> str:
-        """Return a size in the words of the options that ask for it."""
+        """Return a text that states a size in bytes by the options that request it."""
         return in_words(nbytes, self._volume.voxels.size, self._volume.nbytes)
 
     def _registration(self, shapes: Sequence[FrameShape]) -> Registration | None:
-        """What the file tells of its fields, where there is room for it."""
+        """Return the mean registration report of the frames, or None.
+
+        None stands for scans without deformation fields and for files too small for a report.
+        """
         reports = [shape.report for shape in shapes if shape.report is not None]
         room = self._allowed >= REGISTRATION_BYTES / _REGISTRATION_SHARE
         return on_average(reports) if reports and room else None

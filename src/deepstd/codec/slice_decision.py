@@ -1,6 +1,6 @@
-"""Whether a scan is better coded as a volume or slice by slice.
+"""Decision between coding a scan as a volume and coding it slice by slice.
 
-middle slices ─ as a volume: step that suits the bytes ─ each way with that step ─▶ what is best
+middle slices ─ as a volume: step for the target size ─ each way with that step ─▶ least cost
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from deepstd.texture.slices.decoder import SliceNetworks, can_be_sliced
 from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.wavelet.encoder import TextureEncoder
 
-# In half octaves: slices at least 2.8 times as thick as their pixels may be better images.
+# In half octaves: slices at least 2.8 times as thick as their pixels may be better coded as images.
 _THICK = 3
-# Thickness, and the octaves of slices of at least that: the thicker, the fewer.
+# Least thickness in half octaves, and log2 of the key interval: shorter for thicker slices.
 _OCTAVES = ((5, 1), (3, 2), (0, 3))
 _TRIAL_VOXELS = 1 << 19
 _FEWEST_SLICES = 8
-# Octaves of squared error: a tenth of a dB, because slices take twice as long.
+# Octaves of squared error: slices must gain a tenth of a dB, because they take twice as long.
 _LEAD = 0.03
-# Octaves around that within which a larger part is tried: the middle of a scan is not all of it.
-# A torso gained nothing there by slices, and 0.7 dB in the whole.
+# Octaves around _LEAD within which a trial on 4 times the voxels decides. In the middle of a torso
+# slices gained nothing, in the whole torso 0.7 dB.
 _DOUBT, _MORE = 0.1, 4
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to code slices.
+    """A way to code a scan slice by slice.
 
     Attributes:
-        axis: that they follow each other along.
-        octaves: every ``2**octaves``-th is coded alone; 0 for all.
+        axis: axis along which the slices follow each other.
+        octaves: log2 of the key interval; 0 makes every slice intra.
     """
 
     axis: int
@@ -47,11 +47,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial has found.
+    """Result of a trial.
 
     Attributes:
-        way: that is better than a volume, or None.
-        start: for the search of the whole scan's step.
+        way: best way to code the slices, or None where a volume is better.
+        start: first step for the search on the whole scan.
     """
 
     way: Way | None
@@ -59,12 +59,12 @@ class Trial:
 
 
 def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -> list[Way]:
-    """How the slices of a scan may be coded: along the thick axis, or any if there is none.
+    """Return the ways to code a scan slice by slice: along its thick axis, else along any axis.
 
     Args:
         coarse: relative voxel sizes in half octaves.
-        shape: of the scan.
-        networks: that there are.
+        shape: voxels along each axis.
+        networks: networks for slices.
     """
     if len(shape) != 3:
         return []
@@ -87,15 +87,15 @@ def try_slices(
     start: Start,
     rate_weight: float,
 ) -> Trial:
-    """Code some slices of a scan each way, and more of them where that does not decide.
+    """Compare the ways on the middle slices of a scan, and on more slices where they are close.
 
     Args:
         whole: encoder of the scan as a volume.
-        networks: for slices.
-        tried: at least one way.
-        bytes_per_voxel: of the file that is wanted.
-        start: where to begin to search for the step.
-        rate_weight: of the quantiser.
+        networks: networks for slices.
+        tried: ways to compare, at least one.
+        bytes_per_voxel: bytes per voxel of the target file.
+        start: first step of the search.
+        rate_weight: λ of the quantiser.
     """
     fewest = max(_FEWEST_SLICES, *(2**way.octaves + 1 for way in tried))
 

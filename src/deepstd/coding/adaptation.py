@@ -1,10 +1,10 @@
-"""What a scan tells of the scales that its model expects: an offset to the scale index of a band.
+"""Scale offsets of subbands: side information that corrects the predicted scales of a model.
 
-    symbols, scale indices of a band ─ bits with each offset ─▶ the best one, coded before them
+    symbols, scale indices of a band ─ bits with each offset ─▶ best offset, coded before the band
 
-A scan unlike those that a network learned from has larger or smaller residuals than it expects,
-much alike over a band of one pass. In scans like those the offset is 0 nearly always, and costs
-nearly nothing.
+A scan unlike the training scans has larger or smaller residuals than the entropy model predicts,
+by about the same factor over a band of one pass. In scans like the training scans the offset is
+nearly always 0 and costs nearly nothing.
 """
 
 from __future__ import annotations
@@ -17,30 +17,33 @@ from deepstd.coding.tables import SCALE_COUNT, ScaleTables, split_index, support
 
 LARGEST_OFFSET = 4
 FEWEST_SYMBOLS = 256
-"""A band of fewer in a pass has no offset."""
-# Of offsets −4 … 4, of 2**20.
+"""Bands of fewer symbols in a pass have no offset."""
+# Frequencies of the offsets −4 … 4, of 2**20.
 OFFSET_FREQUENCIES = np.array([2048, 3072, 5120, 10752, 1006592, 10752, 5120, 3072, 2048])
 _OFFSETS = np.arange(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
-# Magnitudes are classed: each of the small ones, then four classes an octave.
+# Classes of magnitudes: one for each magnitude below 32, then four an octave.
 _CLASSES, _SMALL = 64, 32
+# Bits that hold the length of an escaped magnitude.
 _ESCAPE_OVERHEAD = 6
 _BIT = 1 << 20
 
 
 def shifted(scale_index: np.ndarray, offset: int | np.ndarray) -> np.ndarray:
-    """Scale indices (uint8) with an offset, kept within the tables."""
+    """Add an offset to scale indices (uint8) and clip them to the tables."""
     return np.clip(scale_index.astype(np.int16) + offset, 0, SCALE_COUNT - 1).astype(np.uint8)
 
 
 def best_offsets(
     symbols: np.ndarray, scale_index: np.ndarray, counts: np.ndarray, tables: ScaleTables
 ) -> np.ndarray:
-    """The offset of each band that saves the most bits; 0 for those that have none.
+    """Return the offset of each band that saves the most bits, (bands,).
+
+    Bands of fewer than `FEWEST_SYMBOLS` symbols have offset 0.
 
     Args:
-        symbols, scale_index: of all bands, one after the other.
-        counts: symbols of each band.
-        tables: that they are coded with.
+        symbols, scale_index: symbols of a pass and their scale indices, band after band, (n,).
+        counts: symbols of each band, (bands,).
+        tables: frequencies.
     """
     cells = SCALE_COUNT * _CLASSES
     entry = scale_index.astype(np.int64) * _CLASSES + _class_of(np.abs(symbols))
@@ -79,13 +82,13 @@ def _first_of_class(octave_quarters: int) -> int:
 
 
 def _typical_magnitudes() -> np.ndarray:
-    """A magnitude of each class."""
+    """Return a magnitude of each class, (64,) int64."""
     octaves = (np.arange(_CLASSES - _SMALL) + 0.5) / 4
     return np.concatenate([np.arange(_SMALL), np.rint(_SMALL * 2.0**octaves)]).astype(np.int64)
 
 
 def _bits_of_classes(tables: ScaleTables, index: int) -> np.ndarray:
-    """Bits of symbols of each class, both signs averaged, at a scale index."""
+    """Return the bits of symbols of each class at a scale index, both signs averaged, (64,)."""
     base, low_bits = split_index(index)
     frequencies, radius = tables.of(base), support_radius(base)
     of_entry = 20.0 - np.log2(frequencies)

@@ -1,4 +1,4 @@
-"""Which implementation codes: the native engine where it is installed, else the reference.
+"""Choice of the implementation: the native engine where it is installed, else the reference.
 
 engine ─▶ `native`    (one call a pass)
 none   ─▶ `range_coder`, `trellis`    (constriction and numpy; the same bytes)
@@ -36,7 +36,18 @@ def search_trellis(
     tables: ScaleTables,
     rate_weight: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return symbols and quantisers of least rate-distortion cost; see `trellis.search`."""
+    """Return the TCQ symbols of least rate-distortion cost, and their quantisers.
+
+    Args:
+        residual: coefficient less prediction in steps, (n,), in the order of `Arrangement.tcq`.
+        scale_index: scale index of each residual, (n,) uint8.
+        lanes: number of lanes.
+        tables: frequencies.
+        rate_weight: λ, squared steps that a bit is worth.
+
+    Returns:
+        Symbols (int64) and quantisers (uint8, EVEN or ODD), (n,).
+    """
     library = engine()
     if library is None:
         return trellis.search(residual, scale_index, lanes, tables, rate_weight)

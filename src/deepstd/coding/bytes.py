@@ -35,7 +35,7 @@ def truncated(name: str, what: str) -> TruncatedError:
 
 
 class Cursor:
-    """A reader of a payload from front to back, never past its end.
+    """Reader of a payload from front to back, never past its end.
 
     Args:
         data: the bytes to read.

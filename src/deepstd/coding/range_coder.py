@@ -1,11 +1,11 @@
-"""The range coder: `constriction` behind an interface of ours.
+"""Range coder of the reference implementation, based on `constriction`.
 
     encode(symbols, scale_index, tables) … finish() ─▶ bytes ─▶ decode(scale_index, tables) …
 
-Symbols that share a scale and a quantiser are coded together as identically distributed ones, which
-both sides know beforehand because the scales are predicted before the symbols are read. The
-probabilities handed to `constriction` are dyadic fractions of at most 20 bits, so its conversion to
-24-bit fixed point is exact in float64 and every machine codes with the same integers.
+Symbols that share a scale and a quantiser are identically distributed and are coded together. The
+decoder knows the scales before it reads the symbols. The probabilities given to `constriction` are
+dyadic fractions of at most 20 bits. Its conversion to 24-bit fixed point is exact in float64, so
+every machine codes with the same integers.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from deepstd.coding.tables import (
 from deepstd.coding.trellis import following, quantizer_of
 from deepstd.errors import DamagedError
 
+# Bytes of a word of the coder.
 _WORD = 4
+# Bytes; longer streams are not trimmed, because a few bytes do not count there.
 _TRIM_LIMIT = 8192
+# Most bits of an escaped magnitude.
 _ESCAPE_BITS = 40
 _KINDS = SCALE_COUNT * QUANTIZERS
 _LOW_BITS = np.array([split_index(index)[1] for index in range(SCALE_COUNT)])
 _RADIUS = np.array([support_radius(split_index(index)[0]) for index in range(SCALE_COUNT)])
-# A decoder at a place has read two words further; and one to spare.
+# A decoder has read two words beyond its position; and one to spare.
 _READ_AHEAD = 3
 # The extension module has no type stubs.
 _stream: Any = constriction.stream  # pyright: ignore[reportAttributeAccessIssue]
@@ -44,7 +47,7 @@ _Place = tuple[int, tuple[int, int]]
 
 @lru_cache(maxsize=1024)
 def _coding_of(tables: ScaleTables, kind: int) -> tuple[Any, int, int]:
-    """Model of the high parts, their radius and the number of low bits of a kind of symbol."""
+    """Return the model of the high parts, their radius and the low bits of a kind of symbol."""
     index, quantizer = divmod(kind, QUANTIZERS)
     base, low_bits = split_index(index)
     return _model_of(tables.of(base, quantizer)), support_radius(base), low_bits
@@ -70,12 +73,12 @@ def _model_of(frequencies: np.ndarray) -> Any:
 
 
 def _kinds(scale_index: np.ndarray, quantizer: int | np.ndarray) -> np.ndarray:
-    """Symbols of one kind are identically distributed; (n,) int64."""
+    """Return the kind of each symbol, (n,) int64; symbols of one kind share a distribution."""
     return scale_index.reshape(-1).astype(np.int64) * QUANTIZERS + quantizer
 
 
 def _runs(kinds: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """Positions in ascending order of kind, and kind, begin and end of each run of one kind."""
+    """Sort positions by kind; return them with kind, begin and end of each run of one kind."""
     # Of short integers the stable sort is a radix sort.
     order = kinds.astype(np.min_scalar_type(kinds.max(initial=0))).argsort(kind="stable")
     ascending = kinds[order]
@@ -86,11 +89,11 @@ def _runs(kinds: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
 
 
 class RangeEncoder:
-    """Codes arrays of symbols into one stream of bytes."""
+    """Encoder of arrays of symbols into one stream of bytes."""
 
     def __init__(self) -> None:
         self._coder = _stream.queue.RangeEncoder()
-        # Entries, their model, and where the coder stood before them.
+        # Entries, their model, and the position of the coder before them.
         self._log: list[tuple[np.ndarray, tuple[Any, ...], _Place]] = []
 
     def encode(
@@ -101,13 +104,13 @@ class RangeEncoder:
         quantizer: int | np.ndarray = PLAIN,
         lanes: int = 0,
     ) -> None:
-        """Code integer symbols, each with the table of its scale index and quantiser.
+        """Encode integer symbols, each with the table of its scale index and quantiser.
 
         Args:
-            symbols, scale_index: of any equal shapes.
+            symbols, scale_index: symbols and their scale indices, of equal shapes.
             tables: frequencies.
-            quantizer: of all symbols or of each.
-            lanes: so many symbols after each other are coded together; 0: all.
+            quantizer: quantiser of all symbols or of each.
+            lanes: number of consecutive symbols that are sorted by table together; 0: all.
         """
         kinds = _kinds(scale_index, quantizer)
         step = np.arange(kinds.size) // lanes * _KINDS if lanes else 0
@@ -129,31 +132,31 @@ class RangeEncoder:
                     self._put_escape(int(value), largest)
 
     def encode_bits(self, value: int, bits: int) -> None:
-        """Code an unsigned integer of at most 16 bits as it is."""
+        """Encode an unsigned integer of at most 16 bits as it is."""
         self._put(np.array([value], dtype=np.int32), _uniform(1 << bits))
 
     def encode_offset(self, offset: int) -> None:
-        """Code the offset of a band's scale indices; see `adaptation`."""
+        """Encode the offset of a band's scale indices, −4 … 4 (`adaptation`)."""
         self._put(np.array([offset + LARGEST_OFFSET], dtype=np.int32), _offsets())
 
     def encode_binary(self, bits: np.ndarray, chances: np.ndarray) -> None:
-        """Code bits, each with a chance of its own.
+        """Encode bits, each with a probability of its own.
 
         Args:
-            bits: (n,) 0 or 1.
-            chances: (n,) whole numbers from 1 to 2**20 − 1: of 2**20, to be 1.
+            bits: 0 or 1, (n,).
+            chances: probability of a 1 in units of 2**-20, whole numbers 1 … 2**20 − 1, (n,).
         """
         self._put(bits.astype(np.int32), _bernoulli(), chances / np.float64(TOTAL))
 
     def _put(self, entries: np.ndarray, *model: Any) -> None:
-        """Code entries with a model and what it is told of each."""
+        """Encode entries with a model and, for some models, a parameter of each entry."""
         place = self._coder.pos()
         self._coder.encode(entries, *model)
         if place[0] * _WORD <= _TRIM_LIMIT:
             self._log.append((entries, model, place))
 
     def _put_escape(self, value: int, radius: int) -> None:
-        """Sign, then the excess magnitude as an Elias gamma code."""
+        """Encode the sign, then the excess magnitude as an Elias gamma code."""
         excess = abs(value) - radius
         bits = excess.bit_length()
         if bits > _ESCAPE_BITS:
@@ -164,7 +167,7 @@ class RangeEncoder:
             self.encode_bits((excess >> shift) & 1, 1)
 
     def finish(self) -> bytes:
-        """The stream; a short one is cut to the fewest bytes that still decode."""
+        """Return the stream; a short stream is cut to the fewest bytes that still decode."""
         words = self._coder.get_compressed()
         data = words.astype(">u4").tobytes()
         return self._trim(data) if len(data) <= _TRIM_LIMIT else data
@@ -173,7 +176,7 @@ class RangeEncoder:
         """Drop tail bytes that a decoder reading zeros in their place does not need."""
         whole = _to_words(data)
         best, low, high = data, max(0, len(data) - 2 * _WORD), len(data)
-        while low < high:  # the more bytes are kept, the nearer the stream comes to its whole
+        while low < high:  # bisection: the more bytes, the nearer to the whole stream
             keep = (low + high) // 2
             prefix = data[:keep]
             raised = (int.from_bytes(prefix, "big") + 1).to_bytes(keep + 1, "big")[1:]
@@ -185,7 +188,10 @@ class RangeEncoder:
         return best.rstrip(b"\0")
 
     def _decodes(self, data: bytes, whole: np.ndarray) -> bool:
-        """Whether the entries come back; those read before the first word changed surely do."""
+        """Return whether a cut stream decodes to the same entries.
+
+        Entries that are read before the first changed word are not decoded again.
+        """
         words = _to_words(data)
         both = min(len(words), len(whole))
         changed = np.flatnonzero(words[:both] != whole[:both])
@@ -204,7 +210,7 @@ class RangeEncoder:
 
 
 def _decoded(coder: Any, model: tuple[Any, ...], count: int) -> np.ndarray:
-    """Entries of a model; one that is told something of each knows their number from that."""
+    """Decode entries; a model with a parameter of each entry takes their number from it."""
     return coder.decode(*model) if len(model) > 1 else coder.decode(*model, count)
 
 
@@ -214,7 +220,7 @@ def _to_words(data: bytes) -> np.ndarray:
 
 
 class RangeDecoder:
-    """Reads back what `RangeEncoder` wrote, asked in the same order."""
+    """Decoder of the streams of `RangeEncoder`, called in the order of the encoder."""
 
     def __init__(self, data: bytes) -> None:
         self._coder = _stream.queue.RangeDecoder(_to_words(data))
@@ -222,12 +228,15 @@ class RangeDecoder:
     def decode(
         self, scale_index: np.ndarray, tables: ScaleTables, quantizer: int | np.ndarray = PLAIN
     ) -> np.ndarray:
-        """Symbols (int64) in the shape of ``scale_index``; DamagedError if they make no sense.
+        """Decode symbols (int64) in the shape of ``scale_index``.
 
         Args:
-            scale_index: of each.
+            scale_index: scale index of each symbol.
             tables: frequencies.
-            quantizer: of all symbols or of each, as they were coded with.
+            quantizer: quantiser of all symbols or of each.
+
+        Raises:
+            DamagedError: the stream decodes to no symbols.
         """
         order, runs = _runs(_kinds(scale_index, quantizer))
         flat = np.empty(scale_index.size, dtype=np.int64)
@@ -245,10 +254,10 @@ class RangeDecoder:
     def decode_lanes(
         self, scale_index: np.ndarray, lanes: int, tables: ScaleTables
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return symbols (int64) of trellis lanes, and their quantisers (uint8), (n,).
+        """Decode TCQ symbols (int64) and their quantisers (uint8), (n,).
 
         Args:
-            scale_index: (n,), in the order of `trellis.Arrangement.tcq`.
+            scale_index: scale indices in the order of `trellis.Arrangement.tcq`, (n,).
             lanes: number of lanes.
             tables: frequencies.
 
@@ -267,21 +276,21 @@ class RangeDecoder:
         return symbols, quantizers
 
     def decode_bits(self, bits: int) -> int:
-        """An unsigned integer coded by `RangeEncoder.encode_bits`."""
+        """Decode an unsigned integer of ``bits`` bits."""
         return int(self._get(_uniform(1 << bits), 1)[0])
 
     def decode_offset(self) -> int:
-        """An offset coded by `RangeEncoder.encode_offset`."""
+        """Decode the offset of a band's scale indices, −4 … 4."""
         return int(self._get(_offsets(), 1)[0]) - LARGEST_OFFSET
 
     def decode_binary(self, chances: np.ndarray) -> np.ndarray:
-        """Bits (uint8) coded by `RangeEncoder.encode_binary` with these chances."""
-        told = chances / np.float64(TOTAL)
-        return self._get(_bernoulli(), told.size, told).astype(np.uint8)
+        """Decode bits (uint8), given the probability of a 1 in units of 2**-20, (n,)."""
+        probabilities = chances / np.float64(TOTAL)
+        return self._get(_bernoulli(), probabilities.size, probabilities).astype(np.uint8)
 
-    def _get(self, model: object, count: int, *told: np.ndarray) -> np.ndarray:
+    def _get(self, model: object, count: int, *parameters: np.ndarray) -> np.ndarray:
         try:
-            return _decoded(self._coder, (model, *told), count)
+            return _decoded(self._coder, (model, *parameters), count)
         except AssertionError as error:
             raise DamagedError("the coded symbols are damaged: no valid decoding") from error
 

@@ -3,12 +3,12 @@
     scale index ─▶ (base table, low bits) ─▶ frequencies of [escape, −R … R], sum 2**20
 
 Scale index n stands for a logistic distribution of scale 2**((n − 20) / 4) steps. Beyond
-``LAST_BASE`` a symbol is split: its high part is coded with a base table and its low bits are
-coded as they are, so no table grows with the scale. Symbols are those of one of three quantisers:
-the plain one, whose points are a step apart, or one of the two of a trellis (`trellis`).
+``LAST_BASE`` a symbol is split: a base table codes its high part, and its low bits are coded as
+they are, so no table grows with the scale. There are three quantisers: the scalar quantiser
+(PLAIN), whose points are a step apart, and the two quantisers of TCQ (EVEN and ODD, `trellis`).
 
-The frequencies are made once, when a bundle is trained, and stored in it: computing them again
-on another machine could round differently.
+The frequencies are computed once, when a bundle is trained, and stored in the bundle: computing
+them again on another machine could round differently.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ LAST_BASE = 35
 PLAIN, EVEN, ODD = range(3)
 QUANTIZERS = 3
 SPACING = 0.625
-"""Of the points of EVEN and ODD together, in steps."""
+"""Distance of neighbouring points of the union of EVEN and ODD, in steps."""
 TOTAL = 1 << 20
+"""Sum of the frequencies of a table."""
 _BASES = LAST_BASE + 1
+# Scale indices an octave, and the index of scale 1.
 _OCTAVE = 4
 _UNIT_INDEX = 20
+# Symbols that the logistic prior counts for.
 _PRIOR_WEIGHT = 200.0
 
 
 def scale_of_index(index: float) -> float:
-    """Logistic scale, in symbols, that a scale index stands for."""
+    """Return the logistic scale of a scale index, in symbols."""
     return 2.0 ** ((index - _UNIT_INDEX) / _OCTAVE)
 
 
 def split_index(index: int) -> tuple[int, int]:
-    """Base table and number of low bits used for a scale index."""
+    """Return the base table and the number of low bits of a scale index."""
     if index <= LAST_BASE:
         return index, 0
     first_of_octave = LAST_BASE + 1 - _OCTAVE
@@ -47,17 +50,17 @@ def split_index(index: int) -> tuple[int, int]:
 
 
 def support_radius(base: int) -> int:
-    """Largest magnitude that a base table codes without an escape."""
+    """Return the largest magnitude that a base table codes without an escape."""
     return int(np.ceil(12.0 * scale_of_index(base))) + 1
 
 
 @dataclass(frozen=True, eq=False)
 class ScaleTables:
-    """Integer frequencies for every quantiser and base table; compared and hashed by identity.
+    """Integer frequencies of every quantiser and base table; compared and hashed by identity.
 
     Attributes:
-        frequencies: one int64 array per base table, those of PLAIN, then of EVEN and of ODD: escape
-            first, then symbols −R … R; each entry at least 1 and every table summing to 2**20.
+        frequencies: an int64 array per quantiser (PLAIN, EVEN, ODD) and base table: the escape,
+            then the symbols −R … R. Each entry is at least 1, and every table sums to 2**20.
     """
 
     frequencies: tuple[np.ndarray, ...]
@@ -72,16 +75,20 @@ class ScaleTables:
                 raise BundleError(f"frequency table {number} is not a table of {size} entries")
 
     def of(self, base: int, quantizer: int = PLAIN) -> np.ndarray:
-        """Frequencies of a base table."""
+        """Return the frequencies of a base table for a quantiser."""
         return self.frequencies[quantizer * _BASES + base]
 
     def to_array(self) -> np.ndarray:
-        """All tables in one int32 array, as stored in a bundle."""
+        """Return all tables in one int32 array, as stored in a bundle."""
         return np.concatenate(self.frequencies).astype(np.int32)
 
     @staticmethod
     def from_array(flat: np.ndarray) -> ScaleTables:
-        """Inverse of `to_array`; raises BundleError when the sizes do not fit."""
+        """Make tables from the array of `to_array`.
+
+        Raises:
+            BundleError: the sizes do not fit.
+        """
         if flat.ndim != 1 or flat.size != sum(_SIZES):
             raise BundleError(f"expected {sum(_SIZES)} frequencies, found {flat.size}")
         parts = np.split(flat.astype(np.int64), np.cumsum(_SIZES)[:-1])
@@ -96,7 +103,11 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _logistic_probabilities(quantizer: int, base: int) -> np.ndarray:
-    """Of a logistic distribution whose values go to the nearest point."""
+    """Return the probabilities of a logistic distribution quantised to the nearest point.
+
+    Returns:
+        (2 R + 2,) float64: probability of the escape, then of the symbols −R … R.
+    """
     radius, scale = support_radius(base), scale_of_index(base)
     symbols = np.arange(-radius - 1, radius + 2)
     points = symbols.astype(np.float64)
@@ -117,16 +128,16 @@ def _to_frequencies(probabilities: np.ndarray) -> np.ndarray:
 
 
 def parametric_tables() -> ScaleTables:
-    """Tables of ideal logistic distributions, for use before any counts are known."""
+    """Return the tables of ideal logistic distributions, for use before symbols are counted."""
     return tables_from_counts([np.zeros(size) for size in _SIZES])
 
 
 def tables_from_counts(counts: list[np.ndarray]) -> ScaleTables:
-    """Tables fitted to observed symbols, with the logistic shape as a prior.
+    """Fit tables to observed symbols, with the logistic shape as a prior.
 
     Args:
-        counts: of `symbol_counts`. They are made symmetric: the sign of a residual is not
-            predictable.
+        counts: count of every entry of every table, from `symbol_counts`. Tables are symmetric,
+            because the sign of a residual is not predictable.
     """
     tables = []
     for number, count in enumerate(counts):
@@ -140,10 +151,11 @@ def tables_from_counts(counts: list[np.ndarray]) -> ScaleTables:
 def symbol_counts(
     symbols: np.ndarray, scale_index: np.ndarray, quantizer: np.ndarray
 ) -> list[np.ndarray]:
-    """How often each table codes each of its entries; the input of `tables_from_counts`.
+    """Count the entries that each table codes, as `tables_from_counts` takes them.
 
     Args:
-        symbols, scale_index, quantizer: (n,); the last PLAIN, EVEN or ODD.
+        symbols, scale_index: symbols and their scale indices, (n,).
+        quantizer: PLAIN, EVEN or ODD for each symbol, (n,).
     """
     counts = [np.zeros(size) for size in _SIZES]
     kind = quantizer.astype(np.int64) * SCALE_COUNT + scale_index
@@ -159,9 +171,10 @@ def symbol_counts(
 
 
 def magnitude_bits(tables: ScaleTables, quantizer: int, largest: int) -> np.ndarray:
-    """Bits of magnitudes 0 … ``largest``, signs included, at every scale index: (64, largest + 1).
+    """Return the bits of magnitudes 0 … ``largest``, signs included: (64, largest + 1).
 
-    Zero at scales that split symbols, where neighbouring symbols cost the same.
+    Rows are scale indices. Rows of scales that split symbols are zero: neighbouring symbols cost
+    the same there.
     """
     bits = np.zeros((SCALE_COUNT, largest + 1))
     for index in range(SCALE_COUNT):

@@ -1,15 +1,16 @@
-"""Trellis-coded quantisation: two coarse quantisers whose symbols say which of them comes next.
+"""Trellis-coded quantisation (TCQ): two coarse quantisers, selected by the parities of symbols.
 
-    residual ─ search over all ways through the trellis ─▶ symbols ─┐
-                                          state ─▶ EVEN or ODD ◀────┴ parity ─▶ next state
+    residual ─ search over all paths of the trellis ─▶ symbols ─┐
+                                      state ─▶ EVEN or ODD ◀────┴ parity ─▶ next state
 
-EVEN has the even multiples of a spacing, ODD the odd ones and zero. Which of them a symbol belongs
-to follows from the parities before it, so a file does not say; but an encoder that looks ahead
-reaches points as dense as both together with the symbols of one (Marcellin and Fischer 1990; as
-"dependent quantisation" in VVC, Schwarz et al. 2021). The states are those of Ungerboeck's code.
+EVEN has the even multiples of a spacing, ODD the odd multiples and zero. The quantiser of a symbol
+follows from the parities before it, so a file does not hold it. An encoder that looks ahead reaches
+points as dense as the union of both with the symbols of one (Marcellin and Fischer 1990;
+"dependent quantisation" in VVC, Schwarz et al. 2021). The states are the states of Ungerboeck's
+code.
 
-Symbols that are zero nearly always gain nothing: `arranged` leaves them to the plain quantiser, and
-lays the others out in lanes that are walked side by side, each from state 0.
+TCQ gains nothing for symbols that are nearly always zero. `arranged` leaves these symbols to the
+scalar quantiser. It lays the others out in lanes; each lane is a path that begins in state 0.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ from deepstd.coding.tables import (
 )
 
 FIRST_INDEX = 8
-"""Symbols of smaller scale are left to the plain quantiser."""
+"""Smallest scale index of TCQ symbols; symbols of smaller scales are scalar-quantised."""
 FEWEST_SYMBOLS = 128
-"""So are all of a pass where fewer than these remain."""
+"""Fewest TCQ symbols of a pass; all symbols are scalar-quantised where fewer remain."""
+# Symbols.
 _LONGEST_LANE = 128
 # Ungerboeck (1982), 32 states: parity checks of the choice of quantiser and of the parity.
 _MEMORY, _CHECK_OF_CHOICE, _CHECK_OF_PARITY = 5, 0o45, 0o10
 _STATES = 1 << _MEMORY
+# Largest magnitude whose bits are tabulated; larger magnitudes are rare.
 _LARGEST = 24
+# Cost of a forbidden path.
 _NEVER = np.float32(1e30)
 
 
@@ -55,12 +59,12 @@ class Arrangement(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Symbols of the longest lane."""
+        """Number of symbols of the longest lane."""
         return -(-len(self.tcq) // self.lanes)
 
 
 def arranged(scale_index: np.ndarray) -> Arrangement:
-    """The arrangement of a pass whose symbols have these scale indices, (n,) uint8."""
+    """Arrange the symbols of a pass by their scale indices, (n,) uint8."""
     large = scale_index >= FIRST_INDEX
     if np.count_nonzero(large) < FEWEST_SYMBOLS:
         large[:] = False
@@ -71,22 +75,22 @@ def arranged(scale_index: np.ndarray) -> Arrangement:
 
 
 def values_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
-    """What symbols of quantisers EVEN and ODD stand for, in spacings."""
+    """Return the points of TCQ symbols in spacings, given their quantisers EVEN or ODD."""
     return 2 * symbols - np.where(quantizer == ODD, np.sign(symbols), 0)
 
 
 def quantizer_of(state: np.ndarray) -> np.ndarray:
-    """EVEN or ODD, which the next symbol of a lane belongs to."""
+    """Return the quantiser, EVEN or ODD, of the next symbol of each lane."""
     return (EVEN + (state & 1)).astype(np.uint8)
 
 
 def following(state: np.ndarray, symbols: np.ndarray) -> np.ndarray:
-    """States after symbols."""
+    """Return the states of lanes after symbols."""
     return NEXT_STATES[state, symbols & 1]
 
 
 def _next_states() -> np.ndarray:
-    """(states, parities): the shift register of a systematic code with feedback."""
+    """Return the shift register of a systematic code with feedback, (states, parities)."""
     table = np.zeros((_STATES, 2), dtype=np.int64)
     for state in range(_STATES):
         for parity in range(2):
@@ -100,7 +104,11 @@ def _next_states() -> np.ndarray:
 
 
 def _ways_to(following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two states before each state, and which of a symbol's four costs lead from there."""
+    """Return the two states before each state and the number of the cost on each branch.
+
+    Returns:
+        Two int64 arrays, (2, states); costs are numbered 2 · quantiser + parity.
+    """
     before, cost = np.zeros((2, 2, _STATES), dtype=np.int64)
     for state in range(_STATES):
         ways = np.argwhere(following == state)
@@ -110,9 +118,9 @@ def _ways_to(following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 NEXT_STATES = _next_states()
-"""(states, parities): state of a lane after a symbol of a parity."""
+"""State of a lane after a symbol of a parity, (states, parities)."""
 STATE_BEFORE, COST_TO = _ways_to(NEXT_STATES)
-"""(2, states): the two states before each state, and the candidate that leads from there."""
+"""The two states before each state and the cost on each branch, (2, states)."""
 
 
 def search(
@@ -122,22 +130,22 @@ def search(
     tables: ScaleTables,
     rate_weight: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols with the least distortion + weight · bits, by the Viterbi algorithm.
+    """Find the symbols of least distortion + λ · bits by the Viterbi algorithm.
 
     Args:
-        residual: in steps, (n,), in the order of `Arrangement.tcq`.
-        scale_index: of each.
-        lanes: of the arrangement.
-        tables: that they are coded with.
-        rate_weight: squared steps that a bit is worth.
+        residual: coefficient less prediction in steps, (n,), in the order of `Arrangement.tcq`.
+        scale_index: scale index of each residual, (n,) uint8.
+        lanes: number of lanes.
+        tables: frequencies.
+        rate_weight: λ, squared steps that a bit is worth.
 
     Returns:
-        symbols (int64) and their quantisers (uint8), (n,).
+        Symbols (int64) and quantisers (uint8, EVEN or ODD), (n,).
     """
     count = residual.size
     steps = -(-count // lanes)
     symbols, costs = _candidates(residual / SPACING, scale_index, tables, rate_weight / SPACING**2)
-    # What the last step lacks is zero, for free.
+    # The missing symbols of the last step are zero and cost nothing.
     missing = ((0, 0), (0, steps * lanes - count))
     costs = np.pad(costs, missing)
     costs[1::2, count:] = _NEVER
@@ -165,7 +173,7 @@ def search(
 def _candidates(
     points: np.ndarray, scale_index: np.ndarray, tables: ScaleTables, rate_weight: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best symbol of each quantiser and parity, and its cost: (4, n) int64 and float32."""
+    """Return the best symbol of each quantiser and parity, and its cost: (4, n) int64, float32."""
     magnitude = np.abs(points).astype(np.float32)
     bits = trellis_bits(tables).reshape(-1)
     best = np.empty((4, points.size), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How long an encoder may think: one name for the user, one place for what it means.
+"""Encoder efforts: names for the user, and the searches that each of them allows.
 
 "fast" | "normal" | "best" ─▶ Effort
 """
@@ -14,13 +14,14 @@ NORMAL = "normal"
 
 @dataclass(frozen=True)
 class Effort:
-    """What an effort means.
+    """Limits on the time that an encoder may take.
 
     Attributes:
-        rounds: of refining what the quantiser aims at; each takes about two encodings.
+        rounds: rounds of refining the quantisation targets; each takes about two encodings.
         most_refined: voxels of the largest scan that is refined; None for any.
-        most_between: voxels of the largest scan whose slices may be coded between each other, which
-            takes two to three times as long to code and to decode as a volume; None for any.
+        most_between: voxels of the largest scan whose slices may be predicted from each other;
+            None for any. Such a scan takes two to three times as long as a volume, to encode and
+            to decode.
     """
 
     rounds: int
@@ -28,11 +29,11 @@ class Effort:
     most_between: int | None
 
     def rounds_for(self, voxels: int) -> int:
-        """Rounds for a scan of so many voxels."""
+        """Return the rounds of refinement for a scan of this number of voxels."""
         return self.rounds if _within(voxels, self.most_refined) else 0
 
     def between_for(self, voxels: int) -> bool:
-        """Whether slices of a scan of so many voxels may be coded between each other."""
+        """Return whether a scan of this number of voxels may have predicted slices."""
         return _within(voxels, self.most_between)
 
 
@@ -48,7 +49,11 @@ EFFORTS = {
 
 
 def effort_named(name: str) -> Effort:
-    """The effort of a name; InputError for any other."""
+    """Return the effort of a name.
+
+    Raises:
+        InputError: no effort has this name.
+    """
     if name not in EFFORTS:
         raise InputError(f"effort must be {', '.join(EFFORTS)}, not {name!r}")
     return EFFORTS[name]

@@ -1,13 +1,13 @@
-"""Rate: a requested size, and the search for the file that has it.
+"""Rate control: search for the quantiser whose file has a requested size.
 
-    Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, rate weight
-    encodings of a part of a large scan ─ estimate ─▶ where to start
+    Target(ratio | bpv | max_bytes) ─▶ bytes ─ search over real encodings ─▶ step, λ
+    encodings of a part of a large scan ─ estimate ─▶ first step
 
-The size of a file falls smoothly, nearly exponentially, as the step grows; a secant on its
-logarithm gets close in a few encodings. The last bytes are met by the weight of the rate in the
-quantiser, which moves single symbols and needs no place in the file: in the last pass first,
-because a symbol that others depend on changes what is expected of them, and the size jumps. Sizes
-are those of finished files, never estimates.
+The size of a file falls smoothly, nearly exponentially, as the step grows. A secant on its
+logarithm gets close in a few encodings. The last bytes are met by λ, the rate weight of the
+quantiser, which moves single symbols and is not stored. λ changes in the last pass first: a symbol
+of an earlier pass changes the predictions of later symbols, and the size jumps. All sizes are
+sizes of finished files, never estimates.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from deepstd.errors import RateError
 from deepstd.rate.start import WEIGHT_SLOPE, Point, Start, slope_of
 
 _MOST_ENCODINGS = 100
-# How far from a step that misses the window others are tried; fewer where a scan is large enough
-# to be divided, because each is another encoding of the whole.
+# Farthest step codes that are tried around a step that misses the window. Fewer for a scan with
+# tiles: each is another encoding of a large scan.
 _FARTHEST, _FEW = _MOST_ENCODINGS, 3
+# Octaves of size within which λ meets the rest.
 _NEAR = 0.03
+# Bounds of the octaves by which a file grows where λ grows by 1.
 _WEIGHT_SLOPES = (-6.0, -0.5)
 _WEIGHT_TRIES = 8
-# Weights nearer to each other than this say nothing new: the size jumps between them.
+# Between two λ nearer to each other than this the size jumps.
 _CLOSE = 0.0003
+# Largest λ, in squared steps a bit.
 _MOST_WEIGHT = 0.45
 
 
@@ -48,22 +51,22 @@ def search(
     """Find the quantiser whose file fills the allowed bytes.
 
     Args:
-        size: bytes of the whole file for a step code (larger: finer) and a rate weight.
-        allowed: bytes.
-        fill: least part of them that is enough.
-        start: where to begin.
-        rate_weight: usual rate weight.
-        lowest, highest: range of step codes; at ``highest`` nothing more can be gained.
+        size: returns the bytes of the whole file for a step code (larger: finer) and a λ.
+        allowed: most bytes of the file.
+        fill: smallest share of the allowed bytes that is accepted, below 1.
+        start: first step code, and slope of the size.
+        rate_weight: usual λ.
+        lowest, highest: range of step codes; finer steps than ``highest`` gain nothing.
         octave: step codes that halve the step.
-        describe: says in words what a number of bytes means as a request.
-        fit: brings the latest encoding nearer to the allowed size by changing a part of it;
-            None where that cannot be done.
-        last: bytes for a step code, with another rate weight for symbols that no others depend on;
-            None where ``fit`` does that.
+        describe: returns a text that states a number of bytes as a request.
+        fit: brings the latest encoding nearer to the allowed size by coding a part of it again;
+            None for scans without tiles or slices.
+        last: returns the bytes for a step code and a λ of the last pass alone; None for scans
+            with tiles or slices.
 
     Returns:
-        The largest encoding found within the allowed bytes. It is smaller than the window only
-        when even the finest useful step, with no symbol given up for its bits, does not fill it.
+        The largest encoding found within the allowed bytes. Its file is smaller than ``fill`` only
+        where sizes jump, or where the finest step with λ = 0 does not fill it.
 
     Raises:
         RateError: even the coarsest step needs more bytes; names the size that can be reached.
@@ -71,7 +74,7 @@ def search(
     sizes = _Sizes(size, allowed, fill)
 
     def adjust(point: Point) -> Point:
-        """Meet the last bytes from the latest encoding, which is this one."""
+        """Meet the last bytes, starting from the latest encoding, which ``point`` describes."""
         return _adjusted(sizes, point, last) if fit is None else sizes.take(fit(point))
 
     low: Point | None = None
@@ -116,7 +119,7 @@ def _around(
     adjust: Callable[[Point], Point],
     farthest: int,
 ) -> None:
-    """Neighbouring steps, and theirs: one may reach what others cannot, as small files jump."""
+    """Try the step codes around a step: sizes of small files jump, and another step may fit."""
     for distance in range(1, farthest + 1):
         for code in (tried.step_code - distance, tried.step_code + distance):
             if not codes[0] <= code <= codes[1] or not sizes.left:
@@ -127,7 +130,7 @@ def _around(
 
 
 def _refined(sizes: _Sizes, point: Point) -> Point:
-    """At the finest step, room that is left goes to symbols that were not worth their bits."""
+    """Fill the file at the finest step with a smaller λ."""
     exact = sizes.at(point.step_code, 0.0)
     if exact is sizes.best:
         return exact
@@ -137,7 +140,7 @@ def _refined(sizes: _Sizes, point: Point) -> Point:
 
 
 def _adjusted(sizes: _Sizes, point: Point, last: Callable[[int, float], int] | None) -> Point:
-    """Meet the last bytes with the weight of symbols that no others depend on, or else of all."""
+    """Meet the last bytes with the λ of the last pass, else with the λ of all passes."""
     if last is not None:
 
         def again(weight: float) -> Point:
@@ -151,7 +154,7 @@ def _adjusted(sizes: _Sizes, point: Point, last: Callable[[int, float], int] | N
 
 
 class _Sizes:
-    """Encodings tried so far, and the largest of them that is allowed."""
+    """Sizes of the encodings tried so far, and the largest encoding that is allowed."""
 
     def __init__(self, size: Callable[[int, float], int], allowed: int, fill: float) -> None:
         self._size, self._allowed, self._fill = size, allowed, fill
@@ -188,9 +191,9 @@ def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octa
 
 
 def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Point:
-    """Meet the last bytes with the rate weight of encodings like this; the last one tried."""
+    """Search the λ that meets the last bytes; return the last encoding tried."""
     weight = point.rate_weight
-    # Weights that gave too large and too small a file, with the logarithms of their sizes.
+    # λ that gave too large and too small a file, with the log2 of their sizes.
     large: tuple[float, float] | None = None
     small: tuple[float, float] | None = None
     before: tuple[float, float] | None = None

@@ -1,4 +1,4 @@
-"""Quantisation steps to start a search from, judged without coding or from other encodings.
+"""First quantisation steps of a search, estimated without coding or from other encodings.
 
 sizes estimated at a few steps, or sizes of another search ─▶ Start: step and slope
 """
@@ -9,19 +9,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Bits of a coefficient that is not quantised to zero, where three in a hundred are not, and the
-# power of their share that the bits grow with: as of X-rays, MR and CT at 16:1 to 512:1.
+# Bits per significant coefficient where 3 % of the coefficients are significant, and the power by
+# which the bits grow with that share: measured on X-rays, MR and CT at 16:1 to 512:1.
 _SIGNIFICANT_BITS, _USUAL_SHARE, _GROWTH = 3.3, 0.03, 0.13
-# Octaves by which a file grows when the step is halved: first guess, and bounds of what is seen.
+# Octaves by which a file grows when the step is halved: first guess and measured bounds.
 _FIRST_SLOPE, _SLOPES = 1.0, (0.3, 1.5)
 _ESTIMATES = 2
 WEIGHT_SLOPE = -1.5
-"""Octaves by which a file grows with the rate weight, typically; it differs from scan to scan."""
+"""Octaves by which a file typically grows where λ grows by 1; it differs from scan to scan."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One encoding: its quantiser and the size of the file it gives."""
+    """Quantiser of an encoding (step code and λ), and size of its file in bytes."""
 
     step_code: int
     rate_weight: float
@@ -30,7 +30,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a search begins.
+    """First step of a search.
 
     Attributes:
         step_code: first step code to try.
@@ -50,14 +50,15 @@ def first_start(
     highest: int,
     octave: int,
 ) -> Start:
-    """A start for the search, before anything is encoded: from how many coefficients are not zero.
+    """Estimate the first step from the number of significant coefficients, without encoding.
 
-    The bytes of a texture are nearly proportional to them (the ρ domain of He and Mitra, 2002).
+    The bytes of a texture are nearly proportional to the number of coefficients that are not
+    quantised to zero (the ρ domain of He and Mitra, 2002).
 
     Args:
-        significant: number of coefficients not quantised to zero at a step code.
-        voxels: of the scan.
-        wanted: bytes.
+        significant: returns the number of significant coefficients at a step code.
+        voxels: number of voxels of the scan.
+        wanted: bytes of the file.
         lowest, highest: range of step codes.
         octave: step codes that halve the step.
     """
@@ -76,12 +77,12 @@ def first_start(
 
 
 def estimate(size: Callable[[int], int], wanted: int, *, start: Start, octave: int) -> Start:
-    """A start for the search, from encodings of something smaller.
+    """Estimate the first step from encodings of a part of the scan.
 
     Args:
-        size: bytes for a step code.
-        wanted: bytes.
-        start: where to begin.
+        size: returns the bytes of an encoding at a step code.
+        wanted: bytes of the encoding.
+        start: first step of this estimate.
         octave: step codes that halve the step.
     """
     guess = start
@@ -97,13 +98,13 @@ def estimate(size: Callable[[int], int], wanted: int, *, start: Start, octave: i
 def start_near(
     point: Point, goal: float, *, slope: float, rate_weight: float, octave: int
 ) -> Start:
-    """Where to begin, given another encoding of about the wanted size.
+    """Extrapolate the first step from another encoding of about the wanted size.
 
     Args:
-        point: its quantiser and its bytes.
-        goal: bytes wanted, as of an encoding like it.
+        point: quantiser and bytes of the other encoding.
+        goal: bytes of the file.
         slope: octaves by which a file grows when the step is halved.
-        rate_weight: usual rate weight, which the search begins with.
+        rate_weight: λ that the search begins with.
         octave: step codes that halve the step.
     """
     missing = math.log2(goal / point.nbytes) + WEIGHT_SLOPE * (point.rate_weight - rate_weight)
@@ -111,12 +112,14 @@ def start_near(
 
 
 def slope_of(tried: list[tuple[int, float]], octave: int, known: float) -> float:
-    """Slope between the last two (step code, log2 size), where they are far enough apart."""
+    """Return the slope between the last two (step code, log2 size); ``known`` where they are close.
+
+    Args:
+        tried: step codes and log2 of the sizes, in the order of the search.
+        octave: step codes that halve the step.
+        known: slope so far, in octaves of size an octave of the step.
+    """
     if len(tried) < 2 or abs(tried[-1][0] - tried[-2][0]) < octave / 64:
         return known
     (a, low), (b, high) = tried[-2:]
     return min(max((high - low) / (b - a) * octave, _SLOPES[0]), _SLOPES[1])
-
-
-# Octaves by which a file grows with the weight, typically; it differs from scan to scan.
-WEIGHT_SLOPE = -1.5

@@ -1,4 +1,4 @@
-"""Target sizes: a compression ratio, bits per voxel or bytes, and how nearly a file fills them.
+"""Target size of a file: a compression ratio, bits per voxel or bytes.
 
 ratio, bpv or bytes ─ Target ─▶ bytes that a file may have
 """
@@ -12,14 +12,14 @@ from numbers import Real
 from deepstd.errors import RateError
 
 LOWEST_FILL = 0.997
-
-
+"""Smallest share of the target size that a file is to fill."""
+# Larger requests mean no limit.
 _MOST_BYTES = 1 << 62
 
 
 @dataclass(frozen=True)
 class Target:
-    """How large a file may be; exactly one of the three is given.
+    """Requested size of a file; exactly one of the three attributes is given.
 
     Attributes:
         ratio: bytes of the stored voxels divided by bytes of the whole file.
@@ -40,7 +40,12 @@ class Target:
             raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
 
     def bytes_for(self, voxels: int, stored_bytes: int) -> int:
-        """Largest allowed file size for a scan; at least one byte."""
+        """Return the largest allowed file size in bytes, at least 1.
+
+        Args:
+            voxels: number of voxels of the scan.
+            stored_bytes: bytes of its voxels in the stored type.
+        """
         wanted: float = self.max_bytes or 0
         if self.ratio is not None:
             wanted = stored_bytes / self.ratio
@@ -50,29 +55,30 @@ class Target:
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
-    """Return why a file has fewer bytes than were asked for; None where it fills them.
+    """Return a note on a file that is smaller than requested; None where it fills the request.
 
     Args:
-        nbytes: of the file.
-        allowed: bytes asked for.
-        exact: whether every voxel comes back as it was.
+        nbytes: bytes of the file.
+        allowed: requested bytes.
+        exact: whether the restored voxels equal the original voxels.
     """
     if nbytes >= LOWEST_FILL * allowed:
         return None
-    told = (
+    note = (
         f"the file has {nbytes} of the {allowed} bytes asked for ({100 * nbytes / allowed:.1f} %)"
     )
     if exact:
-        return f"{told}: it needs no more, as every voxel comes back exactly"
-    return f"{told}: the sizes that this scan can be coded in jump across the rest"
+        return f"{note}: it needs no more, as every voxel comes back exactly"
+    return f"{note}: the sizes that this scan can be coded in jump across the rest"
 
 
 def in_words(nbytes: int, voxels: int, stored_bytes: int) -> str:
-    """Return a size in the words of the options that ask for it.
+    """Return a text that states a size by the options that request it.
 
     Args:
-        nbytes: of a file.
-        voxels, stored_bytes: of the scan.
+        nbytes: bytes of a file.
+        voxels: number of voxels of the scan.
+        stored_bytes: bytes of its voxels in the stored type.
     """
     ratio = math.floor(100 * stored_bytes / nbytes) / 100
     bpv = math.ceil(1e4 * 8 * nbytes / voxels) / 1e4

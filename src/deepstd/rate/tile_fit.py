@@ -1,9 +1,9 @@
-"""The last per cent of a size, met by coding some tiles of the finest level again.
+"""Fit of the last per cent of a size: some tiles of the finest level are coded again.
 
-    encodings, bytes missing ─ largest tiles first, another weight of the rate ─▶ encodings
+    encodings, bytes missing ─ largest tiles first, another λ ─▶ encodings
 
-Tiles do not depend on each other, so a part of them can be brought to more or fewer bytes without
-touching the rest: a fraction of the work of another encoding of the whole.
+Tiles do not depend on each other. Some of them can be coded with another λ while the others stay,
+at a fraction of the time of another encoding of the scan.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+# Share of its bytes by which a tile changes in a round.
 _MOST_CHANGE = 0.08
+# Largest λ, in squared steps a bit.
 _MOST_WEIGHT = 0.45
+# Octaves by which a tile grows where λ grows by 1: first guess and bounds.
 _SLOPE = -4.0
 _SLOPES = (-100.0, -0.5)
+# Smallest mean change of λ from which the slope is measured.
 _SURE_CHANGE = 0.002
 _MOST_ROUNDS = 24
+# Share of the missing bytes below which a round counts as no progress.
 _LEAST_PROGRESS = 0.02
-# Between two weights nearer to each other than this the size of a tile jumps.
+# Between two λ nearer to each other than this the size of a tile jumps.
 _CLOSE = 0.0003
 _Place = tuple[int, int]
 _Tried = dict[float, int]
@@ -35,11 +40,11 @@ class _Part(Protocol):
 
 
 class Divided(Protocol):
-    """An encoding of parts that can be coded again."""
+    """An encoding whose tiles or slices can be coded again."""
 
     @property
     def coded(self) -> Sequence[_Part]:
-        """Tiles or slices."""
+        """Tiles, or non-reference slices."""
         ...
 
 
@@ -47,10 +52,10 @@ _Encoded = TypeVar("_Encoded", bound=Divided)
 
 
 class TileCoder(Protocol[_Encoded]):
-    """What is needed of an encoder."""
+    """Interface of an encoder whose tiles or slices can be coded again."""
 
     def recode(self, encoded: _Encoded, weights: dict[int, float]) -> _Encoded:
-        """The latest encoding with some tiles coded again."""
+        """Code some tiles of the latest encoding again, with a λ for each tile number."""
         ...
 
 
@@ -61,22 +66,21 @@ def fit_tiles(
     least: float,
     most: float,
 ) -> list[_Encoded]:
-    """Encodings whose file has a size within two bounds, or comes near them.
+    """Code tiles again until the size of the file lies within two bounds, or near them.
 
-    A tile changes by at most a few per cent where enough of them are left, because equal weights
-    are the best ones. Which tiles are coded again depends on sizes alone. The sizes that a tile had
-    with other weights say which weight is next: the bytes of noise fall by an octave where the
-    weight grows by a hundredth.
+    A tile changes by a few per cent where there are enough tiles, because equal λ are optimal. The
+    choice of tiles depends on their sizes alone. The next λ of a tile follows from its sizes with
+    other λ: the bytes of noise fall by an octave where λ grows by 0.01.
 
     Args:
-        encoders: of the frames of a scan.
-        encoded: the latest encoding of each.
-        nbytes: of the file with them.
-        least, most: bytes wanted.
+        encoders: encoder of each frame of the scan.
+        encoded: latest encoding of each frame.
+        nbytes: bytes of the file with these encodings.
+        least, most: bounds of the wanted bytes.
 
     Returns:
-        The encodings whose file is within the bounds; else the largest file found that is not
-        above them, and where there is none, the last one found.
+        Encodings whose file is within the bounds. Otherwise, encodings of the largest file found
+        that is not above the bounds; where there is none, the last encodings.
     """
     fitted = list(encoded)
     best = (nbytes, list(fitted))
@@ -109,7 +113,7 @@ def fit_tiles(
         if best[0] > most or best[0] < nbytes <= most:
             best = (nbytes, list(fitted))
         if abs(after - before) < _LEAST_PROGRESS * abs(missing):
-            stuck.update(chosen)  # these tiles do not go with the weight, as far as it can tell
+            stuck.update(chosen)  # their size does not follow λ
         queue = queue or _largest_first(fitted, stuck)
         if abs(change) > _SURE_CHANGE and before and after:
             slope = min(max(math.log2(after / before) / change, _SLOPES[0]), _SLOPES[1])
@@ -117,17 +121,18 @@ def fit_tiles(
 
 
 def _weight_for(known: _Tried, weight: float, factor: float, slope: float) -> float:
-    """The weight that should make a tile so many times as large as with this one.
+    """Estimate the λ that scales the size of a tile by a factor.
 
     Args:
-        known: bytes of the tile at every weight that was tried.
-        weight: one of these.
-        factor: of the bytes wanted to those with it.
-        slope: octaves of bytes for a weight larger by 1, where nothing better is known.
+        known: bytes of the tile by λ.
+        weight: λ of the present encoding, a key of ``known``.
+        factor: wanted bytes over present bytes.
+        slope: octaves by which a tile grows where λ grows by 1; used where no two λ enclose the
+            wanted bytes.
     """
     octaves = {tried: math.log2(max(nbytes, 1)) for tried, nbytes in known.items()}
     goal = octaves[weight] + math.log2(factor)
-    # A larger weight makes a smaller tile.
+    # A larger λ makes a smaller tile.
     large = max((tried for tried, size in octaves.items() if size >= goal), default=None)
     small = min((tried for tried, size in octaves.items() if size < goal), default=None)
     if large is None or small is None:
@@ -145,7 +150,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _largest_first(encoded: Sequence[Divided], without: set[_Place]) -> deque[_Place]:
-    """Frame and number of all tiles but some."""
+    """Return frame and number of the tiles that are not in ``without``, largest first."""
     sizes = [
         (len(tile.stream), frame, number)
         for frame, texture in enumerate(encoded)

@@ -1,16 +1,21 @@
-"""Price of bytes in distortion: one rate-distortion cost for every decision of the encoder.
+"""Rate-distortion cost for the decisions of the encoder.
 
-squared error, bytes ─▶ rate-distortion cost; the candidate with the smallest is kept
+squared error, bytes ─▶ rate-distortion cost; the encoding with the smallest cost is kept
 """
 
 from __future__ import annotations
 
 import math
 
-# Octaves of squared error that an octave of bytes is worth, roughly.
+# λ on logarithms: octaves of squared error that an octave of bytes is worth, roughly.
 _ERROR_OCTAVES = 0.8
 
 
 def rd_cost(error: float, nbytes: float) -> float:
-    """What to make small: octaves of squared error, and of bytes at their usual price."""
+    """Return the rate-distortion cost log2(error) + λ log2(bytes), to be minimised.
+
+    Args:
+        error: squared error, in a unit that is the same for all encodings compared.
+        nbytes: bytes of the encoding.
+    """
     return math.log2(error + 1e-9) + _ERROR_OCTAVES * math.log2(nbytes)

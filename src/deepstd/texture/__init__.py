@@ -1,6 +1,6 @@
 """Texture: grey values to bytes and back, given a prediction of them.
 
-    codec         which coder a payload or network asks for
+    codec         choice of the coder by payload and network
     models        network configurations ─▶ networks
     wavelet/      lifting wavelet, coded level by level: the default
     slices/       inter-slice prediction: reference slices, motion, coding order

@@ -1,4 +1,4 @@
-"""The two transforms of the texture stage under one roof: which network codes how.
+"""Choice of the texture coder: wavelet, slices or autoencoder, by network and payload.
 
 description ─▶ TextureNetwork (lifting: wavelet, context model, post-filter)
              └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
@@ -35,7 +35,15 @@ Divisible = TextureEncoder | SlicedEncoder
 
 
 class Encoder(Protocol):
-    """Encodes one frame at any step; `TextureEncoder` says what each of these is."""
+    """Interface of the encoder of one frame.
+
+    Attributes:
+        values: finite grey values, (*shape).
+        shape: voxels along each axis.
+        coarse: relative voxel sizes in half octaves.
+        scaling: range and offset of the grey values.
+        finest: largest step code at which all coefficients can be coded.
+    """
 
     values: np.ndarray
     shape: tuple[int, ...]
@@ -45,32 +53,40 @@ class Encoder(Protocol):
 
     @property
     def conditioned(self) -> bool:
-        """Whether there is a template."""
+        """True where the encoder is conditioned on a template."""
         ...
 
     def encode(self, step_code: int, rate_weight: float) -> Any:
-        """Code at one step: an `Encoded` of a kind that the encoder knows."""
+        """Encode at a step code and a λ; the result is an `Encoded` of the encoder's own kind."""
         ...
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """Find what to aim at so that encodings of about this step err less."""
+        """Refine the quantisation targets, so that encodings near this step have less error."""
         ...
 
     def release(self) -> None:
-        """Let go of what is kept of the latest encoding."""
+        """Release the tensors kept of the latest encoding."""
         ...
 
     def restored(self, encoded: Any, step_code: int) -> np.ndarray:
-        """Values in steps, before the Wiener filter."""
+        """Return the restored values in steps before the adaptive loop filter, (*shape)."""
         ...
 
 
 def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:
-    """Mean squared error in grey values of an encoding at a step, before the Wiener filter."""
+    """Return the mean squared error of an encoding in squared grey values.
+
+    The error is measured before the adaptive loop filter.
+
+    Args:
+        encoder: encoder of the frame.
+        encoded: an encoding of this encoder.
+        step_code: step of the encoding.
+    """
     step, offset = np.float64(encoder.scaling.step(step_code)), encoder.scaling.offset
     restored, total = encoder.restored(encoded, step_code), 0.0
     for row, truth in zip(restored, encoder.values, strict=True):
-        with np.errstate(over="ignore"):  # infinite is larger than all others, and that is enough
+        with np.errstate(over="ignore"):  # an infinite error loses every comparison
             total += float(np.square(row * step + offset - truth).sum())
     return total / restored.size
 
@@ -85,7 +101,20 @@ def encoder_for(
     coarse: tuple[int, ...] | None,
     workers: Workers,
 ) -> Encoder:
-    """Encoder of one frame; arguments as for `TextureEncoder`."""
+    """Make the encoder of one frame.
+
+    Args:
+        network: network of the frame's number of axes.
+        values: finite grey values, (*shape).
+        spacing: voxel size along each axis in mm, or None.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        coarse: relative voxel sizes of another frame of the scan; found if None.
+        workers: devices that share the work; the network is on the first of them.
+
+    Raises:
+        InputError: the values span more than can be coded.
+    """
     if isinstance(network, AutoencoderNetwork):
         return AutoencoderEncoder(network, values, template, places, workers=workers)
     return TextureEncoder(
@@ -106,7 +135,24 @@ def decode(
     workers: Workers,
     level: int,
 ) -> DecodedTexture:
-    """Decode one frame's texture; arguments as for `check` and `decode_texture`."""
+    """Decode the texture of one frame.
+
+    Args:
+        network: network of the frame's number of axes.
+        of_slices: networks for slices; None where frames cannot be coded slice by slice.
+        payload: header and first stream.
+        tiles: streams of the tiles.
+        shape: voxels along each axis.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        name: name of the file, for messages.
+        workers: devices that share the work; the networks are on the first of them.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+        InputError: the frame has fewer levels.
+    """
     if of_slices is not None and check_slices(of_slices, payload, shape, level, name):
         return decode_slices(of_slices, payload, shape, name=name, workers=workers, level=level)
     if isinstance(network, AutoencoderNetwork):
@@ -130,16 +176,20 @@ def check(
     """Check a texture before memory is taken for its scan.
 
     Args:
-        network: of the frame's number of axes.
-        of_slices: where frames may be coded slice by slice.
-        payload, tiles, shape, name, level: as for `decode_texture`.
+        network: network of the frame's number of axes.
+        of_slices: networks for slices; None where frames cannot be coded slice by slice.
+        payload: header and first stream.
+        tiles: streams of the tiles.
+        shape: voxels along each axis.
+        name: name of the file, for messages.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
 
     Returns:
-        Of every how many voxels along each axis a preview of this level has one.
+        Subsampling factor of the preview along each axis.
 
     Raises:
-        DamagedError: the head makes no sense, or the tiles are not those of such a scan.
-        InputError: there is no such preview.
+        DamagedError: the header makes no sense, or the tiles do not fit the shape.
+        InputError: there is no preview of this level.
     """
     if isinstance(network, AutoencoderNetwork):
         _autoencoded(payload, tiles, shape, name)

@@ -1,4 +1,4 @@
-"""Conditioning: predictions that encoder and decoder give to the networks alike.
+"""Conditioning: predictions that encoder and decoder share.
 
 warped template or reference slices, coordinates, step ─▶ Hint, in units of 1/64 step
 """
@@ -14,26 +14,33 @@ from deepstd.texture.scaling import template_units
 
 @dataclass(frozen=True)
 class Hint:
-    """What is known of scans before they are decoded: their warped template, or neighbours.
+    """Prediction of a batch of scans: from a warped template, or from reference slices.
 
     Attributes:
-        units: values to expect, (B, 1, *shape) whole numbers in units of 1/64 step.
-        places: what the context model is told beside them, (B, ndim, *shape) whole numbers from
-            −64 to 64; of a template its coordinates.
+        units: predicted values, (B, 1, *shape) whole numbers in 1/64 step.
+        places: coordinates for the context model, (B, ndim, *shape) whole numbers −64 … 64. With a
+            template, they are template coordinates; with reference slices, distance and
+            difference of the references.
     """
 
     units: torch.Tensor
     places: torch.Tensor
 
     def row(self, number: int) -> Hint:
-        """That of one scan of the batch."""
+        """Return the prediction of one scan of the batch."""
         return Hint(self.units[number : number + 1], self.places[number : number + 1])
 
 
 def hint_of(
     template: torch.Tensor | None, places: torch.Tensor | None, step_code: int
 ) -> Hint | None:
-    """A warped template (whole numbers 0 … 1023) and its coordinates as a hint."""
+    """Return the prediction from a warped template; None without a template.
+
+    Args:
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        step_code: code of the quantisation step.
+    """
     if template is None or places is None:
         return None
     return Hint(template_units(template, step_code), places)

@@ -1,8 +1,6 @@
-"""What stands before the symbols of a texture, and what a reader can check by it.
+"""Header of a texture payload, checked before memory is taken for the scan.
 
-    scaling, step, relative voxel sizes ─ varints ─▶ payload ─ check ─▶ plan, tiles, first stream
-
-Nothing here takes memory for a scan: a damaged file is refused before that.
+scaling, step, relative voxel sizes ─ varints ─▶ payload ─ check ─▶ plan, tiles, first stream
 """
 
 from __future__ import annotations
@@ -19,20 +17,22 @@ from deepstd.texture.scaling import (
     Scaling,
 )
 
+# Largest zigzag code of range and step.
 _CODE_BIAS = 1 << 20
 OCTAVES_MAX = 3
+"""Largest log2 of the key interval."""
 
 
 @dataclass(frozen=True)
 class TextureHeader:
-    """What a decoder must know before the first symbol.
+    """Parameters of a texture that a decoder needs before the first symbol.
 
     Attributes:
         scaling: range and offset codes.
-        step_code: of the quantiser.
-        coarse: relative voxel sizes, 0 … 15.
-        sliced: axis along which slices are coded as images (`slices`), or None.
-        octaves: of them every ``2**octaves``-th is coded alone (`neighbours`); 0 for all.
+        step_code: code of the quantisation step; step = range · 2**(−code / 1024).
+        coarse: relative voxel sizes in half octaves, 0 … 15.
+        sliced: axis along which the scan is coded slice by slice, or None for a volume.
+        octaves: log2 of the key interval; 0 where all slices are intra.
     """
 
     scaling: Scaling
@@ -42,7 +42,7 @@ class TextureHeader:
     octaves: int = 0
 
     def pack(self) -> bytes:
-        """Varints: range and step codes, offset code, relative voxel sizes and how it is sliced."""
+        """Pack the header as varints: range, step, offset, relative voxel sizes with slicing."""
         sizes = 0 if self.sliced is None else self.octaves << 2 | self.sliced + 1
         for size in reversed(self.coarse):
             sizes = sizes * 16 + size
@@ -55,7 +55,11 @@ class TextureHeader:
 
     @staticmethod
     def read(cursor: Cursor, ndim: int) -> TextureHeader:
-        """Inverse of `pack`; DamagedError where a value is out of range."""
+        """Read the header of a scan of ``ndim`` axes.
+
+        Raises:
+            DamagedError: a value is out of range.
+        """
         range_code = _unzigzag(cursor.varint(_CODE_BIAS))
         step_code = _unzigzag(cursor.varint(_CODE_BIAS))
         offset_code = _unzigzag(cursor.varint(2 * OFFSET_CODE_MAX))
@@ -73,7 +77,7 @@ class TextureHeader:
         return TextureHeader(scaling, step_code, coarse, sliced - 1 if sliced else None, octaves)
 
     def of_slice(self) -> TextureHeader:
-        """What the decoder of one slice must know."""
+        """Return the header of one slice of a scan that is coded slice by slice."""
         axes = [size for axis, size in enumerate(self.coarse) if axis != self.sliced]
         return TextureHeader(self.scaling, self.step_code, tuple(a - min(axes) for a in axes))
 

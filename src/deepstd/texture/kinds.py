@@ -4,6 +4,6 @@ from __future__ import annotations
 
 BETWEEN = "between"
 Part = int | str
-"""Which network of a bundle: 2 or 3 for as many axes, `BETWEEN` for slices between others."""
+"""Key of a network in a bundle: 2 or 3 axes, or `BETWEEN` for predicted slices."""
 LIFTING, AUTOENCODER = "lifting", "autoencoder"
 TRANSFORMS = (LIFTING, AUTOENCODER)

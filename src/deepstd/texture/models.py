@@ -1,9 +1,9 @@
-"""The networks of the two transforms, as bundles and training runs describe them.
+"""Networks of both transforms, made from the descriptions of bundles and training runs.
 
     description ─▶ TextureNetwork (lifting: wavelet, context model, post-filter)
                  └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
 
-Nothing here codes, so that training needs no range coder.
+No module that codes is imported, so that training needs no range coder.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ Network = TextureNetwork | AutoencoderNetwork
 
 
 def part_named(name: str) -> Part:
-    """Inverse of ``str(part)``."""
+    """Parse the key of a network from its name."""
     return int(name) if name.isdigit() else name
 
 
 def config_of(description: Mapping[str, Any]) -> Config:
-    """Sizes of a network, from a bundle's description; BundleError where it makes no sense."""
+    """Parse the sizes of a network from a bundle's description.
+
+    Raises:
+        BundleError: the description makes no sense.
+    """
     if description.get(_TRANSFORM, LIFTING) == AUTOENCODER:
         entries = {name: value for name, value in description.items() if name != _TRANSFORM}
         return AutoencoderConfig.from_dict(entries)
@@ -37,21 +41,29 @@ def config_of(description: Mapping[str, Any]) -> Config:
 
 
 def description_of(config: Config) -> dict[str, Any]:
-    """Inverse of `config_of`."""
+    """Return the description of a network's sizes, as plain values for JSON."""
     if isinstance(config, AutoencoderConfig):
         return {_TRANSFORM: AUTOENCODER, **config.to_dict()}
     return config.to_dict()
 
 
 def untrained(config: Config) -> Network:
-    """A network of some sizes."""
+    """Make an untrained network of given sizes."""
     if isinstance(config, AutoencoderConfig):
         return AutoencoderNetwork(config)
     return TextureNetwork(config)
 
 
 def network_of(description: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Network:
-    """The network of a bundle, ready to code; BundleError where something does not fit."""
+    """Load a network of a bundle, ready to code.
+
+    Args:
+        description: sizes of the network.
+        stored: its arrays by name.
+
+    Raises:
+        BundleError: description and arrays do not fit.
+    """
     config = config_of(description)
     if isinstance(config, AutoencoderConfig):
         return AutoencoderNetwork.from_tensors(config, stored)

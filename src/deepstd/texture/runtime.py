@@ -1,4 +1,4 @@
-"""Copies of a network on the devices that compute, and the type that they compute in."""
+"""Copies of a network on several devices, and the number type of the entropy model there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def replicas(network: _Module, workers: Workers) -> dict[torch.device, _Module]:
-    """The network on every device of the workers; it is on the first."""
+    """Copy a network, which is on the first device of the workers, to their other devices."""
     copies = {workers.first: network}
     for device in workers.devices:
         if device not in copies:
@@ -23,6 +23,6 @@ def replicas(network: _Module, workers: Workers) -> dict[torch.device, _Module]:
 
 
 def network_dtype_of(device: torch.device) -> torch.dtype:
-    """Type that the context model computes in."""
+    """Return the number type of the context model's activations on a device."""
     # On a GPU the library may choose an algorithm whose intermediate sums are not whole.
     return torch.float32 if device.type == "cpu" else torch.float64

@@ -1,10 +1,10 @@
-"""From grey values to quantiser steps and back.
+"""Scaling of grey values x to normalised values z, and quantisation steps.
 
     x = offset + range · z,   step = range · 2**(−step_code / 1024)
 
-``range`` and ``offset`` are few-bit codes fitted to the scan: its robust range, or, where there is
-a template, the gain and offset that match the warped template to the scan. The step is relative to
-the range, so a context model that is told log2(range / step) means the same on every scan.
+``range`` and ``offset`` are few-bit codes fitted to the scan: its robust range, or the gain and
+offset that match a warped template to the scan. The step is relative to the range. The context
+model is conditioned on log2(range / step), which means the same on every scan.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ STEPS_PER_OCTAVE = 1024
 STEP_CODE_MIN = -4 * STEPS_PER_OCTAVE
 STEP_CODE_MAX = 16 * STEPS_PER_OCTAVE
 TEMPLATE_ONE = 1024
+"""Template value of normalised intensity 1."""
+# Range codes an octave, and offset codes a range.
 _RANGE_STEPS = 16
 _OFFSET_STEPS = 64
 _POWER_BITS = 20
+# Largest coefficient in steps, as a power of two: float64 stays exact in 1/64 step.
 _MOST_OCTAVES = 31
+# Voxels that suffice for the percentiles of a large scan.
 _SAMPLES = 1 << 22
+# Ranges of grey values between which float32 suffices.
 _FLOAT32_RANGE = (2.0**-90, 2.0**90)
 RANGE_CODE_MAX = 16 * 1019
 OFFSET_CODE_MAX = 1 << 38
@@ -36,7 +41,7 @@ OFFSET_CODE_MAX = 1 << 38
 
 @dataclass(frozen=True)
 class Scaling:
-    """Codes: range = 2**(range_code / 16), offset = offset_code · range / 64."""
+    """Range and offset codes: range = 2**(range_code / 16), offset = offset_code · range / 64."""
 
     range_code: int
     offset_code: int
@@ -52,15 +57,22 @@ class Scaling:
         return self.offset_code * self.range / _OFFSET_STEPS
 
     def step(self, step_code: int) -> float:
-        """Quantiser step in grey values."""
+        """Return the quantisation step of a step code in grey values."""
         return self.range * 2.0 ** (-step_code / STEPS_PER_OCTAVE)
 
     @staticmethod
     def fit(values: np.ndarray, template: np.ndarray | None = None) -> Scaling:
-        """Codes for a scan's finite values, matched to a warped template (0 … 1023) if given.
+        """Fit the codes to the finite values of a scan, or match a warped template to the scan.
 
-        A match that explains little, or with the opposite contrast, is not used: the robust range
-        then says how much a step is, and the template merely adds what the network makes of it.
+        A match of little gain, or of opposite contrast, is not used. The codes then follow from the
+        robust range, and the template is only an input of the networks.
+
+        Args:
+            values: finite grey values, (*shape).
+            template: warped template, 0 … 1023, of as many voxels, or None.
+
+        Raises:
+            InputError: the values span too much or too little.
         """
         low, middle, high = np.percentile(_sampled(values), [0.5, 50.0, 99.5])
         with np.errstate(over="ignore"):
@@ -85,7 +97,7 @@ class Scaling:
         return Scaling(int(range_code), round(offset / span * _OFFSET_STEPS))
 
     def normalise(self, values: np.ndarray) -> np.ndarray:
-        """(values − offset) / range in float32, computed in the type of the values or float64."""
+        """Return (values − offset) / range in float32, computed in float64 where necessary."""
         wide = values.dtype == np.float64 or not _FLOAT32_RANGE[0] < self.range < _FLOAT32_RANGE[1]
         dtype = np.float64 if wide else np.float32
         with np.errstate(over="ignore"):
@@ -95,7 +107,7 @@ class Scaling:
 
 
 def _sampled(values: np.ndarray) -> np.ndarray:
-    """The values as float64, or of a large scan as many as tell its robust range."""
+    """Return the values as float64; of a large scan, a random sample for its robust range."""
     if values.size > _SAMPLES:
         places = np.random.default_rng(0).integers(0, values.size, _SAMPLES)
         values = values[np.unravel_index(places, values.shape)]
@@ -104,20 +116,24 @@ def _sampled(values: np.ndarray) -> np.ndarray:
 
 @cache
 def _power_of_two(fraction: int) -> int:
-    """2**(fraction / 1024) in 2**-20, by decimal arithmetic: the same on every machine."""
+    """Return 2**(fraction / 1024) in units of 2**-20.
+
+    Decimal arithmetic gives the same integer on every machine.
+    """
     with localcontext(Context(prec=40)):
         return int(Decimal(2) ** (Decimal(fraction) / STEPS_PER_OCTAVE) * (1 << _POWER_BITS))
 
 
 def log_rate(step_code: int) -> int:
-    """32 log2(range / step), rounded: what the networks are told."""
+    """Return 32 log2(range / step), rounded: the rate that the networks are conditioned on."""
     return (step_code * 32 + STEPS_PER_OCTAVE // 2) // STEPS_PER_OCTAVE
 
 
 def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
-    """A warped template (whole numbers 0 … 1023) in fixed-point units of the step, exactly.
+    """Convert a warped template (whole numbers 0 … 1023) to units of 1/64 step, exactly.
 
-    Returns float64 whole numbers.
+    Returns:
+        Whole numbers in float64, of the template's shape.
     """
     octaves, fraction = divmod(step_code, STEPS_PER_OCTAVE)
     factor = _power_of_two(fraction) * UNITS_PER_STEP
@@ -127,17 +143,17 @@ def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
 
 
 def finest_step_code(normalised: np.ndarray, growth: float) -> int:
-    """Largest step code at which all coefficients can be coded.
+    """Return the largest step code at which all coefficients can be coded.
 
     Args:
         normalised: values in units of the scaling's range.
-        growth: octaves by which the largest coefficient may exceed the largest value; a wavelet's
-            low subband grows by a half octave an axis and level.
+        growth: octaves by which the largest coefficient may exceed the largest value; the low
+            subband of a wavelet grows by half an octave per axis and level.
 
     Raises:
         InputError: the values span more than can be coded.
     """
-    # Beyond so many octaves a step of the transform would not be exact in float64.
+    # Beyond _MOST_OCTAVES a lifting step would not be exact in float64.
     largest = max(float(normalised.max()), -float(normalised.min()), 2.0**-_MOST_OCTAVES)
     octaves = _MOST_OCTAVES - growth - math.log2(largest) if math.isfinite(largest) else -math.inf
     if octaves * STEPS_PER_OCTAVE <= STEP_CODE_MIN:

@@ -1,4 +1,4 @@
-"""How a bundle stores a network: exact layers as their integers, the rest in half precision.
+"""Storage of a network in a bundle: exact layers as integers, the rest in half precision.
 
 network, tables ─ pack ─▶ named arrays ─ unpack ─▶ network that codes as before, tables
 """
@@ -19,7 +19,7 @@ _EXACT_PARTS = ("weight", "bias", "shift")
 
 
 def pack(network: nn.Module, tables: ScaleTables) -> dict[str, np.ndarray]:
-    """Arrays of a network and its frequency tables."""
+    """Return the arrays of a network and its frequency tables, by name."""
     stored: dict[str, np.ndarray] = {"tables": tables.to_array()}
     for name, layer in _exact_layers(network).items():
         for part, values in layer.to_integers().items():
@@ -30,10 +30,14 @@ def pack(network: nn.Module, tables: ScaleTables) -> dict[str, np.ndarray]:
 
 
 def unpack(network: nn.Module, stored: Mapping[str, np.ndarray]) -> ScaleTables:
-    """Load what `pack` made into a network of the same sizes, and make it ready to code.
+    """Load stored arrays into a network of the same sizes, ready to code; return its tables.
+
+    Args:
+        network: the network to fill.
+        stored: arrays by name, from `pack`.
 
     Raises:
-        BundleError: something is missing, left over or does not fit.
+        BundleError: an array is missing, left over or does not fit.
     """
     tensors = {name: torch.from_numpy(np.array(values)) for name, values in stored.items()}
     try:

@@ -1,4 +1,4 @@
-"""Tiles of a level's grid, and what networks must see around them.
+"""Tiles of a level's grid or of a scan, and their surroundings.
 
 grid ─▶ regions, in coding order ─▶ Window: region grown by a margin, but not out of the grid
 """
@@ -19,19 +19,25 @@ _TILE_2D, _TILE_3D = 1024, 128
 
 
 def tile_size(ndim: int) -> int:
-    """Edge of a tile on a level's grid."""
+    """Return the edge of a tile on a level's grid, in coefficients."""
     return 64 if ndim == 3 else 512
 
 
 def tile_regions(grid: Sequence[int], ndim: int) -> Iterator[Region]:
-    """Tiles of a level's grid, in coding order; edges are multiples of the tile size."""
+    """Yield the tiles of a level's grid in coding order; tiles begin at multiples of their size."""
     size = tile_size(ndim)
     for start in product(*(range(0, n, size) for n in grid)):
         yield tuple(slice(s, min(s + size, n)) for s, n in zip(start, grid, strict=True))
 
 
 def without_margin(x: torch.Tensor, borders: Sides | None, margin: int) -> torch.Tensor:
-    """(B, C, *grid) less so many positions on every side that is no border; None: all are."""
+    """Crop (B, C, *grid) by a margin on every side that is not a border.
+
+    Args:
+        x: tensor to crop.
+        borders: for each axis, whether ``x`` begins and ends at a border; None for all.
+        margin: positions to remove.
+    """
     if borders is None:
         return x
     inner = (
@@ -43,13 +49,13 @@ def without_margin(x: torch.Tensor, borders: Sides | None, margin: int) -> torch
 
 @dataclass(frozen=True)
 class Window:
-    """A region and its surroundings.
+    """A region with its surroundings.
 
     Attributes:
-        outer: the region grown by the margin, cut to the grid.
-        borders: of each axis, whether the window begins and ends where the grid does.
-        inner: the region as seen from the window.
-        kept: the region as seen from the window once a margin is gone from all sides but borders.
+        outer: the region grown by the margin, clipped to the grid.
+        borders: for each axis, whether the window begins and ends where the grid does.
+        inner: the region, as an index into the window.
+        kept: the region, as an index into the window less the margin on sides that are no border.
     """
 
     outer: Region
@@ -59,7 +65,7 @@ class Window:
 
     @staticmethod
     def around(region: Region, grid: Sequence[int], margin: int) -> Window:
-        """The window of a region of a grid."""
+        """Return the window of a region of a grid."""
         outer, borders, inner, kept = [], [], [], []
         for span, length in zip(region, grid, strict=True):
             start, stop = max(span.start - margin, 0), min(span.stop + margin, length)
@@ -73,7 +79,7 @@ class Window:
 
 
 def fold(x: torch.Tensor) -> torch.Tensor:
-    """(B, C, *2n) to (B, C * 2**ndim, *n)."""
+    """Fold voxels into channels: (B, C, *2n) to (B, C * 2**ndim, *n)."""
     ndim = x.ndim - 2
     shape = [*x.shape[:2]]
     for n in x.shape[2:]:
@@ -84,7 +90,7 @@ def fold(x: torch.Tensor) -> torch.Tensor:
 
 
 def unfold(x: torch.Tensor, channels: int) -> torch.Tensor:
-    """Inverse of `fold`."""
+    """Unfold channels into voxels: (B, channels * 2**ndim, *n) to (B, channels, *2n)."""
     ndim = x.ndim - 2
     grid = x.shape[2:]
     x = x.reshape(x.shape[0], channels, *[2] * ndim, *grid)
@@ -96,12 +102,12 @@ def unfold(x: torch.Tensor, channels: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a volume that is restored at once.
+    """A part of a volume that is filtered at once.
 
     Attributes:
-        window: the part with what the filter reaches around it, as an index into (1, 1, *shape).
-        inner: the part, as an index into the window's spatial axes.
-        outer: the part, as an index into the volume's.
+        window: the tile with its halo, as an index into (1, 1, *shape).
+        inner: the tile, as an index into the spatial axes of the window.
+        outer: the tile, as an index into the spatial axes of the volume.
     """
 
     window: tuple[Any, ...]
@@ -110,7 +116,13 @@ class Tile:
 
 
 def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[Tile]:
-    """Tiles of a volume, each with a halo around it; ``size`` is even."""
+    """Yield the tiles of a volume, each with a halo.
+
+    Args:
+        shape: voxels along each axis.
+        halo: voxels around each tile.
+        size: even edge of a tile in voxels; None for the size that suits a filter.
+    """
     size = size or (_TILE_3D if len(shape) == 3 else _TILE_2D)
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]

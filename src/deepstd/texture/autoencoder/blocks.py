@@ -4,9 +4,8 @@
     TCM: 1x1 ─ split ┬ residual convolutions ────────────┬ concat ─ 1x1 ─ + input
                      └ + place ─ window attention ─ MLP ─┘
 
-Paper, "Architecture of texture encoder/decoder"; TCM after Liu et al. (CVPR 2023). What follows the
-last 1x1 convolution of a block starts at zero, so that an untrained network is the transform codec
-it begins as.
+Paper, "Architecture of texture encoder/decoder"; TCM after Liu et al. (CVPR 2023). The last 1x1
+convolution of a block starts at zero, so an untrained network is the linear transform codec.
 """
 
 from __future__ import annotations
@@ -21,22 +20,27 @@ from deepstd.geometry import resample
 from deepstd.texture.tiling import unfold
 
 SLOPE = 0.1
+"""Slope of the LeakyReLU below zero."""
+# Channels of an attention head, and hidden channels of the MLP per channel.
 _HEAD_WIDTH = 8
 _MLP_FACTOR = 2
+# Learned vectors along each axis of the template, and largest template coordinate.
 _PLACES = 6
 _PLACE_HALF = 64.0
+# Windows of a batch, which bounds memory.
 _WINDOWS_AT_ONCE = 1024
+# Standard deviation of the initial biases.
 _BIAS_SPREAD = 0.02
 
 
 def convolution(ndim: int, inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Module:
-    """Convolution with "same" zero padding."""
+    """Make a convolution with "same" zero padding."""
     kind = nn.Conv3d if ndim == 3 else nn.Conv2d
     return kind(inputs, outputs, size, stride=stride, padding=size // 2)
 
 
 def zero_convolution(ndim: int, inputs: int, outputs: int) -> nn.Module:
-    """1x1 convolution that starts at zero."""
+    """Make a 1x1 convolution that starts at zero."""
     layer = convolution(ndim, inputs, outputs, 1)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -44,7 +48,10 @@ def zero_convolution(ndim: int, inputs: int, outputs: int) -> nn.Module:
 
 
 class ResidualDown(nn.Module):
-    """RBS: (B, inputs, *grid) to (B, outputs, *grid / 2); even grids only."""
+    """Residual block with stride 2 (RBS): (B, inputs, *grid) to (B, outputs, *grid / 2).
+
+    The grid must be even.
+    """
 
     def __init__(self, ndim: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -53,13 +60,13 @@ class ResidualDown(nn.Module):
         self.skip = convolution(ndim, inputs, outputs, 1, stride=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Downsample (B, inputs, *grid) to (B, outputs, *grid / 2)."""
         y = functional.leaky_relu(self.first(x), SLOPE)
         return functional.leaky_relu(self.second(y), SLOPE) + self.skip(x)
 
 
 class ResidualUp(nn.Module):
-    """RBU: (B, inputs, *grid) to (B, outputs, *2 grid)."""
+    """Residual block with upsampling (RBU): (B, inputs, *grid) to (B, outputs, *2 grid)."""
 
     def __init__(self, ndim: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -69,18 +76,18 @@ class ResidualUp(nn.Module):
         self.skip = convolution(ndim, inputs, outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Upsample (B, inputs, *grid) to (B, outputs, *2 grid)."""
         y = functional.leaky_relu(unfold(self.first(x), self._outputs), SLOPE)
         y = functional.leaky_relu(self.second(y), SLOPE)
         return y + functional.interpolate(self.skip(x), scale_factor=2.0, mode="nearest")
 
 
 class PlaceEncoding(nn.Module):
-    """Learned features of places in the template, for tokens on a grid.
+    """Learned encoding of template coordinates, for tokens on a grid.
 
-    The paper gives each block of a scan a learned encoding by its relative position. Here every
-    token has one, interpolated between learned vectors that span the template, so that a block
-    need not know that it is one.
+    The paper gives each block of a scan a learned encoding of its relative position. Here every
+    token has an encoding, interpolated between learned vectors that span the template. It does not
+    depend on the division into blocks.
     """
 
     def __init__(self, ndim: int, width: int) -> None:
@@ -88,7 +95,7 @@ class PlaceEncoding(nn.Module):
         self.table = nn.Parameter(torch.zeros(1, width, *[_PLACES] * ndim))
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
-        """(B, width, *grid) for template coordinates (B, ndim, *grid), −64 … 64."""
+        """Encode template coordinates (B, ndim, *grid), −64 … 64, as (B, width, *grid)."""
         unit = (places.float() / _PLACE_HALF + 1) * ((_PLACES - 1) / 2)
         coordinates = unit.movedim(1, -1)
         return resample(self.table.expand(len(places), *self.table.shape[1:]), coordinates)
@@ -98,11 +105,11 @@ class WindowAttention(nn.Module):
     """Multi-head attention within windows, with a learned bias for every relative position.
 
     Args:
-        ndim: 2 or 3.
+        ndim: 2 or 3 spatial axes.
         width: channels.
-        window: edge of a window.
-        shifted: whether windows begin half a window before the grid does. What a window has
-            outside the grid is not attended to.
+        window: edge of a window in tokens.
+        shifted: whether windows begin half a window before the grid. Positions outside the grid
+            are masked.
     """
 
     relative: torch.Tensor
@@ -118,7 +125,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative", _relative_positions(ndim, window), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, *grid, width) to the same shape."""
+        """Apply attention to tokens (B, *grid, width); return the same shape."""
         batch, *grid, _ = x.shape
         before = self._shift
         after = [-(n + before) % self._window for n in grid]
@@ -148,7 +155,7 @@ class WindowAttention(nn.Module):
         return self.exit(mixed.transpose(1, 2).reshape(count, length, width))
 
     def _windows(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, *grid, C) to (B · windows, window ** ndim, C)."""
+        """Divide (B, *grid, C) into windows, (B · windows, window ** ndim, C)."""
         batch, *grid, width = x.shape
         ndim = len(grid)
         x = x.reshape(batch, *(m for n in grid for m in (n // self._window, self._window)), width)
@@ -168,7 +175,7 @@ class WindowAttention(nn.Module):
 
 
 def _relative_positions(ndim: int, window: int) -> torch.Tensor:
-    """(T, T) row of the bias table for every pair of tokens of a window."""
+    """Return the row of the bias table for every pair of tokens of a window, (T, T)."""
     places = torch.tensor(list(product(range(window), repeat=ndim)))
     apart = places[:, None] - places[None] + window - 1
     base = torch.tensor([(2 * window - 1) ** a for a in reversed(range(ndim))])
@@ -176,7 +183,7 @@ def _relative_positions(ndim: int, window: int) -> torch.Tensor:
 
 
 class TransformerHalf(nn.Module):
-    """Window attention and a perceptron, each on normalised tokens and added to them."""
+    """Transformer layer: window attention and an MLP, each with layer norm and a residual."""
 
     def __init__(self, ndim: int, width: int, window: int, *, shifted: bool) -> None:
         super().__init__()
@@ -187,7 +194,7 @@ class TransformerHalf(nn.Module):
         self.second = nn.Linear(_MLP_FACTOR * width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, width, *grid) to the same shape."""
+        """Apply the layer to (B, width, *grid)."""
         tokens = x.movedim(1, -1)
         tokens = tokens + self.attention(self.before_attention(tokens))
         hidden = functional.gelu(self.first(self.before_mlp(tokens)))
@@ -195,14 +202,14 @@ class TransformerHalf(nn.Module):
 
 
 class TCMBlock(nn.Module):
-    """Transformer-CNN mixture block; see the module's diagram.
+    """Transformer-CNN mixture (TCM) block (diagram of the module).
 
     Args:
-        ndim: 2 or 3.
+        ndim: 2 or 3 spatial axes.
         width: channels, even.
-        window: edge of the attention's windows.
-        shifted: see `WindowAttention`.
-        placed: whether tokens are told their place in the template.
+        window: edge of the attention's windows in tokens.
+        shifted: whether windows begin half a window before the grid.
+        placed: whether tokens have an encoding of their template coordinates.
     """
 
     def __init__(self, ndim: int, width: int, window: int, *, shifted: bool, placed: bool) -> None:
@@ -216,7 +223,12 @@ class TCMBlock(nn.Module):
         self.exit = zero_convolution(ndim, width, width)
 
     def forward(self, x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
-        """(B, width, *grid) to the same shape; ``places`` (B, ndim, *grid) where they are used."""
+        """Apply the block to (B, width, *grid).
+
+        Args:
+            x: features.
+            places: template coordinates, (B, ndim, *grid), or None.
+        """
         near, far = self.entry(x).chunk(2, dim=1)
         y = functional.leaky_relu(self.first(near), SLOPE)
         near = near + functional.leaky_relu(self.second(y), SLOPE)

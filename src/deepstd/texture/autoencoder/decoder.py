@@ -1,4 +1,4 @@
-"""Bytes of the autoencoder to a texture.
+"""Decoder of autoencoder textures.
 
 payload ─ hyper-latents, latents (DecoderSource) ─ synthesis ─▶ values
 """
@@ -31,7 +31,17 @@ def decode_latents(
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
 ) -> DecodedTexture:
-    """Decode one frame's texture; arguments as for `texture.wavelet.decoder.decode_texture`.
+    """Decode the texture of one frame.
+
+    Args:
+        network: network that the texture was coded with.
+        head: header of the texture.
+        stream: coded symbols.
+        shape: voxels along each axis.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        workers: devices that share the synthesis; the network is on the first of them.
+        network_dtype: type of the entropy model's activations; symbols do not depend on it.
 
     Raises:
         DamagedError: the bytes make no sense.

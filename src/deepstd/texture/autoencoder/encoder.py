@@ -1,7 +1,7 @@
-"""A scan through the autoencoder, to bytes.
+"""Encoder of autoencoder textures.
 
 values ─ analysis ─▶ latents ─ quantise, code (EncoderSource) ─▶ payload
-              ▲          └ synthesis ─ error ─ gradient ─▶ what to aim at (refine)
+              ▲          └ synthesis ─ error ─ gradient ─▶ quantisation targets (refine)
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from deepstd.texture.wavelet.refinement import DAMPING
 
 
 class AutoencoderEncoder:
-    """Encodes one scan at any step, with the interface of `texture.wavelet.encoder.TextureEncoder`.
+    """Encoder of one scan at any step, with the interface of `texture.codec.Encoder`.
 
     Args:
-        network: of the scan's number of axes.
+        network: network of the scan's number of axes.
         values: finite grey values, (*shape).
         template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: (1, ndim, *shape) whole numbers, or None.
-        workers: where to compute; the network is on the first of them.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        workers: devices that share analysis and synthesis; the network is on the first of them.
 
     Attributes:
-        values: as given.
+        values: finite grey values, (*shape).
         finest: largest step code at which all latents can be coded.
 
     Raises:
@@ -75,20 +75,31 @@ class AutoencoderEncoder:
 
     @property
     def conditioned(self) -> bool:
-        """Whether there is a template."""
+        """True where the encoder is conditioned on a template."""
         return self._template is not None
 
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
     ) -> EncodedTexture:
-        """Code at one step, the last pass with a weight of its own if that is given."""
+        """Encode at a step code and a λ.
+
+        Args:
+            step_code: code of the quantisation step.
+            rate_weight: λ, squared steps that a bit is worth.
+            last_weight: λ of the last pass; None to use ``rate_weight``.
+        """
         return self._encode(step_code, rate_weight, (), last_weight)[0]
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """Find what to aim at so that encodings of about this step err less for their bytes.
+        """Refine the quantisation targets of later encodings.
 
-        The gradient of the restored scan's error through the synthesis takes the place of that
-        through wavelet and post-filter; see `refinement`.
+        The method is the one of `wavelet.refinement`, with the gradient of the restored scan's
+        error through the synthesis.
+
+        Args:
+            step_code: code of the quantisation step that is refined for.
+            rate_weight: λ, squared steps that a bit is worth.
+            rounds: number of corrections; each takes about two encodings.
         """
         best = math.inf, self._correction
         truth = self._in_steps(step_code)
@@ -107,10 +118,10 @@ class AutoencoderEncoder:
         self._correction = best[1]
 
     def release(self) -> None:
-        """Nothing is kept between encodings."""
+        """Release nothing: no tensors are kept between encodings."""
 
     def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:
-        """Values in steps, (*shape) float32."""
+        """Return the restored values in steps, (*shape) float32."""
         latents = in_steps(encoded.low)
         steps = synthesise(self._networks, latents, self._around(step_code), self._workers)
         return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()

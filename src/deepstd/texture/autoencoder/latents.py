@@ -1,15 +1,14 @@
-"""The entropy model of the latents, and the loop that training, encoding and decoding share.
+"""Entropy model of the latents, and the loop that training, encoding and decoding share.
 
     hyper-latents ─ convolutions, upsample ─┐
-    template's blocks, places ──────────────┴ hidden ┬─▶ mean, scale, gate   slice 0, half the grid
-                                                     ├ + what is decoded ─▶   slice 0, the rest
-                                                     └ + what is decoded ─▶   slice 1, 2 …
+    template's blocks, coordinates ─────────┴ hidden ┬─▶ mean, scale, gate   slice 0, half the grid
+                                                     ├ + decoded latents ─▶   slice 0, the rest
+                                                     └ + decoded latents ─▶   slice 1, 2 …
 
 A channel-wise conditional entropy model (Minnen and Singh 2020), as in the paper: slices of
-channels, lowest frequencies first, each given those before. All layers compute whole numbers
-(`integer`), and the module that predicts a slice is the one that predicts a pass of a wavelet level
-(`context.LevelContext`). Symbols come from a `levels.SymbolSource`: level 0 are the latents,
-level 1 the hyper-latents.
+channels, lowest frequencies first, each conditioned on the slices before. All layers compute whole
+numbers (`integer`). `context.LevelContext` predicts a slice as it predicts a pass of a wavelet
+level. Symbols come from a `SymbolSource`: level 0 are the latents, level 1 the hyper-latents.
 """
 
 from __future__ import annotations
@@ -49,15 +48,19 @@ from deepstd.texture.entropy.integer import (
 from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.wavelet.levels import code_passes
 
+# Initial scale index of the hyper-latents.
 _HYPER_SCALE = 24.0
-# A unit is 1/64 of a step; whole numbers remain of all that symbols stand for.
+# Fractions of a step in the features: dequantised hyper-latents remain whole numbers.
 _HYPER_UNIT = 8
 _HYPER_LIMIT = 127 * _HYPER_UNIT
 _CHEQUERED = 2
 
 
 class HyperAnalysis(nn.Module):
-    """Latents to hyper-latents at half their grid; the encoder's alone, so it is floating point."""
+    """Analysis of latents to hyper-latents on half their grid, in floating point.
+
+    Only the encoder uses it.
+    """
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class HyperAnalysis(nn.Module):
         self.second = convolution(config.ndim, width, config.hyper_width, 3, stride=2)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        """(B, hyper_width, *half), for latents (B, bands, *grid) in steps."""
+        """Return hyper-latents (B, hyper_width, *half) of latents (B, bands, *grid) in steps."""
         hidden = functional.leaky_relu(self.first(compressed(latents)), SLOPE)
         return self.second(hidden)
 
@@ -84,14 +87,24 @@ class LatentModel(nn.Module):
         self.slices = LevelContext(config, config.context_width)
 
     def hyper_prediction(self, grid: Sequence[int], like: torch.Tensor) -> Prediction:
-        """Distribution of the hyper-latents, one scale for each channel."""
+        """Return the distribution of the hyper-latents, with one scale for each channel.
+
+        Args:
+            grid: grid of the hyper-latents.
+            like: tensor of batch size B, of the type and device of the values.
+        """
         index = clamp(round_through(self.hyper_scale), 0, SCALE_COUNT - 1).to(like)
         shape = (len(like), self.config.hyper_width, *grid)
         scale = index.reshape(1, -1, *[1] * len(grid)).expand(shape)
         return Prediction(like.new_zeros(shape), scale, None)
 
     def hyper_features(self, units: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
-        """Features on the latents' grid, (B, 2 hyper_width, *grid), −127 … 127."""
+        """Return features on the grid of the latents, (B, 2 hyper_width, *grid), −127 … 127.
+
+        Args:
+            units: hyper-latents in 1/64 step, (B, hyper_width, *half).
+            grid: grid of the latents.
+        """
         x = clamp(units * (_HYPER_UNIT / UNITS_PER_STEP), -_HYPER_LIMIT, _HYPER_LIMIT)
         x = clamp(self.second(relu(self.first(x))), -FEATURE_MAX, FEATURE_MAX)
         return upsample(x, range(len(grid)), [slice(0, n) for n in grid])
@@ -109,16 +122,19 @@ def code_latents(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Code hyper-latents and latents; returns the latents in units, (B, bands, *grid).
+    """Code hyper-latents and latents; return the latents in 1/64 step, (B, bands, *grid).
 
     Args:
         model: entropy model.
-        grid: of the latents.
-        log_rates: of each scan of the batch, see `levels.code_levels`.
-        template: DCT blocks of the warped template, whole numbers of units, or None.
+        grid: grid of the latents.
+        log_rates: 32 log2(range / step), rounded, of each scan of the batch.
+        template: DCT blocks of the warped template, (B, bands, *grid) whole numbers in 1/64 step,
+            or None.
         places: template coordinates of the blocks, (B, ndim, *grid), or None.
-        source: gives the symbols.
-        network_dtype, dtype, device: as for `levels.code_levels`.
+        source: source of the symbols.
+        network_dtype: type of the model's activations, float32 or float64.
+        dtype: type of the latents; float64 is exact, float32 is enough for training.
+        device: device of the computation.
     """
     config = model.config
     batch = len(log_rates)
@@ -143,31 +159,36 @@ def code_latents(
 
 
 def template_blocks(template: torch.Tensor, config: AutoencoderConfig) -> torch.Tensor:
-    """DCT of the blocks of a warped template in units (float64 whole numbers), exactly."""
+    """Return the DCT of the blocks of a warped template, exactly, (B, bands, *grid).
+
+    Args:
+        template: warped template, (B, 1, *shape) whole numbers in 1/64 step (float64).
+        config: sizes of the networks.
+    """
     matrix = exact_transform(config.ndim, config.stride).to(template.device)
     blocks = blocks_of(padded(template, config.stride), config.stride)
     return torch.floor(mixed(blocks.to(torch.float64), matrix))
 
 
 def block_places(places: torch.Tensor, stride: int) -> torch.Tensor:
-    """Template coordinates of the first voxel of every block, (B, ndim, *grid)."""
+    """Return the template coordinates of the first voxel of every block, (B, ndim, *grid)."""
     return places[(..., *[slice(None, None, stride)] * (places.ndim - 2))]
 
 
 def latent_grid(config: AutoencoderConfig, shape: Sequence[int]) -> tuple[int, ...]:
-    """Grid of a scan's latents."""
+    """Return the grid of a scan's latents."""
     return whole_blocks(shape, config.stride)
 
 
 def _pass_of_latent(
     config: AutoencoderConfig, grid: tuple[int, ...], device: torch.device | str
 ) -> torch.Tensor:
-    """Pass in which each latent is coded, (1, bands, *grid)."""
+    """Return the pass in which each latent is coded, (1, bands, *grid)."""
     slices = torch.tensor(config.slices, device=device).reshape(1, -1, *[1] * len(grid))
     parity = pass_of_position(grid, _CHEQUERED, torch.device(device))
     return torch.where(slices == 0, parity, slices + 1)
 
 
 def in_steps(units: torch.Tensor) -> torch.Tensor:
-    """Latents for the synthesis."""
+    """Convert latents from 1/64 step to steps (float32)."""
     return units.float() * (1.0 / UNITS_PER_STEP)

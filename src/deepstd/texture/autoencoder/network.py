@@ -1,4 +1,4 @@
-"""All that is learned of the autoencoder for one number of axes, and how a bundle stores it.
+"""Learned parts of the autoencoder for one number of axes, and their storage in a bundle.
 
 AutoencoderNetwork = analysis, synthesis (float) + entropy model (integers) + tables (integers)
 """
@@ -17,7 +17,7 @@ from deepstd.texture.serialization import pack, unpack
 
 
 class AutoencoderNetwork(nn.Module):
-    """The paper's 3DTCMPE, in 2-D or 3-D, beside the template on the scan's own grid."""
+    """The paper's 3DTCMPE in 2-D or 3-D; the template is on the scan's own grid."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -29,14 +29,18 @@ class AutoencoderNetwork(nn.Module):
         self.tables: ScaleTables = parametric_tables()
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """Integers of the entropy model, the rest in half precision, and tables."""
+        """Return the integers of the entropy model, float16 for the rest, and the tables."""
         return pack(self, self.tables)
 
     @staticmethod
     def from_tensors(
         config: AutoencoderConfig, stored: Mapping[str, np.ndarray]
     ) -> AutoencoderNetwork:
-        """Inverse of `to_tensors`, ready to code; BundleError where something does not fit."""
+        """Load a network from the arrays of `to_tensors`, ready to code.
+
+        Raises:
+            BundleError: an array is missing, left over or does not fit.
+        """
         network = AutoencoderNetwork(config)
         network.tables = unpack(network, stored)
         return network

@@ -1,9 +1,9 @@
-"""Analysis and synthesis part by part, so that memory stays bounded and devices share the work.
+"""Analysis and synthesis tile by tile, with bounded memory and shared by devices.
 
-    scan ─ parts, each with all that it depends on ─ network ─ cut ─▶ the same as of the whole
+    scan ─ tiles with their halo ─ network ─ crop ─▶ the result of the whole scan
 
-This is the paper's block mode without its seams: what surrounds a part reaches as far as the
-network does, and windows of the attention lie where they would in the whole.
+This is the paper's block mode without seams: the halo of a tile is the reach of the network, and
+attention windows have the positions that they have in the whole scan.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.scaling import log_rate, template_units
 from deepstd.texture.tiling import Tile, tiles
 
+# Edge of a tile in voxels, by number of axes.
 _PART = {2: 1024, 3: 160}
 Networks = Mapping[torch.device, AutoencoderNetwork]
 
 
 class Surroundings(NamedTuple):
-    """What a network is told of a scan besides its values.
+    """Conditioning of a scan for the networks.
 
     Attributes:
         template: warped template in steps, (1, 1, *whole blocks) float32, or None.
         places: template coordinates, (1, ndim, *whole blocks), or None.
-        condition: (1, conditions, 1 …).
-        blocks: DCT blocks of the template in units, (1, bands, *grid), or None.
-        block_places: template coordinates of the blocks, or None.
+        condition: condition vector, (1, conditions, 1 …).
+        blocks: DCT blocks of the template in 1/64 step, (1, bands, *grid), or None.
+        block_places: template coordinates of the blocks, (1, ndim, *grid), or None.
     """
 
     template: torch.Tensor | None
@@ -51,7 +52,14 @@ def surroundings(
     places: torch.Tensor | None,
     step_code: int,
 ) -> Surroundings:
-    """What encoder and decoder know of a scan; ``template`` and ``places`` as they were warped."""
+    """Return the conditioning of a scan, which encoder and decoder share.
+
+    Args:
+        config: sizes of the networks.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        step_code: code of the quantisation step.
+    """
     axes = tuple(range(config.ndim))
     condition = condition_vector(config, log_rate(step_code), axes, 0)
     if template is None or places is None:
@@ -70,7 +78,14 @@ def surroundings(
 def analyse(
     networks: Networks, values: torch.Tensor, around: Surroundings, workers: Workers
 ) -> torch.Tensor:
-    """Latents in steps, (1, bands, *grid), of values in steps, (1, 1, *whole blocks)."""
+    """Analyse a scan; return its latents in steps, (1, bands, *grid).
+
+    Args:
+        networks: copy of the network on every device of the workers.
+        values: values in steps, (1, 1, *whole blocks).
+        around: conditioning of the scan.
+        workers: devices that share the tiles.
+    """
     config = networks[workers.first].config
     grid = [n // config.stride for n in values.shape[2:]]
     latents = torch.empty((1, config.bands, *grid), device=workers.first)
@@ -91,7 +106,14 @@ def analyse(
 def synthesise(
     networks: Networks, latents: torch.Tensor, around: Surroundings, workers: Workers
 ) -> torch.Tensor:
-    """Restored values in steps, (1, 1, *whole blocks), of latents in steps."""
+    """Synthesise a scan; return its values in steps, (1, 1, *whole blocks).
+
+    Args:
+        networks: copy of the network on every device of the workers.
+        latents: latents in steps, (1, bands, *grid).
+        around: conditioning of the scan.
+        workers: devices that share the tiles.
+    """
     config = networks[workers.first].config
     shape = [n * config.stride for n in latents.shape[2:]]
     restored = torch.empty((1, 1, *shape), device=workers.first)
@@ -112,13 +134,16 @@ def synthesise(
 def synthesis_gradient(
     network: AutoencoderNetwork, latents: torch.Tensor, around: Surroundings, truth: torch.Tensor
 ) -> tuple[float, torch.Tensor]:
-    """Squared error of the restored scan and its gradient for the latents, part by part.
+    """Return the squared error of the restored scan and its gradient by the latents.
 
     Args:
-        network: on the device of the latents.
-        latents: in steps, (1, bands, *grid).
-        around: of the scan.
-        truth: in steps, (1, 1, *whole blocks).
+        network: network on the device of the latents.
+        latents: latents in steps, (1, bands, *grid).
+        around: conditioning of the scan.
+        truth: true values in steps, (1, 1, *whole blocks).
+
+    Returns:
+        Sum over voxels in squared steps, and its gradient in the shape of the latents.
     """
     config, total = network.config, 0.0
     gradient = torch.zeros_like(latents)

@@ -1,14 +1,14 @@
-"""Analysis and synthesis: a block transform, and what a transformer-CNN adds to it.
+"""Analysis and synthesis: a linear block transform with a transformer-CNN correction.
 
     scan ─┬ DCT of blocks ───────────────────────┬ + ─▶ latents      (analysis)
           └ RBS ─ TCM ─ TCM ─ RBS ─ … ─ 1x1 = 0 ─┘
     latents ─┬ inverse DCT ──────────────────────┬ + ─▶ restored     (synthesis)
              └ TCM ─ TCM ─ RBU ─ … ─ exit = 0 ───┘
 
-The linear path begins as an orthonormal DCT and all else as zero, so training starts from a working
-transform codec. Values and latents are in quantiser steps; the networks see them on a logarithmic
-scale and are told the step, so one network serves every rate. Nothing here decides a symbol: it is
-ordinary floating point.
+The linear path starts as an orthonormal DCT and the correction as zero, so training starts from a
+working transform codec. Values and latents are in quantisation steps. The networks see them on a
+logarithmic scale and are conditioned on the step, so one network serves every rate. All of it is
+ordinary floating point: the entropy model alone must be exact.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ from deepstd.texture.autoencoder.blocks import (
 from deepstd.texture.entropy.context import RATE_BINS
 from deepstd.texture.tiling import fold, unfold
 
+# Ends of the channel slices, with channels in the order of their frequency.
 _SLICE_ENDS = (1, 4, 10, 20, 36)
+# Most stages by number of axes: a latent spans at most 8 pixels or 4 voxels.
 _MOST_STAGES = {2: 3, 3: 2}
+# Fractional bits of the exact transform.
 _EXACT_BITS = 11
 
 
@@ -51,7 +54,7 @@ class AutoencoderConfig:
         context_width: hidden channels of the entropy model.
         hyper_width: channels of the hyper-latents.
         window: edge of the attention's windows.
-        template: whether they are conditioned on a warped template.
+        template: whether the networks are conditioned on a warped template.
     """
 
     ndim: int
@@ -75,12 +78,16 @@ class AutoencoderConfig:
             raise BundleError(f"an autoencoder of sizes {self} is not possible")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the sizes as plain values for JSON."""
         return asdict(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> AutoencoderConfig:
-        """Inverse of `to_dict`."""
+        """Make sizes from the values of `to_dict`.
+
+        Raises:
+            BundleError: the values make no sense.
+        """
         try:
             return AutoencoderConfig(**{**values, "widths": tuple(values["widths"])})
         except (TypeError, KeyError) as error:
@@ -104,29 +111,29 @@ class AutoencoderConfig:
 
     @property
     def passes(self) -> int:
-        """Passes of the entropy model: the mean of a block takes two, each other slice one."""
+        """Number of passes of the entropy model: two for slice 0, one for each later slice."""
         return max(self.slices) + 2
 
     @property
     def features(self) -> int:
-        """What the entropy model sees beside latents: hyper-latents, template, place."""
+        """Input channels of the entropy model: hyper-latents, template and its coordinates."""
         return 2 * self.hyper_width + (self.bands + self.ndim if self.template else 0)
 
     @property
     def conditions(self) -> int:
-        """Length of the condition vector, as of `context.ContextConfig`."""
+        """Length of the condition vector: rate, split axes, depth."""
         return RATE_BINS + self.ndim + 1
 
 
 def blocks_of(x: torch.Tensor, stride: int) -> torch.Tensor:
-    """(B, 1, *grid · stride) to (B, stride ** ndim, *grid)."""
+    """Fold blocks into channels: (B, 1, *grid · stride) to (B, stride**ndim, *grid)."""
     for _ in range(stride.bit_length() - 1):
         x = fold(x)
     return x
 
 
 def voxels_of(x: torch.Tensor, stride: int) -> torch.Tensor:
-    """Inverse of `blocks_of`."""
+    """Unfold channels into the voxels of blocks, the inverse of `blocks_of`."""
     ndim = x.ndim - 2
     for _ in range(stride.bit_length() - 1):
         x = unfold(x, x.shape[1] // 2**ndim)
@@ -134,18 +141,22 @@ def voxels_of(x: torch.Tensor, stride: int) -> torch.Tensor:
 
 
 def mixed(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Channels of (B, C, *grid) mixed by a matrix (outputs, C)."""
+    """Multiply the channels of (B, C, *grid) by a matrix (outputs, C)."""
     batch, _, *grid = x.shape
     return (matrix @ x.flatten(2)).reshape(batch, len(matrix), *grid)
 
 
 def cosine_transform(ndim: int, stride: int) -> torch.Tensor:
-    """Orthonormal DCT of `blocks_of` a scan, float64 (bands, bands), lowest frequencies first."""
+    """Return the orthonormal DCT matrix of the channels of `blocks_of`.
+
+    Returns:
+        float64 (bands, bands), lowest frequencies first.
+    """
     position = np.arange(stride)
     basis = np.cos(math.pi * (position[None] + 0.5) * position[:, None] / stride)
     basis *= np.sqrt(np.where(position == 0, 1.0, 2.0) / stride)[:, None]
     frequencies = sorted(product(range(stride), repeat=ndim), key=lambda f: (sum(f), max(f), f))
-    # Where every voxel of a block is among the channels is asked of `blocks_of` itself.
+    # `blocks_of` itself defines the order of the voxels of a block.
     numbers = torch.arange(stride**ndim, dtype=torch.float64).reshape(1, 1, *[stride] * ndim)
     order = blocks_of(numbers, stride).flatten().long().numpy()
     rows = []
@@ -158,18 +169,18 @@ def cosine_transform(ndim: int, stride: int) -> torch.Tensor:
 
 
 def exact_transform(ndim: int, stride: int) -> torch.Tensor:
-    """`cosine_transform` in multiples of 2**-11: whole numbers stay exact in float64."""
+    """Return `cosine_transform` rounded to multiples of 2**-11, which is exact in float64."""
     scaled = cosine_transform(ndim, stride) * 2.0**_EXACT_BITS
     return torch.floor(scaled + 0.5) * 2.0**-_EXACT_BITS
 
 
 def compressed(x: torch.Tensor) -> torch.Tensor:
-    """sign(x) log(1 + |x|): steps near zero, octaves far from it."""
+    """Return sign(x) log(1 + |x|), linear near zero and logarithmic far from it."""
     return torch.sign(x) * torch.log1p(x.abs())
 
 
 def padded(x: torch.Tensor, stride: int) -> torch.Tensor:
-    """The border repeated up to whole blocks; (B, C, *shape) of any type."""
+    """Pad (B, C, *shape) to whole blocks by repeating the border."""
     for dim in range(2, x.ndim):
         missing = -x.shape[dim] % stride
         if missing:
@@ -201,7 +212,7 @@ class _Stage(nn.Module):
 
 
 class Analysis(nn.Module):
-    """Scan to latents."""
+    """Analysis transform of scans to latents."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -224,30 +235,30 @@ class Analysis(nn.Module):
         places: torch.Tensor | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
-        """Latents in steps, (B, bands, *grid).
+        """Return the latents in steps, (B, bands, *grid).
 
         Args:
-            values: of the scan in steps, (B, 1, *shape), whole blocks.
-            template: warped template likewise, or None.
-            places: its coordinates, (B, ndim, *shape), or None.
-            condition: (B, conditions, 1 …).
+            values: values in steps, (B, 1, *shape), whole blocks.
+            template: warped template in steps, (B, 1, *shape), or None.
+            places: template coordinates, (B, ndim, *shape), or None.
+            condition: condition vector, (B, conditions, 1 …).
         """
         channels = [compressed(values)]
         if template is not None:
             channels.append(compressed(values - template))
         x = torch.cat(channels, 1)
         for number, (down, stage) in enumerate(zip(self.down, self.stages, strict=True)):
-            x = down(x) + _told(self.conditions[number], condition)
+            x = down(x) + _projected(self.conditions[number], condition)
             x = stage(x, _subsampled(places, 2 ** (number + 1)))
         linear = mixed(blocks_of(values, self._config.stride), self.linear)
         return linear + self.exit(x)
 
 
 class Synthesis(nn.Module):
-    """Latents to scan.
+    """Synthesis transform of latents to scans.
 
     Attributes:
-        halo: voxels around a part of the scan that it depends on, whole windows of all stages.
+        halo: voxels around a tile that it depends on, a multiple of the windows of all stages.
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
@@ -272,7 +283,14 @@ class Synthesis(nn.Module):
         places: torch.Tensor | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
-        """Restored values in steps, (B, 1, *shape), whole blocks; arguments as for `Analysis`."""
+        """Return the restored values in steps, (B, 1, *shape), whole blocks.
+
+        Args:
+            latents: latents in steps, (B, bands, *grid).
+            template: warped template in steps, (B, 1, *shape), or None.
+            places: template coordinates, (B, ndim, *shape), or None.
+            condition: condition vector, (B, conditions, 1 …).
+        """
         stride = self._config.stride
         linear = voxels_of(mixed(latents, self.linear.T), stride)
         known, seen = [compressed(latents)], [compressed(linear - _local_mean(linear))]
@@ -285,14 +303,14 @@ class Synthesis(nn.Module):
                 x = self.up[number - 1](x)
             if number + 1 == len(self.stages):
                 x = x + self.look(fold(torch.cat(seen, 1)))
-            x = x + _told(self.conditions[number], condition)
+            x = x + _projected(self.conditions[number], condition)
             x = stage(functional.leaky_relu(x, SLOPE), _subsampled(places, stride >> number))
         return linear + unfold(self.exit(x), 1)
 
 
-def _told(layer: nn.Module, condition: torch.Tensor) -> torch.Tensor:
-    told = layer(condition.flatten(1).float() / 32.0)
-    return told.reshape(*told.shape, *[1] * (condition.ndim - 2))
+def _projected(layer: nn.Module, condition: torch.Tensor) -> torch.Tensor:
+    projected = layer(condition.flatten(1).float() / 32.0)
+    return projected.reshape(*projected.shape, *[1] * (condition.ndim - 2))
 
 
 def _local_mean(x: torch.Tensor) -> torch.Tensor:
@@ -301,15 +319,15 @@ def _local_mean(x: torch.Tensor) -> torch.Tensor:
 
 
 def _halo(config: AutoencoderConfig) -> int:
-    """What the synthesis reaches, in voxels, rounded up so that windows stay where they are."""
+    """Return the reach of the synthesis in voxels, rounded up to whole windows."""
     reach = 0
     for stage in range(len(config.widths)):
-        # Two blocks of two convolutions and one attention each, and the convolutions in between.
+        # Two blocks, each of two convolutions and an attention, and convolutions between stages.
         reach += 2 ** (stage + 1) * (2 * (2 + config.window - 1) + 2)
     whole = config.stride * config.window
     return -(-(reach + 2) // whole) * whole
 
 
 def whole_blocks(shape: Sequence[int], stride: int) -> tuple[int, ...]:
-    """Grid of the latents of a scan."""
+    """Return the grid of the latents of a scan."""
     return tuple(-(-n // stride) for n in shape)

@@ -1,4 +1,4 @@
-"""Entropy model and symbols: what predicts coefficients, and what codes them.
+"""Entropy model and symbols: prediction, quantisation and coding of coefficients.
 
 features of decoded levels ─ context model (integers) ─▶ mean and scale of each coefficient
 coefficients ─ quantizer ─▶ symbols ─ range coder (`coding`) ─▶ stream

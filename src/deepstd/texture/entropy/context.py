@@ -1,4 +1,4 @@
-"""The context model: from what is decoded to the distribution of what comes next.
+"""Context model: distribution of the next coefficients, given the decoded coefficients.
 
     features ─ four convs ─▶ hidden ┬─ mix ─ head ─▶ mean, scale index (, gate)   pass 0
                                      ├─ + conv(already decoded positions) ─ … ─▶   pass 1
@@ -31,15 +31,20 @@ from deepstd.texture.entropy.integer import (
 from deepstd.texture.tiling import Sides, without_margin
 
 RATE_BINS = 11
+"""Bins of the linear one-hot code of log2(range / step), an octave apart."""
+# log2(range / step) of the first bin.
 _LOWEST_RATE = -2
 CONDITION_UNIT = 32
+"""Integer that stands for 1 in the condition vector."""
 HALO = 4
+"""Positions that an activation depends on, on either side."""
+# Scale index at output 0, and gate of the whole template, in sixteenths.
 _CENTRE_INDEX = 20
 _GATE_ONE = 16
 
 
 class PredictorConfig(Protocol):
-    """What a `LevelContext` and a condition vector ask of the sizes of their model."""
+    """Interface of the sizes that a `LevelContext` and its condition vector need."""
 
     @property
     def ndim(self) -> int:
@@ -48,22 +53,22 @@ class PredictorConfig(Protocol):
 
     @property
     def template(self) -> bool:
-        """Whether template features are among the inputs."""
+        """True where template features are among the inputs."""
         ...
 
     @property
     def bands(self) -> int:
-        """Channels to predict."""
+        """Number of predicted channels."""
         ...
 
     @property
     def passes(self) -> int:
-        """Passes they are predicted in."""
+        """Number of passes."""
         ...
 
     @property
     def features(self) -> int:
-        """Input channels."""
+        """Number of input channels."""
         ...
 
     @property
@@ -88,17 +93,17 @@ class ContextConfig:
 
     @property
     def bands(self) -> int:
-        """High subbands of one level."""
+        """Number of high subbands of a level."""
         return 2**self.ndim - 1
 
     @property
     def passes(self) -> int:
-        """Interleaved passes of one level."""
+        """Number of interleaved passes of a level."""
         return 3 if self.ndim == 2 else 2
 
     @property
     def features(self) -> int:
-        """Input channels: detail, parents and, with a template, its bands, residual and place."""
+        """Input channels: detail and parents; with a template its bands, residual, coordinates."""
         return 1 + self.bands + (self.bands + 1 + self.ndim if self.template else 0)
 
     @property
@@ -107,15 +112,18 @@ class ContextConfig:
         return RATE_BINS + self.ndim + 1
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values for a bundle's description."""
+        """Return the sizes as plain values for a bundle's description."""
         return asdict(self)
 
 
 class Prediction(NamedTuple):
-    """Distribution of the high subbands; all (B, bands, *grid) whole numbers.
+    """Distribution of the high subbands, in whole numbers (B, bands, *grid).
 
-    ``mean`` is in sixteenths of a quantiser step, ``scale`` an index into the scale tables and
-    ``gate`` (None without template) sixteenths of the template's own subbands to add to the mean.
+    Attributes:
+        mean: predicted mean in sixteenths of a step, without the share of the template.
+        scale: scale index.
+        gate: share of the template's subbands to add to the mean, in sixteenths; None without a
+            template.
     """
 
     mean: torch.Tensor
@@ -124,7 +132,7 @@ class Prediction(NamedTuple):
 
 
 def pass_of_position(grid: tuple[int, ...], passes: int, device: torch.device) -> torch.Tensor:
-    """Pass in which each position of a grid is coded, (1, 1, *grid)."""
+    """Return the pass in which each position of a grid is coded, (1, 1, *grid)."""
     axes = torch.meshgrid(*[torch.arange(n, device=device) for n in grid], indexing="ij")
     odd = torch.stack(axes).sum(0) % 2
     if passes == 2:
@@ -136,24 +144,24 @@ def pass_of_position(grid: tuple[int, ...], passes: int, device: torch.device) -
 def condition_vector(
     config: PredictorConfig, log_rate: int, axes: tuple[int, ...], depth: int
 ) -> torch.Tensor:
-    """What is constant over a level, (1, conditions, 1 …), whole numbers 0 … 32.
+    """Return the condition vector of a level, (1, conditions, 1 …) whole numbers 0 … 32.
 
     Args:
-        config: the model this is for.
+        config: sizes of the model.
         log_rate: 32 log2(range / step), rounded.
         axes: axes that the level splits.
-        depth: levels beyond the last one that has weights of its own.
+        depth: number of levels between this level and the last level with weights of its own.
     """
     reach = CONDITION_UNIT * (RATE_BINS - 1)
-    place = min(max(log_rate - CONDITION_UNIT * _LOWEST_RATE, 0), reach)
-    bins = [max(0, CONDITION_UNIT - abs(place - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
+    rate = min(max(log_rate - CONDITION_UNIT * _LOWEST_RATE, 0), reach)
+    bins = [max(0, CONDITION_UNIT - abs(rate - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
     flags = [CONDITION_UNIT if a in axes else 0 for a in range(config.ndim)]
     values = [*bins, *flags, min(8 * depth, CONDITION_UNIT)]
     return torch.tensor(values, dtype=torch.float32).reshape(1, -1, *[1] * config.ndim)
 
 
 class LevelContext(nn.Module):
-    """Context model of one wavelet level, or of latents; see the module's diagram."""
+    """Context model of one wavelet level, or of latents (diagram of the module)."""
 
     def __init__(self, config: PredictorConfig, width: int) -> None:
         super().__init__()
@@ -181,19 +189,19 @@ class LevelContext(nn.Module):
 
     @property
     def has_template(self) -> bool:
-        """Whether template features are among the inputs."""
+        """True where template features are among the inputs."""
         return self._config.template
 
     def hidden(
         self, features: torch.Tensor, condition: torch.Tensor, borders: Sides | None = None
     ) -> torch.Tensor:
-        """Hidden activations; each depends on ``HALO`` positions around it.
+        """Compute the hidden activations, which depend on ``HALO`` positions around each.
 
         Args:
-            features: (B, features, *grid).
-            condition: (1 or B, conditions, 1 …).
-            borders: of each axis, whether the features begin and end where the level does; None
-                where all do. Elsewhere the activations end ``HALO`` positions before.
+            features: input features, (B, features, *grid).
+            condition: condition vector, (1 or B, conditions, 1 …).
+            borders: for each axis, whether the features begin and end where the level does; None
+                for all. On other sides a margin of ``HALO`` positions is lost.
 
         Returns:
             (B, width, *grid), without the margins.
@@ -205,7 +213,13 @@ class LevelContext(nn.Module):
         return relu(y + without_margin(x, borders, 2))
 
     def predict(self, index: int, hidden: torch.Tensor, known: torch.Tensor) -> Prediction:
-        """Distribution in pass ``index``, given the features of positions decoded before."""
+        """Predict the distribution in a pass.
+
+        Args:
+            index: number of the pass.
+            hidden: hidden activations, (B, width, *grid).
+            known: features of the coefficients decoded before, zero elsewhere, (B, bands, *grid).
+        """
         x = hidden if index == 0 else relu(self.known[index - 1](known) + hidden)
         x = relu(self.mix[index](x) + x)
         parts = self.head[index](x).chunk(3 if self._config.template else 2, dim=1)
@@ -218,7 +232,7 @@ class LevelContext(nn.Module):
 
 
 class ContextModel(nn.Module):
-    """The context models of all levels."""
+    """Context models of all levels."""
 
     def __init__(self, config: ContextConfig) -> None:
         super().__init__()
@@ -226,7 +240,7 @@ class ContextModel(nn.Module):
         self.levels = nn.ModuleList(LevelContext(config, width) for width in config.widths)
 
     def level(self, index: int) -> tuple[LevelContext, int]:
-        """Model for level ``index`` (0 = finest) and its depth beyond the last own weights."""
+        """Return the model of a level (0: finest) and the level's depth beyond the last model."""
         last = len(self.levels) - 1
         model = self.levels[min(index, last)]
         if not isinstance(model, LevelContext):

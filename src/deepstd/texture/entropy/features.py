@@ -1,4 +1,4 @@
-"""What the context model sees, as whole numbers.
+"""Input features of the context model, as whole numbers.
 
     coarser reconstruction ─ detail ─┐
     parent high subbands ────────────┼─ signed logarithm ─▶ features in −127 … 127
@@ -20,7 +20,9 @@ import torch
 from deepstd.texture.entropy.integer import FEATURE_MAX
 
 UNITS_PER_STEP = 64
+"""Fixed-point units a quantisation step."""
 BLUR_REACH = 1
+# Units in the unit of the logarithm: a quarter step.
 _LOG_UNIT = 16
 
 
@@ -53,16 +55,16 @@ def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
 
 
 def signed_log(x: torch.Tensor) -> torch.Tensor:
-    """sign(x) round(8 log2(1 + |x| / 16)), |.| ≤ 127: steps in quarters on a logarithmic scale."""
+    """Return sign(x) round(8 log2(1 + |x| / 16)), clipped to ±127, of x in 1/64 step."""
     magnitude = torch.floor(x.abs() * (1.0 / _LOG_UNIT))
     index = torch.bucketize(magnitude, _thresholds(x.device, x.dtype), right=True)
     return torch.sign(x) * index.to(x.dtype)
 
 
 def blur(x: torch.Tensor) -> torch.Tensor:
-    """Binomial 1-2-1 mean along every spatial axis, repeated edges.
+    """Apply the binomial 1-2-1 mean along every spatial axis, with repeated edges.
 
-    Rounded down, but not where a gradient is wanted.
+    Means are rounded down, except where a gradient is required.
     """
     ndim = x.ndim - 2
     for dim in range(2, x.ndim):
@@ -75,7 +77,7 @@ def blur(x: torch.Tensor) -> torch.Tensor:
 
 
 def upsample(x: torch.Tensor, axes: Sequence[int], region: Sequence[slice]) -> torch.Tensor:
-    """A region of the fine grid; samples are repeated twice along the axes that were split."""
+    """Upsample to a region of the fine grid by repeating samples along the axes that were split."""
     for axis, span in enumerate(region):
         if axis in axes:
             first = span.start // 2
@@ -89,7 +91,7 @@ def upsample(x: torch.Tensor, axes: Sequence[int], region: Sequence[slice]) -> t
 
 
 def subsample(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
-    """Every second sample along the axes that were split: where the low samples lie."""
+    """Take every second sample along the axes that were split, the positions of low samples."""
     for axis in axes:
         n = x.shape[axis + 2]
         x = x.index_select(axis + 2, torch.arange(0, n, 2, device=x.device))

@@ -1,12 +1,12 @@
-"""Network layers that compute whole numbers, exactly, on any device and in any order.
+"""Integer network layers: exact on any device and in any order of summation.
 
     whole numbers ─ convolution with whole weights ─ shift, round, clamp ─▶ whole numbers
 
-Activations are whole multiples of 1/32. Weights are whole multiples of 2**−shift, the shift being
-the largest (at most 8) for which no partial sum can reach 2**24: float32 then represents every
-intermediate sum exactly, whatever order it is added in, so threads, devices and float64 agree to
-the last bit. Training runs the same arithmetic with straight-through gradients, which leaves
-nothing to calibrate afterwards (after Ballé et al. 2019, integer networks).
+Activations are whole multiples of 1/32. Weights are whole multiples of 2**−shift. The shift is the
+largest (at most 8) for which no partial sum can reach 2**24. Float32 then represents every
+intermediate sum exactly in any order, so threads, devices and float64 agree to the last bit.
+Training runs the same arithmetic with straight-through gradients, so no calibration follows (after
+Ballé et al. 2019, integer networks).
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from deepstd.errors import BundleError
 from deepstd.texture.tiling import Sides
 
 ACTIVATION_BITS = 5
+"""Fractional bits of activations."""
+# Largest magnitudes of input features, hidden activations and outputs.
 FEATURE_MAX = 127
 HIDDEN_MAX = 1023
 OUTPUT_MAX = 8191
+# Whole numbers below this are exact in float32.
 _EXACT = float(2**24)
 _HALF = torch.tensor(0.5)
 _MAX_SHIFT = 8
@@ -36,15 +39,22 @@ _STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
 
 
 def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
-    """``factor`` x rounded half up; the gradient passes as if nothing were rounded."""
+    """Round ``factor`` x half up; the gradient passes straight through the rounding."""
     return _RoundThrough.apply(x, factor) if x.requires_grad else _rounded(x, factor)
 
 
 class ExactConv(nn.Module):
-    """Convolution of whole numbers by whole weights to whole numbers, zero padding at borders.
+    """Convolution of whole numbers by whole weights to whole numbers, zero-padded at borders.
 
-    Inputs and outputs are multiples of 1/32; ``input_max`` is the largest magnitude an input can
-    have. Outputs are clamped to ±8191, small enough to be added up freely.
+    Inputs and outputs count units of 1/32. Outputs are clamped to ±8191, so that sums of several
+    outputs stay exact.
+
+    Args:
+        ndim: 2 or 3 spatial axes.
+        inputs, outputs: numbers of channels.
+        size: edge of the kernel.
+        input_max: largest magnitude of an input.
+        gain: factor on the initial weights.
     """
 
     def __init__(
@@ -60,21 +70,24 @@ class ExactConv(nn.Module):
         self._frozen: dict[tuple[torch.device, torch.dtype], _Whole] = {}
 
     def shift(self) -> int:
-        """Fractional bits of the weights: as many as keep every sum below 2**24."""
+        """Return the fractional bits of the weights: the most that keep every sum below 2**24."""
         if self.frozen_shift is not None:
             return self.frozen_shift
         return _shift_for(float(self.reach()))
 
     @torch.no_grad()
     def reach(self) -> torch.Tensor:
-        """Largest magnitude that a sum can have if nothing is shifted."""
+        """Return the largest magnitude of a sum at shift 0, a scalar tensor."""
         reach = self.weight.abs().flatten(1).sum(1) * self.input_max
         return (reach + self.bias.abs() * 2**ACTIVATION_BITS).max()
 
     def forward(self, x: torch.Tensor, borders: Sides | None = None) -> torch.Tensor:
-        """(B, inputs, *grid) to (B, outputs, *grid), whole numbers held in float32 or float64.
+        """Convolve whole numbers (B, inputs, *grid) to (B, outputs, *grid), float32 or float64.
 
-        On sides that are no border (see `tiling.Window`) the result ends where the kernel does.
+        Args:
+            x: whole numbers.
+            borders: for each axis, whether ``x`` begins and ends at a border; None for all. Other
+                sides are not padded.
         """
         shift = self.shift()
         weight, bias = self._whole(shift, x.dtype)
@@ -85,7 +98,7 @@ class ExactConv(nn.Module):
         return _bounded(round_through(total, 2.0**-shift), -OUTPUT_MAX, OUTPUT_MAX)
 
     def _whole(self, shift: int, dtype: torch.dtype) -> _Whole:
-        """Weights and biases as whole numbers; those of a finished network are made once."""
+        """Return weights and biases as whole numbers, cached for frozen layers."""
         key = self.weight.device, dtype
         if key in self._frozen and not self.weight.requires_grad:
             return self._frozen[key]
@@ -96,7 +109,7 @@ class ExactConv(nn.Module):
         return weight, bias
 
     def to_integers(self) -> dict[str, torch.Tensor]:
-        """Weights, biases and shift as stored in a bundle."""
+        """Return weights, biases and shift as stored in a bundle."""
         shift = self.shift()
         weight = torch.floor(self.weight.detach() * 2.0**shift + 0.5)
         bias = torch.floor(self.bias.detach() * 2.0 ** (shift + ACTIVATION_BITS) + 0.5)
@@ -107,7 +120,11 @@ class ExactConv(nn.Module):
         }
 
     def load_integers(self, stored: dict[str, torch.Tensor]) -> None:
-        """Take over stored integers; BundleError when they do not fit or could overflow."""
+        """Load stored integers and freeze the shift.
+
+        Raises:
+            BundleError: the integers do not fit, or sums could overflow.
+        """
         weight, bias = stored["weight"], stored["bias"]
         for part, kind in _STORED_AS.items():
             if stored[part].dtype != kind:
@@ -131,7 +148,7 @@ class ExactConv(nn.Module):
 
 
 def thawed(network: _Network) -> _Network:
-    """The same network, to be trained: its layers find their shifts anew."""
+    """Make a network trainable: unfreeze its shifts and enable its gradients."""
     for layer in network.modules():
         if isinstance(layer, ExactConv):
             layer.frozen_shift = None
@@ -141,9 +158,9 @@ def thawed(network: _Network) -> _Network:
 
 @contextmanager
 def fixed_shifts(network: nn.Module) -> Iterator[None]:
-    """While it lasts the weights of a network in training must not change.
+    """Fix the shifts of a network in training, whose weights must not change meanwhile.
 
-    Its shifts are computed once, all together: asking for one makes a GPU wait.
+    All shifts are computed at once, because reading a shift synchronises with the GPU.
     """
     layers = [m for m in network.modules() if isinstance(m, ExactConv) and m.frozen_shift is None]
     if layers:
@@ -163,12 +180,12 @@ def _shift_for(reach: float) -> int:
 
 
 def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Clamp whose gradient is kept where it points back into the range."""
+    """Clamp values, with the gradient kept where it points back into the range."""
     return _ClampThrough.apply(x, low, high) if x.requires_grad else x.clamp(low, high)
 
 
 def relu(x: torch.Tensor) -> torch.Tensor:
-    """Rectified activations, whole numbers 0 … 1023; overwrites ``x`` where no gradient is kept."""
+    """Rectify activations to 0 … 1023; ``x`` is overwritten where no gradient is required."""
     return _bounded(x, 0, HIDDEN_MAX)
 
 
@@ -190,7 +207,7 @@ def _convolve(
         ]
         x = functional.pad(x, sides) if any(sides) else x
     if x.device.type == "cpu":
-        # CPUs convolve faster in this order of the memory, which what follows keeps.
+        # CPUs convolve faster in this memory order, which the operations below keep.
         order = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
         x = x.contiguous(memory_format=order)
     if x.ndim == 4:

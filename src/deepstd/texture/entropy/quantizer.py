@@ -1,9 +1,10 @@
-"""The plain quantiser: nearest symbol, or the one below it where that is the better bargain.
+"""Scalar quantiser with rate-distortion optimised dead zones.
 
-    residual, scale index ─ bits that one less saves ─ distortion + weight · bits ─▶ symbol
+    residual, scale index ─ bits that the next smaller magnitude saves ─ D + λ R ─▶ symbol
 
-A symbol nearer to zero errs more and costs less. Which is better depends on what the context model
-expects at that place, so the thresholds adapt to it. The decoder does not need to know.
+The symbol is the nearest integer or the next one towards zero, which has more distortion and fewer
+bits. The choice depends on the scale that the context model predicts, so the dead zone adapts to
+it. The decoder does not depend on the choice.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import torch
 
 from deepstd.coding.tables import PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 
+# Largest magnitude whose bits are tabulated; larger magnitudes are rare.
 _LARGEST = 24
 
 
 def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:
-    """Bits that the next smaller magnitude saves at every scale index, float32 (64, 26).
+    """Return the bits that the next smaller magnitude saves, float32 (64, 26).
 
-    Of the magnitudes 0 … 24, and of all larger ones: zero for those, for 0, and at scales that
-    split symbols, where neighbouring symbols cost the same.
+    Rows are scale indices, columns the magnitudes 0 … 24 and all larger magnitudes. The savings are
+    zero at magnitude 0, at larger magnitudes, and at scales that split symbols.
     """
     savings = np.zeros((SCALE_COUNT, _LARGEST + 2), dtype=np.float32)
     savings[:, 1:-1] = np.diff(magnitude_bits(tables, PLAIN, _LARGEST))
@@ -30,13 +32,13 @@ def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Ten
 def quantize(
     residual: torch.Tensor, scale_index: torch.Tensor, savings: torch.Tensor, rate_weight: float
 ) -> torch.Tensor:
-    """Whole-number symbols of residuals given in steps.
+    """Quantise residuals to whole-number symbols.
 
     Args:
-        residual: any shape.
-        scale_index: of each, whole numbers of the same shape.
-        savings: of `symbol_savings`.
-        rate_weight: squared steps that a bit is worth; 0 rounds to the nearest.
+        residual: coefficient less prediction in steps, any shape.
+        scale_index: scale index of each residual, whole numbers of the same shape.
+        savings: bits saved by the next smaller magnitude, from `symbol_savings`.
+        rate_weight: λ, squared steps that a bit is worth; 0 rounds to the nearest.
     """
     magnitude = residual.abs()
     nearest = torch.floor(magnitude + 0.5)

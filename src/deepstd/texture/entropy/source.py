@@ -1,4 +1,4 @@
-"""Interface of whatever supplies symbols: quantiser, range decoder or training loss."""
+"""Interface of the sources of symbols: quantiser, range decoder or training loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deepstd.texture.tiling import Region
 
 
 class SymbolSource(Protocol):
-    """Where the symbols of a level come from."""
+    """Source of the symbols of a level."""
 
     @property
     def coders(self) -> Sequence[TileCoder]:
@@ -23,18 +23,28 @@ class SymbolSource(Protocol):
         ...
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The last low subband in units, given its prediction (1 or B, 1, 1 …)."""
+        """Code the last low-pass band; return it in 1/64 step.
+
+        Args:
+            prediction: predicted values in 1/64 step, (1 or B, 1, 1 …).
+        """
         ...
 
     def begin_tile(self, level: int, region: Region) -> None:
-        """Called before the passes of each tile; ``region`` is its place on the level's grid."""
+        """Begin a tile, before its passes; ``region`` is the tile on the level's grid."""
         ...
 
     def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """What the symbols where ``coded`` is true add to the mean, zero elsewhere.
+        """Code a pass; return the dequantised residuals, which are zero where ``coded`` is false.
 
-        Whole numbers of units, (B, bands, *tile), as ``mean``, the predicted value.
+        Args:
+            mean: predicted coefficients in 1/64 step, (B, bands, *tile).
+            prediction: distribution of the coefficients.
+            coded: true at the coefficients of the pass, (B, bands, *tile).
+
+        Returns:
+            Whole numbers in 1/64 step, (B, bands, *tile).
         """
         ...

@@ -1,11 +1,11 @@
-"""Where the symbols of one stream come from: quantised, or read.
+"""Symbols of one stream: quantised by the encoder, or read by the decoder.
 
     true subbands, predicted mean ─ EncoderSource: quantiser ─▶ symbols ─▶ range coder
     stream ─ DecoderSource: range coder ─▶ symbols
 
-    several of them ─ Together ─▶ one loop over scans of one shape, a stream for each
+    several sources ─ Together ─▶ one loop over a batch of scans, a stream for each
 
-Both keep the symbols, whose hash a file holds.
+Encoder and decoder keep the symbols; their hash is in the file.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from deepstd.texture.entropy.quantizer import quantize
 from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region
 
+# Scale index of the last low-pass band: a wide 2**7 steps.
 _LAST_LOW_SCALE = np.array([48], dtype=np.uint8)
 
 
 def hash_of(symbols: Sequence[np.ndarray]) -> bytes:
-    """SHA-256 of symbols in coding order."""
+    """Return the SHA-256 of symbols in coding order."""
     digest = hashlib.sha256()
     for part in symbols:
         digest.update(as_hashed(part))
@@ -43,15 +44,15 @@ def hash_of(symbols: Sequence[np.ndarray]) -> bytes:
 
 
 def as_hashed(symbols: np.ndarray) -> bytes:
-    """Symbols as the hash sees them."""
+    """Convert symbols to the bytes of the hash, little-endian int32."""
     return symbols.astype("<i4").tobytes()
 
 
 class _Stream:
-    """Symbols of one stream, kept in few bytes for the hash.
+    """Symbols of one stream, kept as int8 where possible.
 
     Attributes:
-        symbols_coded: so far, in coding order.
+        symbols_coded: symbols of each pass so far, in coding order.
     """
 
     def __init__(self, tables: ScaleTables) -> None:
@@ -64,23 +65,22 @@ class _Stream:
 
 
 class EncoderSource(_Stream):
-    """Quantises known subbands.
+    """Source of symbols that quantises known subbands and encodes them.
 
     Args:
-        tables: of the network.
-        last_low: last low subband, normalised.
+        tables: frequencies.
+        last_low: last low-pass band, normalised, (1, 1, *grid).
         highs: high subbands of each level, normalised, finest first.
-        factor: units a normalised value.
-        rate_weight: see `quantizer.quantize`.
-        savings: see `quantizer.symbol_savings`; on the device where the tiles are coded.
-        corrections: what to add to the coefficients of the finest levels, in steps; see
-            `refinement`.
-        errors: like the corrections; gets what the decoded coefficients err by, in steps.
-        last: number of the last pass of the finest level, and the rate weight there, where that
-            is not the same.
+        factor: fixed-point units (1/64 step) of normalised value 1.
+        rate_weight: λ, squared steps that a bit is worth.
+        savings: bits saved by the next smaller magnitude (`quantizer.symbol_savings`), on the
+            device where the tiles are coded.
+        corrections: offsets of the quantisation targets of the finest levels, in steps.
+        errors: tensors that receive decoded less true coefficients of the finest levels, in steps.
+        last: number of the last pass of the finest level, and its λ; None for ``rate_weight``.
 
     Attributes:
-        stream: gets the symbols.
+        stream: encoder of the symbols.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class EncoderSource(_Stream):
         self._target = last_low
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The last low subband in units."""
+        """Quantise and encode the last low-pass band; return it in 1/64 step."""
         truth = self._last_low.to(prediction.dtype) * self._factor
         symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
         flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
@@ -133,7 +133,7 @@ class EncoderSource(_Stream):
     def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """What the symbols of a pass add to the mean, chosen and coded; zero elsewhere."""
+        """Quantise and encode a pass; return the dequantised residuals, zero elsewhere."""
         places = coded.flatten().nonzero()[:, 0]
         expected = prediction.scale.flatten()[places]
         target = self._target.flatten()[places].to(mean.dtype)
@@ -191,7 +191,7 @@ class EncoderSource(_Stream):
         return units
 
     def _weight_of_pass(self) -> float:
-        """Rate weight of the pass that begins."""
+        """Return λ of the pass that begins, and count the pass."""
         level, number = self._place
         self._place = level, number + 1
         if self._last is None or self._last[0] != number or level:
@@ -199,12 +199,19 @@ class EncoderSource(_Stream):
         return self._last[1]
 
     def _coded_pass(
-        self, plain: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
+        self, scalar: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Symbols and quantisers of a pass, coded: the plain quantiser's where it is used."""
+        """Choose and encode the symbols of a pass; return symbols and quantisers, (n,).
+
+        Args:
+            scalar: symbols of the scalar quantiser, (n,).
+            aim: quantisation targets less prediction, in steps, (n,).
+            scale: scale indices, (n,) uint8.
+            rate_weight: λ, squared steps that a bit is worth.
+        """
         order = arranged(scale)
-        symbols, quantizer = plain.copy(), np.full(plain.size, PLAIN, dtype=np.uint8)
-        self.stream.encode(plain[order.scalar], scale[order.scalar], self._tables)
+        symbols, quantizer = scalar.copy(), np.full(scalar.size, PLAIN, dtype=np.uint8)
+        self.stream.encode(scalar[order.scalar], scale[order.scalar], self._tables)
         if order.tcq.size:
             at, expected = order.tcq, scale[order.tcq]
             found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
@@ -219,13 +226,13 @@ def _whole(symbols: torch.Tensor) -> np.ndarray:
 
 
 def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
-    """What symbols stand for, in units (float64 whole numbers)."""
+    """Dequantise symbols to whole numbers in 1/64 step (float64)."""
     tcq = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
     return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), tcq)
 
 
 def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
-    """How many symbols each band of one scan has in a pass."""
+    """Count the symbols of each band of a scan in a pass, (bands,)."""
     return coded[0].flatten(1).sum(1).cpu().numpy()
 
 
@@ -234,14 +241,14 @@ def _part(levels: Sequence[torch.Tensor], level: int, region: Region) -> torch.T
 
 
 class DecoderSource(_Stream):
-    """Reads symbols from a stream."""
+    """Source of symbols that reads them from a stream."""
 
     def __init__(self, tables: ScaleTables, stream: bytes) -> None:
         super().__init__(tables)
         self._stream = new_decoder(stream)
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The last low subband in units."""
+        """Read the last low-pass band; return it in 1/64 step."""
         flat = self._stream.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
         self._note(flat)
         symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
@@ -262,12 +269,12 @@ class DecoderSource(_Stream):
         return units
 
     def begin_tile(self, level: int, region: Region) -> None:
-        """All tiles that this source is asked for are in its one stream."""
+        """Do nothing: all tiles of this source are in one stream."""
 
     def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """What the symbols of a pass add to the mean; zero elsewhere."""
+        """Read a pass; return the dequantised residuals, zero elsewhere."""
         counts = _symbols_of_bands(coded)
         offsets = [
             self._stream.decode_offset() if count >= FEWEST_SYMBOLS else 0 for count in counts
@@ -277,7 +284,7 @@ class DecoderSource(_Stream):
         return torch.zeros_like(mean).masked_scatter(coded, units.to(mean))
 
     def _read(self, scale: np.ndarray) -> np.ndarray:
-        """Units (float64) that a pass says."""
+        """Read the symbols of a pass; return dequantised residuals in 1/64 step (float64)."""
         order = arranged(scale)
         symbols, quantizer = np.empty(scale.size, np.int64), np.full(scale.size, PLAIN, np.uint8)
         symbols[order.scalar] = self._stream.decode(scale[order.scalar], self._tables)
@@ -291,7 +298,7 @@ class DecoderSource(_Stream):
 
 
 class Together:
-    """The sources of several scans of one shape, which networks see as one batch."""
+    """Sources of several scans of one shape, coded as a batch."""
 
     def __init__(self, sources: Sequence[SymbolSource]) -> None:
         self._sources = sources
@@ -302,7 +309,7 @@ class Together:
         return [coder for source in self._sources for coder in source.coders]
 
     def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The last low subbands in units."""
+        """Code the last low-pass band of every scan; return them in 1/64 step."""
         rows = prediction.expand(len(self._sources), *prediction.shape[1:])
         return torch.cat(
             [s.last_low(row[None]) for s, row in zip(self._sources, rows, strict=True)]
@@ -316,7 +323,7 @@ class Together:
     def residuals(
         self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
     ) -> torch.Tensor:
-        """Residuals of a pass, scan by scan."""
+        """Code a pass scan by scan; return the dequantised residuals."""
         parts = []
         for number, source in enumerate(self._sources):
             row = slice(number, number + 1)

@@ -1,11 +1,11 @@
-"""The post-filter: what the wavelet's quantisation took away, guessed back.
+"""Learned post-filter: estimates the quantisation error of the reconstruction.
 
     reconstruction ─ high-pass ─┐
     template − reconstruction ──┴ fold voxels into channels ─ blocks ─ unfold ─ + ─▶ restored
 
-It works in units of the quantiser step and is told the logarithm of the step, so one filter serves
-every rate. Its last layer starts at zero: an untrained filter changes nothing. It is ordinary
-floating point, because no symbol depends on it.
+The filter works in quantisation steps and is conditioned on the logarithm of the step, so one
+filter serves every rate. Its last layer starts at zero: an untrained filter is the identity. It
+uses ordinary floating point, because no symbol depends on it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from deepstd.devices import Workers
 from deepstd.texture.entropy.features import UNITS_PER_STEP, blur
 from deepstd.texture.tiling import Tile, fold, tiles, unfold
 
+# Largest magnitude of the inputs, in steps.
 _LIMIT = 16.0
+# Of the LeakyReLU below zero.
 _SLOPE = 0.1
 
 
 class ResidualBlock(nn.Module):
-    """conv − LeakyReLU − conv, added to its input."""
+    """Residual block: conv − LeakyReLU − conv, added to the input."""
 
     def __init__(self, ndim: int, width: int) -> None:
         super().__init__()
@@ -36,19 +38,22 @@ class ResidualBlock(nn.Module):
         self.second = convolution(width, width, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, width, *grid) to the same shape."""
+        """Apply the block to (B, width, *grid)."""
         return x + self.second(functional.leaky_relu(self.first(x), _SLOPE))
 
 
 class PostFilter(nn.Module):
-    """See the module's diagram.
+    """Post-filter (diagram of the module).
 
     Args:
-        ndim: 2 or 3.
+        ndim: 2 or 3 spatial axes.
         width: channels of the blocks.
         blocks: number of residual blocks.
-        template: whether the warped template is an input.
+        template: whether the prediction is an input.
         conditions: length of the condition vector (`context.condition_vector`).
+
+    Attributes:
+        halo: voxels that a filtered voxel depends on, on either side.
     """
 
     def __init__(self, ndim: int, width: int, blocks: int, template: bool, conditions: int) -> None:
@@ -56,7 +61,7 @@ class PostFilter(nn.Module):
         convolution = nn.Conv3d if ndim == 3 else nn.Conv2d
         cells = 2**ndim
         self._template = template
-        # What the convolutions on the folded grid reach, and one voxel for the high-pass.
+        # Reach of the convolutions on the folded grid, and of the high-pass.
         self.halo = 2 * (1 + 2 * blocks) + 2
         self.entry = convolution(cells * (2 if template else 1), width, 3, padding=1)
         self.condition = nn.Linear(conditions, width)
@@ -69,12 +74,12 @@ class PostFilter(nn.Module):
     def forward(
         self, low: torch.Tensor, template: torch.Tensor | None, condition: torch.Tensor
     ) -> torch.Tensor:
-        """Restored values in steps.
+        """Return the restored values in steps, (B, 1, *shape).
 
         Args:
-            low: reconstruction in units of 1/64 step, (B, 1, *shape), any float type.
-            template: warped template in the same units, or None.
-            condition: (1 or B, conditions, 1 …).
+            low: reconstruction in 1/64 step, (B, 1, *shape), any float type.
+            template: predicted values in 1/64 step, (B, 1, *shape), or None.
+            condition: condition vector, (1 or B, conditions, 1 …).
         """
         shape = low.shape[2:]
         channels = [low - blur(low)]
@@ -84,22 +89,22 @@ class PostFilter(nn.Module):
         x = x.clamp(-_LIMIT, _LIMIT)
         padding = [p for n in reversed(shape) for p in (0, n % 2)]
         x = fold(functional.pad(x, padding))
-        told = self.condition(condition.flatten(1).float() / 32.0)
-        x = self.entry(x) + told.reshape(*told.shape, *[1] * len(shape))
+        projected = self.condition(condition.flatten(1).float() / 32.0)
+        x = self.entry(x) + projected.reshape(*projected.shape, *[1] * len(shape))
         x = self.blocks(functional.leaky_relu(x, _SLOPE))
         change = unfold(self.exit(x), 1)[(..., *(slice(0, n) for n in shape))]
         return low * (1.0 / UNITS_PER_STEP) + change
 
 
 class NoFilter(nn.Module):
-    """In the place of a filter, where none is worth its time."""
+    """Identity in place of a post-filter, for networks without one."""
 
     halo = 0
 
     def forward(
         self, low: torch.Tensor, template: torch.Tensor | None, condition: torch.Tensor
     ) -> torch.Tensor:
-        """The reconstruction in steps."""
+        """Return the reconstruction in steps, (B, 1, *shape); the other arguments are ignored."""
         return low * (1.0 / UNITS_PER_STEP)
 
 
@@ -113,14 +118,17 @@ def restore(
     condition: torch.Tensor,
     workers: Workers,
 ) -> np.ndarray:
-    """Restored values in steps, (*shape) float32, tile by tile so that memory stays bounded.
+    """Filter a scan tile by tile, so that memory stays bounded.
 
     Args:
-        filters: the filter, on every device of the workers.
-        low: reconstruction in units, (1, 1, *shape).
-        template: warped template in units, or None.
-        condition: (1, conditions, 1 …).
-        workers: share the tiles.
+        filters: copy of the filter on every device of the workers.
+        low: reconstruction in 1/64 step, (1, 1, *shape).
+        template: predicted values in 1/64 step, (1, 1, *shape), or None.
+        condition: condition vector, (1, conditions, 1 …).
+        workers: devices that share the tiles.
+
+    Returns:
+        Restored values in steps, (*shape) float32.
     """
     shape = tuple(low.shape[2:])
     restored = np.empty(shape, dtype=np.float32)

@@ -4,10 +4,10 @@
                     │                                    └ activity ─▶ weights ─▲          │
                     └──────────────────────────────────────────────────────────────────────┘
 
-The coefficients are those that err least on the scan itself (Wiener 1949; by classes of activity as
-in the adaptive loop filter of VVC, Karczewicz et al. 2021), so a file holds them. Opposite
-neighbours share a coefficient. Between the knots of the activity, coefficients are interpolated:
-the result is continuous in the values, and devices that round otherwise still agree.
+The coefficients minimise the squared error on the scan itself and are stored in the file (Wiener
+1949; by classes of activity as in the adaptive loop filter of VVC, Karczewicz et al. 2021).
+Opposite neighbours share a coefficient. Coefficients are interpolated between knots of the
+activity. The result is continuous in the values, so devices that round differently still agree.
 """
 
 from __future__ import annotations
@@ -27,30 +27,39 @@ from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, ma
 from deepstd.devices import Workers
 from deepstd.texture.tiling import Tile, tiles
 
+# Voxels to the farthest neighbour.
 REACH = 2
 MOST_KNOTS = 16
+# Number of codes of the clipping bound.
 LIMITS = 8
+# Steps added to the activity, so that its logarithm is bounded.
 FLOOR = 2.0**-8
+# Knot codes an octave of the activity.
 KNOT_CODES = 8
 COEFFICIENT_UNIT = 2.0**-7
+# Largest coefficient in units: 16.
 LARGEST = 1 << 11
+# Edges of a tile in voxels.
 _TILE_2D, _TILE_3D = 256, 48
 
 
 def half_neighbourhood(ndim: int) -> list[tuple[int, ...]]:
-    """One of every two opposite neighbours: across faces and edges, and two steps away."""
+    """Return an offset of every pair of opposite neighbours.
+
+    Neighbours lie across faces and edges, and two voxels away along each axis.
+    """
     near = [o for o in product((-1, 0, 1), repeat=ndim) if o > (0,) * ndim and np.dot(o, o) <= 2]
     return near + [tuple(REACH * (a == axis) for a in range(ndim)) for axis in range(ndim)]
 
 
 @dataclass(frozen=True)
 class Knots:
-    """Activities that coefficients belong to, evenly spaced in octaves.
+    """Knots of the activity, evenly spaced in octaves; each has a set of coefficients.
 
     Attributes:
-        count: 1 … 16.
-        lowest: the first, in eighths of an octave of steps, −128 … 127.
-        span: from the first to the last, in eighths of an octave, 0 … 255.
+        count: number of knots, 1 … 16.
+        lowest: log2 of the first knot in steps, in eighths of an octave, −128 … 127.
+        span: distance of the first and the last knot, in eighths of an octave, 0 … 255.
     """
 
     count: int
@@ -58,24 +67,28 @@ class Knots:
     span: int
 
     def interpolation_weights(self, activity: torch.Tensor) -> torch.Tensor:
-        """Weights of the knots at activities in steps (n,): (count, n), their sum 1."""
+        """Return the linear interpolation weights of the knots, (count, n) with sum 1.
+
+        Args:
+            activity: activities in steps, (n,).
+        """
         if self.count == 1:
             return torch.ones_like(activity)[None]
         octaves = (activity + FLOOR).log2_()
-        place = (octaves * KNOT_CODES - self.lowest) * ((self.count - 1) / max(self.span, 1))
+        position = (octaves * KNOT_CODES - self.lowest) * ((self.count - 1) / max(self.span, 1))
         knots = torch.arange(self.count, device=activity.device, dtype=activity.dtype)
-        place = place.clamp_(0, self.count - 1)
-        return (1 - (place - knots[:, None]).abs_()).clamp_(min=0)
+        position = position.clamp_(0, self.count - 1)
+        return (1 - (position - knots[:, None]).abs_()).clamp_(min=0)
 
 
 @dataclass(frozen=True)
 class WienerFilter:
-    """Coefficients of one file.
+    """Adaptive loop filter of a file.
 
     Attributes:
-        limit: code of the largest difference that counts, 2**(limit − 3) steps; 0 … 7.
-        knots: of the activity.
-        coefficients: whole numbers of 1/128, (knots, neighbours).
+        limit: code of the clipping bound of differences, 2**(limit − 3) steps; 0 … 7.
+        knots: knots of the activity.
+        coefficients: whole numbers in units of 1/128, (knots, neighbours).
     """
 
     limit: int
@@ -83,9 +96,9 @@ class WienerFilter:
     coefficients: np.ndarray
 
     def pack(self, tables: ScaleTables) -> bytes:
-        """Limit and count, first and span of the knots, two scale indices, and the coefficients.
+        """Pack the filter: bound and knots, two scale indices, and coded coefficients.
 
-        Those of every knot but the first are coded as differences to the knot before.
+        The coefficients of later knots are coded as differences to the knot before.
         """
         change = np.diff(self.coefficients, axis=0)
         parts = [part.reshape(-1) for part in (self.coefficients[:1], change)]
@@ -99,7 +112,13 @@ class WienerFilter:
 
     @staticmethod
     def unpack(payload: bytes, ndim: int, tables: ScaleTables, name: str) -> WienerFilter:
-        """Inverse of `pack`.
+        """Parse a packed filter.
+
+        Args:
+            payload: bytes of `pack`.
+            ndim: number of axes of a frame.
+            tables: frequencies.
+            name: name of the file, for messages.
 
         Raises:
             DamagedError: the bytes make no sense.
@@ -123,16 +142,21 @@ class WienerFilter:
         return WienerFilter(limit, knots, coefficients)
 
     def change(self, differences: torch.Tensor, activities: torch.Tensor) -> torch.Tensor:
-        """What to add to values, in steps (n,); see `neighbour_differences` and `activity`."""
+        """Return the corrections of n voxels in steps, (n,).
+
+        Args:
+            differences: summed differences to opposite neighbours in steps, (neighbours, n).
+            activities: activity of each voxel in steps, (n,).
+        """
         weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(differences)
         return (weights @ differences).mul_(self.knots.interpolation_weights(activities)).sum(0)
 
     def apply(self, steps: np.ndarray, workers: Workers) -> np.ndarray:
-        """Values in steps after the filter, (*shape) float32; tile by tile.
+        """Filter a frame tile by tile; return its values in steps, (*shape) float32.
 
         Args:
             steps: restored values in steps, (*shape) float32.
-            workers: share the tiles.
+            workers: devices that share the tiles.
         """
         whole = torch.from_numpy(steps)
         filtered = np.empty_like(steps)
@@ -149,20 +173,20 @@ class WienerFilter:
 
 
 def tiles_of(shape: Sequence[int]) -> Iterator[Tile]:
-    """Tiles that are filtered at once, small enough for a cache."""
+    """Yield the tiles of a frame, small enough for the CPU's cache."""
     return tiles(shape, REACH, _TILE_3D if len(shape) == 3 else _TILE_2D)
 
 
 def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:
-    """What two opposite neighbours differ from each voxel of a tile, together, each limited.
+    """Return the summed clipped differences of each voxel to its pairs of opposite neighbours.
 
     Args:
-        values: in steps, the tile's window; beyond the scan its border is repeated.
+        values: values of the tile's window in steps; the border of the scan is repeated.
         tile: the tile.
-        limit: code of the largest one; see `WienerFilter`.
+        limit: code of the clipping bound, 2**(limit − 3) steps.
 
     Returns:
-        (neighbours, voxels) of `half_neighbourhood`, in steps.
+        (pairs of `half_neighbourhood`, voxels), in steps.
     """
     margins = [(s.start, n - s.stop) for s, n in zip(tile.inner, values.shape, strict=True)]
     padding = [REACH - have for pair in reversed(margins) for have in pair]
@@ -170,8 +194,8 @@ def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch
     centre, largest = values[tile.inner], 2.0 ** (limit - 3)
 
     def difference(offset: Sequence[int]) -> torch.Tensor:
-        place = [slice(REACH + o, REACH + o + n) for o, n in zip(offset, centre.shape, strict=True)]
-        return (padded[tuple(place)] - centre).clamp_(-largest, largest)
+        spans = [slice(REACH + o, REACH + o + n) for o, n in zip(offset, centre.shape, strict=True)]
+        return (padded[tuple(spans)] - centre).clamp_(-largest, largest)
 
     offsets = half_neighbourhood(values.ndim)
     differences = values.new_empty((len(offsets), *centre.shape))
@@ -181,12 +205,12 @@ def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch
 
 
 def activity(differences: torch.Tensor) -> torch.Tensor:
-    """Root of the mean square of differences, in steps: (neighbours, voxels) to (voxels,)."""
+    """Return the root mean square of differences in steps, (neighbours, voxels) to (voxels,)."""
     return differences.square().mean(0).sqrt_()
 
 
 def _best_scale(symbols: np.ndarray, tables: ScaleTables) -> int:
-    """Scale index that codes symbols in the fewest bits."""
+    """Return the scale index that codes symbols in the fewest bits."""
     magnitudes = np.abs(symbols)
     bits = magnitude_bits(tables, PLAIN, int(magnitudes.max(initial=0)))
     return int(np.argmin(bits[: LAST_BASE + 1, magnitudes].sum(1)))

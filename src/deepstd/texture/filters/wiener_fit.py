@@ -1,7 +1,7 @@
-"""The Wiener filter that suits a scan, by least squares.
+"""Least-squares fit of the adaptive loop (Wiener) filter to a scan.
 
 restored, true values ─ some tiles ─▶ differences × knot weights ─ normal equations ─▶ coefficients
-no filter, one knot, two … ─▶ the best for its bytes
+no filter, filters of 1, 3, 8 knots ─▶ least rate-distortion cost
 """
 
 from __future__ import annotations
@@ -29,27 +29,32 @@ from deepstd.texture.filters.wiener import (
 from deepstd.texture.tiling import Tile
 
 MOST_BYTES = 128
-# Of its chunk in a file.
+"""Most bytes of a packed filter."""
 FRAMING = 7
-# Of tiles that are looked at, and of the voxels among them that are taken at random.
+"""Bytes of the framing of its chunk in a file."""
+# Voxels of the tiles that the fit uses, and of the random sample of these voxels.
 _MOST_SEEN, _MOST_VOXELS = 1 << 23, 1 << 19
+# Numbers of knots and codes of the clipping bound that are tried.
 _KNOTS = (1, 3, 8)
 _LIMITS = (1, 3, 5)
-# Shares of the voxels that the activities of the outer knots leave on their other side.
+# Quantiles of the activity at the outer knots.
 _OUTER = (0.05, 0.95)
+# Ridge regularisation, in squared steps a voxel.
 _RIDGE = 1e-4
+# Voxels of a summand of the normal equations.
 _PART = 1 << 16
 
 
 class RestoredFrame(NamedTuple):
-    """A frame, true and restored: grey values are ``offset + step · steps``.
+    """Restored and true values of a frame; grey values are ``offset + step · steps``.
 
     Attributes:
-        steps: restored, (*shape) float32.
+        steps: restored values in steps, (*shape) float32.
         values: true grey values, (*shape).
-        step, offset: of the grey values.
+        step: quantisation step in grey values.
+        offset: grey value of 0 steps.
         bounds: smallest and largest grey value that a decoder writes.
-        ignored: bool, (*shape): voxels that a decoder knows otherwise; None for none.
+        ignored: bool, (*shape): true at special values; None for none.
     """
 
     steps: np.ndarray
@@ -61,12 +66,15 @@ class RestoredFrame(NamedTuple):
 
 
 def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTables) -> bytes | None:
-    """The packed filter that is worth most for its bytes, or None where none is worth any.
+    """Fit filters and return the packed filter of least rate-distortion cost.
 
     Args:
-        frames: all of the scan.
-        nbytes: of the file without it.
-        tables: that its coefficients are coded with.
+        frames: all frames of the scan.
+        nbytes: bytes of the file without a filter.
+        tables: frequencies that code the coefficients.
+
+    Returns:
+        Packed filter; None where no filter is worth its bytes.
     """
     samples = _samples(frames)
     restored, true, low, high, counted = map(
@@ -77,16 +85,16 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
         written = (restored + change).clamp(low, high)
         return float(((written - true) * counted).square().mean())
 
-    # What is exact teaches nothing, above all where it is cut off at a bound.
+    # Exclude voxels that are exact, typically clipped: they carry no information on the filter.
     used = counted * (restored.clamp(low, high) != true)
-    wrong = (true - restored) * used
+    residual = (true - restored) * used
     best, lead = None, rd_cost(error(0.0), nbytes)
     for limit in _LIMITS:
         parts = [neighbour_differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
         differences = torch.cat(parts, 1)
         activities = activity(differences)
         for count in _KNOTS:
-            fitted = _fitted(limit, differences * used, activities, wrong, count)
+            fitted = _fitted(limit, differences * used, activities, residual, count)
             packed = fitted.pack(tables)
             change = fitted.change(differences, activities)
             cost = rd_cost(error(change), nbytes + len(packed) + FRAMING)
@@ -96,14 +104,14 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
 
 
 class _Sample(NamedTuple):
-    """A tile in steps.
+    """A random sample of the voxels of a tile, in steps.
 
     Attributes:
-        window: restored values of the tile and around it.
+        window: restored values of the tile and its halo.
         tile: the tile.
-        taken: numbers of the voxels that are taken, ascending.
-        voxels: restored and true values, smallest and largest that is written, and 1 for those that
-            count, else 0; (n,) each.
+        taken: indices of the sampled voxels in the tile, ascending.
+        voxels: restored values, true values, lower bounds, upper bounds, and 0 at special values
+            and 1 elsewhere; (n,) each.
     """
 
     window: torch.Tensor
@@ -113,7 +121,7 @@ class _Sample(NamedTuple):
 
 
 def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
-    """Some voxels of some tiles of all frames: as evenly as they may be, for tiles differ."""
+    """Sample voxels of random tiles of all frames."""
     chosen = [(frame, tile) for frame in frames for tile in tiles_of(frame.steps.shape)]
     voxels = sum(frame.steps.size for frame in frames)
     random = np.random.default_rng(0)
@@ -125,7 +133,7 @@ def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
     for frame, tile in chosen:
         restored = frame.steps[tile.outer]
         true = (frame.values[tile.outer].astype(np.float64) - frame.offset) / frame.step
-        # Of floats, what a decoder may write goes beyond what float32 holds.
+        # The bounds of float types in steps may exceed float32.
         with np.errstate(over="ignore"):
             bounds = ((np.array(frame.bounds) - frame.offset) / frame.step).astype(np.float32)
         low, high = (np.full_like(restored, bound) for bound in bounds)
@@ -144,34 +152,35 @@ def _fitted(
     limit: int,
     differences: torch.Tensor,
     activities: torch.Tensor,
-    wrong: torch.Tensor,
+    residual: torch.Tensor,
     count: int,
 ) -> WienerFilter:
-    """The filter of so many knots that errs least; see `wiener.neighbour_differences`.
+    """Fit a filter by regularised least squares.
 
     Args:
-        limit: code of the limit.
-        differences: (neighbours, n), 0 at voxels that are not learned from.
-        activities: (n,).
-        wrong: true less restored values (n,), 0 likewise.
-        count: of knots.
+        limit: code of the clipping bound.
+        differences: summed differences to neighbours in steps, (neighbours, n), 0 at excluded
+            voxels.
+        activities: activity of each voxel in steps, (n,).
+        residual: true less restored values in steps, (n,), 0 at excluded voxels.
+        count: number of knots.
     """
     knots = _knots(activities, count)
     size = count * len(differences)
-    gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * wrong.numel() + 1e-9)
-    aim = torch.zeros(size, dtype=torch.float64)
-    parts = (tensor.split(_PART, -1) for tensor in (differences, activities, wrong))
-    for some, lively, error in zip(*parts, strict=True):
-        terms = (knots.interpolation_weights(lively)[:, None] * some).flatten(0, 1).double()
+    gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * residual.numel() + 1e-9)
+    target = torch.zeros(size, dtype=torch.float64)
+    parts = (tensor.split(_PART, -1) for tensor in (differences, activities, residual))
+    for some, activity_part, error in zip(*parts, strict=True):
+        terms = (knots.interpolation_weights(activity_part)[:, None] * some).flatten(0, 1).double()
         gram.addmm_(terms, terms.T)
-        aim.addmv_(terms, error.double())
-    solved = torch.linalg.solve(gram, aim) / COEFFICIENT_UNIT
+        target.addmv_(terms, error.double())
+    solved = torch.linalg.solve(gram, target) / COEFFICIENT_UNIT
     whole = torch.round(solved).clamp_(-LARGEST, LARGEST).reshape(count, -1)
     return WienerFilter(limit, knots, whole.numpy().astype(np.int64))
 
 
 def _knots(activities: torch.Tensor, count: int) -> Knots:
-    """Knots from the calmest places to the liveliest."""
+    """Spread knots from the 5 % quantile to the 95 % quantile of the activity."""
     ordered = activities.sort().values
     outer = [float(ordered[int(share * (len(ordered) - 1))]) for share in _OUTER]
     first, last = (round(KNOT_CODES * math.log2(value + FLOOR)) for value in outer)

@@ -3,5 +3,5 @@
 values ─ lifting ─▶ subbands ─ levels: one loop for encoder, decoder and training ─▶ symbols
 encoder, decoder ─ streams of tiles (bitstream)     check ─ payloads before memory is taken
 refinement ─ quantisation targets that lower the error after the filter
-anisotropy ─ which axes a level splits              preview ─ low-pass bands as images
+anisotropy ─ relative voxel sizes, for the split plan    preview ─ low-pass bands as images
 """

@@ -1,11 +1,11 @@
-"""Which axes of a scan are coarser than others, from its header and from its grey values.
+"""Relative voxel sizes of a scan, from its header and from its grey values.
 
 header ─ relative voxel sizes ─────────────────────────────┐
 values ─ differences of neighbours ─ relative correlation ─┴─ trial decompositions ─▶ sizes
 
-Many files have lost their spacing, and to split thick slices like voxels within a slice takes up to
-half as many bytes more. The header is believed until a trial shows that it costs clearly more than
-what the grey values say.
+Many files have lost their spacing. A plan that splits thick slices like isotropic voxels takes up
+to half as many bytes more. The header is used unless a trial shows that sizes estimated from the
+grey values take clearly fewer bits.
 """
 
 from __future__ import annotations
@@ -18,38 +18,40 @@ import torch
 
 from deepstd.texture.wavelet.lifting import coarseness, decompose, split_plan
 
+# Voxels of the centre that the estimate uses, and the longest lag in voxels.
 _SAMPLES = 2**21
 _LONGEST_LAG = 64
-# The trial quantises to a 32nd of the range between these.
+# The trial quantises to 1/32 of the range between these quantiles.
 _QUANTILES = (0.001, 0.999)
 _STEPS = 32
-# The trial knows nothing of a context model, and is wrong by up to 4 % of the bits where sizes are
-# nearly alike; where the header is wrong, they fall by a fifth.
+# The trial has no context model and errs by up to 4 % of the bits where sizes are similar. A wrong
+# header costs about a fifth.
 _HEADER_WORTH = 0.92
 
 
 def relative_sizes(values: np.ndarray, spacing: Sequence[float] | None) -> tuple[int, ...]:
-    """Relative voxel sizes to plan a decomposition by, as `coarseness` gives them.
+    """Return the relative voxel sizes for a split plan, in half octaves, 0 … 15.
 
     Args:
         values: finite grey values, (*shape).
-        spacing: voxel size along each axis as the header has it, or None.
+        spacing: voxel size along each axis in the header, in mm, or None.
     """
-    told = coarseness(spacing, values.ndim)
+    reported = coarseness(spacing, values.ndim)
     sample = _centre(values)
     seen = correlation_sizes(sample)
     low, high = np.quantile(sample, _QUANTILES)
-    if split_plan(values.shape, seen) == split_plan(values.shape, told) or not high > low:
-        return told
+    if split_plan(values.shape, seen) == split_plan(values.shape, reported) or not high > low:
+        return reported
     step = (float(high) - float(low)) / _STEPS
-    return seen if _bits(sample, seen, step) < _HEADER_WORTH * _bits(sample, told, step) else told
+    most = _HEADER_WORTH * _bits(sample, reported, step)
+    return seen if _bits(sample, seen, step) < most else reported
 
 
 def correlation_sizes(values: np.ndarray) -> tuple[int, ...]:
-    """Voxel sizes relative to the finest in half octaves, 0 … 15, as the grey values suggest.
+    """Estimate the relative voxel sizes from the grey values, in half octaves, 0 … 15.
 
-    The size of an axis is the lag along the smoothest axis at which voxels differ as much as
-    neighbours along this one.
+    The size of an axis is a lag along the smoothest axis. At this lag, voxels differ as much as
+    neighbours along the axis.
     """
     nearest = [_difference(values, axis, 1) for axis in range(values.ndim)]
     known = [n for n in nearest if n is not None]
@@ -71,7 +73,7 @@ def correlation_sizes(values: np.ndarray) -> tuple[int, ...]:
 
 
 def _difference(values: np.ndarray, axis: int, lag: int) -> float | None:
-    """Mean squared difference of voxels so far apart; None where few are."""
+    """Return the mean squared difference at a lag along an axis; None on a short axis."""
     if 2 * lag > values.shape[axis]:
         return None
     along = np.moveaxis(values, axis, 0)
@@ -79,23 +81,23 @@ def _difference(values: np.ndarray, axis: int, lag: int) -> float | None:
 
 
 def _bits(values: np.ndarray, sizes: tuple[int, ...], step: float) -> float:
-    """Bits of a decomposition's coefficients, roughly: enough to rank decompositions by."""
+    """Estimate the bits of the coefficients of a decomposition, to rank decompositions."""
     plan = split_plan(values.shape, sizes)
     _, highs = decompose(torch.from_numpy(values)[None, None], plan)
     return sum(float(torch.log2(1.0 + (high / step).abs()).sum()) for high in highs)
 
 
 def _centre(values: np.ndarray) -> np.ndarray:
-    """The middle of a scan, float32, mean 0 and within -1 and 1."""
+    """Return the centre of a scan in float32, scaled to mean 0 and at most 1 in magnitude."""
     longest = round(_SAMPLES ** (1.0 / values.ndim))
     starts = [max(0, (n - longest) // 2) for n in values.shape]
     sample = values[tuple(slice(s, s + longest) for s in starts)].astype(np.float64)
-    # Twice, because a small contrast may stand on a large mean, and a mean must not overflow.
+    # Scaled twice: the mean must not overflow, and a small contrast may stand on a large mean.
     sample = _scaled(sample)
     return _scaled(sample - sample.mean()).astype(np.float32)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """To at most 1 in size."""
+    """Scale values to at most 1 in magnitude."""
     largest = float(np.abs(values).max())
     return values / largest if largest > 0 else values

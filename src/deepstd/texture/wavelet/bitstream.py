@@ -1,4 +1,4 @@
-"""A texture as an encoder made it: streams, symbols, and what they decode to.
+"""Encoded textures: streams, symbols and reconstruction.
 
 first stream, tiles ─▶ payloads, hash of the symbols, reconstruction
 """
@@ -19,13 +19,13 @@ from deepstd.texture.wavelet.levels import Level
 
 @dataclass(frozen=True)
 class EncodedTile:
-    """One tile of the finest level.
+    """An encoded tile of the finest level.
 
     Attributes:
-        stream: its bytes.
-        symbols: in coding order, parts of small integers.
-        high: its high subbands in units.
-        rate_weight: that it was quantised with.
+        stream: bytes of the tile.
+        symbols: symbols of each pass in coding order.
+        high: decoded high subbands in 1/64 step, (1, bands, *tile) float32.
+        rate_weight: λ of the quantiser.
     """
 
     stream: bytes
@@ -36,15 +36,15 @@ class EncodedTile:
 
 @dataclass(frozen=True)
 class EncodedTexture:
-    """One frame's texture.
+    """The encoded texture of one frame.
 
     Attributes:
-        head: what a decoder must know first.
-        stream: the first stream.
-        symbols: of the first stream, in coding order.
-        coded: tiles with streams of their own.
-        reconstruct: gives the reconstruction in units, (1, 1, *shape); of the autoencoder its
-            latents, (1, bands, *grid).
+        head: packed header.
+        stream: stream of all levels but the finest, or of all levels of an untiled scan.
+        symbols: symbols of each pass of this stream in coding order.
+        coded: tiles of the finest level.
+        reconstruct: returns the reconstruction from the tiles: dequantised values before the
+            filters in 1/64 step, (1, 1, *shape); for the autoencoder, latents (1, bands, *grid).
     """
 
     head: bytes
@@ -55,32 +55,32 @@ class EncodedTexture:
 
     @property
     def payload(self) -> bytes:
-        """The first stream with its head."""
+        """Header and first stream."""
         return self.head + self.stream
 
     @property
     def tiles(self) -> tuple[bytes, ...]:
-        """Payloads of the tiles."""
+        """Streams of the tiles."""
         return tuple(tile.stream for tile in self.coded)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all payloads, chunk framing not counted."""
+        """Bytes of all streams, without chunk framing."""
         return len(self.payload) + sum(map(len, self.tiles))
 
     @cached_property
     def latents(self) -> bytes:
-        """Hash of all symbols."""
+        """SHA-256 of all symbols."""
         return hash_of([*self.symbols, *(part for tile in self.coded for part in tile.symbols)])
 
     @cached_property
     def low(self) -> torch.Tensor:
-        """What `reconstruct` gives."""
+        """Reconstruction before the filters in 1/64 step, (1, 1, *shape); latents likewise."""
         return self.reconstruct(self.coded)
 
 
 def merge_tiles(level: Level, workers: Workers, coded: Sequence[EncodedTile]) -> torch.Tensor:
-    """The reconstruction of a finest level from its tiles."""
+    """Merge the tiles of the finest level; return the reconstruction, (1, 1, *shape)."""
     shape = (1, len(level.mask), *level.grid)
     high = level.low.new_zeros(shape, dtype=torch.float32)
     for region, tile in zip(level.regions(), coded, strict=True):

@@ -18,16 +18,16 @@ from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 def check_texture(
     payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
 ) -> tuple[TextureHeader, Plan, bytes]:
-    """Head, plan and first stream of a texture, before memory is taken for its scan.
+    """Check a texture before memory is taken; return its header, split plan and first stream.
 
     Args:
-        payload: of the texture.
-        tiles: their payloads, or None where none of them is to be read.
-        shape: of the scan.
-        name: the file, for messages.
+        payload: header and first stream.
+        tiles: streams of the tiles, or None where they are not needed.
+        shape: voxels along each axis.
+        name: name of the file, for messages.
 
     Raises:
-        DamagedError: the head makes no sense, or the tiles are not those of such a scan.
+        DamagedError: the header makes no sense, or the tiles do not fit the shape.
     """
     cursor = Cursor(payload, name, "texture")
     head = TextureHeader.read(cursor, len(shape))
@@ -43,7 +43,10 @@ def check_texture(
 
 
 def tile_count(plan: Plan, shape: tuple[int, ...]) -> int:
-    """Tiles with a stream of their own: those of the finest level, if it has several."""
+    """Return the number of tiles with a stream of their own.
+
+    The finest level has such tiles where it has more than one.
+    """
     if not plan:
         return 0
     size = tile_size(len(shape))

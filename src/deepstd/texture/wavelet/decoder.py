@@ -1,4 +1,4 @@
-"""Bytes to texture.
+"""Decoder of wavelet textures.
 
 payload, tiles ─ level loop (DecoderSource) ─▶ reconstruction ─ post-filter ─▶ values
                           └ fewer levels ─▶ preview
@@ -32,7 +32,14 @@ from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 @dataclass(frozen=True)
 class DecodedTexture:
-    """Grey values are ``offset + step · steps``; ``steps`` is (*shape) float32, or smaller."""
+    """A decoded texture; grey values are ``offset + step · steps``.
+
+    Attributes:
+        steps: restored values in quantisation steps, (*shape) float32; a preview is smaller.
+        step: quantisation step in grey values.
+        offset: grey value of 0 steps.
+        latents: SHA-256 of the symbols.
+    """
 
     steps: np.ndarray
     step: float
@@ -53,22 +60,23 @@ def decode_texture(
     network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> DecodedTexture:
-    """Decode one frame's texture.
+    """Decode the texture of one frame.
 
     Args:
-        network: that the texture was coded with.
-        payload, tiles: the coded texture; a preview does not look at the tiles.
-        shape: of the scan.
-        template, places: as for `TextureEncoder`.
-        name: the file, for messages.
-        workers: where to compute; the network is on the first of them.
-        network_dtype: type the context model computes in; the latents do not depend on it.
-        level: 0 for the whole; otherwise a preview without so many of the finest levels, on the
-            grid of `preview.subsampling`, and the latents are those of the levels decoded.
+        network: network that the texture was coded with.
+        payload: header and first stream.
+        tiles: streams of the tiles; not read for a preview.
+        shape: voxels along each axis.
+        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        name: name of the file, for messages.
+        workers: devices that share the work; the network is on the first of them.
+        network_dtype: type of the context model's activations; symbols do not depend on it.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
 
     Raises:
         DamagedError: the bytes make no sense.
-        InputError: the scan has not so many levels.
+        InputError: the scan has fewer levels.
     """
     head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
     factors = subsampling(plan, level, len(shape))
@@ -93,7 +101,12 @@ def decode_texture(
 
 
 class DecodedStream(NamedTuple):
-    """What the symbols say: (1, 1, *grid) in units, exactly, and the hash of the symbols."""
+    """Reconstruction before the post-filter, and hash of the symbols.
+
+    Attributes:
+        low: exact whole numbers in 1/64 step, (1, 1, *grid).
+        latents: SHA-256 of the symbols.
+    """
 
     low: torch.Tensor
     latents: bytes
@@ -106,7 +119,15 @@ def post_filtered(
     hint: Hint | None,
     workers: Workers,
 ) -> np.ndarray:
-    """Values in steps after the post-filter, (*shape) float32."""
+    """Apply the post-filter; return the values in steps, (*shape) float32.
+
+    Args:
+        network: network of the texture, on the first device of the workers.
+        head: header of the texture.
+        low: reconstruction in 1/64 step, (1, 1, *shape).
+        hint: prediction of the scan, or None.
+        workers: devices that share the tiles.
+    """
     filters = {device: copy.postfilter for device, copy in replicas(network, workers).items()}
     condition = condition_of(network, head.step_code, split_plan(low.shape[2:], head.coarse))
     return restore(filters, low, None if hint is None else hint.units, condition, workers)
@@ -124,7 +145,22 @@ def decode_stream(
     network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> DecodedStream:
-    """The reconstruction before the post-filter, of a payload taken apart and checked."""
+    """Decode the streams of a checked payload to the reconstruction before the post-filter.
+
+    Args:
+        network: network that the texture was coded with.
+        head: header of the texture.
+        stream: first stream.
+        tiles: streams of the tiles; not read for a preview.
+        shape: voxels along each axis.
+        hint: prediction of the scan, or None.
+        workers: devices that share the tiles; the network is on the first of them.
+        network_dtype: type of the context model's activations; symbols do not depend on it.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+    """
     plan = split_plan(shape, head.coarse)
     if not tile_count(plan, shape):
         return decode_together(
@@ -187,13 +223,20 @@ def decode_together(
     network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> list[DecodedStream]:
-    """`decode_stream` of several scans without tiles, faster than one by one if they are small.
+    """Decode a batch of untiled scans of one shape; batches are faster for small scans.
 
     Args:
-        head: of all of them.
-        streams: one for each.
-        hint: of all of them, (B, …), or None.
-        device: where the network is.
+        network: network that the scans were coded with.
+        head: header of all scans.
+        streams: stream of each scan.
+        shape: voxels along each axis.
+        hint: prediction of the batch, (B, …), or None.
+        device: device of the network.
+        network_dtype: type of the context model's activations; symbols do not depend on it.
+        level: number of finest levels that previews leave out; 0 for whole scans.
+
+    Raises:
+        DamagedError: the bytes make no sense.
     """
     plan = split_plan(shape, head.coarse)
     sources = [DecoderSource(network.tables, stream) for stream in streams]

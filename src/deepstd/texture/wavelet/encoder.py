@@ -1,11 +1,11 @@
-"""Texture to bytes.
+"""Encoder of wavelet textures.
 
     values ─ decompose ─▶ subbands ─ level loop (EncoderSource) ─▶ payload, tiles
 
-The first stream holds all levels but the finest; where the finest has several tiles, each has a
-stream of its own that needs only the first one, so a damaged or unwanted tile costs no other.
-Tiles are coded by several devices at once, where there are (Fig. 4a of the paper), and some of
-them can be coded again with another weight of the rate, to meet a size without the rest.
+The first stream holds all levels but the finest. Where the finest level has several tiles, each
+tile has a stream of its own, which depends on the first stream alone: a damaged tile costs no other
+tile. Several devices share the tiles (Fig. 4a of the paper). Some tiles can be coded again with
+another λ, to meet a size.
 """
 
 from __future__ import annotations
@@ -43,24 +43,26 @@ from deepstd.texture.wavelet.magnitudes import Magnitudes
 from deepstd.texture.wavelet.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
+# Fewest slices of a part of the scan on which the step is estimated.
 _FEWEST_SLICES = 16
 
 
 class TextureEncoder:
-    """Encodes one scan at any step; what does not depend on the step is done once.
+    """Encoder of one scan at any step; the decomposition is computed once.
 
     Args:
-        network: of the scan's number of axes.
+        network: network of the scan's number of axes.
         values: finite grey values, (*shape).
-        spacing: voxel size along each axis, or None.
+        spacing: voxel size along each axis in mm, or None.
         template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: (1, ndim, *shape) whole numbers, or None.
-        scaling: codes to use instead of those fitted to the values.
-        coarse: relative voxel sizes, of another frame; found if None.
-        workers: where to compute; the network is on the first of them.
+        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        scaling: scaling of the values; fitted if None.
+        coarse: relative voxel sizes of another frame in half octaves; found if None.
+        workers: devices that share the tiles; the network is on the first of them.
 
     Attributes:
-        values, workers: as given.
+        values: finite grey values, (*shape).
+        workers: devices that share the tiles.
         finest: largest step code at which all coefficients can be coded.
 
     Raises:
@@ -99,35 +101,40 @@ class TextureEncoder:
 
     @property
     def conditioned(self) -> bool:
-        """Whether there is a template."""
+        """True where the encoder is conditioned on a template."""
         return self._template is not None
 
     @property
     def divided(self) -> bool:
-        """Whether tiles have streams of their own."""
+        """True where tiles have streams of their own."""
         return tile_count(self.plan, self.shape) > 0
 
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
     ) -> EncodedTexture:
-        """Code at one step; without tiles, the last pass with the last weight if there is one."""
+        """Encode at a step code and a λ.
+
+        Args:
+            step_code: code of the quantisation step.
+            rate_weight: λ, squared steps that a bit is worth.
+            last_weight: λ of the last pass of an untiled scan; None to use ``rate_weight``.
+        """
         return self._encode(step_code, rate_weight, (), self._hint(step_code), last_weight)
 
     def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """Find what to aim at so that encodings of about this step err less for their bytes.
-
-        Later encodings at any step make use of it. See `refinement`.
+        """Refine the quantisation targets of later encodings (`refinement`).
 
         Args:
-            step_code, rate_weight: as for `encode`.
-            rounds: each takes about two encodings.
+            step_code: code of the quantisation step that is refined for.
+            rate_weight: λ, squared steps that a bit is worth.
+            rounds: number of corrections; each takes about two encodings.
         """
         refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
 
     def _cost(
         self, encoded: EncodedTexture, step_code: int, template: torch.Tensor | None
     ) -> tuple[float, torch.Tensor]:
-        """What to make small, and the error's gradient; see `refinement`."""
+        """Return the rate-distortion cost of an encoding and the gradient of its distortion."""
         truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
         truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
         condition = condition_of(self._network, step_code, self.plan)
@@ -180,11 +187,11 @@ class TextureEncoder:
         return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
 
     def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
-        """The latest encoding with some tiles coded again.
+        """Code some tiles of the latest encoding again.
 
         Args:
-            encoded: the latest encoding, or what this method made of it.
-            weights: new rate weights of tiles by their number.
+            encoded: latest result of `encode` or of this method.
+            weights: new λ by tile number.
         """
         if self._open is None:
             raise ValueError("nothing was encoded")
@@ -197,7 +204,7 @@ class TextureEncoder:
         return replace(encoded, coded=tuple(coded))
 
     def release(self) -> None:
-        """Let go of what `recode` needs."""
+        """Release the tensors that `recode` uses."""
         self._open = None
 
     def _code_tiles(
@@ -213,7 +220,7 @@ class TextureEncoder:
             source.begin_tile(0, region)
             model, _ = self._replicas[device].context.level(0)
             high = level.code(region, source, model)
-            # What rounding float32 does to the values, it does on every machine.
+            # Conversion to float32 rounds alike on every machine.
             high = high.float().to(self._device)
             return EncodedTile(source.stream.finish(), source.symbols_coded, high, rate_weight)
 
@@ -241,7 +248,7 @@ class TextureEncoder:
         )
 
     def significant(self, step_code: int) -> float:
-        """Return about how many coefficients are not quantised to zero; see `magnitudes`."""
+        """Estimate the number of coefficients that are not quantised to zero."""
         return self._magnitudes.significant(-step_code / STEPS_PER_OCTAVE)
 
     @cached_property
@@ -251,9 +258,14 @@ class TextureEncoder:
     def middle_slices(
         self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
     ) -> TextureEncoder:
-        """An encoder of about so many voxels from the middle of an axis; not with a template.
+        """Make an encoder of the middle slices along an axis; not for scans with a template.
 
-        Whole slices, because the margins of a scan hold less than its centre.
+        Slices are whole, because the margins of a scan hold less than its centre.
+
+        Args:
+            voxels: approximate number of voxels.
+            axis: axis along which the slices follow each other.
+            fewest: smallest number of slices.
         """
         return TextureEncoder(
             self._network,
@@ -267,9 +279,12 @@ class TextureEncoder:
     def restored(
         self, encoded: EncodedTexture, step_code: int, hint: Hint | None = None
     ) -> np.ndarray:
-        """Values in steps after the post-filter, (*shape) float32.
+        """Return the values after the post-filter in steps, (*shape) float32.
 
-        ``hint`` takes the place of that of the template: a slice's neighbours.
+        Args:
+            encoded: an encoding of this encoder.
+            step_code: code of its quantisation step.
+            hint: prediction from reference slices; None to predict from the template, if any.
         """
         hint = hint or self._hint(step_code)
         return restore(
@@ -289,15 +304,15 @@ def encode_together(
     errors: Sequence[Sequence[torch.Tensor]] = (),
     last_weight: float | None = None,
 ) -> list[EncodedTexture]:
-    """Encodings of scans of one shape with one network, faster than one by one if they are small.
+    """Encode a batch of untiled scans of one shape; batches are faster for small scans.
 
     Args:
-        encoders: of scans without tiles; the network is on one device.
-        step_code: of all.
-        rate_weights: of each.
-        hint: of all of them, (B, …), or None.
-        errors: of each, as `sources.EncoderSource` has them.
-        last_weight: rate weight of the last pass, if another than of those before.
+        encoders: encoders of the scans, of one network on one device.
+        step_code: code of the quantisation step of all scans.
+        rate_weights: λ of each scan.
+        hint: prediction of the batch, (B, …), or None.
+        errors: tensors of each scan that receive the errors of its decoded coefficients in steps.
+        last_weight: λ of the last pass; `None` to use ``rate_weights``.
     """
     first = encoders[0]
     sources = [
@@ -331,7 +346,15 @@ def refine_together(
     rounds: int,
     hint: Hint | None,
 ) -> None:
-    """`TextureEncoder.refine` of scans as for `encode_together`, or of any one."""
+    """Refine the quantisation targets of a batch of untiled scans, or of a single scan.
+
+    Args:
+        encoders: encoders of the scans, of one network on one device.
+        step_code: code of the quantisation step.
+        rate_weight: λ of all scans.
+        rounds: number of corrections; each takes about two encodings.
+        hint: prediction of the batch, (B, …), or None.
+    """
     best = [(math.inf, encoder._corrections) for encoder in encoders]
     for left in range(rounds, -1, -1):
         errors = [
@@ -357,7 +380,14 @@ def refine_together(
 
 
 def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
-    """About so many voxels from the middle of an axis, but no fewer than ``fewest`` slices."""
+    """Return the middle slices along an axis.
+
+    Args:
+        values: voxels of a scan.
+        voxels: approximate number of voxels.
+        axis: axis along which the slices follow each other.
+        fewest: smallest number of slices.
+    """
     length = values.shape[axis]
     count = min(length, max(fewest, voxels * length // values.size))
     start = (length - count) // 2

@@ -1,10 +1,10 @@
-"""Coarse to fine: one loop that training, encoding and decoding share.
+"""Coding of levels from coarse to fine: one loop for training, encoding and decoding.
 
     last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
 
-What differs between the three uses is where symbols come from, and that is a `SymbolSource`: the
-encoder quantises, the decoder reads, the trainer quantises and adds up a loss. All tensors hold
-whole numbers of the fixed-point unit, 1/64 of the quantiser step.
+The three uses differ in the `SymbolSource`: the encoder quantises, the decoder reads, the trainer
+quantises and sums a loss. All tensors hold whole numbers of the fixed-point unit, 1/64 of the
+quantisation step.
 """
 
 from __future__ import annotations
@@ -46,17 +46,18 @@ from deepstd.texture.wavelet.lifting import (
     subband_mask,
 )
 
+# The model predicts means in sixteenths of a step.
 _MEAN_UNITS = UNITS_PER_STEP // 16
 
 
 @dataclass(frozen=True)
 class TemplatePyramid:
-    """The warped template and its place, level by level (finest first), in whole numbers.
+    """Wavelet decomposition of a prediction, with its coordinates, finest level first.
 
     Attributes:
-        lows: template low subband of each level, (B, 1, *coarse), units.
-        highs: template high subbands of each level, (B, bands, *coarse), units.
-        places: template coordinates of the coarse grid, (B, ndim, *coarse), −64 … 64.
+        lows: low subband of each level, (B, 1, *coarse) whole numbers in 1/64 step.
+        highs: high subbands of each level, (B, bands, *coarse) whole numbers in 1/64 step.
+        places: coordinates on the coarse grid, (B, ndim, *coarse) whole numbers −64 … 64.
     """
 
     lows: list[torch.Tensor]
@@ -65,12 +66,18 @@ class TemplatePyramid:
 
 
 def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
-    """Decompose the conditioning of a batch into the levels of its scans."""
+    """Decompose the prediction of a batch by the split plan of its scans."""
     return template_pyramid(hint.units, hint.places.to(hint.units.dtype), plan)
 
 
 def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:
-    """Decompose a warped template, given in units on the scan's grid (B, 1, *shape)."""
+    """Decompose a warped template.
+
+    Args:
+        template: warped template on the scan's grid, (B, 1, *shape) whole numbers in 1/64 step.
+        places: template coordinates, (B, ndim, *shape) whole numbers −64 … 64.
+        plan: axes split at each level, finest first.
+    """
     lows, highs = decompose(template, plan, whole=True)
     coarse_places = []
     for axes in plan:
@@ -81,21 +88,22 @@ def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -
 
 @dataclass(frozen=True)
 class Level:
-    """What the tiles of one level share. Each needs nothing of the others, but for the source.
+    """State shared by all tiles of a decomposition level; tiles are coded independently.
 
     Attributes:
         model: context model of the level.
-        number: of the level, 0 for the finest.
-        condition: the model's constant input, (B, conditions, 1 …).
-        mask: which positions of the high subbands are real, (bands, *grid).
-        passes: interleaved passes of a tile.
-        low: low subband in units, (B, 1, *grid).
+        number: number of the level, 0 for the finest.
+        condition: constant input of the model, (B, conditions, 1 …).
+        mask: true where the padded high subbands have a coefficient, (bands, *grid).
+        passes: number of interleaved passes of a tile.
+        low: decoded low subband in 1/64 step, (B, 1, *grid).
         parents: features of the high subbands of the next coarser level, or None.
         parent_axes: axes that the next coarser level splits.
-        pyramid: the warped template, or None.
-        axes: that the level splits.
+        pyramid: decomposed prediction, or None.
+        axes: axes that the level splits.
         fine: shape that low and high subbands merge to.
-        dtype, network_dtype: type of reconstructions and of the model's activations.
+        dtype: type of reconstructions.
+        network_dtype: type of the model's activations.
     """
 
     model: LevelContext
@@ -120,22 +128,22 @@ class Level:
 
     @property
     def bare(self) -> Level:
-        """Without what only coding needs."""
+        """The level without the fields that only coding needs."""
         return replace(self, parents=None, pyramid=None)
 
     def regions(self) -> Iterator[Region]:
-        """Tiles, in coding order."""
+        """Yield the tiles in coding order."""
         return tile_regions(self.grid, len(self.grid))
 
     def code(
         self, region: Region, source: SymbolSource, model: LevelContext | None = None
     ) -> torch.Tensor:
-        """High subbands of a tile, (B, bands, *tile).
+        """Code a tile; return its high subbands in 1/64 step, (B, bands, *tile).
 
         Args:
             region: the tile.
-            source: gives its symbols.
-            model: the same on another device, to compute there.
+            source: source of its symbols.
+            model: copy of the context model on the device to use; None for the level's own model.
         """
         model = model or self.model
         device = model.first.weight.device
@@ -175,7 +183,7 @@ class Level:
         return self._native[0]
 
     def _features(self, region: Region) -> torch.Tensor:
-        """What the model sees of a region, (B, features, *region)."""
+        """Return the input features of the model in a region, (B, features, *region)."""
         here = (..., *region)
         window = Window.around(region, self.grid, BLUR_REACH)
         around = self.low[(..., *window.outer)]
@@ -192,7 +200,7 @@ class Level:
         return torch.cat(parts, dim=1)
 
     def merged(self, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
-        """The reconstruction, from the high subbands of all tiles."""
+        """Merge the low subband with the high subbands of all tiles, (B, 1, *fine)."""
         if high.dtype != self.dtype:
             return merge_in_slabs(self.low, high, self.axes, self.fine, workers)
         return merge(self.low, high, self.axes, self.fine)
@@ -207,16 +215,19 @@ def code_passes(
     source: SymbolSource,
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """Code coefficients pass by pass, each given those before; (B, bands, *grid) in units.
+    """Code coefficients pass by pass, each pass conditioned on the passes before.
 
     Args:
-        model: predicts them.
-        hidden: its activations, (B, width, *grid).
-        template_high: what the gate lets through, (B, bands, *grid) in units, or None.
-        mask: which coefficients there are, (bands, *grid).
-        order: pass of each, (1, 1 or bands, *grid).
-        source: gives the symbols.
-        dtype: of the values.
+        model: context model of the coefficients.
+        hidden: activations of the model, (B, width, *grid).
+        template_high: subbands of the prediction in 1/64 step, (B, bands, *grid), or None.
+        mask: true where there is a coefficient, (bands, *grid).
+        order: pass of each coefficient, (1, 1 or bands, *grid).
+        source: source of the symbols.
+        dtype: type of the values.
+
+    Returns:
+        Decoded coefficients in 1/64 step, (B, bands, *grid).
     """
     shape = (hidden.shape[0], mask.shape[0], *hidden.shape[2:])
     value = torch.zeros(shape, dtype=dtype, device=hidden.device)
@@ -256,13 +267,13 @@ def code_levels(
         shape: spatial shape of the volume.
         plan: axes split at each level, finest first.
         log_rates: 32 log2(range / step), rounded, of each scan of the batch.
-        pyramid: the warped template, or None.
-        source: gives the symbols.
+        pyramid: decomposed prediction, or None.
+        source: source of the symbols.
         network_dtype: float32, or float64 for the same integers at half the speed.
         dtype: type of reconstructions; float64 is exact, float32 is enough for training.
-        device: where to compute.
-        last_level: stop after this level; 0 gives full resolution, 1 half, and so on.
-        finest: codes the tiles of level 0 in place of the loop here, and gives the reconstruction.
+        device: device of the computation.
+        last_level: level to stop after: 0 for full resolution, 1 for half, and so on.
+        finest: codes the tiles of level 0 in place of this loop and returns the reconstruction.
 
     Returns:
         (B, 1, *grid) in units of 1/64 step.
@@ -294,7 +305,7 @@ def code_levels(
         )
         if level == 0 and finest is not None:
             return finest(task)
-        # What rounding float32 does to the finest level's values, it does on every machine.
+        # The finest level is stored in float32: conversion rounds alike on every machine.
         stored = torch.float32 if level == 0 else dtype
         high = torch.zeros((len(low), bands, *task.grid), dtype=stored, device=device)
         for region in task.regions():

@@ -1,11 +1,11 @@
-"""The 9/7 wavelet by lifting, in 2-D and 3-D, on any size.
+"""CDF 9/7 wavelet by lifting, in 2-D and 3-D, on any size.
 
     x ─ split axis by axis ─▶ low (ceil n/2) ─ split ─▶ … ─▶ one last low
                            └▶ 2**ndim − 1 high subbands a level
 
-Lengths are not padded: an axis of n samples splits into ceil(n/2) low and floor(n/2) high ones,
-with whole-sample symmetric extension. High subbands are zero-padded to the low grid so that one
-tensor holds them all; `subband_mask` tells which positions are real.
+Lengths are not padded: an axis of n samples splits into ceil(n/2) low and floor(n/2) high samples,
+with whole-sample symmetric extension. High subbands are zero-padded to the low grid, so that one
+tensor holds all of them; `subband_mask` is true where they have a coefficient.
 
 `merge` rounds every lifting step to a whole number of the fixed-point unit, so float64 computes it
 exactly and every machine gets the same reconstruction. `split` is ordinary floating point, which is
@@ -25,6 +25,7 @@ import torch
 
 from deepstd.devices import CPU, Workers
 
+# Lifting factors in units of 1/16384.
 _ONE = 16384
 _PREDICT_1 = -25987
 _UPDATE_1 = -868
@@ -34,6 +35,7 @@ _GAIN = 18835
 _GAIN_INVERSE = 14252
 
 _HALF = torch.tensor(0.5)
+# Coefficients that a merged sample depends on, on either side, and samples of a slab.
 _REACH = 4
 _SLAB_SAMPLES = 1 << 22
 
@@ -41,7 +43,12 @@ Plan = tuple[tuple[int, ...], ...]
 
 
 def coarseness(spacing: Sequence[float] | None, ndim: int) -> tuple[int, ...]:
-    """Voxel sizes relative to the finest in half octaves, 0 … 15; zeros when unknown."""
+    """Return voxel sizes relative to the finest in half octaves, 0 … 15; zeros when unknown.
+
+    Args:
+        spacing: voxel size along each axis in any unit, or None.
+        ndim: number of axes.
+    """
     if spacing is None or not all(0.0 < s < math.inf for s in spacing):
         return (0,) * ndim
     finest = min(spacing)
@@ -49,14 +56,14 @@ def coarseness(spacing: Sequence[float] | None, ndim: int) -> tuple[int, ...]:
 
 
 def split_plan(shape: Sequence[int], coarse: Sequence[int]) -> Plan:
-    """Axes split at each level, finest level first, until a single sample is left.
+    """Return the axes split at each level, finest level first, until a single sample is left.
 
     Where voxel sizes differ by more than half an octave, only the finer axes are split, so that a
     low subband tends to isotropic voxels.
 
     Args:
         shape: samples along each axis.
-        coarse: relative voxel sizes, see `coarseness`.
+        coarse: relative voxel sizes in half octaves, 0 … 15.
     """
     lengths, sizes = list(shape), list(coarse)
     plan: list[tuple[int, ...]] = []
@@ -72,7 +79,7 @@ def split_plan(shape: Sequence[int], coarse: Sequence[int]) -> Plan:
 
 
 def grid_shapes(shape: Sequence[int], plan: Plan) -> list[tuple[int, ...]]:
-    """Shape of the low subband after 0, 1, … levels."""
+    """Return the shapes of the low subband after 0, 1, … levels."""
     shapes = [tuple(shape)]
     for axes in plan:
         shapes.append(tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(shapes[-1])))
@@ -80,9 +87,12 @@ def grid_shapes(shape: Sequence[int], plan: Plan) -> list[tuple[int, ...]]:
 
 
 def subband_shape(fine: Sequence[int], axes: Sequence[int], band: int) -> tuple[int, ...] | None:
-    """Real extent of a high subband, or None when this split does not have it.
+    """Return the extent of a high subband without padding; None where the split has no such band.
 
-    Bit a of ``band`` (1 … 2**ndim − 1) says that the band is the high one along axis a.
+    Args:
+        fine: shape before the split.
+        axes: axes that are split.
+        band: 1 … 2**ndim − 1; bit a is set where the band is high-pass along axis a.
     """
     if any(band >> a & 1 and a not in axes for a in range(len(fine))):
         return None
@@ -92,7 +102,15 @@ def subband_shape(fine: Sequence[int], axes: Sequence[int], band: int) -> tuple[
 
 
 def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
-    """Bool (2**ndim − 1, *coarse): which positions of the padded high subbands are real."""
+    """Return a mask that is true where padded high subbands have a coefficient.
+
+    Args:
+        fine: shape before the split.
+        axes: axes that are split.
+
+    Returns:
+        Bool, (2**ndim − 1, *coarse).
+    """
     ndim = len(fine)
     coarse = tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(fine))
     mask = torch.zeros((2**ndim - 1, *coarse), dtype=torch.bool)
@@ -104,7 +122,7 @@ def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
 
 
 def _neighbours_of_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """low[i] + low[i + 1] for each of ``count`` high samples, mirrored at the end."""
+    """Return low[i] + low[i + 1] for each of ``count`` high samples, mirrored at the end."""
     following = low.narrow(dim, 1, low.shape[dim] - 1)
     if following.shape[dim] < count:
         following = torch.cat([following, low.narrow(dim, low.shape[dim] - 1, 1)], dim)
@@ -112,7 +130,7 @@ def _neighbours_of_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor
 
 
 def _neighbours_of_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """high[i − 1] + high[i] for each of ``count`` low samples, mirrored at both ends."""
+    """Return high[i − 1] + high[i] for each of ``count`` low samples, mirrored at both ends."""
     extended = torch.cat([high.narrow(dim, 0, 1), high], dim)
     if extended.shape[dim] <= count:
         extended = torch.cat([extended, high.narrow(dim, high.shape[dim] - 1, 1)], dim)
@@ -124,12 +142,12 @@ def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
-    """Integer multiple of 1/16384, rounded; exact in float64 for results below 2**38."""
+    """Multiply by factor / 16384 and round; exact in float64 for results below 2**38."""
     return torch.add(_HALF, x, alpha=factor / _ONE).floor_()
 
 
 def _plus(x: torch.Tensor, neighbours: torch.Tensor, factor: int, whole: bool) -> torch.Tensor:
-    """A lifting step."""
+    """Apply a lifting step, rounded to whole numbers where ``whole`` is true."""
     if whole:
         return _times(neighbours, factor).add_(x)
     return torch.add(x, neighbours, alpha=factor / _ONE)
@@ -176,9 +194,12 @@ def _merge_axis(low: torch.Tensor, high: torch.Tensor, dim: int) -> torch.Tensor
 def split(
     x: torch.Tensor, axes: Sequence[int], *, whole: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One level: (B, 1, *fine) to low (B, 1, *coarse) and high (B, 2**ndim − 1, *coarse).
+    """Split one level into low (B, 1, *coarse) and high subbands (B, 2**ndim − 1, *coarse).
 
-    With ``whole`` every step is rounded to a whole number, exactly in float64.
+    Args:
+        x: samples, (B, 1, *fine).
+        axes: axes to split.
+        whole: whether every lifting step is rounded to a whole number, exactly in float64.
     """
     bands = {0: x}
     for axis in axes:
@@ -202,15 +223,15 @@ def _gathered(bands: dict[int, torch.Tensor], x: torch.Tensor) -> tuple[torch.Te
 def merge(
     low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
 ) -> torch.Tensor:
-    """Inverse of `split` on whole numbers of the fixed-point unit.
+    """Merge one level, the inverse of `split`, on whole numbers of the fixed-point unit.
 
-    Nothing is rounded where a gradient is wanted.
+    Lifting steps are not rounded where a gradient is required.
 
     Args:
-        low: (B, 1, *coarse), whole numbers in float64 (float32 in training).
-        high: (B, 2**ndim − 1, *coarse), likewise; the padding is not read.
+        low: low subband, (B, 1, *coarse) whole numbers in float64 (float32 in training).
+        high: high subbands, (B, 2**ndim − 1, *coarse) of the same type; padding is not read.
         axes: axes that were split.
-        fine: shape to come back to.
+        fine: shape before the split.
 
     Returns:
         (B, 1, *fine), whole numbers.
@@ -237,11 +258,17 @@ def merge_in_slabs(
     fine: Sequence[int],
     workers: Workers = CPU,
 ) -> torch.Tensor:
-    """`merge` of a large level by slabs of the first axis, the same to the last bit, in float32.
+    """Merge a large level slab by slab along the first axis, bit-exactly as `merge`.
 
     Args:
-        low, high, axes, fine: as for `merge`; subbands may be float32, computed on in float64.
-        workers: share the slabs where they are CPUs; they are computed where the subbands are.
+        low: low subband, (B, 1, *coarse) whole numbers; the computation is in float64.
+        high: high subbands, (B, 2**ndim − 1, *coarse) whole numbers; padding is not read.
+        axes: axes that were split.
+        fine: shape before the split.
+        workers: workers that share the slabs; slabs are computed on the device of the subbands.
+
+    Returns:
+        (B, 1, *fine), whole numbers in float32.
     """
     split_first = 0 in axes
     count = low.shape[2]
@@ -272,7 +299,13 @@ def merge_in_slabs(
 def decompose(
     x: torch.Tensor, plan: Plan, *, whole: bool = False
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """All levels of `split`: low and high subbands of each level, finest first."""
+    """Decompose samples; return the low and the high subbands of each level, finest first.
+
+    Args:
+        x: samples, (B, 1, *shape).
+        plan: axes split at each level, finest first.
+        whole: whether every lifting step is rounded to a whole number, exactly in float64.
+    """
     lows, highs = [], []
     for axes in plan:
         x, high = split(x, axes, whole=whole)
@@ -282,14 +315,14 @@ def decompose(
 
 
 def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
-    """Return the gradients of the high subbands, given the gradient of what they merge to.
+    """Return the gradients of the high subbands, given the gradient of the merged samples.
 
-    The steps of `merge` are transposed and run backwards; nothing is rounded.
+    The lifting steps of `merge` are transposed and run backwards, without rounding.
 
     Args:
-        gradient: (B, 1, *shape), floating point.
+        gradient: gradient of the merged samples, (B, 1, *shape) floating point.
         plan: axes split at each level, finest first.
-        levels: number of the finest levels that are wanted.
+        levels: number of finest levels.
 
     Returns:
         (B, 2**ndim − 1, *coarse) of each level, finest first; zero in the padding.

@@ -1,4 +1,4 @@
-"""How many wavelet coefficients are not quantised to zero at a step, and how much they tell.
+"""Statistics of wavelet coefficients: number of significant coefficients, and bits, at a step.
 
 subbands ─ histogram of log2 of the magnitudes ┬▶ coefficients above a threshold
                                                └▶ bits of independent Gaussian values
@@ -12,17 +12,17 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-# In steps: the quantiser rounds a little less than this to zero.
+# Dead zone in steps: the quantiser rounds smaller magnitudes to zero.
 _SIGNIFICANT = 0.6
-# Lowest and highest, in octaves of normalised values, and how many in between.
+# Range of the histogram in octaves of normalised values, and its number of bins.
 _LOWEST, _HIGHEST, _COUNT = -24, 24, 3072
 
 
 class Magnitudes:
-    """Magnitudes of the coefficients of one scan.
+    """Histogram of the magnitudes of the coefficients of one scan.
 
     Args:
-        highs: high subbands of each level, (1, bands, *coarse) each.
+        highs: high subbands of each level, (1, bands, *coarse).
     """
 
     def __init__(self, highs: Iterable[torch.Tensor]) -> None:
@@ -36,12 +36,13 @@ class Magnitudes:
         self._edges = np.linspace(_LOWEST, _HIGHEST, _COUNT + 1)
 
     def significant(self, step: float) -> float:
-        """Return about how many coefficients are not quantised to zero.
+        """Estimate the number of coefficients that are not quantised to zero.
 
-        The bytes of a texture are nearly proportional to them (He and Mitra 2002, the ρ domain).
+        The bytes of a texture are nearly proportional to this number (He and Mitra 2002, the
+        ρ domain).
 
         Args:
-            step: log2 of the quantiser step, in the unit of the coefficients.
+            step: log2 of the quantisation step, in the unit of the coefficients.
         """
         threshold = math.log2(_SIGNIFICANT) + step
         return float(np.interp(threshold, self._edges, self._above))
@@ -49,10 +50,10 @@ class Magnitudes:
     def bits(self, step: float) -> float:
         """Return the bits of independent Gaussian coefficients of these magnitudes.
 
-        Larger than those of a context model, but it tells which of two scans takes fewer.
+        A context model takes fewer bits, but ranks scans alike.
 
         Args:
-            step: as for `significant`.
+            step: log2 of the quantisation step, in the unit of the coefficients.
         """
         middles = 0.5 * (self._edges[1:] + self._edges[:-1])
         return float(self._found @ (0.5 * np.log2(1.0 + 4.0 ** (middles - step))))

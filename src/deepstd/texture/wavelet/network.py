@@ -1,4 +1,4 @@
-"""All that is learned of the texture stage for one number of axes, and how a bundle stores it.
+"""Learned parts of the wavelet codec for one number of axes, and their storage in a bundle.
 
 TextureNetwork = context model (integers) + post-filter (float) + frequency tables (integers)
 """
@@ -38,7 +38,7 @@ class TextureConfig:
     Attributes:
         ndim: 2 or 3 spatial axes.
         widths: hidden channels of the context model at each level, finest first.
-        template: whether they are conditioned on a warped template.
+        template: whether the networks are conditioned on a warped template.
         filter_width: channels of the post-filter; 0 for none.
         filter_blocks: residual blocks of the post-filter.
     """
@@ -58,12 +58,16 @@ class TextureConfig:
             raise BundleError(f"a texture network of sizes {asdict(self)} is not possible")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the sizes as plain values for JSON."""
         return asdict(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> TextureConfig:
-        """Inverse of `to_dict`."""
+        """Make sizes from the values of `to_dict`.
+
+        Raises:
+            BundleError: the values make no sense.
+        """
         try:
             return TextureConfig(**{**values, "widths": tuple(values["widths"])})
         except (TypeError, KeyError) as error:
@@ -73,7 +77,7 @@ class TextureConfig:
 
 
 class TextureNetwork(nn.Module):
-    """Context model, post-filter and tables."""
+    """Context model, post-filter and frequency tables."""
 
     def __init__(self, config: TextureConfig) -> None:
         super().__init__()
@@ -87,18 +91,28 @@ class TextureNetwork(nn.Module):
         self.tables: ScaleTables = parametric_tables()
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """Integers of the context model, half-precision post-filter and tables."""
+        """Return the integers of the context model, the float16 post-filter and the tables."""
         return pack(self, self.tables)
 
     @staticmethod
     def from_tensors(config: TextureConfig, stored: Mapping[str, np.ndarray]) -> TextureNetwork:
-        """Inverse of `to_tensors`, ready to code; BundleError where something does not fit."""
+        """Load a network from the arrays of `to_tensors`, ready to code.
+
+        Raises:
+            BundleError: an array is missing, left over or does not fit.
+        """
         network = TextureNetwork(config)
         network.tables = unpack(network, stored)
         return network
 
 
 def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
-    """What the post-filter is told, (1, conditions, 1 …)."""
+    """Return the condition vector of the post-filter, (1, conditions, 1 …).
+
+    Args:
+        network: network of the texture.
+        step_code: code of the quantisation step.
+        plan: axes split at each level, finest first.
+    """
     axes = plan[0] if plan else ()
     return condition_vector(network.context.config, log_rate(step_code), axes, 0)

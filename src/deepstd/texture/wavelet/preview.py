@@ -1,9 +1,9 @@
-"""A scan at a half, a quarter … of its resolution: the low subband of a level, as grey values.
+"""Previews at a half, a quarter … of the resolution: the low-pass band of a level as grey values.
 
-    low subband after n levels ─ / (gain of a constant)ⁿ an axis ─▶ steps, on every 2ⁿ-th voxel
+    low-pass band after n levels ─ / (DC gain)ⁿ an axis ─▶ steps, on every 2ⁿ-th voxel
 
-A low sample lies where the first of the two fine samples lay, so the first voxel stays in its
-place and the distance between voxels doubles along every axis that the level split.
+A low-pass sample has the position of the first of two fine samples. The first voxel therefore keeps
+its position, and the spacing doubles along every axis that the level splits.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from deepstd.texture.wavelet.lifting import Plan, split
 
 
 def subsampling(plan: Plan, level: int, ndim: int) -> tuple[int, ...]:
-    """Of every how many voxels along each axis a preview has one.
+    """Return the subsampling factor of a preview along each axis.
 
     Args:
         plan: axes split at each level, finest first.
-        level: number of levels that are left out.
+        level: number of finest levels that are left out.
         ndim: number of axes.
 
     Raises:
-        InputError: the scan has not so many levels.
+        InputError: the scan has fewer levels.
     """
     if not 0 <= level <= len(plan):
         raise InputError(f"level {level} does not exist: expected 0 to {len(plan)}")
@@ -36,13 +36,21 @@ def subsampling(plan: Plan, level: int, ndim: int) -> tuple[int, ...]:
 
 
 def preview_steps(low: torch.Tensor, factors: tuple[int, ...]) -> np.ndarray:
-    """A low subband in units, (1, 1, *grid), as values in steps on the scan's scale, (*grid)."""
+    """Convert a low-pass band in 1/64 step to values in steps of the scan's scale.
+
+    Args:
+        low: low-pass band, (1, 1, *grid).
+        factors: subsampling factor along each axis.
+
+    Returns:
+        (*grid) float32.
+    """
     gain = _constant_gain() ** math.log2(math.prod(factors))
     return (low[0, 0] * (1.0 / (UNITS_PER_STEP * gain))).float().cpu().numpy()
 
 
 @cache
 def _constant_gain() -> float:
-    """By how much one level along one axis multiplies a constant in the low subband."""
+    """Return the DC gain of the low-pass filter of one level along one axis."""
     low, _ = split(torch.ones((1, 1, 2, 1), dtype=torch.float64), (0,))
     return float(low.mean())

@@ -1,13 +1,13 @@
-"""Coefficients to aim at so that the restored scan errs less for the same bytes.
+"""Refinement of quantisation targets: less error of the restored scan for the same bytes.
 
     reconstruction ─ post-filter ─ error ─ gradient ─ adjoint of the wavelet ─▶ gradient of each
-    coefficient ─ less its own error ─▶ correction of what the quantiser aims at ─ encode again …
+    coefficient ─ less its own error ─▶ correction of the quantisation target ─ encode again …
 
-The quantiser weighs a coefficient's own squared error, as if subbands were orthonormal and nothing
-followed them. The wavelet is not quite, and the post-filter mends a part of the error. Where the
-gradient of the true error differs from that of the coefficient's own, its target moves by the
-difference: a proximal gradient step with the quantiser as the proximal operator. The file's format
-and the decoder know nothing of it.
+The quantiser weighs the squared error of each coefficient, as in an orthonormal transform without
+a filter. The wavelet is not exactly orthonormal, and the post-filter removes a part of the error.
+Where the gradient of the true error differs from the gradient of the coefficient's own error, the
+target moves by the difference. This is a proximal gradient step with the quantiser as the proximal
+operator. The file format and the decoder do not depend on it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from deepstd.texture.filters.postfilter import Filter
 from deepstd.texture.tiling import tiles
 from deepstd.texture.wavelet.lifting import Plan, synthesis_adjoint
 
-# Coarser levels hold few bytes, and their steps would have to be shorter.
 LEVELS = 4
+"""Number of refined levels; coarser levels hold few bytes and need smaller corrections."""
 DAMPING = 0.3
+"""Weight of the new correction in the mean with the correction before."""
 
 
 def corrected(
@@ -32,12 +33,13 @@ def corrected(
     gradient: torch.Tensor,
     plan: Plan,
 ) -> list[torch.Tensor]:
-    """Corrections for the next encoding.
+    """Return the corrections of the quantisation targets for the next encoding.
 
     Args:
-        corrections: of the latest encoding, in steps, (1, bands, *coarse) of each level.
-        errors: decoded less true coefficients of the latest encoding, likewise.
-        gradient: of the squared error in steps with respect to the reconstruction in steps.
+        corrections: corrections of the latest encoding in steps, (1, bands, *coarse) a level.
+        errors: decoded less true coefficients of the latest encoding in steps, of equal shapes.
+        gradient: gradient of the squared error (squared steps) by the reconstruction (steps),
+            (1, 1, *shape).
         plan: axes split at each level, finest first.
     """
     gradients = synthesis_adjoint(gradient, plan, len(errors))
@@ -54,17 +56,17 @@ def restoration_gradient(
     condition: torch.Tensor,
     truth: torch.Tensor,
 ) -> tuple[float, torch.Tensor]:
-    """Squared error after the post-filter, and its gradient, tile by tile.
+    """Return the squared error after the post-filter and its gradient, computed tile by tile.
 
     Args:
         postfilter: the filter.
-        low: reconstruction in units, (1, 1, *shape).
-        template: warped template in units, or None.
-        condition: (1, conditions, 1 …).
+        low: reconstruction in 1/64 step, (1, 1, *shape).
+        template: predicted values in 1/64 step, (1, 1, *shape), or None.
+        condition: condition vector of the filter, (1, conditions, 1 …).
         truth: true values in steps, (1, 1, *shape).
 
     Returns:
-        Sum over voxels in squared steps; gradient for the reconstruction in steps, float32.
+        Sum over voxels in squared steps, and its gradient by the reconstruction in steps (float32).
     """
     total = 0.0
     gradient = torch.zeros(low.shape, dtype=torch.float32, device=low.device)
