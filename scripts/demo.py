@@ -102,7 +102,7 @@ def there_and_back(job: Job, ratio: float, folder: Path) -> list[str]:
 
 
 def mni152() -> Path:
-    """The brain that nilearn brings along; MissingExtraError without nilearn."""
+    """Return the MNI152 brain of nilearn; MissingExtraError without nilearn."""
     spec = importlib.util.find_spec("nilearn")
     if spec is None or spec.origin is None:
         raise MissingExtraError("nilearn is not installed: pip install 'deepstd[demo]'")
@@ -126,7 +126,7 @@ def cut_hippocampus(brain: Path, target: Path) -> None:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that a restored scan gets: that of its source."""
+    """Return the suffix of a restored scan, which is the suffix of its source."""
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
 
 

@@ -46,7 +46,7 @@ not exist is `null`.
 
 
 def document() -> str:
-    """The whole page."""
+    """Return the whole page."""
     root: Any = typer.main.get_command(app)
     parts = [_HEAD]
     for name, command in _commands(root, "deepstd"):

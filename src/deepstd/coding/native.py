@@ -112,7 +112,7 @@ class NativeEncoder:
 
     @property
     def handle(self) -> Any:
-        """What the engine's functions take for this encoder."""
+        """Address of this encoder for functions of the engine."""
         return self._coder
 
     def encode(
@@ -176,7 +176,7 @@ class NativeDecoder:
 
     @property
     def handle(self) -> Any:
-        """What the engine's functions take for this decoder."""
+        """Address of this decoder for functions of the engine."""
         return self._coder
 
     @property

@@ -42,7 +42,7 @@ class TileRecord(ctypes.Structure):
 
 
 class TargetsRecord(ctypes.Structure):
-    """What an encoder aims at in a tile (``struct targets``)."""
+    """Quantisation targets of an encoder in a tile (``struct targets``)."""
 
     _fields_ = [
         *[("values", _POINTER), ("factor", ctypes.c_double)],

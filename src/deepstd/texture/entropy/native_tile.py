@@ -27,7 +27,7 @@ _BEST = -1
 
 @dataclass(frozen=True)
 class LevelArrays:
-    """What is known of a level before it is coded, scan by scan.
+    """Arrays of a level that are known before it is coded, scan by scan.
 
     Attributes:
         low: (B, 1, *grid).
