@@ -75,7 +75,7 @@ class EncodedTexture:
 
     @cached_property
     def low(self) -> torch.Tensor:
-        """Reconstruction before the filters in 1/64 step, (1, 1, *shape); latents likewise."""
+        """Reconstruction before the filters in 1/64 step, (1, 1, *shape); or latents."""
         return self.reconstruct(self.coded)
 
 
