@@ -26,7 +26,7 @@ from benchmarks.standing.studies import STUDIES, add_data_option
 _MOST_CPU, _MOST_WALL = 1.3, 1.03
 _LOAD = 0.5  # load average up to which a machine counts as idle
 # Commands keep a policy that is set, also an empty one, for which OpenMP uses its default.
-_WAITING = {"OpenMP's default": "", "passive": "PASSIVE"}
+_WAITING: dict[str, dict[str, str]] = {"OpenMP's default": {"OMP_WAIT_POLICY": ""}, "passive": {}}
 _PASSIVE = "passive"
 _PLACES = ("alone", "beside")
 _CROP, _XRAY, _FILE = "crop.nii.gz", "xray.png", "crop.dstd"
@@ -72,7 +72,7 @@ def measure(data: Path, names: list[str], repeats: int) -> dict[Key, list[Measur
 
 def _run(arguments: list[str], folder: Path, waiting: str) -> Measured:
     command = [sys.executable, "-m", "deepstd", *arguments]
-    done = measured(command, folder, {"OMP_WAIT_POLICY": _WAITING[waiting]})
+    done = measured(command, folder, _WAITING[waiting])
     if done.code:
         raise SystemExit(f"{' '.join(arguments)}: exit code {done.code}: {done.message}")
     return done

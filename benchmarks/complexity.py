@@ -99,9 +99,9 @@ def main() -> None:
     print("| bundle | network | part | kMAC a voxel |\n| --- | --- | --- | --- |")
     for name in _BUNDLES:
         codec = Codec.load(name, device="cpu")
-        for part, network in codec.networks.items():
+        for part, network in codec.model.networks.items():
             parts = {**counted(network), **shape_stage(codec.bundle)}
-            if codec.shape_model is None:
+            if codec.model.shape_model is None:
                 pairs = len(half_neighbourhood(network.config.ndim))
                 parts["Wiener filter"] = float(pairs * _KNOTS)
             title = part if isinstance(part, str) else f"{part}-D"

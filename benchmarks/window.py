@@ -20,8 +20,9 @@ import numpy as np
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, add_data_option
+from deepstd.codec import encoder
 from deepstd.codec.codec import Codec
-from deepstd.codec.file_builder import FrameShape
+from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.errors import RateError
 from deepstd.rate.target import LOWEST_FILL
 
@@ -41,9 +42,9 @@ def main() -> None:
     for scan in study.scans:
         volume = Scan.read(given.data, scan).volume
         codec = Codec.load(study.bundle, device="cpu")
-        bundle = f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
+        bundle = codec.model.name
         # The deformation field does not depend on the size.
-        codec.shape_of_scan = _remembered(codec.shape_of_scan)
+        encoder.encode_shape = _remembered(encode_shape)
         for ratio in RATIOS:
             if (scan, ratio) in done:
                 continue

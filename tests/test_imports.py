@@ -33,7 +33,7 @@ LAYERS = (
     ("coding",),
     ("rate", "engine", "sources"),
     ("geometry", "io", "quality", "overlap"),
-    ("volume", "devices", "interrupts", "memory", "threads"),
+    ("volume", "devices", "interrupts", "memory", "progress", "threads"),
     ("slice_images",),
     ("errors",),
 )

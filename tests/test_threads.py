@@ -16,7 +16,7 @@ from deepstd.cli.app import main
 from deepstd.rate.target import Target
 from deepstd.train.__main__ import main as train
 
-POLICY = "OMP_WAIT_POLICY"
+POLICY, SPINS = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
 
 
 def _command() -> None:
@@ -40,16 +40,23 @@ def test_the_policy_of_the_user_stays(
     begin: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(POLICY, "ACTIVE")
+    monkeypatch.delenv(SPINS, raising=False)
     begin()
     assert os.environ[POLICY] == "ACTIVE"
+    assert SPINS not in os.environ
     monkeypatch.delenv(POLICY)
     begin()
     assert os.environ[POLICY] == "PASSIVE"
+    assert os.environ[SPINS] == "10000"
+    monkeypatch.delenv(POLICY)
+    monkeypatch.setenv(SPINS, "0")
+    begin()
+    assert os.environ[SPINS] == "0"
 
 
 def test_torch_is_loaded_with_the_policy() -> None:
     code = "from deepstd.cli.app import main; main(['--version']); import torch"
-    told = {name: value for name, value in os.environ.items() if name != POLICY}
+    told = {name: value for name, value in os.environ.items() if name not in (POLICY, SPINS)}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -105,18 +105,18 @@ def _no_offsets(
 
 
 def _without_filter(codec: Codec) -> None:
-    for network in codec.networks.values():
+    for network in codec.model.networks.values():
         if isinstance(network, TextureNetwork):
             network.postfilter = NoFilter()
 
 
 def _without_optimisation(codec: Codec) -> None:
     manifest = codec.bundle.manifest.model_copy(update={"rate_weight": 0.0})
-    codec.bundle = replace(codec.bundle, manifest=manifest)
+    codec.model.bundle = replace(codec.bundle, manifest=manifest)
 
 
 def _without_attention(codec: Codec) -> None:
-    for network in codec.networks.values():
+    for network in codec.model.networks.values():
         for block in network.modules():
             if isinstance(block, TCMBlock):
                 block.transformer = nn.Identity()
@@ -154,7 +154,7 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
     model = model_of(Codec.load(STUDIES[study].bundle, device="cpu"))
     for name, variant in variants.items():
         codec = Codec.load(variant.bundle or STUDIES[study].bundle, device="cpu")
-        if variant.needs_template and codec.shape_model is None:
+        if variant.needs_template and codec.model.shape_model is None:
             continue
         variant.change(codec)
         for scan in STUDIES[study].scans[:count]:
@@ -190,7 +190,7 @@ def _laid_on_template(
     Both fields are those of `deepstd register`. The file holds the field from the laid scan to the
     template instead of the one that leads back, which takes no fewer bytes.
     """
-    model = codec.shape_model
+    model = codec.model.shape_model
     if model is None:
         raise ValueError("a study of a bundle with a template is needed")
     voxels = volume.voxels
@@ -217,7 +217,7 @@ def load() -> list[Row]:
 
 def model_of(codec: Codec) -> str:
     """Name and version of a codec's bundle."""
-    return f"{codec.bundle.manifest.name} {codec.bundle.manifest.version}"
+    return codec.model.name
 
 
 def table(rows: Sequence[Row], study: str, model: str) -> list[str]:

@@ -27,7 +27,8 @@ from benchmarks.ablations.left_out import model_of
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, split
 from deepstd import io
-from deepstd.codec.codec import Codec, shape_model_of
+from deepstd.codec.codec import Codec
+from deepstd.codec.model import shape_model_of
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import register_all
@@ -134,7 +135,7 @@ def measure(study: str, minutes: float, only: Sequence[str], data: Path) -> None
         return
     config = TrainConfig.read(_CONFIGS / f"{STUDIES[study].bundle}.toml")
     part = config.ndims[0]
-    shipped = cast(TextureNetwork, codec.networks[part])
+    shipped = cast(TextureNetwork, codec.model.networks[part])
     tested = STUDIES[study].scans[:_TEST_SCANS]
     training = _examples(codec, split(*_of(study))[:_TRAINING_SCANS], data)
     test = _examples(codec, tested, data)

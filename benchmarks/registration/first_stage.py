@@ -26,10 +26,9 @@ import torch
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan, add_data_option
 from deepstd import io
+from deepstd.codec import encoder
 from deepstd.codec.codec import Codec
-from deepstd.codec.encoder import Encoding
-from deepstd.codec.file_builder import FrameShape
-from deepstd.rate.effort import effort_named
+from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.shape.conditioning import Conditioning
 
 _OUT = FOLDER / "registration-first.json"
@@ -45,7 +44,7 @@ bundle, target, *places = sys.argv[1:]
 codec = Codec.load(bundle, device="cpu")
 for number, place in enumerate(places):
     volume = io.read(place)
-    found = codec.shape_of_scan(volume.voxels, io.affine_of(volume.source), field=True)
+    found = encode_shape(codec.model, volume.voxels, io.affine_of(volume.source), field=True)
     np.savez(
         f"{target}/{number}.npz", template=found.conditioning.template.numpy(),
         places=found.conditioning.places.numpy(), field=np.frombuffer(found.payload, "u1"),
@@ -100,17 +99,15 @@ def _rows(study: str, scan: Scan, first: Shaped) -> list[dict]:
     codec = Codec.load(STUDIES[study].bundle, device="cpu")
     volume = scan.volume
     affine = io.affine_of(volume.source)
-    found = codec.shape_of_scan(volume.voxels, affine, field=True)
+    found = encode_shape(codec.model, volume.voxels, affine, field=True)
     if found.report is None:
         raise ValueError(f"{scan.name} was not registered")
     rows = []
     for stage, shaped in (("now", Shaped(found, found.report.ncc_after)), ("first", first)):
-        codec.shape_of_scan = lambda *scan, field, shaped=shaped: shaped.shape
+        encoder.encode_shape = lambda *scan, field, shaped=shaped: shaped.shape
         points = []
         for target in RATES:
-            allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-            job = Encoding(codec, volume, allowed, effort_named("fast"), lambda message: None)
-            made = job.best(shape="on")
+            made = codec.encoding(volume, target, shape="on", effort="fast").best()
             points.append([made.point.nbytes, round(made.error, 6)])
         size = len(shaped.shape.payload or b"")
         rows.append(

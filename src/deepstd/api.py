@@ -8,18 +8,17 @@ PyTorch is imported last, once everything else that can fail was checked.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstd import io, preflight
-from deepstd.codec import constant
+from deepstd.codec.choice import best_encoding
 from deepstd.codec.restoring import restored
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
-from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError, named
+from deepstd.errors import InputError, RateError, named
 from deepstd.inspection import (
     AUTO,
     error_scale_of,
@@ -29,6 +28,7 @@ from deepstd.inspection import (
     smallest_of,
 )
 from deepstd.io import Metadata
+from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.target import Target, note_on_fill
 from deepstd.reports import CompressReport
@@ -36,17 +36,7 @@ from deepstd.sources import PathLike, Source, check_options, load, name_of, path
 from deepstd.verification import verify
 from deepstd.volume import Derivation, Volume
 
-if TYPE_CHECKING:
-    from deepstd.codec.codec import Codec
-    from deepstd.codec.compressed import Compressed
-
-__all__ = ["Progress", "best_encoding", "compress", "decompress", "verify"]
-
-Progress = Callable[[str], None]
-
-
-def _quiet(message: str) -> None:
-    """Report nothing."""
+__all__ = ["compress", "decompress", "verify"]
 
 
 def compress(
@@ -63,7 +53,7 @@ def compress(
     series: str | None = None,
     metadata: Metadata = Metadata.DEIDENTIFIED,
     overwrite: bool = False,
-    progress: Progress = _quiet,
+    progress: Show | None = None,
 ) -> CompressReport:
     """Compress a scan to a .dstd file of a chosen size.
 
@@ -77,15 +67,15 @@ def compress(
         max_bytes: bytes of the file. Exactly one of the three is given, and the file fills 0.997
             to 1.000 of it.
         affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
-        model: name or folder of a model bundle; "auto" tries all bundles that suit the scan and
-            keeps the smallest error.
+        model: name or folder of a model bundle; "auto" estimates the error with each bundle
+            that suits the scan and takes the best.
         effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
         metadata: information of the source file that is stored besides voxels and geometry. A
             volume is stored with the header that it was read with.
         overwrite: True to replace an existing output.
-        progress: called with a sentence at each stage.
+        progress: called with a sentence at each stage; None to show nothing.
 
     Raises:
         InputError: the scan cannot be read or compressed.
@@ -95,7 +85,7 @@ def compress(
         OutputExistsError: the output is there and ``overwrite`` is False.
         MissingExtraError: an optional dependency is needed to read the scan.
     """
-    began = time.monotonic()
+    began, told = time.monotonic(), Progress(progress)
     target = Target(ratio, bpv, max_bytes)
     output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
@@ -103,12 +93,11 @@ def compress(
     check_options(source, affine, series, metadata)
     preflight.check_compressing(paths_of(source), name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
-        volume = load(source, affine, series=series, metadata=metadata, progress=progress)
+        volume = load(source, affine, series=series, metadata=metadata, progress=told)
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
-            name, best, tried = best_encoding(
-                volume, target, model, device, progress, effort=effort
-            )
+            chosen = best_encoding(volume, target, model, device, told, effort=effort)
+        best = chosen.encoding
         with io.needing(len(best.data)):
             temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
@@ -119,8 +108,8 @@ def compress(
     return CompressReport(
         name_of_source,
         container.name,
-        name,
-        tried,
+        chosen.bundle,
+        chosen.tried,
         volume.voxels.size,
         volume.nbytes,
         container.nbytes,
@@ -168,92 +157,6 @@ def _advising_on_metadata(volume: Volume, metadata: Metadata) -> Iterator[None]:
             f"{error} The DICOM header takes {len(header)} bytes, most of which --drop-metadata "
             "saves"
         ) from error
-
-
-def best_encoding(
-    volume: Volume,
-    target: Target,
-    model: str,
-    device: str,
-    progress: Progress = _quiet,
-    *,
-    effort: str = NORMAL,
-    load: Callable[..., Codec] | None = None,
-) -> tuple[str, Compressed, dict[str, float]]:
-    """Encode with one bundle, or with each that suits the scan and keep the smallest error.
-
-    Args:
-        volume: the scan.
-        target: requested size of the file.
-        model: name or folder of a model bundle; "auto" for all that suit the scan.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        progress: called with a sentence at each stage.
-        effort: "fast", "normal" or "best".
-        load: replacement of `Codec.load` that may keep loaded codecs; None for `Codec.load`.
-
-    Returns:
-        name and version of the bundle, the encoding, and the mean squared error of each bundle
-        tried, in stored units.
-
-    Raises:
-        InputError: no bundle compresses such a scan.
-        RateError: the size cannot be reached.
-        BundleError: the bundle is missing or damaged.
-    """
-    exact = constant.encode(volume, target)
-    if exact is not None:
-        none = constant.NO_BUNDLE
-        return f"{none.name} {none.version}", exact, {}
-    from deepstd.codec.codec import Codec
-
-    load = load or Codec.load
-    fitting = model == AUTO
-    codecs = _fitting(volume, device, progress, load) if fitting else [load(model, device=device)]
-    best: tuple[str, Compressed] | None = None
-    tried: dict[str, float] = {}
-    failed: list[tuple[str, RateError | InputError]] = []
-    for codec in codecs:
-        manifest = codec.bundle.manifest
-        name = f"{manifest.name} {manifest.version}"
-        progress(f"compressing with {name}")
-        try:
-            result = codec.encode(volume, target, effort=effort, progress=progress)
-        except (RateError, InputError) as error:
-            if len(codecs) == 1:
-                raise
-            failed.append((name, error))
-            continue
-        tried[name] = result.mean_squared_error
-        if best is None or result.mean_squared_error < best[1].mean_squared_error:
-            best = (name, result)
-    if best is None:
-        kind = RateError if any(isinstance(e, RateError) for _, e in failed) else InputError
-        raise kind("no bundle can do it. " + " ".join(f"{name}: {e}" for name, e in failed))
-    return best[0], best[1], tried
-
-
-def _fitting(
-    volume: Volume, device: str, progress: Progress, load: Callable[..., Codec]
-) -> list[Codec]:
-    """Return codecs of all installed bundles that suit a scan; skip damaged bundles."""
-    from deepstd import bundle as bundles
-
-    folders = bundles.available()
-    if not folders:
-        raise BundleNotFoundError("no bundle is installed; `deepstd doctor` shows where")
-    codecs = []
-    for folder in folders:
-        try:
-            codecs.append(load(str(folder), device=device))
-        except BundleError as error:
-            progress(f"passing over a bundle: {error}")
-    codecs = [codec for codec in codecs if codec.suits(volume)]
-    if not codecs:
-        raise InputError(
-            f"no installed bundle compresses a scan of shape {volume.shape}; "
-            "`deepstd model list` shows what there is"
-        )
-    return codecs
 
 
 def decompress(

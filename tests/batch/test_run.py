@@ -24,10 +24,12 @@ from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.batch.work import Compressor, Outcome
+from deepstd.codec.choice import best_encoding
 from deepstd.codec.codec import Codec
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError, InputError
 from deepstd.io import Metadata
+from deepstd.progress import Progress
 from deepstd.rate.target import Target
 
 
@@ -260,8 +262,9 @@ def test_settings_reach_a_node_that_does_not_see_the_scan(job: Job) -> None:
     assert sent is not None
     assert sent.data is not None
     assert text_of(sent.data) == b""
-    alone = api.best_encoding(case.read(Metadata.NONE), job.target, job.model, "cpu", effort="fast")
-    assert sent.data == alone[1].data
+    volume = case.read(Metadata.NONE)
+    alone = best_encoding(volume, job.target, job.model, "cpu", Progress(), effort="fast")
+    assert sent.data == alone.encoding.data
 
 
 def test_overwriting_is_resumed_too(job: Job, faked: list[str]) -> None:

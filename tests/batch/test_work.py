@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from deepstd import api
 from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.batch.work import Compressor, Outcome
+from deepstd.codec import choice
 from deepstd.container import parse
 from deepstd.io import Metadata, discover
 from deepstd.rate.target import Target
@@ -33,7 +33,7 @@ def compress(
             tried.append(asked)
             raise ValueError("not now")
 
-        monkeypatch.setattr(api, "best_encoding", encode)
+        monkeypatch.setattr(choice, "best_encoding", encode)
         worker = Compressor(Request(target, "auto"), str(tiny_bundle), "cpu")
         assert worker.start(1) is None
         return worker.run(Case(scan, tmp_path, "")), tried

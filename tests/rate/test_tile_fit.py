@@ -35,7 +35,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def network(tiny_bundle: Path) -> TextureNetwork:
-    return lifting(Codec.load(str(tiny_bundle), device="cpu").network_for(SHAPE)[0])
+    return lifting(Codec.load(str(tiny_bundle), device="cpu").model.network_for(SHAPE)[0])
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_simpleitk_applies_the_fields_to_the_same_effect(scans: tuple[Path, Path
 
 def test_a_bundle_lends_its_template(tmp_path: Path) -> None:
     from deepstd import bundle as bundles
-    from deepstd.codec.codec import shape_model_of
+    from deepstd.codec.model import shape_model_of
 
     model = shape_model_of(bundles.load(bundles.find("hippocampus-t1")))
     assert model is not None

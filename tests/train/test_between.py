@@ -66,7 +66,7 @@ def test_batches_are_slices_with_what_their_neighbours_tell(
 def test_a_thinned_network_that_is_as_wide_codes_as_before(
     phantom: Callable[..., np.ndarray],
 ) -> None:
-    images = lifting(Codec.load("generic", device="cpu").networks[2])
+    images = lifting(Codec.load("generic", device="cpu").model.networks[2])
     sizes = images.config
     config = TextureConfig(2, sizes.widths, True, sizes.filter_width, sizes.filter_blocks)
     between = thinned(images, config).eval().requires_grad_(False)
@@ -81,8 +81,8 @@ def test_a_thinned_network_that_is_as_wide_codes_as_before(
 
 def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: Path) -> None:
     generic = Codec.load("generic", device="cpu")
-    without = {part: network for part, network in generic.networks.items() if part != BETWEEN}
-    start = Start("generic", generic.shape_model, without)
+    without = {part: network for part, network in generic.model.networks.items() if part != BETWEEN}
+    start = Start("generic", generic.model.shape_model, without)
     values = {
         **start.sizes([3, 2]),
         "name": "mine",
@@ -113,10 +113,10 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
     codec = Codec.load(str(tmp_path / "mine"), device="cpu")
     assert "taken over" in codec.bundle.card
     for part in (2, 3):
-        kept = lifting(generic.networks[part]).to_tensors()
-        for name, array in lifting(codec.networks[part]).to_tensors().items():
+        kept = lifting(generic.model.networks[part]).to_tensors()
+        for name, array in lifting(codec.model.networks[part]).to_tensors().items():
             np.testing.assert_array_equal(array, kept[name])
-    networks = codec.networks_of_slices((30, 28, 12))
+    networks = codec.model.networks_of_slices((30, 28, 12))
     assert networks is not None
     assert networks.between is not None
     scan = Volume(np.rint(smooth((30, 28, 12))).astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0]))

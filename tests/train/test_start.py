@@ -27,7 +27,7 @@ from deepstd.train.start import Start, grow
 @pytest.fixture(scope="module")
 def generic() -> Start:
     codec = Codec.load("generic")
-    return Start("generic", codec.shape_model, codec.networks)
+    return Start("generic", codec.model.shape_model, codec.model.networks)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from deepstd.batch.pace import Pace, in_time
 from deepstd.batch.plan import Plan
 from deepstd.batch.work import Outcome, too_large
 from deepstd.errors import InputError
+from deepstd.progress import ShowShare
 
-Progress = Callable[[str, float], None]
 # Errors that concern the whole disk: after one of them no later case can be written either.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN)
 _MOST_NAMED = 3  # scans under way that a progress line names
@@ -60,7 +59,7 @@ class Book:
         request: Request,
         todo: Plan,
         working: Path,
-        progress: Progress,
+        progress: ShowShare,
     ) -> None:
         self._folder, self._ledger, self._request = folder, ledger, request
         self._todo, self._working, self._progress = todo, working, progress

@@ -20,7 +20,7 @@ from pathlib import Path
 from deepstd import bundle as bundles
 from deepstd.batch import ledger as ledgers
 from deepstd.batch import local, plan, pseudonyms, ray_executor, report
-from deepstd.batch.book import Book, Progress
+from deepstd.batch.book import Book
 from deepstd.batch.case import Case, Request
 from deepstd.batch.ledger import Ledger
 from deepstd.batch.names import output_names
@@ -32,6 +32,7 @@ from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.errors import InputError
 from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
+from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
 from deepstd.rate.target import Target
 
@@ -89,7 +90,7 @@ class _Begun:
     model: str
 
 
-def run(job: Job, progress: Progress) -> report.Summary:
+def run(job: Job, progress: ShowShare) -> report.Summary:
     """Compress the scans below a folder, resuming an earlier run.
 
     Args:

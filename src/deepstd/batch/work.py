@@ -15,6 +15,7 @@ from deepstd.batch.case import Case, Request, fingerprint
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
+from deepstd.progress import Progress
 from deepstd.rate.target import Target
 from deepstd.threads import wait_passively
 from deepstd.volume import Volume
@@ -91,7 +92,7 @@ class Compressor:
 
     def run(self, case: Case) -> Outcome:
         """Compress one scan; errors are returned in the outcome."""
-        from deepstd.api import best_encoding
+        from deepstd.codec.choice import best_encoding
 
         if self._load is None:
             raise ValueError("the worker was not started")
@@ -100,14 +101,15 @@ class Compressor:
             volume = case.read(asked.metadata)
             _check_size(volume, asked.target, case.scan.nbytes)
             source_hash = fingerprint(volume)
-            _, best, _ = best_encoding(
+            best = best_encoding(
                 volume,
                 asked.target,
                 self._model,
                 self._device,
+                Progress(),
                 effort=asked.effort,
                 load=self._load,
-            )
+            ).encoding
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
             message = case.without_root(in_words(error))
             return Outcome(time.monotonic() - began, error=message)

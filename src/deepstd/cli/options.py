@@ -112,7 +112,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="BUNDLE",
-        help="Model bundle, by name or folder; auto tries those that suit the scan.",
+        help="Model bundle, by name or folder; auto finds the best for the scan.",
     ),
 ]
 Effort = Annotated[

@@ -207,8 +207,7 @@ def _start_of(name: str) -> Start:
     from deepstd.train.start import Start
 
     codec = Codec.load(name, device="cpu")
-    manifest = codec.bundle.manifest
-    return Start(f"{manifest.name} {manifest.version}", codec.shape_model, codec.networks)
+    return Start(codec.model.name, codec.model.shape_model, codec.model.networks)
 
 
 def _checked(

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from deepstd.codec.frames import are_nonnegative, limits
+from deepstd.codec.shape_stage import FrameShape
 from deepstd.codec.smallest_type import smallest_type
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
@@ -30,8 +31,8 @@ from deepstd.container import (
 from deepstd.quality import Quality
 from deepstd.rate.start import Point
 from deepstd.rate.target import in_words
-from deepstd.shape.conditioning import Conditioning
-from deepstd.shape.register import ShapeReport, on_average
+from deepstd.rate.tradeoff import rd_cost
+from deepstd.shape.register import on_average
 from deepstd.special_values import Specials, payloads
 from deepstd.texture.codec import Encoded, Encoder, squared_error
 from deepstd.texture.filters.wiener_fit import RestoredFrame
@@ -42,21 +43,6 @@ NO_QUALITY = Quality(math.nan, math.nan, math.nan, math.nan)
 _REGISTRATION_SHARE = 0.005
 # Largest share for notes of the bytes that header and special values leave.
 _NOTES_SHARE = 0.125
-
-
-@dataclass(frozen=True)
-class FrameShape:
-    """Shape part of one frame.
-
-    Attributes:
-        conditioning: warped template and coordinates as decoded, or None without a template.
-        payload: coded deformation field, or None.
-        report: report of the registration, or None.
-    """
-
-    conditioning: Conditioning | None
-    payload: bytes | None
-    report: ShapeReport | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +71,11 @@ class EncodedScan:
             for encoder, texture in zip(self.encoders, self.texture, strict=True)
         ]
         return float(np.mean(errors))
+
+    @property
+    def cost(self) -> float:
+        """Rate-distortion cost of the file."""
+        return rd_cost(self.error, self.point.nbytes)
 
 
 class FileBuilder:

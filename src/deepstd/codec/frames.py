@@ -32,6 +32,23 @@ def flat_axis(shape: Sequence[int]) -> int | None:
     return max(axis for axis in range(3) if shape[axis] == 1)
 
 
+def spacing_of(
+    affine: np.ndarray | None, shape: Sequence[int], seen: Sequence[int]
+) -> tuple[float, ...] | None:
+    """Return the voxel size along each axis that a network sees, in mm; None without geometry.
+
+    Args:
+        affine: voxel-to-world matrix, (4, 4), or None.
+        shape: shape of the frame.
+        seen: shape without an axis of length one, where the frame is coded as an image.
+    """
+    if affine is None:
+        return None
+    spacing = np.linalg.norm(affine[:3, : len(shape)], axis=0)
+    flat = flat_axis(shape) if len(seen) < len(shape) else None
+    return tuple(float(s) for a, s in enumerate(spacing) if a != flat)
+
+
 def are_nonnegative(frames: Iterable[np.ndarray], dtype: np.dtype) -> bool:
     """Return True if a signed or float type stores no negative value, as for MR in int16.
 

@@ -10,7 +10,7 @@ Existing rows are not computed again, except failed ones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,13 +31,13 @@ from deepstd.evaluate.rows import FAILED, MISSING, OURS, Row, append, load, mend
 from deepstd.evaluate.segmenter import check_command
 from deepstd.evaluate.view import View, labels_path, restored_path
 from deepstd.io import ScanSource, check_folder, discover
+from deepstd.progress import ShowShare
 
 RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
 ALL_CODECS = (OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS)
 _MOST_PICTURED = 4  # scans with pictures
 _NEEDED = ("matplotlib", "jinja2", "skimage")
 _DIGEST_LETTERS = 16  # hexadecimal digits
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Request:
         return sorted(self.ratios)[len(self.ratios) // 2]
 
 
-def compare(request: Request, progress: Progress = lambda text, share: None) -> list[Row]:
+def compare(request: Request, progress: ShowShare = lambda text, share: None) -> list[Row]:
     """Run all cases that have no result yet.
 
     Args:
@@ -155,7 +155,7 @@ class _ScanRun:
     known: dict[tuple[str, ...], Row]
     worker: Worker
 
-    def rows(self, progress: Progress) -> Iterator[Row]:
+    def rows(self, progress: ShowShare) -> Iterator[Row]:
         progress(f"{self.scan.label}: reading", 0.0)
         try:
             scan = self.worker.run(facts, self.scan)

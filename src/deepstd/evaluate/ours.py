@@ -9,25 +9,19 @@ Loading a bundle is not counted.
 from __future__ import annotations
 
 import functools
-import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from deepstd import bundle as bundles
-from deepstd.api import best_encoding
+from deepstd.codec.choice import best_encoding
 from deepstd.codec.codec import Codec
-from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import FrameShape
 from deepstd.codec.restoring import restored as restored_of
-from deepstd.container import Container, parse
+from deepstd.container import parse
+from deepstd.progress import Progress
 from deepstd.rate.target import Target
 from deepstd.volume import Volume
-
-_ENCODING = ("encode shape", "encode texture", "encode check")
 
 
 @dataclass(frozen=True)
@@ -54,53 +48,13 @@ class OursResult:
     parts: Mapping[str, float]
 
 
-class TimedCodec(Codec):
-    """A codec that measures the seconds of its parts in ``clock``."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.clock: defaultdict[str, float] = defaultdict(float)
-
-    def encode(self, *arguments: Any, **options: Any) -> Compressed:
-        """Encode, timed as "encode shape", "encode texture" and "encode check"."""
-        self.clock.clear()
-        start = time.perf_counter()
-        try:
-            return super().encode(*arguments, **options)
-        finally:
-            rest = time.perf_counter() - start - self.clock["encode shape"]
-            check = self.clock.pop("decode", 0.0)
-            self.clock.update({"encode check": check, "encode texture": rest - check})
-
-    def shape_of_scan(self, *arguments: Any, **options: Any) -> FrameShape:
-        """Register the scan to the template, timed as "encode shape"."""
-        return self._timed("encode shape", super().shape_of_scan, *arguments, **options)
-
-    def decode(self, container: Container) -> Volume:
-        """Decode, timed as "decode"."""
-        return self._timed("decode", super().decode, container)
-
-    def _shape_of_file(self, *arguments: Any, **options: Any) -> Any:
-        return self._timed("decode shape", super()._shape_of_file, *arguments, **options)
-
-    def _decode_texture(self, *arguments: Any, **options: Any) -> Any:
-        return self._timed("decode texture", super()._decode_texture, *arguments, **options)
-
-    def _timed(self, part: str, function: Any, *arguments: Any, **options: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            return function(*arguments, **options)
-        finally:
-            self.clock[part] += time.perf_counter() - start
-
-
 def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
     """Compress and decompress a scan.
 
     Args:
         volume: 2-D to 4-D.
         target: size of the whole file.
-        model: bundle by name or folder; "auto" tries all that suit and keeps the best.
+        model: bundle by name or folder; "auto" takes the best of all that suit.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -108,38 +62,30 @@ def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
         InputError: the scan cannot be compressed.
         BundleError: the bundle is missing, damaged or not made for such scans.
     """
-    codecs: dict[str, TimedCodec] = {}
+    codecs: dict[str, Codec] = {}
 
-    def load(name: str, *, device: str) -> TimedCodec:
+    def load(name: str, *, device: str) -> Codec:
         codec = _loaded(name, device)
-        codec.clock.clear()
-        manifest = codec.bundle.manifest
-        return codecs.setdefault(f"{manifest.name} {manifest.version}", codec)
+        return codecs.setdefault(codec.model.name, codec)
 
-    began = time.perf_counter()
-    bundle, found, _ = best_encoding(volume, target, model, device, load=load)
-    encoded = time.perf_counter()
-    parts = {part: sum(codec.clock[part] for codec in codecs.values()) for part in _ENCODING}
-    codec = codecs.get(bundle)
-    if codec is None:  # a constant scan is coded without a network
-        exact = restored_of(parse(found.data, "the file")).voxels
-        times = encoded - began, time.perf_counter() - encoded
-        return OursResult(len(found.data), exact, bundle, False, *times, {})
-    codec.clock.clear()
-    restored = codec.decode(parse(found.data, "the file"))
-    decode_s = codec.clock["decode"]
-    known = {name: codec.clock[name] for name in ("decode shape", "decode texture")}
+    encoding, decoding = Progress(), Progress()
+    chosen = best_encoding(volume, target, model, device, encoding, load=load)
+    container = parse(chosen.encoding.data, "the file")
+    codec = codecs.get(chosen.bundle)
+    # A constant scan is coded without a network.
+    with decoding.timed("decode rest"):
+        restored = codec.decode(container, decoding) if codec else restored_of(container)
     return OursResult(
-        len(found.data),
+        container.nbytes,
         restored.voxels,
-        bundle,
-        any(report is not None for report in found.shape),
-        sum(parts.values()),
-        decode_s,
-        {**parts, **known, "decode rest": decode_s - sum(known.values())},
+        chosen.bundle,
+        any(report is not None for report in chosen.encoding.shape),
+        sum(encoding.seconds.values()),
+        sum(decoding.seconds.values()),
+        {**encoding.seconds, **decoding.seconds} if codec else {},
     )
 
 
 @functools.cache
-def _loaded(model: str, device: str) -> TimedCodec:
-    return TimedCodec(bundles.load(bundles.find(model)), device)
+def _loaded(model: str, device: str) -> Codec:
+    return Codec(bundles.load(bundles.find(model)), device)

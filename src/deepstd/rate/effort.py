@@ -22,11 +22,13 @@ class Effort:
         most_between: voxels of the largest scan whose slices may be predicted from each other;
             None for any. Such a scan takes two to three times as long as a volume, to encode and
             to decode.
+        close: bundles whose estimates lie within so many dB of the best are all searched.
     """
 
     rounds: int
     most_refined: int | None
     most_between: int | None
+    close: float
 
     def rounds_for(self, voxels: int) -> int:
         """Return the rounds of refinement for a scan of this number of voxels."""
@@ -42,9 +44,9 @@ def _within(voxels: int, most: int | None) -> bool:
 
 
 EFFORTS = {
-    "fast": Effort(0, None, 0),
-    NORMAL: Effort(3, 1 << 22, 1 << 25),
-    "best": Effort(10, None, None),
+    "fast": Effort(0, None, 0, 0.0),
+    NORMAL: Effort(3, 1 << 22, 1 << 25, 0.1),
+    "best": Effort(10, None, None, 0.5),
 }
 
 

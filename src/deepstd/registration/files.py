@@ -310,7 +310,7 @@ def _fixed(to: PathLike) -> tuple[Volume, Trunk | None, str]:
         ) from error
     model = None
     if bundle.shape is not None:
-        from deepstd.codec.codec import shape_model_of
+        from deepstd.codec.model import shape_model_of
 
         model = shape_model_of(bundle)
     if model is None:

@@ -208,7 +208,7 @@ def test_slices_between_others_need_their_network(networks: SliceNetworks) -> No
 
 def test_slices_like_their_neighbours_are_cheaper_between_them() -> None:
     codec = Codec.load("generic", device="cpu")
-    found = codec.networks_of_slices((64, 60, 17))
+    found = codec.model.networks_of_slices((64, 60, 17))
     assert found is not None
     assert found.between is not None
     values = stack((64, 60, 17), 0.95)
@@ -233,9 +233,9 @@ def test_slices_are_images_where_that_pays() -> None:
     codec = Codec.load("generic", device="cpu")
     for alike, expected in ((0.0, True), (1.0, False)):
         values = stack((64, 60, 10), alike)
-        volume = lifting(codec.network_for(values.shape)[0])
+        volume = lifting(codec.model.network_for(values.shape)[0])
         whole = TextureEncoder(volume, values, (1.0, 1.0, 6.0))
-        networks = codec.networks_of_slices(values.shape)
+        networks = codec.model.networks_of_slices(values.shape)
         assert networks is not None
         images = SliceNetworks(networks.images)
         trial = try_slices(whole, images, [Way(2, 0)], 0.05, Start(2048), 0.08)
@@ -244,7 +244,10 @@ def test_slices_are_images_where_that_pays() -> None:
 
 def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     codec, values = Codec.load("generic", device="cpu"), stack((64, 60, 36), 0.5)
-    volume, networks = codec.network_for(values.shape)[0], codec.networks_of_slices(values.shape)
+    volume, networks = (
+        codec.model.network_for(values.shape)[0],
+        codec.model.networks_of_slices(values.shape),
+    )
     assert networks is not None
     whole = TextureEncoder(lifting(volume), values, (1.0, 1.0, 6.0))
     tried: list[int] = []

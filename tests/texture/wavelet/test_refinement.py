@@ -63,7 +63,7 @@ def test_the_gradient_is_that_of_the_error(
     # Several tiles, so that seams would show.
     monkeypatch.setattr(tiling, "_TILE_2D", 12)
     monkeypatch.setattr(tiling, "_TILE_3D", 6)
-    network = lifting(Codec.load("generic").networks[len(shape)])
+    network = lifting(Codec.load("generic").model.networks[len(shape)])
     condition = condition_vector(network.context.config, 96, tuple(range(len(shape))), 0)
     low = torch.round(noise(shape, 3).float() * 300)
     truth = low / 64 + noise(shape, 4).float() * 0.3

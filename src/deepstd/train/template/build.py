@@ -24,13 +24,14 @@ from torch import Tensor
 
 from deepstd.errors import InputError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
+from deepstd.progress import ShowShare
 from deepstd.shape.alignment import Frame, align, canvas_frame, normalised
 from deepstd.shape.model import HEAD_BITS, TEMPLATE_MAX, WEIGHT_BITS, ShapeModel, integers
 from deepstd.shape.register import STEPS, TRIAL_STEPS, HeadFit
 from deepstd.shape.siren import BACKWARD, FORWARD
 from deepstd.train.template.detail import smoothed
 from deepstd.train.template.modes import find_modes, scale_indices
-from deepstd.train.template.population import Population, Progress, filled
+from deepstd.train.template.population import Population, filled
 
 WIDTH = 64  # neurons in a hidden layer of the fields
 OMEGAS = (10, 8, 6)  # frequency factors Ω, at the start and after each degradation
@@ -53,7 +54,7 @@ def build_shape_model(
     max_seconds: float,
     seed: int,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: ShowShare | None = None,
 ) -> ShapeModel:
     """Build the template and the shape model of a population.
 

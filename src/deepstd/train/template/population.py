@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from deepstd.geometry import resample
+from deepstd.progress import ShowShare
 from deepstd.shape.alignment import Frame
 from deepstd.shape.loss import Sample, pair_loss, regularity_points
 from deepstd.shape.siren import FORWARD, Trunk, displacements, initial_trunk
 
-Progress = Callable[[str, float], None]
 _POINTS = 1000  # canvas voxels in a step
 _CHUNK = 32  # scans in a step
 _EPOCHS = 240
@@ -63,7 +62,7 @@ class Population:
         """Output layers of all scans, (2, B, W+1, ndim), without gradients."""
         return torch.cat([h.detach() for h in self.chunk_heads], 1)
 
-    def fit(self, seconds: float, report: Progress) -> None:
+    def fit(self, seconds: float, report: ShowShare) -> None:
         """Alternate gradient steps and averages, for at most 240 epochs within a time.
 
         Args:

@@ -1,0 +1,172 @@
+"""Decoder: a parsed .dstd file to the scan, or to a preview.
+
+container ─ shape, texture (levels wanted) ─ filter ─▶ values ─ special values in ─▶ Volume
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from deepstd import io, special_values
+from deepstd.codec import constant
+from deepstd.codec.frames import flat_axis, stored
+from deepstd.codec.model import Model
+from deepstd.codec.shape_stage import decode_shape
+from deepstd.container import LATENTS_DIGEST_BYTES, Beginning, Container, FrameChunks
+from deepstd.errors import DamagedError, InputError, named
+from deepstd.inspection import mismatch
+from deepstd.progress import Progress
+from deepstd.shape.conditioning import Conditioning
+from deepstd.texture import codec as transforms
+from deepstd.texture.filters.wiener import WienerFilter
+from deepstd.texture.wavelet.decoder import DecodedTexture
+from deepstd.volume import Volume
+
+
+def decode(model: Model, container: Container, progress: Progress | None = None) -> Volume:
+    """Decode a parsed file.
+
+    Args:
+        container: the parsed file.
+        progress: progress of the job, with the parts "decode shape", "decode texture" and
+            "decode rest"; None to keep no times.
+
+    Raises:
+        BundleMismatchError: the file was written with another bundle.
+        DamagedError: the payload is malformed, or the decoded latents differ from the encoded
+            latents.
+    """
+    if constant.is_without_texture(container):
+        return constant.decode(container)
+    head = container.head
+    own = model.bundle.reference
+    if head.bundle != own:
+        raise mismatch(container)
+    progress = progress or Progress()
+    with named(container.name), progress.timed("decode rest"):
+        volume, latents = _decode(model, container, 0, progress, container.wiener)
+        if latents[:LATENTS_DIGEST_BYTES] != container.latents_digest:
+            raise DamagedError(
+                f"{container.name}: the decoded symbols are not those that were encoded. The "
+                "file passed its checksums, so please report this with the output of "
+                "`deepstd doctor`."
+            )
+        return volume
+
+
+def preview(model: Model, beginning: Beginning, level: int) -> Volume:
+    """Decode a file without its finest wavelet levels, at half, a quarter … of the resolution.
+
+    Axes with thick voxels are halved later, as the wavelet splits them later. The first voxel
+    keeps its position. The hash of the file cannot be checked.
+
+    Args:
+        beginning: first part of a file, or the whole parsed file.
+        level: 1 for half of the resolution, 2 for a quarter, and so on.
+
+    Raises:
+        InputError: the scan has fewer levels.
+        BundleMismatchError: the file was written with another bundle.
+        DamagedError: the payload is malformed.
+    """
+    if level < 1:
+        raise InputError(f"a preview leaves out at least one level, not {level}")
+    if constant.is_without_texture(beginning):
+        return constant.decode(beginning, level)
+    if beginning.head.bundle != model.bundle.reference:
+        raise mismatch(beginning)
+    with named(beginning.name):
+        return _decode(model, beginning, level, Progress())[0]
+
+
+def _decode(
+    model: Model, container: Beginning, level: int, progress: Progress, wiener: bytes | None = None
+) -> tuple[Volume, bytes]:
+    """Decode a scan or a preview, and return it with the hash of the decoded symbols."""
+    head = container.head
+    source = container.source_header()
+    try:
+        affine = io.check_header(source, head.shape, head.dtype)
+        placement = io.placement_of(source)
+    except InputError as error:
+        raise DamagedError(f"the header of the original scan is damaged: {error}") from error
+    frame_shape = head.shape[:3]
+    factors = _check_frames(model, container, level)
+    filtered = _filter_of(model, wiener, frame_shape, container.name)
+    kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
+    voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
+    latents = hashlib.sha256()
+    special: special_values.Specials | None = None
+    for number, chunks in enumerate(container.frames):
+        special = special_values.unpacked(chunks.specials, special, frame_shape, container.name)
+        removed = None if special is None else special.subsampled(factors)
+        with progress.timed("decode shape"):
+            part = decode_shape(model, chunks, frame_shape, placement)
+        with progress.timed("decode texture"):
+            texture = _decode_texture(model, chunks, frame_shape, part, container.name, level)
+        latents.update(texture.latents)
+        steps = filtered(texture.steps).reshape(kept)
+        scale = texture.step, texture.offset
+        frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
+        voxels[(..., number) if len(head.shape) == 4 else ...] = frame
+    source_nbytes = head.source_nbytes
+    if level:
+        source = io.subsampled(source, voxels.shape, factors)
+        affine = io.affine_of(source)
+        source_nbytes = None
+    volume = Volume(voxels, affine, source, container.notes, source_nbytes)
+    return io.requantised(volume), latents.digest()
+
+
+def _check_frames(model: Model, container: Beginning, level: int) -> tuple[int, ...]:
+    """Check all textures before memory is taken, and return a preview's factor per axis."""
+    shape = container.head.shape[:3]
+    network, seen = model.network_for(shape)
+    flat = flat_axis(shape) if len(seen) < len(shape) else None
+    found = set()
+    for chunks in container.frames:
+        parts = model.networks_of_slices(shape), chunks.texture, chunks.tiles
+        factors = [*transforms.check(network, *parts, seen, name=container.name, level=level)]
+        if flat is not None:
+            factors.insert(flat, 1)
+        found.add(tuple(factors))
+    if len(found) != 1:
+        raise DamagedError("its frames have different voxel proportions")
+    return found.pop()
+
+
+def _filter_of(
+    model: Model, wiener: bytes | None, shape: tuple[int, ...], name: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that applies the Wiener filter of a file, or the identity."""
+    if wiener is None:
+        return lambda steps: steps
+    network, seen = model.network_for(shape)
+    found = WienerFilter.unpack(wiener, len(seen), network.tables, name)
+    return lambda steps: found.apply(steps, model.workers)
+
+
+def _decode_texture(
+    model: Model,
+    chunks: FrameChunks,
+    shape: tuple[int, ...],
+    conditioning: Conditioning | None,
+    name: str,
+    level: int,
+) -> DecodedTexture:
+    network, seen = model.network_for(shape)
+    return transforms.decode(
+        network,
+        model.networks_of_slices(shape),
+        chunks.texture,
+        chunks.tiles,
+        seen,
+        None if conditioning is None else conditioning.template,
+        None if conditioning is None else conditioning.places,
+        name=name,
+        workers=model.workers,
+        level=level,
+    )

@@ -1,0 +1,105 @@
+"""Model: the networks and the template of a bundle, on the devices that share the work.
+
+Bundle ─┬ texture networks, by number of axes ┬▶ Model
+        └ template, shape model ──────────────┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deepstd.bundle import Bundle
+from deepstd.bundle.manifest import on_one_line
+from deepstd.codec.frames import flat_axis
+from deepstd.devices import Workers
+from deepstd.errors import BundleError, DeepSTDError, InputError, named
+from deepstd.shape.model import ShapeModel
+from deepstd.texture.kinds import BETWEEN, Part
+from deepstd.texture.models import Network, network_of, part_named
+from deepstd.texture.slices.decoder import SliceNetworks
+from deepstd.texture.wavelet.network import TextureNetwork
+
+
+class Model:
+    """Networks and template of a bundle.
+
+    Args:
+        bundle: the bundle.
+        device: "auto", "cpu", "cuda" or "cuda:N"; several with commas share the work.
+
+    Attributes:
+        bundle: the bundle.
+        workers: devices that share the work.
+        networks: texture networks by number of axes, and the network for non-reference slices.
+        shape_model: template and shape model; None for a bundle without.
+
+    Raises:
+        BundleError: a description or an array of the bundle is invalid.
+        DeviceError: the device is not available.
+    """
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.bundle = bundle
+        self.workers = Workers.named(device)
+        networks: dict[str, dict[str, Any]] = {**bundle.manifest.networks}
+        try:
+            with named(f"bundle {bundle.manifest.name}"):
+                self.shape_model = shape_model_of(bundle)
+                self.networks: Mapping[Part, Network] = {
+                    part_named(part): network_of(networks[part], arrays).to(self.workers.first)
+                    for part, arrays in bundle.textures.items()
+                }
+                self._networks_of_slices = _networks_of_slices(self.networks, self.shape_model)
+        except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+            if isinstance(error, DeepSTDError):
+                raise
+            raise BundleError(
+                f"bundle {bundle.manifest.name}: a description or an array is not such as this "
+                f"release expects ({type(error).__name__}: {on_one_line(error)})"
+            ) from error
+        whole = [network for part, network in self.networks.items() if part != BETWEEN]
+        if self.shape_model is None and any(network.config.template for network in whole):
+            raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
+
+    @property
+    def name(self) -> str:
+        """Name and version of the bundle."""
+        return f"{self.bundle.manifest.name} {self.bundle.manifest.version}"
+
+    def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
+        """Return the network for a frame, and the frame's shape without an axis of length one."""
+        flat = flat_axis(shape)
+        if flat is not None and 2 in self.networks and self.shape_model is None:
+            return self.networks[2], tuple(n for a, n in enumerate(shape) if a != flat)
+        if len(shape) in self.networks:
+            return self.networks[len(shape)], tuple(shape)
+        have = " and ".join(f"{n}-D" for n in (2, 3) if n in self.networks)
+        raise InputError(
+            f"the bundle {self.bundle.manifest.name} compresses {have} scans, not {len(shape)}-D "
+            "ones. Use another bundle, for example -m generic."
+        )
+
+    def networks_of_slices(self, shape: Sequence[int]) -> SliceNetworks | None:
+        """Return the networks for coding a frame slice by slice; None if that is impossible."""
+        return self._networks_of_slices if len(shape) == 3 else None
+
+
+def _networks_of_slices(
+    networks: Mapping[Part, Network], shape_model: ShapeModel | None
+) -> SliceNetworks | None:
+    images, between = networks.get(2), networks.get(BETWEEN)
+    if between is not None:
+        fits = isinstance(between, TextureNetwork) and between.config.template
+        if not fits or between.config.ndim != 2:
+            raise BundleError("its network for slices between others is not one for such slices")
+    if shape_model is not None or not isinstance(images, TextureNetwork):
+        return None
+    return SliceNetworks(images, between if isinstance(between, TextureNetwork) else None)
+
+
+def shape_model_of(bundle: Bundle) -> ShapeModel | None:
+    """Return template and shape model of a bundle; None for a bundle without."""
+    if bundle.manifest.shape is None or bundle.shape is None:
+        return None
+    return ShapeModel.from_tensors(bundle.shape, bundle.manifest.shape)
