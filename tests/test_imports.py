@@ -27,7 +27,7 @@ LAYERS = (
     ("codec",),
     ("inspection",),
     ("reports",),
-    ("shape", "texture"),
+    ("shape", "texture", "lossless"),
     ("bundle", "special_values"),
     ("container",),
     ("coding",),
@@ -50,7 +50,7 @@ TEXTURE_LAYERS = (
     ("tiling", "runtime", "kinds"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = ("container", "engine", "io", "rate", "volume", "errors")
+TORCH_FREE = ("container", "engine", "io", "lossless", "rate", "volume", "errors")
 MOST_LINES = 400
 
 
