@@ -15,8 +15,10 @@ from dataclasses import replace
 import numpy as np
 
 from deepstd import io, preflight
+from deepstd.codec import exact
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.restoring import restored
+from deepstd.codec.without_bundle import is_without_bundle
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
 from deepstd.errors import InputError, RateError, named
 from deepstd.inspection import (
@@ -30,7 +32,7 @@ from deepstd.inspection import (
 from deepstd.io import Metadata
 from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL, effort_named
-from deepstd.rate.target import Target, note_on_fill
+from deepstd.rate.target import Target, check_alone, note_on_fill
 from deepstd.reports import CompressReport
 from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
 from deepstd.verification import verify
@@ -46,6 +48,7 @@ def compress(
     ratio: float | None = None,
     bpv: float | None = None,
     max_bytes: int | None = None,
+    lossless: bool = False,
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
@@ -55,7 +58,7 @@ def compress(
     overwrite: bool = False,
     progress: Show | None = None,
 ) -> CompressReport:
-    """Compress a scan to a .dstd file of a chosen size.
+    """Compress a scan to a .dstd file of a chosen size, or without loss.
 
     Args:
         source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file;
@@ -66,6 +69,8 @@ def compress(
         bpv: bits of the file per voxel.
         max_bytes: bytes of the file. Exactly one of the three is given, and the file fills 0.997
             to 1.000 of it.
+        lossless: True, in place of a size, to restore every voxel bit for bit. The encoder decodes
+            the file and compares before it writes. Bundle and effort do not apply.
         affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
@@ -78,7 +83,7 @@ def compress(
         progress: called with a sentence at each stage; None to show nothing.
 
     Raises:
-        InputError: the scan cannot be read or compressed.
+        InputError: the scan cannot be read or compressed, or not without loss.
         RateError: the size cannot be reached; the message names the nearest size that can.
         BundleError: the bundle is missing or damaged.
         DeviceError: the device is not available.
@@ -86,7 +91,8 @@ def compress(
         MissingExtraError: an optional dependency is needed to read the scan.
     """
     began, told = time.monotonic(), Progress(progress)
-    target = Target(ratio, bpv, max_bytes)
+    target = Target(ratio, bpv, max_bytes, lossless)
+    check_alone(target, model, effort)
     output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
     effort_named(effort)
@@ -94,6 +100,7 @@ def compress(
     preflight.check_compressing(paths_of(source), name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = load(source, affine, series=series, metadata=metadata, progress=told)
+        volume = exact.without_warnings(volume) if lossless else volume
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
             chosen = best_encoding(volume, target, model, device, told, effort=effort)
@@ -101,7 +108,9 @@ def compress(
         with io.needing(len(best.data)):
             temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
+    unfilled = None
+    if not lossless:
+        unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     container = parse(best.data, io.shown(output))
     scale = error_scale_of(container)
     quality = best.quality.scaled(scale.slope)
@@ -131,6 +140,7 @@ def compress(
         scale.slope,
         scale.unit,
         *smallest_of(container),
+        lossless,
     )
 
 
@@ -214,7 +224,10 @@ def decompress(
     return replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
 
 
-def _derivation(container: Beginning, volume: Volume) -> Derivation:
+def _derivation(container: Beginning, volume: Volume) -> Derivation | None:
+    """Return what lossy coding did to a restored scan; None where it is exact."""
+    if is_without_bundle(container):
+        return None
     head = container.head
     ratio = volume.nbytes / container.nbytes
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from deepstd import io
 from deepstd.container import (
     MAX_HEADER_BYTES,
+    NO_BUNDLE,
     Beginning,
     Container,
     Description,
@@ -144,9 +145,13 @@ def notes_of(container: Description) -> tuple[str, ...]:
     stored_ratio = head.stored_bytes / container.nbytes
     on_type = (
         f"{stored_ratio:.2f}:1 of {head.dtype.name} is {ratio:.2f}:1 of {smallest}, which holds "
-        f"every value; {bpv:.4f} bits per voxel. For {stored_ratio:.0f}:1 of {smallest} ask for "
-        f"--ratio {stored_ratio**2 / ratio:.0f}"
+        f"every value; {bpv:.4f} bits per voxel"
     )
+    if head.bundle != NO_BUNDLE:  # else there was no size to ask for
+        on_type += (
+            f". For {stored_ratio:.0f}:1 of {smallest} ask for --ratio "
+            f"{stored_ratio**2 / ratio:.0f}"
+        )
     return on_type, *container.notes
 
 
@@ -218,6 +223,7 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         registration=head.registration,
         latents_digest=container.latents_digest,
         sections=container.sections,
+        lossless=container.exact is not None,
     )
 
 

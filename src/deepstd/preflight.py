@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from deepstd import io
-from deepstd.codec import constant
+from deepstd.codec.without_bundle import is_without_bundle
 from deepstd.container import Beginning, least_bytes
 from deepstd.errors import DeviceError, InputError, RateError, named
 from deepstd.inspection import AUTO
@@ -57,13 +57,25 @@ class Work:
 # lower bounds, as the tiles in work weigh less in a large scan.
 COMPRESSING = Work("compressing", "divide the scan", 40, 8)
 DECOMPRESSING = Work("restoring", "restore a preview (decompress --level 1)", 20, 8)
+# Copies of the voxels that a lossless compression holds: the scan, and what comes back.
+_COPIES = 2
+
+
+def compressing(target: Target, dtype: np.dtype) -> Work:
+    """Return the memory needs of compressing voxels of a type."""
+    if target.lossless:
+        needed = _COPIES * dtype.itemsize
+        return replace(COMPRESSING, bytes_a_voxel=needed, bytes_on_gpu=needed)
+    return COMPRESSING
 
 
 def restoring(container: Beginning) -> Work:
-    """Return the memory needs of restoring a file; without texture they are the voxels alone."""
-    if constant.is_without_texture(container):
-        itemsize = container.head.dtype.itemsize
-        return replace(DECOMPRESSING, bytes_a_voxel=itemsize, bytes_on_gpu=itemsize)
+    """Return the memory needs of restoring a file; without a bundle they are the voxels alone."""
+    if is_without_bundle(container):
+        itemsize, way_out = container.head.dtype.itemsize, DECOMPRESSING.way_out
+        if container.exact is not None:  # a preview takes as much
+            way_out = "restore it elsewhere"
+        return Work(DECOMPRESSING.words, way_out, itemsize, itemsize)
     return DECOMPRESSING
 
 
@@ -81,7 +93,7 @@ def check_compressing(
         paths: paths and URLs of the scan; none for a scan in memory.
         name: name of the source, for messages.
         output: location of the compressed file.
-        target: requested size.
+        target: requested size, or a lossless file.
         model: name or folder of a bundle, or "auto".
         devices: device names, separated by commas.
 
@@ -99,9 +111,10 @@ def check_compressing(
         found = None if io.is_url(place) else io.outline(Path(place))
         if found is not None:
             with named(name, RateError):
-                check_rate(target, found.headers, found.shape, found.dtype)
-            check_memory(name, found.voxels, COMPRESSING, devices)
-            check_space(output, target.bytes_for(found.voxels, found.nbytes))
+                least = check_rate(target, found.headers, found.shape, found.dtype)
+            check_memory(name, found.voxels, compressing(target, found.dtype), devices)
+            allowed = target.bytes_for(found.voxels, found.nbytes)
+            check_space(output, least if target.lossless else allowed)
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:
@@ -111,7 +124,7 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
         volume: scan to compress.
         name: name of the scan, for messages.
         output: location of the compressed file.
-        target: requested size.
+        target: requested size, or a lossless file.
         devices: device names, separated by commas.
 
     Raises:
@@ -119,9 +132,10 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
         RateError: no file of the scan can be as small as asked.
     """
     shape, dtype = volume.shape, volume.voxels.dtype
-    check_rate(target, (volume.source,), shape, dtype)
-    check_memory(name, volume.voxels.size, COMPRESSING, devices)
-    check_space(output, target.bytes_for(volume.voxels.size, volume.nbytes))
+    least = check_rate(target, (volume.source,), shape, dtype)
+    check_memory(name, volume.voxels.size, compressing(target, dtype), devices)
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    check_space(output, least if target.lossless else allowed)
 
 
 def check_bundle(name: str) -> None:
@@ -164,8 +178,8 @@ def check_compressed_name(place: str) -> None:
 
 def check_rate(
     target: Target, headers: tuple[SourceHeader, ...], shape: tuple[int, ...], dtype: np.dtype
-) -> None:
-    """Raise a RateError if no .dstd file of a scan can be as small as requested.
+) -> int:
+    """Return the least bytes of a .dstd file of a scan; raise a RateError if fewer are requested.
 
     Args:
         target: requested size.
@@ -183,6 +197,7 @@ def check_rate(
             f"shape, header and checksums alone take {least}. Ask for "
             f"{in_words(least, voxels, stored_bytes)}, and some more for the voxels."
         )
+    return least
 
 
 def check_memory(name: str, voxels: int, work: Work, devices: str) -> None:

@@ -45,6 +45,7 @@ class CompressReport:
         smallest_dtype: smallest type that holds every voxel, where the stored type has 4 or 8 bytes
             and a smaller one is enough; else None.
         smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
+        lossless: True if every voxel comes back bit for bit, as the encoder has verified.
     """
 
     source: str
@@ -70,6 +71,7 @@ class CompressReport:
     unit: str | None = None
     smallest_dtype: str | None = None
     smallest_ratio: float | None = None
+    lossless: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -87,10 +89,12 @@ class VerifyReport:
             in real-world values.
         against: the original, if one was given.
         measured: the same metrics of the restored scan against the original, or None.
-        as_stated: True if the measured error equals the stated error; None where one is missing.
+        as_stated: True if the measured error equals the stated error; for a lossless file, if every
+            voxel equals the original. None where an error is missing.
         slope: real-world units of one stored unit, above zero.
         unit: unit of the real-world values, such as "HU"; None where it is not known.
         notes: sentences on the scan that a user should know, from the file.
+        lossless: True if the file is lossless: the hash of the decoded voxels was checked.
     """
 
     source: str
@@ -102,6 +106,7 @@ class VerifyReport:
     slope: float = 1.0
     unit: str | None = None
     notes: tuple[str, ...] = ()
+    lossless: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -135,8 +140,10 @@ class FileInfo:
         field_bytes: bytes of the deformation fields, framing included; 0 without.
         registration: fit of the scan to the template of its bundle; None where the file has no
             deformation field, or no room to state the fit.
-        latents_digest: first bytes of the SHA-256 of the latents, which a decoder checks.
+        latents_digest: first bytes of the SHA-256 of the latents, or of the voxels of a lossless
+            file, which a decoder checks.
         sections: all parts of the file in order, with offset and bytes.
+        lossless: True if every voxel comes back bit for bit.
     """
 
     file: str
@@ -160,6 +167,7 @@ class FileInfo:
     registration: Registration | None
     latents_digest: bytes
     sections: tuple[Section, ...]
+    lossless: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `deepstd info --json` prints them."""

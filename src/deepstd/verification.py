@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
+import numpy as np
+
 from deepstd import io, preflight
+from deepstd.codec.exact import same_bits
 from deepstd.codec.restoring import restored
 from deepstd.container import LARGEST_FIGURE
 from deepstd.errors import InputError
@@ -79,6 +82,8 @@ def verify(
                 _close(measured[figure], stated[figure], margin * step, scale.slope)
                 for figure, margin in _MARGINS.items()
             )
+            if container.exact is not None and _on_one_scale(original, volume):
+                as_stated = _equal(original.voxels, volume.voxels)
     return VerifyReport(
         container.name,
         f"{head.bundle.name} {head.bundle.version}",
@@ -89,6 +94,7 @@ def verify(
         scale.slope,
         scale.unit,
         notes_of(container),
+        container.exact is not None,
     )
 
 
@@ -99,10 +105,23 @@ def _measured(original: Volume, restored: Volume, slope: float) -> Quality:
         original, restored: scans of the same shape.
         slope: real-world units of one stored unit.
     """
-    if io.scale_of(original.source) == io.scale_of(restored.source):
+    if _on_one_scale(original, restored):
         return measure(original.voxels, restored.voxels).scaled(slope)
     # Two rescale slopes: of an array, or of a release that used one for all frames of a series.
     return measure(io.real_world(original).voxels, io.real_world(restored).voxels)
+
+
+def _on_one_scale(one: Volume, other: Volume) -> bool:
+    """Return True where equal voxels of two scans mean equal real-world values."""
+    return io.scale_of(one.source) == io.scale_of(other.source)
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return True where two arrays of one shape hold equal values; of one type, equal bits."""
+    other = other.astype(other.dtype.newbyteorder(one.dtype.byteorder), copy=False)
+    if one.dtype == other.dtype:
+        return same_bits(one, other)
+    return np.array_equal(one, other, equal_nan=True)
 
 
 def _close(measured: float, stated: float, margin: float, slope: float) -> bool:

@@ -71,6 +71,7 @@ class Volume:
         source_nbytes: bytes of the voxels in their file, where the file stores another type than
             ``voxels`` has; else None.
         padding: stored values that the file declares as padding.
+        loss: what ``voxels`` lack of the values in the file, in words; empty where they hold all.
 
     Raises:
         UnsupportedFormatError: the voxels have another number of axes, or no grey values.
@@ -84,6 +85,7 @@ class Volume:
     notes: tuple[str, ...] = ()
     source_nbytes: int | None = None
     padding: tuple[int | float, ...] = ()
+    loss: str = ""
 
     def __post_init__(self) -> None:
         if np.ma.is_masked(self.voxels):

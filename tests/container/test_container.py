@@ -330,7 +330,7 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
 
 
 def test_a_chunk_of_the_format_is_known() -> None:
-    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVWny"
+    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVWXny"
 
 
 def test_notes_and_the_smallest_type_come_back() -> None:

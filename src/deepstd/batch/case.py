@@ -33,7 +33,7 @@ class Request:
     """Settings that apply to every scan.
 
     Attributes:
-        target: size of an output.
+        target: size of an output, or lossless outputs.
         model: bundle as the ledger names it: "auto", or name, version and hash.
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
@@ -48,7 +48,12 @@ class Request:
     def described(self) -> dict[str, Any]:
         """JSON values of the settings; equal for equal settings."""
         target = self.target
-        size = {"ratio": target.ratio, "bpv": target.bpv, "max_bytes": target.max_bytes}
+        size = {
+            "ratio": target.ratio,
+            "bpv": target.bpv,
+            "max_bytes": target.max_bytes,
+            "lossless": True if target.lossless else None,
+        }
         return {
             **{k: v for k, v in size.items() if v is not None},
             "model": self.model,

@@ -39,7 +39,7 @@ def make_forecast(
     Args:
         plan: cases to compress, and cases that are done or refused.
         found: number of scans of this part.
-        target: size of each output.
+        target: size of each output, or lossless outputs, whose sizes are not known before.
         processes: number of parallel processes.
         unreadable: folders that could not be listed, with the reason.
     """
@@ -56,14 +56,16 @@ def make_forecast(
             problems[case.source] = case.without_root(str(error))
             scans.append(_planned(case, UNREADABLE))
             continue
-        file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
-        if sizes.is_known and 0 < case.scan.nbytes < file_bytes:
+        file_bytes = None
+        if not target.lossless:
+            file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
+        if file_bytes and sizes.is_known and 0 < case.scan.nbytes < file_bytes:
             refused[case.source] = too_large(file_bytes, case.scan.nbytes)
             scans.append(_planned(case, TOO_LARGE, sizes.nbytes, file_bytes))
             continue
         scans.append(_planned(case, TO_DO, sizes.nbytes, file_bytes))
         stored += sizes.nbytes
-        outputs += file_bytes
+        outputs += file_bytes or 0
         estimated += not sizes.is_known
     speeds = [row for row in plan.finished if isinstance(row.get("seconds"), float)]
     measured = sum(number(row, "stored_bytes") for row in speeds)
@@ -77,7 +79,7 @@ def make_forecast(
         sum(case.scan.nbytes for case in plan.cases),
         stored,
         estimated,
-        outputs,
+        None if target.lossless else outputs,
         None if seconds is None else seconds / processes,
         sorted(scans, key=lambda scan: scan.name),
     )

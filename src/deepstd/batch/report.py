@@ -164,7 +164,7 @@ class Forecast:
         source_bytes: bytes of the files.
         stored_bytes: bytes of their voxels.
         estimated: number of scans whose ``stored_bytes`` are guessed from the size of their files.
-        file_bytes: bytes of the outputs.
+        file_bytes: bytes of the outputs; None for lossless ones, whose sizes are not known before.
         seconds: duration at the speed of earlier runs; None without an earlier run.
         scans: all scans of this part.
         passed_over: files that are no scans, by kind.
@@ -178,7 +178,7 @@ class Forecast:
     source_bytes: int
     stored_bytes: int
     estimated: int
-    file_bytes: int
+    file_bytes: int | None
     seconds: float | None
     scans: list[Planned] = field(default_factory=list)
     passed_over: list[PassedKind] = field(default_factory=list)

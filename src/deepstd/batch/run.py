@@ -34,7 +34,7 @@ from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.target import Target
+from deepstd.rate.target import Target, check_alone
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Job:
     Attributes:
         source: folder of scans, or a zip archive.
         output: folder for the compressed scans and the ledger.
-        target: size of each output.
+        target: size of each output, or lossless outputs.
         model: bundle by name or folder, or "auto".
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
@@ -178,6 +178,7 @@ def _begin(job: Job) -> _Begun:
     is_archive = job.source.is_file() and job.source.name.lower().endswith(".zip")
     if not job.source.is_dir() and not is_archive:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
+    check_alone(job.target, job.model, job.effort)
     check_folder(job.output)
     check_devices(job.device)
     model, described = job.model, AUTO

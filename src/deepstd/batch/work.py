@@ -73,7 +73,12 @@ class Compressor:
         self._load: Callable[..., Codec] | None = None
 
     def start(self, threads: int) -> str | None:
-        """Import torch and load the bundle; return the reason of a failure, else None."""
+        """Import torch and load the bundle; return the reason of a failure, else None.
+
+        A lossless compression needs neither.
+        """
+        if self._request.target.lossless:
+            return None
         wait_passively()
         try:
             import torch
@@ -94,7 +99,7 @@ class Compressor:
         """Compress one scan; errors are returned in the outcome."""
         from deepstd.codec.choice import best_encoding
 
-        if self._load is None:
+        if self._load is None and not self._request.target.lossless:
             raise ValueError("the worker was not started")
         asked, began = self._request, time.monotonic()
         try:
@@ -128,15 +133,18 @@ def too_large(file_bytes: int, source_bytes: int) -> str:
     """Return the reason for refusing an output larger than the files of its scan."""
     return (
         f"its output would take {file_bytes} bytes, more than the {source_bytes} of the scan's "
-        "files. Keep those, or ask for a smaller size"
+        "files. Keep those, or ask for a smaller size (such as --ratio 64)"
     )
 
 
 def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
     """Raise a RateError where the files of a scan are smaller than the target size.
 
-    A constant scan is exempt: it takes a few bytes at every target.
+    A constant scan is exempt: it takes a few bytes at every target. The size of a lossless output
+    is not known before.
     """
+    if target.lossless:
+        return
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     if 0 < source_bytes < allowed and volume.voxels.min() != volume.voxels.max():
         raise RateError(too_large(allowed, source_bytes))

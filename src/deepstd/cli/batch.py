@@ -34,6 +34,7 @@ def batch(
     ratio: options.Ratio = None,
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
+    lossless: options.Lossless = False,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     device: options.Device = "auto",
@@ -99,9 +100,10 @@ def batch(
 ) -> None:
     """Compress all scans below a folder.
 
-    Give exactly one of --ratio, --bpv and --max-bytes; it applies to every scan. OUT_DIR gets the
-    folder structure of SRC_DIR, and ledger.jsonl with a line for every scan compressed or failed.
-    Zip archives are opened and become folders. No output is larger than the files of its scan.
+    Give exactly one of --ratio, --bpv, --max-bytes and --lossless; it applies to every scan.
+    OUT_DIR gets the folder structure of SRC_DIR, and ledger.jsonl with a line for every scan
+    compressed or failed. Zip archives are opened and become folders. No output is larger than the
+    files of its scan.
 
     The same command resumes a run that was killed. It compresses changed scans again, and retries
     failed ones. Exit code 3 when some scans failed, 1 when all failed.
@@ -109,7 +111,8 @@ def batch(
     Outputs are named after files and folders, whose names may identify a patient: see
     --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
-    options.check_rate(ratio, bpv, max_bytes)
+    sizes = ratio, bpv, max_bytes
+    target = options.target(*sizes, lossless=lossless, model=model, effort=effort)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     if anonymous_names is not None and keep_metadata:
         raise typer.BadParameter(
@@ -121,12 +124,11 @@ def batch(
         from deepstd.batch.report import Forecast, Summary
         from deepstd.cli import batch_words
         from deepstd.io import Metadata
-        from deepstd.rate.target import Target
 
         job = batches.Job(
             source,
             output,
-            Target(ratio, bpv, max_bytes),
+            target,
             model=model,
             effort=effort,
             metadata=Metadata(kept),

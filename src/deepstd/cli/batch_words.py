@@ -58,7 +58,7 @@ def forecast(expected: Forecast) -> str:
         ("scans", f"{expected.found}, {expected.done} done already, {expected.to_do} to do"),
         ("files now", console.size(expected.source_bytes)),
         ("voxels", console.size(expected.stored_bytes) + guessed),
-        ("files after", console.size(expected.file_bytes)),
+        ("files after", _expected(expected.file_bytes)),
     ]
     if expected.seconds is not None:
         entries.append(("time", f"about {expected.seconds:.0f} s, as fast as before"))
@@ -74,13 +74,24 @@ def forecast(expected: Forecast) -> str:
     )
 
 
+def _expected(nbytes: int | None) -> str:
+    return "not known before, as lossless files" if nbytes is None else console.size(nbytes)
+
+
 def _cells(total: Total) -> tuple[str, ...]:
     share = total.saved_bytes / total.source_bytes if total.source_bytes else 0.0
     sizes = (total.source_bytes, total.stored_bytes, total.file_bytes)
     shown = (f"{nbytes:,}" for nbytes in sizes)
     saved = f"{total.saved_bytes:,} ({100 * share:.1f} %)"
-    worst = (_number(total.worst_psnr, ".2f"), _number(total.worst_ssim, ".4f"))
+    worst = (_psnr(total), _number(total.worst_ssim, ".4f"))
     return (total.data, str(total.scans), *shown, f"{total.ratio:.1f}", saved, *worst)
+
+
+def _psnr(total: Total) -> str:
+    """Format the least PSNR; that of exact scans is infinite, and no number in the ledger."""
+    if total.worst_psnr is None and total.worst_ssim == 1:
+        return "exact"
+    return _number(total.worst_psnr, ".2f")
 
 
 def _quality(one: Quality) -> tuple[str, ...]:

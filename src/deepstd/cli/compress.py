@@ -16,6 +16,7 @@ from deepstd.cli import console, options
 from deepstd.rate.effort import NORMAL
 
 if TYPE_CHECKING:
+    from deepstd.reports import CompressReport
     from deepstd.shape.register import ShapeReport
 
 _SUFFIX = ".dstd"
@@ -43,6 +44,7 @@ def compress(
     ratio: options.Ratio = None,
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
+    lossless: options.Lossless = False,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     series: options.Series = None,
@@ -52,12 +54,13 @@ def compress(
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compress a scan to the size you ask for.
+    """Compress a scan to the size you ask for, or without loss.
 
-    Give exactly one of --ratio, --bpv and --max-bytes. The file has 0.997 to 1.000 of the requested
-    size, and states the error of the restored scan.
+    Give exactly one of --ratio, --bpv, --max-bytes and --lossless. The file has 0.997 to 1.000 of
+    the requested size, and states the error of the restored scan. With --lossless there is none.
     """
-    options.check_rate(ratio, bpv, max_bytes)
+    sizes = ratio, bpv, max_bytes
+    options.target(*sizes, lossless=lossless, model=model, effort=effort)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
@@ -70,6 +73,7 @@ def compress(
             ratio=ratio,
             bpv=bpv,
             max_bytes=max_bytes,
+            lossless=lossless,
             model=model,
             effort=effort,
             device=device,
@@ -85,18 +89,23 @@ def compress(
     if as_json:
         tell(console.as_json(values))
         return
+    tell(f"{report.source} -> {report.output}")
+    size = ("size", f"{console.size(report.file_bytes)}, {console.rate(values)}")
+    exact = [size, ("error", "none; lossless: every voxel verified")]
+    entries = exact if report.lossless else _of_bundle(report, size)
+    tell(console.pairs([*entries, ("time", f"{report.seconds:.1f} s")]))
+
+
+def _of_bundle(report: CompressReport, size: tuple[str, str]) -> list[tuple[str, str]]:
+    """Format bundle, size, error and deformation field of a lossy file."""
     fitted = [one for one in report.registration if one is not None]
     others = [name for name in report.tried if name != report.bundle]
-    sizes = f"{console.size(report.file_bytes)}, {console.rate(values)}"
-    tell(f"{report.source} -> {report.output}")
-    entries = [
+    return [
         ("bundle", report.bundle + (f" (also tried: {', '.join(others)})" if others else "")),
-        ("size", sizes),
-        ("error", console.figures(values, report.slope, report.unit)),
+        size,
+        ("error", console.figures(report.to_dict(), report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
-        ("time", f"{report.seconds:.1f} s"),
     ]
-    tell(console.pairs(entries))
 
 
 def _registration(reports: list[ShapeReport]) -> str:
@@ -148,7 +157,8 @@ def decompress(
 ) -> None:
     """Restore a compressed scan.
 
-    Type, shape, orientation and header are exactly restored, voxel values approximately.
+    Type, shape, orientation and header are exactly restored, voxel values approximately; those of
+    a lossless file exactly.
 
     A preview (--level) keeps type, orientation and grey scale, and the position of the first voxel.
     Axes with thicker voxels are halved at later levels only. A preview is not checked against the

@@ -53,12 +53,13 @@ def info(
     shape = " x ".join(map(str, described["shape"]))
     order = ", big-endian" if described["byte_order"] == "big" else ""
     file_bytes = console.size(described["file_bytes"])
+    error = "not stated" if quality is None else console.figures(quality, *scale)
     entries = [
         ("file", described["file"]),
         ("scan", f"{shape}, {described['dtype']}{order}, from {described['source_format']}"),
         ("size", f"{file_bytes}, {console.rate(described)}"),
         ("bundle", f"{bundle['name']} {bundle['version']} ({bundle['digest']})"),
-        ("error", "not stated" if quality is None else console.figures(quality, *scale)),
+        ("error", "none: lossless" if described["lossless"] else error),
         *_registration(described["registration"]),
         ("parts", _parts(described["sections"])),
     ]
@@ -114,7 +115,9 @@ def verify(
         entries = [("file", f"{report.source}: whole, and decodes as it was encoded")]
         entries.append(("bundle", report.bundle))
         scale = report.slope, report.unit
-        if report.stated is not None:
+        if report.lossless:
+            entries.append(("error", "none: lossless, and the hash of all voxels is right"))
+        elif report.stated is not None:
             entries.append(("stated error", console.figures(report.stated, *scale)))
         if report.measured is not None:
             against_it = console.figures(report.measured, *scale)

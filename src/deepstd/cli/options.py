@@ -13,6 +13,7 @@ import typer
 
 from deepstd.errors import InputError
 from deepstd.rate.effort import effort_named
+from deepstd.rate.target import Target, check_alone
 from deepstd.train.session import seconds_of
 
 _UNITS = {
@@ -74,13 +75,36 @@ def shown(location: str) -> str:
     return "standard input" if location == io.STREAM else io.shown(location)
 
 
-def check_rate(ratio: float | None, bpv: float | None, max_bytes: int | None) -> None:
-    """Raise a usage error unless exactly one of the three sizes is given."""
-    if sum(v is not None for v in (ratio, bpv, max_bytes)) != 1:
+def target(
+    ratio: float | None,
+    bpv: float | None,
+    max_bytes: int | None,
+    *,
+    lossless: bool,
+    model: str,
+    effort: str,
+) -> Target:
+    """Return the requested size, or the request of a lossless file.
+
+    Raise a usage error unless exactly one of the sizes and ``lossless`` is given, and where a
+    lossless file comes with a bundle or an effort.
+    """
+    sizes = sum(v is not None for v in (ratio, bpv, max_bytes))
+    if lossless and sizes:
+        raise typer.BadParameter(
+            "--lossless and a size (--ratio, --bpv, --max-bytes) exclude each other"
+        )
+    if sizes + lossless != 1:
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
-            "(0.25) and --max-bytes (300kB)"
+            "(0.25) and --max-bytes (300kB), or keep every voxel with --lossless"
         )
+    wanted = Target(ratio, bpv, max_bytes, lossless)
+    try:
+        check_alone(wanted, model, effort)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+    return wanted
 
 
 def metadata(*, keep: bool, drop: bool) -> str:
@@ -105,6 +129,14 @@ Bpv = Annotated[
 MaxBytes = Annotated[
     int | None,
     typer.Option(parser=size, metavar="SIZE", help="Size of the whole file: 300kB, 1.5MB, 2MiB."),
+]
+Lossless = Annotated[
+    bool,
+    typer.Option(
+        "--lossless",
+        help="Restore every voxel bit for bit, whatever size that takes. The file is decoded and "
+        "compared before it is written. Needs no bundle; --effort does not apply.",
+    ),
 ]
 Model = Annotated[
     str,

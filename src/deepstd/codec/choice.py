@@ -15,8 +15,9 @@ import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd import io
-from deepstd.codec import constant
+from deepstd.codec import without_bundle
 from deepstd.codec.frames import flat_axis, frames_of
+from deepstd.container import NO_BUNDLE
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
 from deepstd.inspection import AUTO
 from deepstd.progress import Progress
@@ -64,9 +65,11 @@ def best_encoding(
 ) -> Chosen:
     """Encode with one bundle, or with the best of all bundles that suit the scan.
 
+    Constant scans and lossless files need no bundle.
+
     Args:
         volume: the scan.
-        target: requested size of the file.
+        target: requested size of the file, or a lossless file.
         model: name or folder of a model bundle; "auto" for all that suit the scan.
         device: "auto", "cpu", "cuda" or "cuda:N".
         progress: progress of the job, with the parts "encode shape", "encode texture"
@@ -79,10 +82,9 @@ def best_encoding(
         RateError: the size cannot be reached.
         BundleError: the bundle is missing or damaged.
     """
-    exact = constant.encode(volume, target)
-    if exact is not None:
-        none = constant.NO_BUNDLE
-        return Chosen(f"{none.name} {none.version}", exact)
+    found = without_bundle.encode(volume, target, progress)
+    if found is not None:
+        return Chosen(f"{NO_BUNDLE.name} {NO_BUNDLE.version}", found)
     from deepstd.codec.codec import Codec
 
     load = load or Codec.load

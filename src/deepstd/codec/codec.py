@@ -13,7 +13,7 @@ from __future__ import annotations
 from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.bundle import Bundle
-from deepstd.codec import constant, decoder
+from deepstd.codec import decoder, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
@@ -83,9 +83,11 @@ class Codec:
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
+        A lossless file needs no bundle and has the size that it needs.
+
         Args:
             volume: scan of 2 to 4 axes.
-            target: requested size.
+            target: requested size, or a lossless file.
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
@@ -98,9 +100,9 @@ class Codec:
             InputError: the bundle has no network for the scan's axes.
             RateError: the size cannot be reached.
         """
-        exact = constant.encode(volume, target)
-        if exact is not None:
-            return exact
+        found = without_bundle.encode(volume, target, progress or Progress())
+        if found is not None:
+            return found
         job = self.encoding(volume, target, shape=shape, effort=effort, progress=progress)
         return job.finish(job.best())
 

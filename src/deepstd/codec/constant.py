@@ -13,11 +13,12 @@ import numpy as np
 from deepstd import io, special_values
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.frames import frames_of
+from deepstd.codec.sampling import grid_of
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
+    NO_BUNDLE,
     About,
     Beginning,
-    BundleRef,
     Container,
     FrameChunks,
     Head,
@@ -25,21 +26,19 @@ from deepstd.container import (
     pack_source_header,
     write_container,
 )
-from deepstd.errors import DamagedError, InputError, RateError
+from deepstd.errors import DamagedError, RateError
 from deepstd.quality import Quality
 from deepstd.rate.target import Target, in_words
 from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
-NO_BUNDLE = BundleRef("none", "0", bytes(8))
-"""Bundle reference in files that need no bundle."""
 NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
 """Hash at the end of a file without latents."""
 
 
 def is_without_texture(container: Beginning) -> bool:
     """Return True if no frame of a file has a texture: all voxels are special values."""
-    return not any(frame.texture for frame in container.frames)
+    return container.exact is None and not any(frame.texture for frame in container.frames)
 
 
 def encode(volume: Volume, target: Target) -> Compressed | None:
@@ -102,30 +101,16 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         DamagedError: a voxel has no special value, or the payload is malformed.
         InputError: the scan has fewer levels.
     """
-    head = container.head
-    source = container.source_header()
-    try:
-        affine = io.check_header(source, head.shape, head.dtype)
-    except InputError as error:
-        raise DamagedError(f"the header of the original scan is damaged: {error}") from error
+    head, grid = container.head, grid_of(container, level)
     if isinstance(container, Container) and container.latents_digest != NO_LATENTS:
         raise DamagedError(f"{container.name} is damaged: it has a hash of symbols, but no symbols")
-    shape = head.shape[:3]
-    levels = (max(shape) - 1).bit_length()
-    if not 0 <= level <= levels:
-        raise InputError(f"level {level} does not exist: expected 0 to {levels}")
-    factors = (1 << level,) * len(shape)
-    kept = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
+    shape, kept = head.shape[:3], grid.shape[:3]
+    voxels = np.empty(grid.shape, dtype=head.dtype)
     special: Specials | None = None
     for number, chunks in enumerate(container.frames):
         special = special_values.unpacked(chunks.specials, special, shape, container.name)
         if special is None or not special.labels.all():
             raise DamagedError(f"{container.name} is damaged: a frame has no texture")
-        frame = special.subsampled(factors).restore(np.zeros(kept, head.dtype))
+        frame = special.subsampled(grid.factors).restore(np.zeros(kept, head.dtype))
         voxels[(..., number) if len(head.shape) == 4 else ...] = frame
-    if level:
-        source = io.subsampled(source, voxels.shape, factors)
-        affine = io.affine_of(source)
-    source_nbytes = None if level else head.source_nbytes
-    return Volume(voxels, affine, source, container.notes, source_nbytes)
+    return grid.volume(voxels)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from deepstd import io, special_values
-from deepstd.codec import constant
+from deepstd.codec import without_bundle
 from deepstd.codec.frames import flat_axis, stored
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import decode_shape
@@ -39,8 +39,8 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
         DamagedError: the payload is malformed, or the decoded latents differ from the encoded
             latents.
     """
-    if constant.is_without_texture(container):
-        return constant.decode(container)
+    if without_bundle.is_without_bundle(container):
+        return without_bundle.decode(container)
     head = container.head
     own = model.bundle.reference
     if head.bundle != own:
@@ -74,8 +74,8 @@ def preview(model: Model, beginning: Beginning, level: int) -> Volume:
     """
     if level < 1:
         raise InputError(f"a preview leaves out at least one level, not {level}")
-    if constant.is_without_texture(beginning):
-        return constant.decode(beginning, level)
+    if without_bundle.is_without_bundle(beginning):
+        return without_bundle.decode(beginning, level)
     if beginning.head.bundle != model.bundle.reference:
         raise mismatch(beginning)
     with named(beginning.name):

@@ -1,12 +1,12 @@
 """Restoration of the scan of a parsed file, with the bundle that the file names.
 
-container ─┬ no texture ─ constant ─────────────────┬▶ Volume
+container ─┬ no bundle ─ without_bundle ────────────┬▶ Volume
            └ bundle, given or named in the file ─ Codec ┘
 """
 
 from __future__ import annotations
 
-from deepstd.codec import constant
+from deepstd.codec import without_bundle
 from deepstd.container import Beginning, Container
 from deepstd.inspection import AUTO, bundle_for
 from deepstd.volume import Volume
@@ -31,8 +31,8 @@ def restored(
         DamagedError: the payload is malformed.
         InputError: the scan has fewer levels.
     """
-    if constant.is_without_texture(container):
-        return constant.decode(container, level)
+    if without_bundle.is_without_bundle(container):
+        return without_bundle.decode(container, level)
     bundle = bundle_for(container, model)
     from deepstd.codec.codec import Codec  # with torch, once nothing else can fail
 

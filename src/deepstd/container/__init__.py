@@ -8,6 +8,7 @@ The format is specified in docs/format.md.
 from deepstd.container.head import (
     BUNDLE_DIGEST_BYTES,
     LARGEST_FIGURE,
+    NO_BUNDLE,
     REGISTRATION_BYTES,
     BundleRef,
     Head,
@@ -35,6 +36,7 @@ from deepstd.container.writer import (
     About,
     FrameChunks,
     write_container,
+    write_exact_container,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "LARGEST_FIGURE",
     "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
+    "NO_BUNDLE",
     "REGISTRATION_BYTES",
     "About",
     "Beginning",
@@ -62,4 +65,5 @@ __all__ = [
     "read_description",
     "unpack_source_header",
     "write_container",
+    "write_exact_container",
 ]

@@ -36,6 +36,7 @@ class ChunkType(IntEnum):
     TEXT = ord("T")
     TILE = ord("L")
     WIEN = ord("W")
+    EXAC = ord("X")
     HASH = ord("E")
 
 

@@ -76,6 +76,10 @@ class BundleRef:
             )
 
 
+NO_BUNDLE = BundleRef("none", "0", bytes(BUNDLE_DIGEST_BYTES))
+"""Bundle reference in files that need no bundle."""
+
+
 @dataclass(frozen=True)
 class Registration:
     """Quality of a scan's registration to the template of its bundle, to about a hundredth.

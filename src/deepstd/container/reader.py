@@ -1,7 +1,7 @@
 """Parser of .dstd files, with every length checked before it is used.
 
     bytes ─ preamble ─▶ chunks (length, CRC-32) ─▶ order and number ─▶ Container
-    stream ─ the same, tiles skipped, up to the last TEXT ─▶ Beginning
+    stream ─ the same, tiles skipped, up to the last TEXT, or EXAC ─▶ Beginning
            ─ the same, chunks of frames skipped ─▶ Description
 
 Nothing is decoded here, and no more memory is allocated than the bytes of the file.
@@ -33,25 +33,26 @@ from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks
 from deepstd.errors import DamagedError, NotDstdError, TruncatedError, UnsupportedVersionError
 from deepstd.volume import SourceHeader
 
-_H, _O, _N, _Y, _V, _S, _T, _L, _W, _E = (
-    ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE, ChunkType.SPCL,
-    ChunkType.SHAP, ChunkType.TEXT, ChunkType.TILE, ChunkType.WIEN, ChunkType.HASH,
+_H, _O, _N, _Y, _V, _S, _T, _L, _W, _X, _E = (
+    ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE, ChunkType.SPCL, ChunkType.SHAP,
+    ChunkType.TEXT, ChunkType.TILE, ChunkType.WIEN, ChunkType.EXAC, ChunkType.HASH,
 )  # fmt: skip
 _DESCRIBING = (_H, _O, _N, _Y)
-_OF_FRAMES = (_V, _S, _T, _L, _W)
+_OF_FRAMES = (_V, _S, _T, _L, _W, _X)
 _TYPES = {int(chunk_type): chunk_type for chunk_type in ChunkType}
 _PIECE = 1 << 22
 _FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
     None: (_H,),
-    _H: (_O, _N, _Y, _V, _S, _T),
-    _O: (_N, _Y, _V, _S, _T),
-    _N: (_Y, _V, _S, _T),
-    _Y: (_V, _S, _T),
+    _H: (_O, _N, _Y, _V, _S, _T, _X),
+    _O: (_N, _Y, _V, _S, _T, _X),
+    _N: (_Y, _V, _S, _T, _X),
+    _Y: (_V, _S, _T, _X),
     _V: (_S, _T),
     _S: (_T,),
     _T: (_V, _S, _T, _L, _W, _E),
     _L: (_V, _S, _T, _L, _W, _E),
     _W: (_E,),
+    _X: (_E,),
 }
 
 
@@ -106,10 +107,12 @@ class Beginning(Description):
     """The part of a .dstd file that a preview needs.
 
     Attributes:
-        frames: payloads of every frame, possibly without tiles.
+        frames: payloads of every frame, possibly without tiles; none in a lossless file.
+        exact: payload of the EXAC chunk of a lossless file: all voxels; None in other files.
     """
 
     frames: tuple[FrameChunks, ...]
+    exact: bytes | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ class Container(Beginning):
 
     Attributes:
         wiener: payload of the WIEN chunk (adaptive Wiener filter); None where there is none.
-        latents_digest: first 4 bytes of the SHA-256 of the correctly decoded latents.
+        latents_digest: first 4 bytes of the SHA-256 of the correctly decoded latents, or of the
+            voxels of a lossless file.
         sections: every part of the file, in order and without gaps.
     """
 
@@ -143,8 +147,8 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     chunks = list(_chunks(data, name))
     known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
     head = Head.unpack(known[0][1], name)
-    frames = _frames(known)
-    if len(frames) != head.frame_count:
+    frames, exact = _frames(known), _exact(known)
+    if exact is None and len(frames) != head.frame_count:
         raise damaged(name, f"expected {head.frame_count} frames, found {len(frames)}")
     digest = known[-1][1]
     if len(digest) != LATENTS_DIGEST_BYTES:
@@ -154,7 +158,7 @@ def parse(data: bytes | memoryview, name: str) -> Container:
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
     description = _description(known, name)
-    return Container(name, len(data), head, *description, frames, wiener, digest, sections)
+    return Container(name, len(data), head, *description, frames, exact, wiener, digest, sections)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -169,7 +173,8 @@ def parse_head_only(data: bytes | memoryview, name: str) -> Head:
 def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     """Read the part of a .dstd file that a preview needs, up to the TEXT chunk of the last frame.
 
-    Tiles before it are skipped. The rest of the file may be missing or still be arriving.
+    Tiles before it are skipped. The rest of the file may be missing or still be arriving. Of a
+    lossless file all voxels are read.
 
     Args:
         stream: stream at the first byte of the file.
@@ -189,8 +194,9 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
         frames += chunk.type is ChunkType.TEXT
         if chunk.type is not None:
             known.append((chunk.type, chunk.payload))
-        if head is not None and frames == head.frame_count:
-            return Beginning(name, nbytes, head, *_description(known, name), _frames(known))
+        exact = _exact(known)
+        if head is not None and (frames == head.frame_count or exact is not None):
+            return Beginning(name, nbytes, head, *_description(known, name), _frames(known), exact)
     raise damaged(name, f"it ends after {frames} frames")
 
 
@@ -344,6 +350,11 @@ def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
         elif chunk_type is ChunkType.TILE:
             tiles.append(payload)
     return tuple(replace(frame, tiles=tuple(frame.tiles)) for frame in frames)
+
+
+def _exact(chunks: list[tuple[ChunkType, bytes]]) -> bytes | None:
+    """Return the payload of the EXAC chunk, which only HASH may follow; None without one."""
+    return next((payload for kind, payload in chunks[-2:] if kind is ChunkType.EXAC), None)
 
 
 def _description(

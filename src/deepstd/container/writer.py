@@ -2,6 +2,7 @@
 
     preamble · HEAD · [SRCH] · [NOTE] · [TYPE]
     · ( [SPCL] · [SHAP] · TEXT · TILE … ) per frame · [WIEN] · HASH
+    preamble · HEAD · [SRCH] · [NOTE] · [TYPE] · EXAC · HASH, for a lossless file
 
 Payloads are opaque here; docs/format.md specifies them.
 """
@@ -75,17 +76,7 @@ def write_container(
     """
     if len(frames) != head.frame_count:
         raise ValueError(f"expected {head.frame_count} frames, got {len(frames)}")
-    if len(latents_digest) != LATENTS_DIGEST_BYTES:
-        raise ValueError(
-            f"a latents digest has {LATENTS_DIGEST_BYTES} bytes, got {len(latents_digest)}"
-        )
-    parts = [PREAMBLE, encode_chunk(ChunkType.HEAD, head.pack())]
-    if source_header:
-        parts.append(encode_chunk(ChunkType.SRCH, source_header))
-    if about.notes:
-        parts.append(encode_chunk(ChunkType.NOTE, about.notes))
-    if about.smallest is not None:
-        parts.append(encode_chunk(ChunkType.TYPE, bytes([pack_dtype(about.smallest)])))
+    parts = _description(head, source_header, about)
     for frame in frames:
         if frame.specials is not None:
             parts.append(encode_chunk(ChunkType.SPCL, frame.specials))
@@ -95,5 +86,46 @@ def write_container(
         parts.extend(encode_chunk(ChunkType.TILE, tile) for tile in frame.tiles)
     if wiener is not None:
         parts.append(encode_chunk(ChunkType.WIEN, wiener))
-    parts.append(encode_chunk(ChunkType.HASH, latents_digest))
-    return b"".join(parts)
+    return b"".join((*parts, _hash(latents_digest)))
+
+
+def write_exact_container(
+    head: Head,
+    source_header: bytes,
+    exact: bytes,
+    voxels_digest: bytes,
+    about: About = NOTHING_MORE,
+) -> bytes:
+    """Return the bytes of a whole lossless .dstd file.
+
+    Args:
+        head: contents of the HEAD chunk.
+        source_header: result of `pack_source_header`; empty where there is no header to keep.
+        exact: EXAC chunk: all voxels.
+        voxels_digest: first 4 bytes of the SHA-256 of the voxels.
+        about: notes and smallest type.
+
+    Raises:
+        ValueError: the length of the digest is wrong.
+    """
+    parts = _description(head, source_header, about)
+    return b"".join((*parts, encode_chunk(ChunkType.EXAC, exact), _hash(voxels_digest)))
+
+
+def _description(head: Head, source_header: bytes, about: About) -> list[bytes]:
+    """Return the preamble and the chunks before those of the frames."""
+    parts = [PREAMBLE, encode_chunk(ChunkType.HEAD, head.pack())]
+    if source_header:
+        parts.append(encode_chunk(ChunkType.SRCH, source_header))
+    if about.notes:
+        parts.append(encode_chunk(ChunkType.NOTE, about.notes))
+    if about.smallest is not None:
+        parts.append(encode_chunk(ChunkType.TYPE, bytes([pack_dtype(about.smallest)])))
+    return parts
+
+
+def _hash(digest: bytes) -> bytes:
+    """Return the HASH chunk."""
+    if len(digest) != LATENTS_DIGEST_BYTES:
+        raise ValueError(f"a digest has {LATENTS_DIGEST_BYTES} bytes, got {len(digest)}")
+    return encode_chunk(ChunkType.HASH, digest)

@@ -21,6 +21,7 @@ from deepstd.io.headers import (
 )
 from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.metadata import Metadata
+from deepstd.io.nifti import LABELS_NOTE
 from deepstd.io.outline import Outline, outline
 from deepstd.io.passed import PassedOver
 from deepstd.io.registry import (
@@ -40,12 +41,16 @@ from deepstd.io.rescale import (
     real_world,
     requantised,
     scale_of,
+    stored_type,
+    stored_values,
+    voxels_of,
 )
 from deepstd.io.shear import notes_of_output
 from deepstd.io.source import ScanSource, read_scan
 from deepstd.io.straighten import straightened
 
 __all__ = [
+    "LABELS_NOTE",
     "SCAN_SUFFIXES",
     "STREAM",
     "SUFFIXES",
@@ -92,10 +97,13 @@ __all__ = [
     "scale_of",
     "shown",
     "spacing_of",
+    "stored_type",
+    "stored_values",
     "straightened",
     "subsampled",
     "survey",
     "survey_items",
+    "voxels_of",
     "with_own_header",
     "write",
     "writer",

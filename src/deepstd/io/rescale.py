@@ -1,6 +1,7 @@
 """Real-world values of stored ones: slope, intercept and unit of a scan's header.
 
 Volume ─ slope and intercept of its header ─▶ Volume in real-world values
+Volume ─ DICOM frames on different scales ─▶ values as the files store them ─▶ Volume
 header ─▶ ErrorScale: size of the slope and unit, in which errors are reported
 """
 
@@ -68,6 +69,43 @@ def requantised(volume: Volume) -> Volume:
         InputError: the header is damaged.
     """
     return dicom.requantised(volume) if volume.source.format == dicom.NAME else volume
+
+
+def stored_values(volume: Volume) -> np.ndarray | None:
+    """Return the values that the files of a scan store, where voxels are others.
+
+    Only DICOM slices on different scales are not stored as their voxels are.
+
+    Returns:
+        an array of the scan's shape from which `voxels_of` makes the voxels bit for bit, or None.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return dicom.stored_values(volume) if volume.source.format == dicom.NAME else None
+
+
+def stored_type(source: SourceHeader) -> np.dtype | None:
+    """Return the type of `stored_values` of a scan with this header; None where there are none.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return dicom.stored_type(source) if source.format == dicom.NAME else None
+
+
+def voxels_of(values: np.ndarray, source: SourceHeader, dtype: np.dtype) -> np.ndarray:
+    """Return the voxels of `stored_values`.
+
+    Args:
+        values: array of the scan's shape and `stored_type`.
+        source: header of the scan.
+        dtype: type of its voxels.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return dicom.voxels_of(values, source, dtype)
 
 
 def largest_step(volume: Volume) -> float:

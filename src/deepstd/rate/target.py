@@ -1,4 +1,4 @@
-"""Target size of a file: a compression ratio, bits per voxel or bytes.
+"""Target size of a file: a compression ratio, bits per voxel or bytes; or a lossless file.
 
 ratio, bpv or bytes ─ Target ─▶ bytes that a file may have
 """
@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 
-from deepstd.errors import RateError
+from deepstd.errors import InputError, RateError
+from deepstd.rate.effort import NORMAL
 
 LOWEST_FILL = 0.997
 """Smallest share of the target size that a file is to fill."""
@@ -19,20 +20,26 @@ _MOST_BYTES = 1 << 62
 
 @dataclass(frozen=True)
 class Target:
-    """Requested size of a file; exactly one of the three attributes is given.
+    """Requested size of a file, or a lossless file; exactly one of the attributes is given.
 
     Attributes:
         ratio: bytes of the stored voxels divided by bytes of the whole file.
         bpv: bits of the whole file per voxel.
         max_bytes: bytes of the whole file.
+        lossless: True for a file of any size from which every voxel comes back bit for bit.
     """
 
     ratio: float | None = None
     bpv: float | None = None
     max_bytes: int | None = None
+    lossless: bool = False
 
     def __post_init__(self) -> None:
         given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
+        if self.lossless:
+            if given:
+                raise RateError("a lossless file has the size that it needs: give no size")
+            return
         if len(given) != 1:
             raise RateError("give exactly one of ratio, bpv and max_bytes")
         # Not isfinite: an integer may be too large for a float.
@@ -40,18 +47,34 @@ class Target:
             raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
 
     def bytes_for(self, voxels: int, stored_bytes: int) -> int:
-        """Return the largest allowed file size in bytes, at least 1.
+        """Return the largest allowed file size in bytes, at least 1; 2⁶² where it is lossless.
 
         Args:
             voxels: number of voxels of the scan.
             stored_bytes: bytes of its voxels in the stored type.
         """
-        wanted: float = self.max_bytes or 0
+        wanted: float = _MOST_BYTES if self.lossless else self.max_bytes or 0
         if self.ratio is not None:
             wanted = stored_bytes / self.ratio
         elif self.bpv is not None:
             wanted = voxels * self.bpv / 8
         return math.floor(min(max(wanted, 1), _MOST_BYTES))
+
+
+def check_alone(target: Target, model: str, effort: str) -> None:
+    """Raise an InputError where a lossless file comes with a bundle or an effort.
+
+    Args:
+        target: requested size, or a lossless file.
+        model: name or folder of a bundle, or "auto".
+        effort: name of an effort, or "normal".
+    """
+    if not target.lossless:
+        return
+    if model != "auto":
+        raise InputError(f"a lossless file needs no model: leave out {model!r}")
+    if effort != NORMAL:
+        raise InputError(f"effort does not apply to a lossless file: leave out {effort!r}")
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:

@@ -9,7 +9,14 @@ from deepstd.io.dicom.header import check, facts_of, on_grid, scale_of, subsampl
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
 from deepstd.io.dicom.picture import picture
-from deepstd.io.dicom.planes import largest_step, requantised, with_padding_values
+from deepstd.io.dicom.planes import (
+    largest_step,
+    requantised,
+    stored_type,
+    stored_values,
+    voxels_of,
+    with_padding_values,
+)
 from deepstd.io.dicom.read import NAME, read, read_items
 from deepstd.io.dicom.report import survey, survey_items, words_of
 from deepstd.io.dicom.series import Found, Series, find
@@ -37,11 +44,14 @@ __all__ = [
     "read_items",
     "requantised",
     "scale_of",
+    "stored_type",
+    "stored_values",
     "subsampled",
     "survey",
     "survey_items",
     "text",
     "unit_of",
+    "voxels_of",
     "with_padding_values",
     "words_of",
     "write_object",

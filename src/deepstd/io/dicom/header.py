@@ -57,6 +57,7 @@ class Facts:
         between: mm between frames without a position, negative where they run backwards, or None.
         unit: unit of the real-world values where the class of the source does not imply it: "" for
             an unknown one; None for the one that the class implies.
+        lossy: true where an image of the source had been compressed lossily, else None.
     """
 
     affine: list[list[float]] | None
@@ -76,6 +77,7 @@ class Facts:
     stored: list[FrameScale] | None = None
     between: float | None = None
     unit: str | None = None
+    lossy: bool | None = None
 
     @property
     def spacing_without_place(self) -> tuple[float, float, float] | None:
@@ -283,7 +285,7 @@ def _check(facts: Facts) -> None:
         raise ValueError("no order of frames")
     if facts.tiles is not None and (type(facts.tiles) is not int or facts.tiles < 2):
         raise ValueError("no number of tiles")
-    if facts.assumed not in (None, True):
+    if facts.assumed not in (None, True) or facts.lossy not in (None, True):
         raise ValueError("neither true nor absent")
     Metadata(facts.metadata)
     unit = facts.unit or ""

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 INSTALL = 'pip install "deepstd[dicom]"'
+LOSSY = "01"
+"""Value of *Lossy Image Compression* in images that were compressed lossily."""
+# JPEG baseline, JPEG extended, JPEG-LS near-lossless.
+_LOSSY_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81))
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _MOST_FRAMES = 1 << 20  # bounds the work on a damaged header
 _LEAST_COMPRESSED_FRAME = 8  # bytes of the header of a frame's item
@@ -168,6 +172,12 @@ def require_pydicom() -> None:
         import pydicom  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(f"DICOM needs pydicom: {INSTALL}") from error
+
+
+def was_lossy(dataset: Dataset) -> bool:
+    """Return True if an image states that it was compressed lossily once, or is stored so."""
+    stated = text(dataset, "LossyImageCompression") == LOSSY
+    return stated or _transfer_syntax(dataset) in _LOSSY_SYNTAXES
 
 
 def text(dataset: Dataset, keyword: str) -> str:

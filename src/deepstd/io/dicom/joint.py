@@ -3,7 +3,7 @@
     planes, a scale each ┬ real-world values are multiples of one step ─▶ integers, one slope
                          └ otherwise ─▶ real-world values, float; padding NaN
 
-Both are lossless: every stored plane can be restored exactly from the volume.
+Both are lossless but for voxels in a range of padding, which come back as one of its ends.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class Joint:
     def voxels(self, stored: np.ndarray, scale: FrameScale) -> np.ndarray:
         """Return the stored values of one plane as voxels of the volume."""
         return to_voxels(scale.real(stored), self.slope, self.intercept, self.dtype)
+
+    def changed(self, stored: np.ndarray, scale: FrameScale) -> int:
+        """Return the number of voxels of one plane whose stored value does not come back."""
+        real = self.voxels(stored, scale) * np.float64(self.slope) + self.intercept
+        return int(np.count_nonzero(scale.stored(real) != stored))
 
 
 def same_scale(scales: Sequence[FrameScale]) -> bool:

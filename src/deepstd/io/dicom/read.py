@@ -25,7 +25,7 @@ from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack, stated_unit
-from deepstd.io.dicom.images import pixels, text
+from deepstd.io.dicom.images import LOSSY, pixels, text, was_lossy
 from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
@@ -125,7 +125,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     scales = [scale_of_frame(frame) for frame in frames]
     image, sop_class = series.image, text(series.image.dataset, "SOPClassUID")
     notes = grid.notes
-    source_nbytes = None
+    source_nbytes, loss = None, ""
     padding: tuple[int, ...] = ()
     if same_scale(scales):
         voxels = _voxels(grid, image.dtype, _planes(frames))
@@ -136,8 +136,14 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     else:
         planes = [plane for _, plane in sorted(_planes(frames), key=lambda one: one[0])]
         joint = joined(planes, scales)
-        both = zip(planes, joint.scales, strict=True)
+        both = list(zip(planes, joint.scales, strict=True))
         voxels = _voxels(grid, joint.dtype, enumerate(joint.voxels(*one) for one in both))
+        changed = sum(joint.changed(*one) for one in both)
+        if changed:
+            loss = (
+                f"the slices are on different grey scales, and {changed} voxels, such as those in "
+                "a range of padding values, are not kept exactly"
+            )
         slope, intercept, stored = joint.slope, joint.intercept, joint.scales
         nbytes = sum(plane.nbytes for plane in planes)
         source_nbytes = None if nbytes == voxels.nbytes else nbytes
@@ -147,6 +153,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     order = _order(frames)
     told_apart = stored is not None and order is None
     unit = common_unit(frames)  # before data sets are reduced to the kept elements
+    lossy = any(was_lossy(frame.image.dataset) for frame in frames) or None
     kept = _kept(frames, metadata, _DROPPED + _IN_FACTS if told_apart else _DROPPED)
     facts = Facts(
         None if grid.affine is None else grid.affine[:3].tolist(),
@@ -166,11 +173,12 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         stored,
         None if projected is None else projected.between,
         stated_unit(unit, sop_class),
+        lossy,
     )
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
     header = SourceHeader(NAME, pack(facts, kept))
-    return Volume(voxels, grid.affine, header, notes, source_nbytes, padding)
+    return Volume(voxels, grid.affine, header, notes, source_nbytes, padding, loss)
 
 
 def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:
@@ -207,6 +215,8 @@ def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> 
     datasets = []
     for image in {id(frame.image): frame.image for frame in frames}.values():
         dataset = image.dataset
+        if was_lossy(dataset):
+            dataset.LossyImageCompression = LOSSY
         if image.is_multi_frame:
             keep_frames(dataset, sorted(frame.number for frame in frames))
         for element in list(dataset):

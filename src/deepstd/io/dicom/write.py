@@ -5,7 +5,8 @@
 
 Lossy compression makes a derived image (PS3.3 C.7.6.1.1.5, C.12.4). It gets new instance and
 series UIDs and *Image Type* DERIVED. *Lossy Image Compression* is 01, and ratio and method are
-appended to previous ones. Two restorations of one file have equal UIDs, since they are equal.
+appended to previous ones. A lossless file leaves these attributes as they were in the source. Two
+restorations of one file have equal UIDs, since they are equal.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
-from deepstd.io.dicom.images import require_pydicom
+from deepstd.io.dicom.images import LOSSY, require_pydicom
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import spacing_keyword
 from deepstd.io.dicom.read import NAME
@@ -221,6 +222,8 @@ def _plain(volume: Volume, facts: Facts, number: int) -> Dataset:
     dataset.PhotometricInterpretation = facts.photometric
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.PatientIdentityRemoved = "YES"
+    if facts.lossy:
+        dataset.LossyImageCompression = LOSSY
     _set_place(dataset, volume, facts, number)
     return dataset
 
@@ -305,7 +308,7 @@ def _derive(dataset: Dataset, derivation: Derivation) -> None:
         for element in group:
             if element.VR == "SQ" and element.value and "FrameType" in element.value[0]:
                 element.value[0].FrameType = _derived_type(element.value[0].FrameType)
-    dataset.LossyImageCompression = "01"
+    dataset.LossyImageCompression = LOSSY
     _append(dataset, "LossyImageCompressionRatio", f"{derivation.ratio:.6g}")
     _append(dataset, "LossyImageCompressionMethod", _METHOD)
     before = str(dataset.get("DerivationDescription") or "")

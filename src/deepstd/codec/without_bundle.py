@@ -1,0 +1,59 @@
+"""Files that need no bundle: lossless ones, and those of special values alone.
+
+Volume ─┬ constant, special values alone ─ constant ─┬▶ .dstd file ─▶ Volume
+        └ lossless ─ exact ──────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from deepstd.codec import constant, exact
+from deepstd.codec.compressed import Compressed
+from deepstd.container import Beginning, parse
+from deepstd.progress import Progress
+from deepstd.rate.target import Target
+from deepstd.volume import Volume
+
+
+def is_without_bundle(container: Beginning) -> bool:
+    """Return True if a file is restored without a bundle."""
+    return container.exact is not None or constant.is_without_texture(container)
+
+
+def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
+    """Compress a scan of special values alone, or any scan to a lossless file; else return None.
+
+    Args:
+        volume: scan of 2 to 4 axes.
+        target: requested size, or a lossless file.
+        progress: progress of the job.
+
+    Raises:
+        InputError: the scan's header does not fit its voxels, or the scan cannot be lossless.
+        RateError: the file is larger than the target.
+    """
+    if not target.lossless:
+        return constant.encode(volume, target)
+    exact.check_kept(volume)
+    few = constant.encode(exact.without_warnings(volume), target)
+    if few is not None:
+        restored = constant.decode(parse(few.data, "the new file"))
+        # Negative zeros and the bits of NaN are no part of special values.
+        if exact.same_bits(volume.voxels, restored.voxels):
+            return few
+    return exact.encode(volume, progress)
+
+
+def decode(container: Beginning, level: int = 0) -> Volume:
+    """Restore the scan of a file that needs no bundle, or a preview of it.
+
+    Args:
+        container: parsed file.
+        level: 0 for the whole scan, n for every 2ⁿ-th voxel along each axis.
+
+    Raises:
+        DamagedError: a payload is malformed, or does not give what was encoded.
+        InputError: the scan has fewer levels.
+    """
+    if container.exact is not None:
+        return exact.decode(container, level)
+    return constant.decode(container, level)
