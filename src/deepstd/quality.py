@@ -330,8 +330,8 @@ def errors_of(
     absolute, squared, largest, count = 0.0, 0.0, 0.0, 0
     unit = _unit_of(original)
     for part in slabs(original):
-        before = original[part].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # ∞ − ∞: left out, or infinite below
+        with np.errstate(invalid="ignore"):  # ∞ − ∞, NaN: left out, or infinite below
+            before = original[part].astype(np.float64)
             error = np.abs(before - restored[part].astype(np.float64))
         counted = np.isfinite(before) if original.dtype.kind == "f" else None
         if region is not None:

@@ -24,6 +24,7 @@ from deepstd.container import (
     read_beginning,
     read_description,
     write_container,
+    write_exact_container,
 )
 from deepstd.container.format import PREAMBLE, VERSION, ChunkType, encode_chunk
 from deepstd.errors import (
@@ -331,6 +332,37 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
 
 def test_a_chunk_of_the_format_is_known() -> None:
     assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVWXny"
+
+
+def test_a_lossless_file_has_one_chunk_for_all_frames() -> None:
+    about = About(pack_notes(("slices are tilted",), 1 << 10), np.dtype("u1"))
+    data = write_exact_container(CINE, source_payload(CINE), b"voxels", DIGEST, about)
+    container = parse(data, "f")
+    assert (container.exact, container.frames, container.wiener) == (b"voxels", (), None)
+    assert (container.latents_digest, container.notes) == (DIGEST, ("slices are tilted",))
+    assert parse(cine(), "f").exact is None
+    beginning = read_beginning(io.BytesIO(data[:-9]), "f")
+    assert (beginning.exact, beginning.frames) == (b"voxels", ())
+    assert read_description(io.BytesIO(data), "f").smallest == np.dtype("u1")
+    with pytest.raises(ValueError, match="digest has 4 bytes, got 8"):
+        write_exact_container(HEAD, b"", b"", bytes(8))
+
+
+@pytest.mark.parametrize("kind", [k for k in ChunkType if k is not ChunkType.HASH])
+def test_nothing_but_the_hash_follows_the_voxels_of_a_lossless_file(kind: ChunkType) -> None:
+    chunks = [
+        encode_chunk(ChunkType.HEAD, HEAD.pack()),
+        encode_chunk(ChunkType.EXAC, b"voxels"),
+        encode_chunk(kind, b"more"),
+        encode_chunk(ChunkType.HASH, DIGEST),
+    ]
+    with pytest.raises(DamagedError, match="chunk cannot follow EXAC"):
+        parse(PREAMBLE + b"".join(chunks), "f")
+    if kind in (ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE):
+        return
+    chunks[1:3] = chunks[2:0:-1]
+    with pytest.raises(DamagedError, match="cannot follow"):
+        parse(PREAMBLE + b"".join(chunks), "f")
 
 
 def test_notes_and_the_smallest_type_come_back() -> None:

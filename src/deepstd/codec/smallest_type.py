@@ -38,10 +38,10 @@ def smallest_type(voxels: np.ndarray) -> np.dtype | None:
     for part in slabs(voxels):
         slab = voxels[part]
         if stored.kind == "f":
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):  # signalling NaN is invalid
                 single = single and np.array_equal(slab, slab.astype(_SINGLE), equal_nan=True)
-            # Infinities are not whole here, and NaN is unequal to itself.
-            whole = whole and bool((np.isfinite(slab) & (np.rint(slab) == slab)).all())
+                # Infinities are not whole here, and NaN is unequal to itself.
+                whole = whole and bool((np.isfinite(slab) & (np.rint(slab) == slab)).all())
         if not (whole or single):
             return None
         if whole:
