@@ -131,7 +131,7 @@ class Ours:
         """Compress to a size and restore."""
         codec = _loaded(self.bundle)
         if target is None:
-            raise InputError("DeepSTD has no lossless mode")
+            raise InputError("this study measures DeepSTD at sizes only")
         start = time.perf_counter()
         data = codec.compress(scan.volume, bpv=target.bpv, shape=self.shape)
         encoded = time.perf_counter()
