@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -165,7 +166,8 @@ def test_info(tmp_path: Path, phantom: Phantom) -> None:
 
 def test_what_excludes_each_other(tmp_path: Path, phantom: Phantom) -> None:
     scan, output = phantom((9, 8, 7)), tmp_path / "scan.dstd"
-    for size in ({"ratio": 4.0}, {"bpv": 1.0}, {"max_bytes": 100}):
+    sizes: list[dict[str, Any]] = [{"ratio": 4.0}, {"bpv": 1.0}, {"max_bytes": 100}]
+    for size in sizes:
         with pytest.raises(RateError, match="give no size"):
             deepstd.compress(scan, output, lossless=True, **size)
     with pytest.raises(InputError, match="needs no model: leave out 'generic'"):

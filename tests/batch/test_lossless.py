@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_no_file_is_larger_than_its_scan(job: Job, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bundle_or_an_effort_is_refused(job: Job) -> None:
-    for more in ({"model": "generic"}, {"effort": "best"}):
+    settings: list[dict[str, Any]] = [{"model": "generic"}, {"effort": "best"}]
+    for more in settings:
         with pytest.raises(InputError, match="lossless"):
             batches.run(Job(job.source, job.output, LOSSLESS, **more), quiet)
     assert not job.output.exists()

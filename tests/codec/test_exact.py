@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,7 +209,8 @@ def test_a_changed_or_cut_file_is_never_another_scan(draw: st.DataObject) -> Non
 
 def test_a_target_is_a_size_or_lossless() -> None:
     assert Target(lossless=True).bytes_for(1000, 2000) > 1 << 60
-    for size in ({"ratio": 4.0}, {"bpv": 1.0}, {"max_bytes": 9}):
+    sizes: list[dict[str, Any]] = [{"ratio": 4.0}, {"bpv": 1.0}, {"max_bytes": 9}]
+    for size in sizes:
         with pytest.raises(RateError, match="give no size"):
             Target(**size, lossless=True)
 
