@@ -200,6 +200,8 @@ def test_memory_is_checked_first(
     monkeypatch.setattr("deepstd.preflight.free_memory", lambda: 4 * voxels - 1)
     with pytest.raises(InputError, match="compressing its 1,320 voxels"):
         deepstd.compress(tmp_path / "scan.npy", packed, lossless=True, overwrite=True)
+    monkeypatch.setattr("deepstd.preflight.free_memory", lambda: 4 * voxels)
+    deepstd.compress(tmp_path / "scan.npy", packed, lossless=True, overwrite=True)
     deepstd.decompress(packed)
     monkeypatch.setattr("deepstd.preflight.free_memory", lambda: 2 * voxels - 1)
     with pytest.raises(InputError, match="restoring its 1,320 voxels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io as streams
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,28 @@ def test_a_source_that_was_lossy_stays_so(save_series: Make, metadata: Metadata)
         assert "LossyImageCompressionMethod" not in dataset
     deepstd.decompress(folder.with_name("scan.dstd"), folder.with_name("small"), level=1)
     assert {d.LossyImageCompression for d in by_height(folder.with_name("small"))} == {"01"}
+
+
+@pytest.mark.parametrize("metadata", list(Metadata))
+def test_a_lossy_transfer_syntax_is_enough(
+    make_slice: Make, tmp_path: Path, metadata: Metadata
+) -> None:
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    folder = tmp_path / "jpeg"
+    folder.mkdir()
+    for k in range(2):
+        plane = np.random.default_rng(k).integers(0, 255, (16, 16)).astype(np.uint8)
+        stream = streams.BytesIO()
+        Image.fromarray(plane).save(stream, "JPEG", quality=90)
+        dataset = make_slice(plane, (0, 0, 2 * k))
+        dataset.PixelData = encapsulate([stream.getvalue()])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.save_as(folder / str(k), enforce_file_format=True)
+    assert {d.LossyImageCompression for d in there_and_back(folder, metadata)} == {"01"}
 
 
 def test_previews_are_not_lossy(save_series: Make) -> None:
