@@ -204,5 +204,6 @@ def test_memory_is_checked_first(
     deepstd.compress(tmp_path / "scan.npy", packed, lossless=True, overwrite=True)
     deepstd.decompress(packed)
     monkeypatch.setattr("deepstd.preflight.free_memory", lambda: 2 * voxels - 1)
-    with pytest.raises(InputError, match="restoring its 1,320 voxels"):
-        deepstd.decompress(packed)
+    for level in (0, 1):
+        with pytest.raises(InputError, match=r"restoring its 1,320 voxels .* elsewhere"):
+            deepstd.decompress(packed, level=level)

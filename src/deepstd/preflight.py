@@ -254,7 +254,7 @@ def check_restoring(container: Beginning, output: str | None, devices: str, leve
         raise InputError(f"{container.name}: the scan of shape {head.shape} has not {level} levels")
     if output is not None:
         io.check_output(output, len(head.shape), head.dtype, None, source=head.source_format)
-    if not level:
+    if not level or container.exact is not None:  # whose previews are made of all voxels
         check_memory(container.name, head.voxel_count, restoring(container), devices)
-        if output is not None and output.lower().endswith(_AS_LARGE):
-            check_space(output, head.stored_bytes)
+    if not level and output is not None and output.lower().endswith(_AS_LARGE):
+        check_space(output, head.stored_bytes)

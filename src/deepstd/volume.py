@@ -170,7 +170,7 @@ class Volume:
 
     def replace_voxels(self, voxels: np.ndarray) -> Volume:
         """Return the scan with other voxel values, of the same shape and type."""
-        return replace(self, voxels=voxels)
+        return replace(self, voxels=voxels, loss="")
 
     def summary(self) -> dict[str, Any]:
         """Return shape, type, spacing and format as plain values for reports."""

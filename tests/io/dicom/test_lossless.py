@@ -170,6 +170,12 @@ def test_a_range_of_padding_is_refused_with_a_way_out(make_slice: Make, tmp_path
     with pytest.raises(InputError, match=r"range: .* 4 voxels, .* cannot be lossless\. .*--ratio"):
         deepstd.compress(folder, tmp_path / "scan.dstd", lossless=True)
     assert not (tmp_path / "scan.dstd").exists()
+    # Voxels that a program has changed are not those of the files, and come back as they are.
+    volume = io.read(folder)
+    changed = volume.replace_voxels(volume.voxels + np.float32(1))
+    deepstd.compress(changed, tmp_path / "changed.dstd", lossless=True)
+    back = deepstd.decompress(tmp_path / "changed.dstd").voxels
+    assert back.tobytes() == changed.voxels.tobytes()
     # The way out: one slice alone is on one scale.
     deepstd.compress(folder / "0", tmp_path / "scan.dstd", lossless=True)
     deepstd.decompress(tmp_path / "scan.dstd", tmp_path / "back.dcm")
