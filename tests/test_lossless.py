@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -207,3 +208,16 @@ def test_memory_is_checked_first(
     for level in (0, 1):
         with pytest.raises(InputError, match=r"restoring its 1,320 voxels .* elsewhere"):
             deepstd.decompress(packed, level=level)
+
+
+def test_space_is_checked_first(
+    tmp_path: Path, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "scan.npy", phantom((12, 11, 10)))
+    disk = SimpleNamespace(total=9999, free=8)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: disk)
+    with pytest.raises(InputError, match="8 are free"):
+        deepstd.compress(tmp_path / "scan.npy", tmp_path / "scan.dstd", lossless=True)
+    # Nobody knows before what it takes: the header alone certainly.
+    disk.free = 1000
+    deepstd.compress(tmp_path / "scan.npy", tmp_path / "scan.dstd", lossless=True)
