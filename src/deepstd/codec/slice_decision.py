@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.rate.start import Point, Start, start_near
+from deepstd.rate.start import Start, slope_of
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.codec import Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
@@ -30,9 +30,9 @@ _LEAD = 0.03
 # Octaves around _LEAD within which a trial on 4 times the voxels decides. In the middle of a torso
 # slices gained nothing, in the whole torso 0.7 dB.
 _DOUBT, _MORE = 0.1, 4
-# Octaves of size around the target within which gains are measured: they change little with the
-# step.
-_FAR = 0.6
+# Octaves of size around the target within which gains are measured, since they change with the
+# step; and most steps that are tried to get there.
+_FAR, _STEPS = 0.15, 3
 
 
 @dataclass(frozen=True)
@@ -108,23 +108,25 @@ def try_slices(
     first = part_along(tried[0].axis)
     code = min(max(start.step_code, STEP_CODE_MIN), whole.finest)
 
+    as_volume = math.inf
+
     def cost(encoder: Encoder) -> tuple[float, int]:
         encoded = encoder.encode(min(code, encoder.finest), rate_weight)
         error = squared_error(encoder, encoded, min(code, encoder.finest))
         return rd_cost(error, encoded.nbytes), encoded.nbytes
 
     goal = max(1, math.floor(bytes_per_voxel * math.prod(first.shape)))
-    as_volume, nbytes = cost(first)
-    following = start_near(
-        Point(code, rate_weight, nbytes),
-        goal,
-        slope=start.slope,
-        rate_weight=rate_weight,
-        octave=STEPS_PER_OCTAVE,
-    )
-    if abs(math.log2(nbytes / goal)) > _FAR:
+    measured: list[tuple[int, float]] = []
+    following = start
+    for _ in range(_STEPS):
         code = min(max(following.step_code, STEP_CODE_MIN), whole.finest)
-        as_volume, _ = cost(first)
+        as_volume, nbytes = cost(first)
+        measured.append((code, math.log2(nbytes)))
+        slope = slope_of(measured, STEPS_PER_OCTAVE, following.slope)
+        missing = math.log2(goal / nbytes)
+        following = Start(code + round(missing * STEPS_PER_OCTAVE / slope), slope)
+        if abs(missing) <= _FAR:
+            break
 
     def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:
         return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))[0]
