@@ -19,7 +19,7 @@ from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
 from deepstd.container import Beginning, Container, parse
 from deepstd.errors import InputError
-from deepstd.progress import Progress
+from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.target import Target
 from deepstd.volume import Volume
@@ -79,7 +79,7 @@ class Codec:
         *,
         shape: str = "auto",
         effort: str = NORMAL,
-        progress: Progress | None = None,
+        progress: Show | None = None,
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
@@ -89,7 +89,7 @@ class Codec:
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
-            progress: progress of the job; None to show nothing.
+            progress: called with a sentence at each stage; None to show nothing.
 
         Returns:
             bytes of the file, with its quality and sizes.
@@ -101,7 +101,8 @@ class Codec:
         exact = constant.encode(volume, target)
         if exact is not None:
             return exact
-        job = self.encoding(volume, target, shape=shape, effort=effort, progress=progress)
+        told = Progress(progress)
+        job = self.encoding(volume, target, shape=shape, effort=effort, progress=told)
         return job.finish(job.best())
 
     def encoding(
@@ -134,9 +135,9 @@ class Codec:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""
         return self.decode(parse(data, name))
 
-    def decode(self, container: Container, progress: Progress | None = None) -> Volume:
+    def decode(self, container: Container) -> Volume:
         """Decode a parsed file; forwards to `deepstd.codec.decoder.decode`."""
-        return decoder.decode(self.model, container, progress)
+        return decoder.decode(self.model, container)
 
     def preview(self, beginning: Beginning, level: int) -> Volume:
         """Decode a file at a lower resolution; forwards to `deepstd.codec.decoder.preview`."""
