@@ -19,7 +19,7 @@ import deepstd
 from deepstd import errors
 
 # Parts of a codec that its encoder, training and benchmarks use.
-INTERNAL = {"AutoencoderNetwork", "FrameShape", "ShapeModel", "SliceNetworks", "TextureNetwork"}
+INTERNAL = {"Encoding", "Progress"}
 # Passed on from one function to another; their fields are not for users.
 HANDLES = {"Beginning", "Bundle", "Container"}
 

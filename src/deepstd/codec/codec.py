@@ -19,7 +19,7 @@ from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
 from deepstd.container import Beginning, Container, parse
 from deepstd.errors import InputError
-from deepstd.progress import Progress
+from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.target import Target
 from deepstd.volume import Volume
@@ -79,7 +79,7 @@ class Codec:
         *,
         shape: str = "auto",
         effort: str = NORMAL,
-        progress: Progress | None = None,
+        progress: Show | None = None,
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
@@ -91,7 +91,7 @@ class Codec:
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
-            progress: progress of the job; None to show nothing.
+            progress: called with a sentence at each stage; None to show nothing.
 
         Returns:
             bytes of the file, with its quality and sizes.
@@ -100,10 +100,11 @@ class Codec:
             InputError: the bundle has no network for the scan's axes.
             RateError: the size cannot be reached.
         """
-        found = without_bundle.encode(volume, target, progress or Progress())
+        told = Progress(progress)
+        found = without_bundle.encode(volume, target, told)
         if found is not None:
             return found
-        job = self.encoding(volume, target, shape=shape, effort=effort, progress=progress)
+        job = self.encoding(volume, target, shape=shape, effort=effort, progress=told)
         return job.finish(job.best())
 
     def encoding(
@@ -136,9 +137,9 @@ class Codec:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""
         return self.decode(parse(data, name))
 
-    def decode(self, container: Container, progress: Progress | None = None) -> Volume:
+    def decode(self, container: Container) -> Volume:
         """Decode a parsed file; forwards to `deepstd.codec.decoder.decode`."""
-        return decoder.decode(self.model, container, progress)
+        return decoder.decode(self.model, container)
 
     def preview(self, beginning: Beginning, level: int) -> Volume:
         """Decode a file at a lower resolution; forwards to `deepstd.codec.decoder.preview`."""

@@ -47,8 +47,9 @@ _CLEAR_LEAD = 0.4
 _NEAR = 0.5
 # Usual factor of refinement on the bytes at the same step.
 _REFINED_BYTES = 1.006
-# Fill of the search before refinement and filter.
-_ROUGH_FILL = 0.94
+# Octaves of size around the target that do for a refinement and for the fit of a filter, and
+# encodings to get there; a search follows where they do not.
+_ROUGHLY, _ROUGH_TRIES = 0.12, 3
 # Bytes of a file in which there is always room for a filter.
 _ROOMY = 1 << 17
 
@@ -127,8 +128,8 @@ class Encoding:
             return self._shaped(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
-        # A rough search is enough before a refinement, and before a filter whose bytes count.
-        found = near = self._shaped(shape, _ROUGH_FILL)
+        # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
+        found = near = self._shaped(shape, None)
         if rounds:
             start = self._refine(found, rounds)
             if filtered:
@@ -142,6 +143,8 @@ class Encoding:
             self._wiener = wiener
             with suppress(RateError):
                 return self._search(found.shapes, found.encoders, LOWEST_FILL)
+        if found.point.nbytes > self._allowed:
+            return self._search(found.shapes, found.encoders, LOWEST_FILL)
         return found
 
     def _with_room(self, shape: str) -> EncodedScan:
@@ -167,27 +170,31 @@ class Encoding:
         frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._network.tables)
 
-    def _shaped(self, shape: str, fill: float) -> EncodedScan:
-        """Search without refinement, with or without deformation fields.
+    def _shaped(self, shape: str, fill: float | None) -> EncodedScan:
+        """Encode without refinement, with or without deformation fields.
 
         For "auto", the search without fields is skipped where it would clearly lose. An encoding
         without fields at the same step decides, its size difference converted to dB.
+
+        Args:
+            shape: "on" for fields, "off" for none, "auto" for the better of both.
+            fill: smallest share of the allowed bytes to fill; None for an encoding near the size.
         """
         if shape != "auto":
             return self._plain(*self._conditioned(fields=shape == "on"), fill)
         try:
-            kept = self._search(*self._conditioned(fields=True), fill)
+            kept = self._found(*self._conditioned(fields=True), fill)
         except RateError:
             self._progress("the file cannot be that small with a deformation field")
-            return self._search(*self._conditioned(fields=False), fill)
+            return self._found(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
         plain = self._with_step_of(kept, shapes, encoders)
         if decibels(plain.cost - kept.cost) > _CLEAR_LEAD:
             return kept
         other = plain
-        if not fill * self._allowed <= plain.point.nbytes <= self._allowed:
-            self._steps.aim(plain.point, fill)
-            other = self._search(shapes, encoders, fill)
+        if not self._meets(plain.point.nbytes, fill):
+            self._steps.aim(plain.point, fill or LOWEST_FILL)
+            other = self._found(shapes, encoders, fill)
         return kept if kept.cost <= other.cost else other
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[Encoder]]:
@@ -217,15 +224,37 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
-    def _plain(self, shapes: list[FrameShape], encoders: list[Encoder], fill: float) -> EncodedScan:
-        """Search with volume encoders, or slice by slice where a trial shows a gain."""
+    def _plain(
+        self, shapes: list[FrameShape], encoders: list[Encoder], fill: float | None
+    ) -> EncodedScan:
+        """Encode with volume encoders, or slice by slice where a trial shows a gain."""
         sliced = self._sliced(encoders)
         if sliced:
             try:
-                return self._search(shapes, sliced, fill)
+                return self._found(shapes, sliced, fill)
             except RateError:
                 self._progress("the file cannot be that small slice by slice")
-        return self._search(shapes, encoders, fill)
+        return self._found(shapes, encoders, fill)
+
+    def _found(
+        self, shapes: list[FrameShape], encoders: list[Encoder], fill: float | None
+    ) -> EncodedScan:
+        """Search an encoding that fills the share ``fill``, or encode near the size where None."""
+        if fill is not None:
+            return self._search(shapes, encoders, fill)
+        start = self._steps.first(encoders)
+        for _ in range(_ROUGH_TRIES):
+            found = self._encoded(start.step_code, self._weight, shapes, encoders)
+            if self._meets(found.point.nbytes, fill):
+                return found
+            start = self._steps.aim(found.point, LOWEST_FILL)
+        return self._search(shapes, encoders, LOWEST_FILL)
+
+    def _meets(self, nbytes: int, fill: float | None) -> bool:
+        """Return True if a file fills the share ``fill``, or is near the size where None."""
+        if fill is None:
+            return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
+        return fill * self._allowed <= nbytes <= self._allowed
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
         """Return encoders of slices where a trial shows a gain; otherwise none."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.rate.start import Start, estimate
+from deepstd.rate.start import Start, slope_of
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.codec import Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
@@ -30,6 +30,9 @@ _LEAD = 0.03
 # Octaves around _LEAD within which a trial on 4 times the voxels decides. In the middle of a torso
 # slices gained nothing, in the whole torso 0.7 dB.
 _DOUBT, _MORE = 0.1, 4
+# Octaves of size around the target within which gains are measured, since they change with the
+# step; and most steps that are tried to get there.
+_FAR, _STEPS = 0.15, 3
 
 
 @dataclass(frozen=True)
@@ -103,36 +106,41 @@ def try_slices(
         return whole.middle_slices(voxels, axis=axis, fewest=fewest)
 
     first = part_along(tried[0].axis)
+    code = min(max(start.step_code, STEP_CODE_MIN), whole.finest)
 
-    def within(step_code: int) -> int:
-        return min(max(step_code, STEP_CODE_MIN), whole.finest)
+    as_volume = math.inf
 
-    found = estimate(
-        lambda code: first.encode(within(code), rate_weight).nbytes,
-        max(1, math.floor(bytes_per_voxel * math.prod(first.shape))),
-        start=start,
-        octave=STEPS_PER_OCTAVE,
-    )
-    code = within(found.step_code)
-
-    def cost(encoder: Encoder) -> float:
+    def cost(encoder: Encoder) -> tuple[float, int]:
         encoded = encoder.encode(min(code, encoder.finest), rate_weight)
         error = squared_error(encoder, encoded, min(code, encoder.finest))
-        return rd_cost(error, encoded.nbytes)
+        return rd_cost(error, encoded.nbytes), encoded.nbytes
+
+    goal = max(1, math.floor(bytes_per_voxel * math.prod(first.shape)))
+    measured: list[tuple[int, float]] = []
+    following = start
+    for _ in range(_STEPS):
+        code = min(max(following.step_code, STEP_CODE_MIN), whole.finest)
+        as_volume, nbytes = cost(first)
+        measured.append((code, math.log2(nbytes)))
+        slope = slope_of(measured, STEPS_PER_OCTAVE, following.slope)
+        missing = math.log2(goal / nbytes)
+        following = Start(code + round(missing * STEPS_PER_OCTAVE / slope), slope)
+        if abs(missing) <= _FAR:
+            break
 
     def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:
-        return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))
+        return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))[0]
 
     gains: dict[Way, float] = {}
-    part, as_volume = first, cost(first)
+    part = first
     for axis in dict.fromkeys(way.axis for way in tried):
         # A small scan is its own part along every axis.
         if axis != tried[0].axis and first.shape != whole.shape:
             part = part_along(axis)
-            as_volume = cost(part)
+            as_volume, _ = cost(part)
         gains |= {way: gain(way, part, as_volume) for way in tried if way.axis == axis}
     best, lead = max(gains.items(), key=lambda entry: entry[1])
     if abs(lead - _LEAD) < _DOUBT and part.shape != whole.shape:
         part = part_along(best.axis, _MORE * _TRIAL_VOXELS)
-        lead = gain(best, part, cost(part))
-    return Trial(best if lead > _LEAD else None, Start(code, found.slope))
+        lead = gain(best, part, cost(part)[0])
+    return Trial(best if lead > _LEAD else None, following)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd import bundle as bundles
+from deepstd.codec import decoder
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.codec import Codec
 from deepstd.codec.restoring import restored as restored_of
@@ -74,7 +75,10 @@ def run(volume: Volume, target: Target, model: str, device: str) -> OursResult:
     codec = codecs.get(chosen.bundle)
     # A constant scan is coded without a network.
     with decoding.timed("decode rest"):
-        restored = codec.decode(container, decoding) if codec else restored_of(container)
+        if codec is None:
+            restored = restored_of(container)
+        else:
+            restored = decoder.decode(codec.model, container, decoding)
     return OursResult(
         container.nbytes,
         restored.voxels,

@@ -26,7 +26,7 @@ _FARTHEST, _FEW = _MOST_ENCODINGS, 3
 # Octaves of size within which λ meets the rest.
 _NEAR = 0.03
 # Bounds of the octaves by which a file grows where λ grows by 1.
-_WEIGHT_SLOPES = (-6.0, -0.5)
+_WEIGHT_SLOPES = (-6.0, -0.1)
 _WEIGHT_TRIES = 8
 # Between two λ nearer to each other than this the size jumps.
 _CLOSE = 0.0003

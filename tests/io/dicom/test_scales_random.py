@@ -198,6 +198,25 @@ def test_classic_series(found: list[Stored], implicit: bool, metadata: Metadata,
         check(found, Path(name), metadata, seed)
 
 
+def test_values_beside_the_limit_of_the_voxels_are_written_as_shown() -> None:
+    """The coarse frame could store −42,951,000, the voxels only −42,949,672.96."""
+    coarse = np.full((ROWS, COLUMNS), 14316, np.uint32)
+    fine = np.arange(ROWS * COLUMNS, dtype=np.uint8).reshape(ROWS, COLUMNS)
+    found = [Stored(coarse, 14, "-3000", "0", None), Stored(fine, 6, "1", "1000.62", None)]
+    with TemporaryDirectory() as name:
+        save_classic(found, Path(name), implicit=False)
+        volume = io.read(Path(name))
+        slope, intercept = dicom.scale_of(volume.source)
+        assert volume.voxels.dtype == np.int32
+        voxels = volume.voxels.copy()
+        voxels[..., 0] = np.iinfo(np.int32).min
+        restored = io.requantised(volume.replace_voxels(voxels))
+        (pixels, _), _ = written(restored)
+        shown = restored.voxels[..., 0].T * np.float64(slope) + intercept
+        np.testing.assert_allclose(pixels * -3000.0, shown)
+        assert (pixels == 14316).all()
+
+
 @given(frames(alike=True), st.booleans(), st.integers(0, 1 << 30))
 @settings(max_examples=40)
 def test_enhanced_objects(found: list[Stored], implicit: bool, seed: int) -> None:

@@ -9,6 +9,8 @@ Where all frames share one scale, voxels are stored values and stay unchanged.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from deepstd.errors import InputError
@@ -32,9 +34,16 @@ def requantised(volume: Volume) -> Volume:
         InputError: the header is damaged.
     """
     facts = facts_of(volume.source.raw)
+    dtype, ends = volume.voxels.dtype, (-math.inf, math.inf)
+    if dtype.kind in "iu":
+        # A frame may store values just outside the type of the voxels, which would be clipped.
+        limits = np.iinfo(dtype)
+        low, high = (end * facts.slope + facts.intercept for end in (limits.min, limits.max))
+        ends = min(low, high), max(low, high)
     for plane, scale in zip(planes_of(volume.voxels), facts.stored or [], strict=False):
         real = plane * np.float64(facts.slope) + facts.intercept
-        plane[...] = to_voxels(scale.nearest(real), facts.slope, facts.intercept, plane.dtype)
+        nearest = scale.nearest(real, ends)
+        plane[...] = to_voxels(nearest, facts.slope, facts.intercept, dtype)
     return volume
 
 

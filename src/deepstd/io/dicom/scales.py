@@ -8,6 +8,7 @@ Real-world values come after the Modality LUT stage (PS3.3 C.11.1), such as HU o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from deepstd.errors import InputError
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.images import number
 
+# Stored values by which rounding may move a bound.
+_ROUNDED = 1e-3
 _TYPES = ("u1", "i1", "u2", "i2", "u4", "i4")
 
 
@@ -61,9 +64,14 @@ class FrameScale:
             real[self.is_padding(stored)] = np.nan
         return real
 
-    def nearest(self, real: np.ndarray) -> np.ndarray:
-        """Return the nearest real-world values that the frame can store, float64; NaN stays."""
-        return self._whole(real) * self.slope + self.intercept
+    def nearest(self, real: np.ndarray, within: tuple[float, float]) -> np.ndarray:
+        """Return the nearest real-world values that the frame can store, float64; NaN stays.
+
+        Args:
+            real: real-world values.
+            within: smallest and largest real-world value that is returned.
+        """
+        return self._whole(real, within) * self.slope + self.intercept
 
     def stored(self, real: np.ndarray) -> np.ndarray:
         """Return stored values nearest to real-world ones, in the type of the frame.
@@ -87,11 +95,16 @@ class FrameScale:
         ends = sorted(v for v in (self.padding, self.limit) if v is not None)
         return ends[0], ends[-1]
 
-    def _whole(self, real: np.ndarray) -> np.ndarray:
+    def _whole(
+        self, real: np.ndarray, within: tuple[float, float] = (-math.inf, math.inf)
+    ) -> np.ndarray:
         """Return stored values as float64, padding as NaN; no other value becomes padding."""
         signed = self.dtype.kind == "i"
         lowest = -(1 << self.bits - 1) if signed else 0
         highest = lowest + (1 << self.bits) - 1
+        ends = sorted((end - self.intercept) / self.slope for end in within)
+        lowest = max(lowest, np.ceil(ends[0] - _ROUNDED))
+        highest = min(highest, np.floor(ends[1] + _ROUNDED))
         exact = (real.astype(np.float64) - self.intercept) / self.slope
         whole = np.clip(np.rint(exact), lowest, highest)
         if self.padding is not None:

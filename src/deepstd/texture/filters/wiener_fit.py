@@ -1,7 +1,7 @@
 """Least-squares fit of the adaptive loop (Wiener) filter to a scan.
 
 restored, true values ─ some tiles ─▶ differences × knot weights ─ normal equations ─▶ coefficients
-no filter, filters of 1, 3, 8 knots ─▶ least rate-distortion cost
+no filter, filters of 3 bounds and of 1, 3, 8 knots ─▶ least rate-distortion cost
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ MOST_BYTES = 128
 FRAMING = 7
 """Bytes of the framing of its chunk in a file."""
 # Voxels of the tiles that the fit uses, and of the random sample of these voxels.
-_MOST_SEEN, _MOST_VOXELS = 1 << 23, 1 << 19
-# Numbers of knots and codes of the clipping bound that are tried.
-_KNOTS = (1, 3, 8)
+_MOST_SEEN, _MOST_VOXELS = 1 << 23, 1 << 18
+# Codes of the clipping bound that are tried with the first number of knots; then the other numbers
+# of knots are tried with the best bound.
 _LIMITS = (1, 3, 5)
+_KNOTS = (3, 1, 8)
 # Quantiles of the activity at the outer knots.
 _OUTER = (0.05, 0.95)
+# Voxels that are sorted for the quantiles.
+_ORDERED = 1 << 14
 # Ridge regularisation, in squared steps a voxel.
 _RIDGE = 1e-4
-# Voxels of a summand of the normal equations.
-_PART = 1 << 16
+# Voxels of a summand of the normal equations, which is computed in float32 and added in float64.
+_PART = 1 << 14
 
 
 class RestoredFrame(NamedTuple):
@@ -88,19 +91,43 @@ def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTable
     # Exclude voxels that are exact, typically clipped: they carry no information on the filter.
     used = counted * (restored.clamp(low, high) != true)
     residual = (true - restored) * used
-    best, lead = None, rd_cost(error(0.0), nbytes)
+
+    def tried(bounded: _Bounded, count: int) -> tuple[float, bytes]:
+        """Fit a filter; return its rate-distortion cost and the packed filter."""
+        used_differences = bounded.differences * used
+        fitted = _fitted(bounded.limit, used_differences, bounded.activities, residual, count)
+        packed = fitted.pack(tables)
+        if len(packed) > MOST_BYTES:
+            return math.inf, packed
+        change = fitted.change(bounded.differences, bounded.activities)
+        return rd_cost(error(change), nbytes + len(packed) + FRAMING), packed
+
+    found: list[tuple[float, bytes]] = []
+    best: _Bounded | None = None
     for limit in _LIMITS:
         parts = [neighbour_differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
         differences = torch.cat(parts, 1)
-        activities = activity(differences)
-        for count in _KNOTS:
-            fitted = _fitted(limit, differences * used, activities, residual, count)
-            packed = fitted.pack(tables)
-            change = fitted.change(differences, activities)
-            cost = rd_cost(error(change), nbytes + len(packed) + FRAMING)
-            if cost < lead and len(packed) <= MOST_BYTES:
-                best, lead = packed, cost
-    return best
+        bounded = _Bounded(limit, differences, activity(differences))
+        found.append(tried(bounded, _KNOTS[0]))
+        if best is None or found[-1][0] < min(found[:-1])[0]:
+            best = bounded
+    found += [tried(best, count) for count in _KNOTS[1:] if best is not None]
+    cost, packed = min(found)
+    return packed if cost < rd_cost(error(0.0), nbytes) else None
+
+
+class _Bounded(NamedTuple):
+    """Differences of the sampled voxels to their neighbours, clipped at one bound.
+
+    Attributes:
+        limit: code of the clipping bound.
+        differences: summed differences in steps, (neighbours, n).
+        activities: activity of each voxel in steps, (n,).
+    """
+
+    limit: int
+    differences: torch.Tensor
+    activities: torch.Tensor
 
 
 class _Sample(NamedTuple):
@@ -171,9 +198,9 @@ def _fitted(
     target = torch.zeros(size, dtype=torch.float64)
     parts = (tensor.split(_PART, -1) for tensor in (differences, activities, residual))
     for some, activity_part, error in zip(*parts, strict=True):
-        terms = (knots.interpolation_weights(activity_part)[:, None] * some).flatten(0, 1).double()
-        gram.addmm_(terms, terms.T)
-        target.addmv_(terms, error.double())
+        terms = (knots.interpolation_weights(activity_part)[:, None] * some).flatten(0, 1)
+        gram += terms @ terms.T
+        target += terms @ error
     solved = torch.linalg.solve(gram, target) / COEFFICIENT_UNIT
     whole = torch.round(solved).clamp_(-LARGEST, LARGEST).reshape(count, -1)
     return WienerFilter(limit, knots, whole.numpy().astype(np.int64))
@@ -181,7 +208,7 @@ def _fitted(
 
 def _knots(activities: torch.Tensor, count: int) -> Knots:
     """Spread knots from the 5 % quantile to the 95 % quantile of the activity."""
-    ordered = activities.sort().values
+    ordered = activities[:: max(1, len(activities) // _ORDERED)].sort().values
     outer = [float(ordered[int(share * (len(ordered) - 1))]) for share in _OUTER]
     first, last = (round(KNOT_CODES * math.log2(value + FLOOR)) for value in outer)
     return Knots(count, first, min(last - first, 255))
