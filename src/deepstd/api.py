@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 
 from deepstd import io, preflight
-from deepstd.codec import exact
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.restoring import restored
 from deepstd.codec.without_bundle import is_without_bundle
@@ -100,7 +99,6 @@ def compress(
     preflight.check_compressing(paths_of(source), name_of_source, output, target, model, device)
     with io.placed(output, overwrite=overwrite) as temporary:
         volume = load(source, affine, series=series, metadata=metadata, progress=told)
-        volume = exact.without_warnings(volume) if lossless else volume
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
             chosen = best_encoding(volume, target, model, device, told, effort=effort)

@@ -132,10 +132,12 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
         RateError: no file of the scan can be as small as asked.
     """
     shape, dtype = volume.shape, volume.voxels.dtype
-    least = check_rate(target, (volume.source,), shape, dtype)
+    # A declared label map is coded exactly, whatever size is asked for.
+    exact = target.lossless or volume.labels
+    least = 0 if volume.labels else check_rate(target, (volume.source,), shape, dtype)
     check_memory(name, volume.voxels.size, compressing(target, dtype), devices)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    check_space(output, least if target.lossless else allowed)
+    check_space(output, least if exact else allowed)
 
 
 def check_bundle(name: str) -> None:

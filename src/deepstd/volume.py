@@ -72,6 +72,7 @@ class Volume:
             ``voxels`` has; else None.
         padding: stored values that the file declares as padding.
         loss: what ``voxels`` lack of the values in the file, in words; empty where they hold all.
+        labels: True where the file declares that voxels are labels of regions.
 
     Raises:
         UnsupportedFormatError: the voxels have another number of axes, or no grey values.
@@ -86,6 +87,7 @@ class Volume:
     source_nbytes: int | None = None
     padding: tuple[int | float, ...] = ()
     loss: str = ""
+    labels: bool = False
 
     def __post_init__(self) -> None:
         if np.ma.is_masked(self.voxels):

@@ -332,15 +332,13 @@ def test_previews_keep_their_place(tmp_path: Path) -> None:
 
 
 def test_label_maps_are_told(tmp_path: Path) -> None:
-    labels = [note for note in io.read(put(tmp_path / "a.nii", intent_code=1002)).notes]
-    assert any("map of labels" in note for note in labels)
+    assert io.read(put(tmp_path / "a.nii", intent_code=1002)).labels
     for name, dtype, told in (
         ("sub-1_dseg.nii", "i2", True),
         ("hippocampus_001_label.nii", "u1", True),
         ("aparc+aseg.nii", "i4", True),
-        ("sub-1_dseg.nii", "f4", False),
+        ("sub-1_dseg.nii", "f4", True),
         ("labelled-water.nii", "i2", False),
         ("segway.nii", "u1", False),
     ):
-        notes = io.read(put(tmp_path / name, dtype=dtype)).notes
-        assert any("map of labels" in note for note in notes) == told, name
+        assert io.read(put(tmp_path / name, dtype=dtype)).labels == told, name

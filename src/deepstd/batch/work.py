@@ -141,9 +141,9 @@ def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
     """Raise a RateError where the files of a scan are smaller than the target size.
 
     A constant scan is exempt: it takes a few bytes at every target. The size of a lossless output
-    is not known before.
+    and of a label map is not known before.
     """
-    if target.lossless:
+    if target.lossless or volume.labels:
         return
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     if 0 < source_bytes < allowed and volume.voxels.min() != volume.voxels.max():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def encode(volume: Volume, progress: Progress) -> Compressed:
         DeepSTDError: a voxel does not come back, which is an error of this program.
     """
     check_kept(volume)
-    volume = io.with_own_header(without_warnings(volume))
+    volume = io.with_own_header(volume)
     voxels = volume.voxels
     progress("compressing every voxel exactly")
     with progress.timed("encode texture"):
@@ -126,11 +125,6 @@ def check_kept(volume: Volume) -> None:
             f"{volume.loss}, so it cannot be lossless. Compress its slices one by one, or ask for "
             "a size (--ratio 4)"
         )
-
-
-def without_warnings(volume: Volume) -> Volume:
-    """Return the scan without the notes that warn of lossy coding."""
-    return replace(volume, notes=tuple(note for note in volume.notes if note != io.LABELS_NOTE))
 
 
 def digest_of(voxels: np.ndarray) -> bytes:

@@ -1,12 +1,14 @@
-"""Files that need no bundle: lossless ones, and those of special values alone.
+"""Files that need no bundle: lossless files, label maps, and scans of special values alone.
 
 Volume ─┬ constant, special values alone ─ constant ─┬▶ .dstd file ─▶ Volume
-        └ lossless ─ exact ──────────────────────────┘
+        └ lossless, label map ─ exact ───────────────┘
 """
 
 from __future__ import annotations
 
-from deepstd.codec import constant, exact
+from dataclasses import replace
+
+from deepstd.codec import constant, exact, labels
 from deepstd.codec.compressed import Compressed
 from deepstd.container import Beginning, parse
 from deepstd.progress import Progress
@@ -20,7 +22,9 @@ def is_without_bundle(container: Beginning) -> bool:
 
 
 def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
-    """Compress a scan of special values alone, or any scan to a lossless file; else return None.
+    """Compress a scan of special values alone, a label map, or any scan to a lossless file.
+
+    Other scans need a bundle: None is returned.
 
     Args:
         volume: scan of 2 to 4 axes.
@@ -32,15 +36,30 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
         RateError: the file is larger than the target.
     """
     if not target.lossless:
-        return constant.encode(volume, target)
+        return constant.encode(volume, target) or _labels(volume, target, progress)
     exact.check_kept(volume)
-    few = constant.encode(exact.without_warnings(volume), target)
+    few = constant.encode(volume, target)
     if few is not None:
         restored = constant.decode(parse(few.data, "the new file"))
         # Negative zeros and the bits of NaN are no part of special values.
         if exact.same_bits(volume.voxels, restored.voxels):
             return few
     return exact.encode(volume, progress)
+
+
+def _labels(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
+    """Compress a label map exactly; return None for any other scan.
+
+    A map that no file declares is coded exactly only where that takes no more than the target.
+    """
+    declared = labels.are_declared(volume)
+    if volume.loss or not (declared or labels.look_like(volume.voxels)):
+        return None
+    found = exact.encode(volume, progress)
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    if len(found.data) <= allowed:
+        return found
+    return replace(found, notes=(labels.NOTE,)) if declared else None
 
 
 def decode(container: Beginning, level: int = 0) -> Volume:

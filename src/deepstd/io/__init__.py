@@ -21,7 +21,6 @@ from deepstd.io.headers import (
 )
 from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.metadata import Metadata
-from deepstd.io.nifti import LABELS_NOTE
 from deepstd.io.outline import Outline, outline
 from deepstd.io.passed import PassedOver
 from deepstd.io.registry import (
@@ -50,7 +49,6 @@ from deepstd.io.source import ScanSource, read_scan
 from deepstd.io.straighten import straightened
 
 __all__ = [
-    "LABELS_NOTE",
     "SCAN_SUFFIXES",
     "STREAM",
     "SUFFIXES",

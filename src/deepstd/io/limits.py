@@ -1,6 +1,6 @@
 """Limits of the files that a scan can be restored to, noted when the scan is read.
 
-Volume, name of its file ─ limits ─▶ Volume with notes
+Volume, name of its file ─ limits ─▶ Volume with notes, labels declared
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from deepstd.io import dicom, nifti
+from deepstd.io import dicom
 from deepstd.io.shear import SHEARED, is_refused_as_nifti
 from deepstd.volume import Volume
 
@@ -20,7 +20,7 @@ _OTHER_TYPES = {"bool": "uint8", "float16": "float32"}
 
 
 def with_limits(volume: Volume, name: str) -> Volume:
-    """Return the scan with notes on formats that cannot hold it, and on label maps.
+    """Return the scan with notes on formats that cannot hold it, and labels by its name.
 
     Args:
         volume: the scan as read.
@@ -29,15 +29,14 @@ def with_limits(volume: Volume, name: str) -> Volume:
     Raises:
         InputError: the header is damaged.
     """
-    notes = [note for note in _limits(volume, name) if note not in volume.notes]
-    return replace(volume, notes=(*volume.notes, *notes)) if notes else volume
+    notes = [note for note in _limits(volume) if note not in volume.notes]
+    labels = volume.labels or bool(_LABELS.search(name.lower()))
+    return replace(volume, notes=(*volume.notes, *notes), labels=labels)
 
 
-def _limits(volume: Volume, name: str) -> list[str]:
+def _limits(volume: Volume) -> list[str]:
     notes: list[str] = []
     dtype = volume.voxels.dtype
-    if dtype.kind in "iu" and _LABELS.search(name.lower()):
-        notes.append(nifti.LABELS_NOTE)
     if is_refused_as_nifti(volume):
         notes.append(SHEARED)
     if dtype.name in _OTHER_TYPES:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
@@ -132,9 +133,8 @@ def volume_of(
             "an axis has length 0 in the header: read as 1, as SimpleITK does; nibabel finds no "
             "voxels",
         )
-    if int(header["intent_code"]) == _LABELS:
-        told += (LABELS_NOTE,)
-    return Volume(stored, affine, source, told + notes)
+    labels = int(header["intent_code"]) == _LABELS
+    return Volume(stored, affine, source, told + notes, labels=labels)
 
 
 def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
@@ -217,7 +217,7 @@ def with_fresh_header(volume: Volume, frames: tuple[float, float] = (1.0, 0.0)) 
         )
     kind = "nifti1" if len(raw) == FIRST_OFFSET["nifti1"] else "nifti2"
     affine = nifti_affine.placed(layout.header).affine
-    return Volume(volume.voxels, affine, SourceHeader(kind, raw), volume.notes)
+    return replace(volume, affine=affine, source=SourceHeader(kind, raw))
 
 
 def begins(start: bytes, kind: str, most: int) -> Layout:
@@ -318,9 +318,3 @@ def _create(path: Path) -> Iterator[BinaryIO]:
         # Without name and time, equal scans give equal files.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, stored, mtime=0) as stream:
             yield cast("BinaryIO", stream)
-
-
-LABELS_NOTE = (
-    "a map of labels: lossy coding may give voxels near borders another label. Keep the original, "
-    "and compare with `deepstd verify --against`"
-)

@@ -6,6 +6,7 @@ header ─ free text blanked, extensions and bytes after the voxels left out ─
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 from deepstd.volume import SourceHeader, Volume
 
@@ -28,4 +29,4 @@ def without_text(volume: Volume) -> Volume:
     offset, place = ("f", 108) if kind == "nifti1" else ("q", 168)
     struct.pack_into(order + offset, header, place, _SIZE[kind] + len(_NO_EXTENSIONS))
     raw = bytes(header) + _NO_EXTENSIONS
-    return Volume(volume.voxels, volume.affine, SourceHeader(kind, raw), volume.notes)
+    return replace(volume, source=SourceHeader(kind, raw))

@@ -1,0 +1,97 @@
+"""Label maps are recognised, and come back exactly at every size that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deepstd
+from deepstd import io
+from deepstd.codec import labels, without_bundle
+from deepstd.progress import Progress
+from deepstd.rate.target import Target
+from deepstd.volume import Volume
+
+MAPS = (
+    "hippocampus-t1/labels/hippocampus_001.nii.gz",
+    "headneck-ct/labels/pt_10.nii.gz",
+    "cardiac-cine/labels/patient001_frame01.nii.gz",
+    "samples/ct-abdomen-3mm-organs.nii.gz",
+    "samples/brain1_label.nrrd",
+)
+SCANS = (
+    "hippocampus-t1/images/hippocampus_001.nii.gz",
+    "headneck-ct/images/pt_10.nii.gz",
+    "cardiac-cine/images/patient001_frame01.nii.gz",
+    "samples/ct-abdomen-3mm.nii.gz",
+    "samples/brain1_image.nrrd",
+    "chest-xray/images/00001303_001.png",
+)
+
+
+@pytest.fixture
+def organs() -> np.ndarray:
+    """Three regions with smooth borders, uint8, (40, 36, 20)."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in (40, 36, 20)], indexing="ij")
+    distance = np.sqrt(sum(np.square(x) for x in axes))
+    return np.digitize(distance, [0.3, 0.6, 0.9]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_real_maps_are_exact_and_small(data_dir: Path, tmp_path: Path, name: str) -> None:
+    source = data_dir / name
+    voxels = io.read(source).voxels
+    assert labels.look_like(voxels)
+    report = deepstd.compress(source, tmp_path / "map.dstd", ratio=32)
+    np.testing.assert_array_equal(deepstd.decompress(tmp_path / "map.dstd").voxels, voxels)
+    assert report.max_error == 0
+    assert report.file_bytes < source.stat().st_size
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_scans_are_no_maps(data_dir: Path, name: str) -> None:
+    volume = io.read(data_dir / name)
+    assert not labels.are_declared(volume)
+    assert not labels.look_like(volume.voxels)
+
+
+def test_what_is_declared_is_exact_at_any_size(tmp_path: Path, organs: np.ndarray) -> None:
+    np.save(tmp_path / "sub-1_dseg.npy", organs)
+    report = deepstd.compress(tmp_path / "sub-1_dseg.npy", tmp_path / "map.dstd", max_bytes=90)
+    assert report.file_bytes > 90
+    assert labels.NOTE in report.notes
+    np.testing.assert_array_equal(deepstd.decompress(tmp_path / "map.dstd").voxels, organs)
+
+
+def test_labels_may_be_floats_but_whole(organs: np.ndarray) -> None:
+    declared = Volume(organs.astype(np.float32), labels=True)
+    assert labels.are_declared(declared)
+    for other in (0.5, np.nan, np.inf):
+        voxels = declared.voxels.copy()
+        voxels[3, 4, 5] = other
+        assert not labels.are_declared(replace(declared, voxels=voxels))
+
+
+def test_what_only_looks_like_a_map_is_exact_where_it_fits(organs: np.ndarray) -> None:
+    volume = Volume(organs)
+    exact = without_bundle.encode(volume, Target(ratio=8), Progress())
+    assert exact is not None
+    assert without_bundle.encode(volume, Target(max_bytes=len(exact.data)), Progress()) is not None
+    less = Target(max_bytes=len(exact.data) - 1)
+    assert without_bundle.encode(volume, less, Progress()) is None
+
+
+def test_masks_and_few_grey_values(phantom: Callable[..., np.ndarray], organs: np.ndarray) -> None:
+    assert labels.look_like(phantom((30, 30, 30)) > 100)
+    assert not labels.look_like(phantom((30, 30, 30), "uint8"))
+    assert not labels.look_like(phantom((30, 30, 30)).astype(np.float32))
+    assert not labels.look_like(np.full((9, 9), 3))
+    noisy = np.random.default_rng(0).integers(0, 4, (40, 40)).astype(np.uint8)
+    assert not labels.look_like(noisy)
+    # A background does not make a map of grey values.
+    masked = np.where(organs < 2, phantom(organs.shape, "uint8") | 1, 0)
+    assert not labels.look_like(masked)
