@@ -30,6 +30,7 @@ from deepstd.inspection import (
 )
 from deepstd.io import Metadata
 from deepstd.progress import Progress, Show
+from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.target import Target, check_alone, note_on_fill
 from deepstd.reports import CompressReport
@@ -48,6 +49,7 @@ def compress(
     bpv: float | None = None,
     max_bytes: int | None = None,
     lossless: bool = False,
+    max_error: float | str | None = None,
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
@@ -70,6 +72,8 @@ def compress(
             to 1.000 of it.
         lossless: True, in place of a size, to restore every voxel bit for bit. The encoder decodes
             the file and compares before it writes. Bundle and effort do not apply.
+        max_error: largest error of any voxel, in place of a size: in real-world units such as HU,
+            or as a share of the range of the scan, such as "1%". The encoder verifies it.
         affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
@@ -90,7 +94,8 @@ def compress(
         MissingExtraError: an optional dependency is needed to read the scan.
     """
     began, told = time.monotonic(), Progress(progress)
-    target = Target(ratio, bpv, max_bytes, lossless)
+    bound = None if max_error is None else ErrorBound.of(max_error)
+    target = Target(ratio, bpv, max_bytes, lossless, bound)
     check_alone(target, model, effort)
     output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
@@ -107,7 +112,7 @@ def compress(
             temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     unfilled = None
-    if not lossless:
+    if not target.sizeless:
         unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     container = parse(best.data, io.shown(output))
     scale = error_scale_of(container)
@@ -138,7 +143,7 @@ def compress(
         scale.slope,
         scale.unit,
         *smallest_of(container),
-        lossless,
+        lossless or container.lossless,
     )
 
 
@@ -224,10 +229,13 @@ def decompress(
 
 def _derivation(container: Beginning, volume: Volume) -> Derivation | None:
     """Return what lossy coding did to a restored scan; None where it is exact."""
-    if is_without_bundle(container):
+    if is_without_bundle(container) and (container.exact is None or container.lossless):
         return None
     head = container.head
     ratio = volume.nbytes / container.nbytes
+    if container.exact is not None:
+        largest = "the error of every voxel bounded"
+        return Derivation(ratio, f"DeepSTD near-lossless compression {ratio:.2f}:1, {largest}")
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
 

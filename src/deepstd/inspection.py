@@ -223,7 +223,7 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         registration=head.registration,
         latents_digest=container.latents_digest,
         sections=container.sections,
-        lossless=container.exact is not None,
+        lossless=container.lossless,
     )
 
 

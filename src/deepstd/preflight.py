@@ -63,7 +63,7 @@ _COPIES = 2
 
 def compressing(target: Target, dtype: np.dtype) -> Work:
     """Return the memory needs of compressing voxels of a type."""
-    if target.lossless:
+    if target.sizeless:
         needed = _COPIES * dtype.itemsize
         return replace(COMPRESSING, bytes_a_voxel=needed, bytes_on_gpu=needed)
     return COMPRESSING
@@ -114,7 +114,7 @@ def check_compressing(
                 least = check_rate(target, found.headers, found.shape, found.dtype)
             check_memory(name, found.voxels, compressing(target, found.dtype), devices)
             allowed = target.bytes_for(found.voxels, found.nbytes)
-            check_space(output, least if target.lossless else allowed)
+            check_space(output, least if target.sizeless else allowed)
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:
@@ -133,7 +133,7 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
     """
     shape, dtype = volume.shape, volume.voxels.dtype
     # A declared label map is coded exactly, whatever size is asked for.
-    exact = target.lossless or volume.labels
+    exact = target.sizeless or volume.labels
     least = 0 if volume.labels else check_rate(target, (volume.source,), shape, dtype)
     check_memory(name, volume.voxels.size, compressing(target, dtype), devices)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)

@@ -82,7 +82,7 @@ def verify(
                 _close(measured[figure], stated[figure], margin * step, scale.slope)
                 for figure, margin in _MARGINS.items()
             )
-            if container.exact is not None and _on_one_scale(original, volume):
+            if container.lossless and _on_one_scale(original, volume):
                 as_stated = _equal(original.voxels, volume.voxels)
     return VerifyReport(
         container.name,
@@ -94,7 +94,7 @@ def verify(
         scale.slope,
         scale.unit,
         notes_of(container),
-        container.exact is not None,
+        container.lossless,
     )
 
 

@@ -173,7 +173,7 @@ def test_a_coder_that_errs_writes_nothing(
     with pytest.raises(DeepSTDError, match="not those that were encoded"):
         deepstd.compress(phantom((9, 8, 7)), tmp_path / "scan.dstd", lossless=True)
     monkeypatch.setattr(exact, "digest_of", lambda voxels: bytes(4))
-    with pytest.raises(DeepSTDError, match="does not come back exactly"):
+    with pytest.raises(DeepSTDError, match="does not come back as it should"):
         deepstd.compress(phantom((9, 8, 7)), tmp_path / "scan.dstd", lossless=True)
     assert not list(tmp_path.iterdir())
 

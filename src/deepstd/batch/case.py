@@ -53,6 +53,7 @@ class Request:
             "bpv": target.bpv,
             "max_bytes": target.max_bytes,
             "lossless": True if target.lossless else None,
+            "max_error": None if target.bound is None else str(target.bound),
         }
         return {
             **{k: v for k, v in size.items() if v is not None},

@@ -57,7 +57,7 @@ def make_forecast(
             scans.append(_planned(case, UNREADABLE))
             continue
         file_bytes = None
-        if not target.lossless:
+        if not target.sizeless:
             file_bytes = min(target.bytes_for(sizes.voxels, sizes.nbytes), sizes.nbytes)
         if file_bytes and sizes.is_known and 0 < case.scan.nbytes < file_bytes:
             refused[case.source] = too_large(file_bytes, case.scan.nbytes)
@@ -79,7 +79,7 @@ def make_forecast(
         sum(case.scan.nbytes for case in plan.cases),
         stored,
         estimated,
-        None if target.lossless else outputs,
+        None if target.sizeless else outputs,
         None if seconds is None else seconds / processes,
         sorted(scans, key=lambda scan: scan.name),
     )

@@ -77,7 +77,7 @@ class Compressor:
 
         A lossless compression needs neither.
         """
-        if self._request.target.lossless:
+        if self._request.target.sizeless:
             return None
         wait_passively()
         try:
@@ -99,7 +99,7 @@ class Compressor:
         """Compress one scan; errors are returned in the outcome."""
         from deepstd.codec.choice import best_encoding
 
-        if self._load is None and not self._request.target.lossless:
+        if self._load is None and not self._request.target.sizeless:
             raise ValueError("the worker was not started")
         asked, began = self._request, time.monotonic()
         try:
@@ -143,7 +143,7 @@ def _check_size(volume: Volume, target: Target, source_bytes: int) -> None:
     A constant scan is exempt: it takes a few bytes at every target. The size of a lossless output
     and of a label map is not known before.
     """
-    if target.lossless or volume.labels:
+    if target.sizeless or volume.labels:
         return
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
     if 0 < source_bytes < allowed and volume.voxels.min() != volume.voxels.max():

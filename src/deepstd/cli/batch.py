@@ -35,6 +35,7 @@ def batch(
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
     lossless: options.Lossless = False,
+    max_error: options.MaxError = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     device: options.Device = "auto",
@@ -100,7 +101,9 @@ def batch(
 ) -> None:
     """Compress all scans below a folder.
 
-    Give exactly one of --ratio, --bpv, --max-bytes and --lossless; it applies to every scan.
+    Give exactly one of --ratio, --bpv, --max-bytes, --lossless and --max-error. It applies to every
+    scan.
+
     OUT_DIR gets the folder structure of SRC_DIR, and ledger.jsonl with a line for every scan
     compressed or failed. Zip archives are opened and become folders. No output is larger than the
     files of its scan.
@@ -112,7 +115,9 @@ def batch(
     --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
     sizes = ratio, bpv, max_bytes
-    target = options.target(*sizes, lossless=lossless, model=model, effort=effort)
+    target = options.target(
+        *sizes, lossless=lossless, max_error=max_error, model=model, effort=effort
+    )
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     if anonymous_names is not None and keep_metadata:
         raise typer.BadParameter(

@@ -45,6 +45,7 @@ def compress(
     bpv: options.Bpv = None,
     max_bytes: options.MaxBytes = None,
     lossless: options.Lossless = False,
+    max_error: options.MaxError = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     series: options.Series = None,
@@ -56,11 +57,12 @@ def compress(
 ) -> None:
     """Compress a scan to the size you ask for, or without loss.
 
-    Give exactly one of --ratio, --bpv, --max-bytes and --lossless. The file has 0.997 to 1.000 of
-    the requested size, and states the error of the restored scan. With --lossless there is none.
+    Give exactly one of --ratio, --bpv, --max-bytes, --lossless and --max-error. The file has 0.997
+    to 1.000 of the requested size, and states the error of the restored scan. With --lossless
+    there is none, and with --max-error no voxel has a larger one.
     """
     sizes = ratio, bpv, max_bytes
-    options.target(*sizes, lossless=lossless, model=model, effort=effort)
+    options.target(*sizes, lossless=lossless, max_error=max_error, model=model, effort=effort)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
@@ -74,6 +76,7 @@ def compress(
             bpv=bpv,
             max_bytes=max_bytes,
             lossless=lossless,
+            max_error=max_error,
             model=model,
             effort=effort,
             device=device,

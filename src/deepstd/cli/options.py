@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from deepstd.errors import InputError
+from deepstd.errors import InputError, RateError
+from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import effort_named
 from deepstd.rate.target import Target, check_alone
 from deepstd.train.session import seconds_of
@@ -81,28 +82,35 @@ def target(
     max_bytes: int | None,
     *,
     lossless: bool,
+    max_error: str | None,
     model: str,
     effort: str,
 ) -> Target:
-    """Return the requested size, or the request of a lossless file.
+    """Return the requested size or fidelity.
 
-    Raise a usage error unless exactly one of the sizes and ``lossless`` is given, and where a
-    lossless file comes with a bundle or an effort.
+    Raise a usage error unless exactly one of the sizes, ``lossless`` and ``max_error`` is given,
+    and where a file of given fidelity comes with a bundle or an effort.
     """
     sizes = sum(v is not None for v in (ratio, bpv, max_bytes))
-    if lossless and sizes:
+    fidelities = lossless + (max_error is not None)
+    if fidelities and sizes:
+        name = "--lossless" if lossless else "--max-error"
         raise typer.BadParameter(
-            "--lossless and a size (--ratio, --bpv, --max-bytes) exclude each other"
+            f"{name} and a size (--ratio, --bpv, --max-bytes) exclude each other"
         )
-    if sizes + lossless != 1:
+    if fidelities > 1:
+        raise typer.BadParameter("--lossless and --max-error exclude each other")
+    if sizes + fidelities != 1:
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
-            "(0.25) and --max-bytes (300kB), or keep every voxel with --lossless"
+            "(0.25) and --max-bytes (300kB), or keep every voxel with --lossless, or within "
+            "--max-error (8 or 1%)"
         )
-    wanted = Target(ratio, bpv, max_bytes, lossless)
     try:
+        bound = None if max_error is None else ErrorBound.of(max_error)
+        wanted = Target(ratio, bpv, max_bytes, lossless, bound)
         check_alone(wanted, model, effort)
-    except InputError as error:
+    except (InputError, RateError) as error:
         raise typer.BadParameter(str(error)) from error
     return wanted
 
@@ -136,6 +144,15 @@ Lossless = Annotated[
         "--lossless",
         help="Restore every voxel bit for bit, whatever size that takes. The file is decoded and "
         "compared before it is written. Needs no bundle; --effort does not apply.",
+    ),
+]
+MaxError = Annotated[
+    str | None,
+    typer.Option(
+        "--max-error",
+        metavar="E",
+        help="Largest error of any voxel, whatever size that takes: 8 (in HU or the scan's own "
+        "unit) or 1% (of its range). Verified before the file is written. Needs no bundle.",
     ),
 ]
 Model = Annotated[

@@ -1,4 +1,4 @@
-"""Lossless files: every voxel comes back bit for bit, without a bundle.
+"""Lossless files, and files that bound the error of every voxel; they need no bundle.
 
 Volume ─ lossless ─ EXAC chunk, hash of the voxels ─▶ .dstd file ─ DECODE AGAIN, compare ─▶ bytes
          DICOM slices on different scales: values as the files store them
@@ -16,12 +16,14 @@ from deepstd import io, lossless
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.sampling import grid_of
 from deepstd.codec.smallest_type import smallest_type
+from deepstd.codec.uniform import Steps
 from deepstd.coding.bytes import Cursor
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
     NO_BUNDLE,
     About,
     Beginning,
+    Coding,
     Container,
     Head,
     pack_notes,
@@ -31,58 +33,73 @@ from deepstd.container import (
 )
 from deepstd.errors import DamagedError, DeepSTDError, InputError
 from deepstd.progress import Progress
-from deepstd.quality import Quality
+from deepstd.quality import Quality, measure, rmse
+from deepstd.rate.bound import ErrorBound
 from deepstd.volume import Volume
 
 EXACT = Quality(0.0, 0.0, math.inf, 1.0)
 """Quality of a scan whose voxels all come back."""
 UNDEFINED = Quality(math.nan, math.nan, math.nan, math.nan)
 """Quality of a scan without finite voxels, whose errors do not exist."""
-# First byte of the payload: what it holds.
-_VOXELS, _STORED = 0, 1
 # Bytes of voxels that are brought into the order of the hash at a time.
 _BLOCK_BYTES = 1 << 24
 # More than notes ever take; a lossless file has no size to keep to.
 _MOST_NOTE_BYTES = 1 << 16
 
 
-def encode(volume: Volume, progress: Progress) -> Compressed:
-    """Compress a scan to a lossless file, and check that every voxel comes back.
+def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) -> Compressed:
+    """Compress a scan to a lossless file or to one of bounded error, and check what comes back.
 
     Args:
         volume: scan of 2 to 4 axes.
         progress: progress of the job, with the parts "encode texture" and "encode check".
+        bound: largest error of a voxel; None for a lossless file. A scan that only exact voxels
+            keep within the bound becomes lossless, too.
 
     Raises:
         InputError: the scan's header does not fit its voxels, or its reader could not keep every
             stored value.
-        DeepSTDError: a voxel does not come back, which is an error of this program.
+        DeepSTDError: a voxel does not come back as it should, which is an error of this program.
     """
-    check_kept(volume)
+    if bound is None:
+        check_kept(volume)
     volume = io.with_own_header(volume)
     voxels = volume.voxels
-    progress("compressing every voxel exactly")
+    stored = io.stored_values(volume)
+    largest, steps = 0.0, None
+    if bound is not None and stored is None:
+        largest = bound.stored(_span(voxels), io.scale_of(volume.source)[0])
+        steps = Steps.within(voxels, largest)
+    progress("compressing every voxel")
     with progress.timed("encode texture"):
-        stored = io.stored_values(volume)
-        way, coded = (_VOXELS, voxels) if stored is None else (_STORED, stored)
-        payload = bytes([way]) + lossless.encode(coded)
-    quality = EXACT if _has_finite(voxels) else UNDEFINED
+        if steps is not None:
+            beginning, coded = bytes([Coding.STEPS]) + steps.pack(), steps.codes(voxels)
+        elif stored is not None:
+            beginning, coded = bytes([Coding.STORED]), stored
+        else:
+            beginning, coded = bytes([Coding.VOXELS]), voxels
+        payload = beginning + lossless.encode(coded)
+    expected = voxels if steps is None else steps.voxels(steps.codes(voxels), voxels.dtype)
+    quality = EXACT if steps is None else measure(voxels, expected)
+    quality = quality if _has_finite(voxels) else UNDEFINED
     head = Head(
         *(volume.source.format, voxels.dtype, volume.shape, NO_BUNDLE, quality),
         source_nbytes=volume.source_nbytes,
     )
     header = pack_source_header(volume.source, volume.shape, voxels.dtype)
     about = About(pack_notes(volume.notes, _MOST_NOTE_BYTES), smallest_type(voxels))
-    data = write_exact_container(head, header, payload, digest_of(voxels), about)
+    data = write_exact_container(head, header, payload, digest_of(expected), about)
     progress("decoding to verify every voxel")
     with progress.timed("encode check"):
-        restored = decode(parse(data, "the new file"))
-    if not same_bits(voxels, restored.voxels):
+        restored = decode(parse(data, "the new file")).voxels
+    kept = quality.max_error <= largest or not _has_finite(voxels)
+    if not (same_bits(expected, restored) and (steps is None or kept)):
         raise DeepSTDError(
-            "the scan does not come back exactly, which is an error of this program: please report "
-            "it with the output of `deepstd doctor`. Ask for a size instead (--ratio 4)"
+            "the scan does not come back as it should, which is an error of this program: please "
+            "report it with the output of `deepstd doctor`. Ask for a size instead (--ratio 4)"
         )
-    return Compressed(data, quality, 0.0, (), 0, len(payload))
+    error = 0.0 if steps is None else rmse(voxels, restored)
+    return Compressed(data, quality, error * error, (), 0, len(payload))
 
 
 def decode(container: Beginning, level: int = 0) -> Volume:
@@ -100,13 +117,20 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         raise ValueError(f"{container.name} is not lossless")
     head, grid = container.head, grid_of(container, level)
     cursor = Cursor(container.exact, container.name, "its voxels")
-    way = cursor.byte()
-    dtype = head.dtype if way == _VOXELS else io.stored_type(grid.source)
-    if way not in (_VOXELS, _STORED) or dtype is None:
+    way, steps = cursor.byte(), None
+    dtype: np.dtype | None = head.dtype
+    if way == Coding.STEPS and head.dtype.kind != "b":
+        steps = Steps.read(cursor, head.dtype)
+        dtype = steps.type
+    elif way == Coding.STORED:
+        dtype = io.stored_type(grid.source)
+    if way not in tuple(Coding) or dtype is None:
         raise cursor.error(f"way of coding {way} does not exist for this scan")
     payload = cursor.take(cursor.remaining)
     voxels = lossless.decode(payload, head.shape, dtype, container.name)
-    if way == _STORED:
+    if steps is not None:
+        voxels = steps.voxels(voxels, head.dtype)
+    elif way == Coding.STORED:
         voxels = io.voxels_of(voxels, grid.source, head.dtype)
     if isinstance(container, Container) and digest_of(voxels) != container.latents_digest:
         raise DamagedError(
@@ -153,3 +177,9 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
 def _has_finite(voxels: np.ndarray) -> bool:
     """Return True if a voxel is finite."""
     return voxels.dtype.kind != "f" or any(bool(np.isfinite(row).any()) for row in voxels)
+
+
+def _span(voxels: np.ndarray) -> float:
+    """Return the largest less the smallest finite voxel; 0 where none is finite."""
+    finite = voxels[np.isfinite(voxels)] if voxels.dtype.kind == "f" else voxels
+    return float(finite.max()) - float(finite.min()) if finite.size else 0.0

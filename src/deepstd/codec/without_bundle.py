@@ -35,6 +35,8 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
         InputError: the scan's header does not fit its voxels, or the scan cannot be lossless.
         RateError: the file is larger than the target.
     """
+    if target.bound is not None:
+        return constant.encode(volume, target) or exact.encode(volume, progress, target.bound)
     if not target.lossless:
         return constant.encode(volume, target) or _labels(volume, target, progress)
     exact.check_kept(volume)

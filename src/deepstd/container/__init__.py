@@ -5,6 +5,7 @@
 The format is specified in docs/format.md.
 """
 
+from deepstd.container.format import Coding
 from deepstd.container.head import (
     BUNDLE_DIGEST_BYTES,
     LARGEST_FIGURE,
@@ -49,6 +50,7 @@ __all__ = [
     "About",
     "Beginning",
     "BundleRef",
+    "Coding",
     "Container",
     "Description",
     "FrameChunks",

@@ -40,6 +40,18 @@ class ChunkType(IntEnum):
     HASH = ord("E")
 
 
+class Coding(IntEnum):
+    """Contents of an EXAC chunk, its first byte.
+
+    VOXELS and STORED are lossless: voxels, or values as DICOM slices on different scales store
+    them. STEPS holds the codes of voxels in equal steps.
+    """
+
+    VOXELS = 0
+    STORED = 1
+    STEPS = 2
+
+
 def is_skippable(chunk_type: int) -> bool:
     """Return True where a reader that does not know a chunk type may skip it."""
     return bool(chunk_type & _ANCILLARY_BIT)

@@ -24,6 +24,7 @@ from deepstd.container.format import (
     SIGNATURE,
     VERSION,
     ChunkType,
+    Coding,
     is_skippable,
 )
 from deepstd.container.head import Head, unpack_dtype
@@ -108,11 +109,17 @@ class Beginning(Description):
 
     Attributes:
         frames: payloads of every frame, possibly without tiles; none in a lossless file.
-        exact: payload of the EXAC chunk of a lossless file: all voxels; None in other files.
+        exact: payload of the EXAC chunk of a file that is lossless or of bounded error: all voxels;
+            None in other files.
     """
 
     frames: tuple[FrameChunks, ...]
     exact: bytes | None
+
+    @property
+    def lossless(self) -> bool:
+        """True where every voxel comes back bit for bit."""
+        return self.exact is not None and self.exact[:1] != bytes([Coding.STEPS])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from deepstd.errors import InputError, RateError
+from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL
 
 LOWEST_FILL = 0.997
@@ -20,25 +21,30 @@ _MOST_BYTES = 1 << 62
 
 @dataclass(frozen=True)
 class Target:
-    """Requested size of a file, or a lossless file; exactly one of the attributes is given.
+    """Requested size of a file, or its fidelity; exactly one of the attributes is given.
 
     Attributes:
         ratio: bytes of the stored voxels divided by bytes of the whole file.
         bpv: bits of the whole file per voxel.
         max_bytes: bytes of the whole file.
         lossless: True for a file of any size from which every voxel comes back bit for bit.
+        bound: largest error of a voxel in a file of any size.
     """
 
     ratio: float | None = None
     bpv: float | None = None
     max_bytes: int | None = None
     lossless: bool = False
+    bound: ErrorBound | None = None
 
     def __post_init__(self) -> None:
         given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
-        if self.lossless:
-            if given:
-                raise RateError("a lossless file has the size that it needs: give no size")
+        if self.sizeless:
+            if given or (self.lossless and self.bound is not None):
+                raise RateError(
+                    "a lossless file, or one of bounded error, has the size that it needs: give no "
+                    "size, and one of lossless and max_error"
+                )
             return
         if len(given) != 1:
             raise RateError("give exactly one of ratio, bpv and max_bytes")
@@ -46,14 +52,19 @@ class Target:
         if not isinstance(given[0], Real) or not 0 < given[0] < math.inf:
             raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
 
+    @property
+    def sizeless(self) -> bool:
+        """True where the fidelity is given, and the file has the size that it needs."""
+        return self.lossless or self.bound is not None
+
     def bytes_for(self, voxels: int, stored_bytes: int) -> int:
-        """Return the largest allowed file size in bytes, at least 1; 2⁶² where it is lossless.
+        """Return the largest allowed file size in bytes, at least 1; 2⁶² where none is given.
 
         Args:
             voxels: number of voxels of the scan.
             stored_bytes: bytes of its voxels in the stored type.
         """
-        wanted: float = _MOST_BYTES if self.lossless else self.max_bytes or 0
+        wanted: float = _MOST_BYTES if self.sizeless else self.max_bytes or 0
         if self.ratio is not None:
             wanted = stored_bytes / self.ratio
         elif self.bpv is not None:
@@ -62,19 +73,19 @@ class Target:
 
 
 def check_alone(target: Target, model: str, effort: str) -> None:
-    """Raise an InputError where a lossless file comes with a bundle or an effort.
+    """Raise an InputError where a file of given fidelity comes with a bundle or an effort.
 
     Args:
         target: requested size, or a lossless file.
         model: name or folder of a bundle, or "auto".
         effort: name of an effort, or "normal".
     """
-    if not target.lossless:
+    if not target.sizeless:
         return
     if model != "auto":
-        raise InputError(f"a lossless file needs no model: leave out {model!r}")
+        raise InputError(f"a file of this kind needs no model: leave out {model!r}")
     if effort != NORMAL:
-        raise InputError(f"effort does not apply to a lossless file: leave out {effort!r}")
+        raise InputError(f"effort does not apply to a file of this kind: leave out {effort!r}")
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
