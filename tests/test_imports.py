@@ -28,7 +28,7 @@ LAYERS = (
     ("inspection",),
     ("reports",),
     ("shape", "texture"),
-    ("bundle", "special_values"),
+    ("bundle", "special_values", "lossless"),
     ("container",),
     ("coding",),
     ("rate", "engine", "sources"),
@@ -50,7 +50,7 @@ TEXTURE_LAYERS = (
     ("tiling", "runtime", "kinds"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = ("container", "engine", "io", "rate", "volume", "errors")
+TORCH_FREE = ("container", "engine", "io", "lossless", "rate", "volume", "errors")
 MOST_LINES = 400
 
 
