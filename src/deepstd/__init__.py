@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from deepstd.inspection import info
     from deepstd.io import Metadata, read, write
     from deepstd.quality import Quality
+    from deepstd.rate.bound import ErrorBound
     from deepstd.rate.target import Target
     from deepstd.registration.files import Outputs, RegisterReport, register
     from deepstd.registration.report import PairReport
@@ -75,6 +76,7 @@ _NAMES = {
     "deepstd.inspection": ("info",),
     "deepstd.io": ("Metadata", "read", "write"),
     "deepstd.quality": ("Quality",),
+    "deepstd.rate.bound": ("ErrorBound",),
     "deepstd.rate.target": ("Target",),
     "deepstd.registration.files": ("Outputs", "RegisterReport", "register"),
     "deepstd.registration.report": ("PairReport",),
@@ -101,6 +103,7 @@ __all__ = [
     "DeepSTDError",
     "Derivation",
     "DeviceError",
+    "ErrorBound",
     "FileInfo",
     "GeometryError",
     "InputError",
