@@ -11,6 +11,7 @@ larger ones it takes the high bits, and the low bits are stored apart.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ _SPARSE = 0.6
 _VOXELS_PER_ENTRY = 8
 # The middle of a scan: values between these ranks, in shares of all voxels.
 _MIDDLE = (0.05, 0.95)
+_MOST_FACTOR = 2.0**40  # of a slope that is sought; beyond it, floats have no such structure
 _SLOPE = struct.Struct("<d")
 
 
@@ -154,12 +156,8 @@ def multiples(values: np.ndarray) -> tuple[float, np.ndarray] | None:
         return None
     slope = 1.0
     if not (values == np.rint(values)).all():
-        distinct = np.unique(values).astype(np.float64)
-        slope = (
-            _slope(distinct, float(np.finfo(values.dtype).eps))
-            if distinct.size <= _MOST_RANKS
-            else 0.0
-        )
+        sizes = np.unique(np.abs(values))
+        slope = _slope(sizes) if sizes.size <= _MOST_RANKS else 0.0
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         factors = np.rint(values.astype(np.float64) / slope)
         if not (np.abs(factors) < 2**53).all():
@@ -169,22 +167,23 @@ def multiples(values: np.ndarray) -> tuple[float, np.ndarray] | None:
     return (slope, factors) if same else None
 
 
-def _slope(distinct: np.ndarray, precision: float) -> float:
-    """Return a number of which sorted values seem to be multiples, or 0 if there is none.
+def _slope(sizes: np.ndarray) -> float:
+    """Return a number of which sorted sizes seem to be multiples, or 0 if there is none.
 
-    The least difference is a first estimate. From the smallest value to the largest, each one
+    The least difference is a first estimate. From the smallest size to the largest, each one
     narrows the interval that the number lies in: rounding moved it by half a step at most.
     """
-    sizes = np.unique(np.abs(distinct))
-    slope = float(np.diff(sizes).min()) if sizes.size > 1 else 0.0
-    low, high = 0.0, np.inf
-    for size in map(float, sizes[sizes > 0]):
-        if not slope > 0 or not size / slope < 1 / precision:
+    half_steps = np.spacing(sizes).astype(np.float64) / 2
+    slope = float(np.diff(sizes.astype(np.float64)).min()) if sizes.size > 1 else 0.0
+    low, high = 0.0, math.inf
+    for size, half_step in zip(sizes.tolist(), half_steps.tolist(), strict=True):
+        if not slope > 0 or size > slope * _MOST_FACTOR:
             return 0.0
-        factor = max(1, round(size / slope))
-        half_step = size * precision / 2
-        low, high = max(low, (size - half_step) / factor), min(high, (size + half_step) / factor)
-        slope = (low + high) / 2
+        if size > 0:
+            factor = max(1, round(size / slope))
+            low = max(low, (size - half_step) / factor)
+            high = min(high, (size + half_step) / factor)
+            slope = (low + high) / 2
     return slope
 
 
