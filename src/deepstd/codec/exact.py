@@ -16,7 +16,7 @@ from deepstd import io, lossless
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.sampling import grid_of
 from deepstd.codec.smallest_type import smallest_type
-from deepstd.codec.uniform import Steps
+from deepstd.codec.uniform import Steps, largest_error
 from deepstd.coding.bytes import Cursor
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
@@ -92,8 +92,8 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
     progress("decoding to verify every voxel")
     with progress.timed("encode check"):
         restored = decode(parse(data, "the new file")).voxels
-    kept = quality.max_error <= largest or not _has_finite(voxels)
-    if not (same_bits(expected, restored) and (steps is None or kept)):
+    kept = steps is None or largest_error(voxels, restored) <= largest
+    if not (same_bits(expected, restored) and kept):
         raise DeepSTDError(
             "the scan does not come back as it should, which is an error of this program: please "
             "report it with the output of `deepstd doctor`. Ask for a size instead (--ratio 4)"

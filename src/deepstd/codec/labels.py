@@ -1,7 +1,7 @@
 """Recognition of label maps, whose voxels are numbers of regions and must not change.
 
-declared by the file, whole numbers ─▶ label map, coded exactly at any size
-few values in patches ─▶ perhaps a label map, coded exactly where that takes no more bytes
+declared by the file, whole numbers ┬▶ label map, coded exactly at any size
+few whole numbers in patches ───────┘
 """
 
 from __future__ import annotations

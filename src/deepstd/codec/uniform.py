@@ -113,6 +113,17 @@ class Steps:
         return np.min_scalar_type(self.most + len(_SPECIAL))
 
 
+def largest_error(voxels: np.ndarray, restored: np.ndarray) -> float:
+    """Return the largest difference of finite voxels in stored units, exact for integers."""
+    if voxels.dtype.kind == "f":
+        finite = np.isfinite(voxels)
+        wide = (values[finite].astype(np.float64) for values in (voxels, restored))
+        return float(np.abs(np.subtract(*wide)).max(initial=0.0))
+    # Differences of 64-bit integers are right modulo 2**64.
+    one, other = voxels.astype(np.uint64), restored.astype(np.uint64)
+    return int(np.where(voxels > restored, one - other, other - one).max())
+
+
 def _of_floats(voxels: np.ndarray, bound: float) -> Steps | None:
     """Return steps for floats, checked on the voxels; None where rounding breaks the bound."""
     finite = voxels[np.isfinite(voxels)].astype(np.float64)
@@ -125,7 +136,6 @@ def _of_floats(voxels: np.ndarray, bound: float) -> Steps | None:
         if not (np.isfinite(high - low) and step > 0 and (high - low) / step < _MOST_STEPS):
             return None
         steps = Steps(low, step, round((high - low) / step))
-        restored = steps.voxels(steps.codes(finite), voxels.dtype).astype(np.float64)
-        if (np.abs(restored - finite) <= bound).all():
+        if largest_error(finite, steps.voxels(steps.codes(finite), voxels.dtype)) <= bound:
             return steps
     return None

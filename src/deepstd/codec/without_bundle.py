@@ -50,18 +50,12 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
 
 
 def _labels(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
-    """Compress a label map exactly; return None for any other scan.
-
-    A map that no file declares is coded exactly only where that takes no more than the target.
-    """
-    declared = labels.are_declared(volume)
-    if volume.loss or not (declared or labels.look_like(volume.voxels)):
+    """Compress a label map exactly, at any size; return None for any other scan."""
+    if volume.loss or not (labels.are_declared(volume) or labels.look_like(volume.voxels)):
         return None
     found = exact.encode(volume, progress)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    if len(found.data) <= allowed:
-        return found
-    return replace(found, notes=(labels.NOTE,)) if declared else None
+    return found if len(found.data) <= allowed else replace(found, notes=(labels.NOTE,))
 
 
 def decode(container: Beginning, level: int = 0) -> Volume:

@@ -128,10 +128,10 @@ class Mapping:
 
     @property
     def _largest(self) -> int:
-        top = ((self.most + 1) << self.low_bits) - 1
-        top = self.least + (top if self.low_bits else self.most) * self.step
         if self.table is None:
-            return top
+            # The low bits of the largest level are not known here.
+            return self.least + (self.most << self.low_bits) * self.step
+        top = self.least + (((self.most + 1) << self.low_bits) - 1) * self.step
         if top >= self.table.size:
             raise DamagedError(f"lossless data asks for entry {top} of {self.table.size}")
         return int(self.table.max())

@@ -83,9 +83,13 @@ def check_alone(target: Target, model: str, effort: str) -> None:
     if not target.sizeless:
         return
     if model != "auto":
-        raise InputError(f"a file of this kind needs no model: leave out {model!r}")
+        raise InputError(
+            f"a lossless file, or one of bounded error, needs no model: leave out {model!r}"
+        )
     if effort != NORMAL:
-        raise InputError(f"effort does not apply to a file of this kind: leave out {effort!r}")
+        raise InputError(
+            f"effort does not apply to a lossless file, or one of bounded error: leave out {effort!r}"
+        )
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
