@@ -82,14 +82,11 @@ def check_alone(target: Target, model: str, effort: str) -> None:
     """
     if not target.sizeless:
         return
+    kind = "a lossless file, or one of bounded error,"
     if model != "auto":
-        raise InputError(
-            f"a lossless file, or one of bounded error, needs no model: leave out {model!r}"
-        )
+        raise InputError(f"{kind} needs no model: leave out {model!r}")
     if effort != NORMAL:
-        raise InputError(
-            f"effort does not apply to a lossless file, or one of bounded error: leave out {effort!r}"
-        )
+        raise InputError(f"{kind} has no effort: leave out {effort!r}")
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
