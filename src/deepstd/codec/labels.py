@@ -13,8 +13,8 @@ from deepstd.volume import Volume
 NOTE = (
     "a map of labels: every voxel is kept exactly, and the size that was asked for does not apply"
 )
-# Most values of a map that no file declares, and voxels that are looked at first.
-_MOST_VALUES, _FIRST_VOXELS = 256, 1 << 16
+# Most values of a map that no file declares, and voxels of a first look at a scan.
+_MOST_VALUES, _SAMPLE = 256, 1 << 16
 # Share of neighbours inside regions that are equal. It is above 0.8 in maps of organs, and below
 # 0.3 in 8-bit grey values.
 _EQUAL_SHARE = 0.6
@@ -30,7 +30,9 @@ def are_declared(volume: Volume) -> bool:
 
 def look_like(voxels: np.ndarray) -> bool:
     """Return True if voxels are few whole numbers in patches, as in a map that nothing declares."""
-    if voxels.dtype.kind == "f" or len(np.unique(voxels.flat[:_FIRST_VOXELS])) > _MOST_VALUES:
+    flat = voxels.ravel(order="K")
+    sample = flat[:: max(1, flat.size // _SAMPLE)]
+    if voxels.dtype.kind == "f" or len(np.unique(sample)) > _MOST_VALUES:
         return False
     values, counts = np.unique(voxels, return_counts=True)
     if not 1 < len(values) <= _MOST_VALUES:
