@@ -26,8 +26,8 @@ from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
 )
+from deepstd.texture.tiling import middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
-from deepstd.texture.wavelet.encoder import middle_slices
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from deepstd.progress import Progress
 from deepstd.rate.start import Point, Start, estimate, first_start, start_near
-from deepstd.texture.codec import Divisible, Encoder
+from deepstd.texture.codec import Encoder
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 
 # Grey values: stored integers are exact at this step.
@@ -72,7 +72,7 @@ class Steps:
 
     def beginning(self, encoders: Sequence[Encoder]) -> Start:
         """Return the step known so far, else estimate one without encoding."""
-        divisible = [e for e in encoders if isinstance(e, Divisible)]
+        divisible = [e.divisible for e in encoders if e.divisible is not None]
         if self._start is not None or not divisible:
             return self._start or _FIRST_START
         return first_start(
@@ -88,7 +88,7 @@ class Steps:
         """Return the first step of a search; encode a part of a large scan where none is known."""
         start = self.beginning(encoders)
         voxels = sum(math.prod(e.shape) for e in encoders)
-        divisible = [e for e in encoders if isinstance(e, Divisible)]
+        divisible = [e.divisible for e in encoders if e.divisible is not None]
         known = self._whole or voxels <= 4 * _GUESS_VOXELS
         if known or not divisible or encoders[0].conditioned:
             self._start = start

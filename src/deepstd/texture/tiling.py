@@ -1,4 +1,4 @@
-"""Tiles of a level's grid or of a scan, and their surroundings.
+"""Parts of a scan: tiles of a level's grid or of the scan, their surroundings, middle slices.
 
 grid ─▶ regions, in coding order ─▶ Window: region grown by a margin, but not out of the grid
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 
 Region = tuple[slice, ...]
@@ -134,3 +135,18 @@ def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[
             tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)),
             tuple(slice(s, e) for s, e in zip(start, stops, strict=True)),
         )
+
+
+def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
+    """Return the middle slices along an axis.
+
+    Args:
+        values: voxels of a scan.
+        voxels: approximate number of voxels.
+        axis: axis along which the slices follow each other.
+        fewest: smallest number of slices.
+    """
+    length = values.shape[axis]
+    count = min(length, max(fewest, voxels * length // values.size))
+    start = (length - count) // 2
+    return np.take(values, range(start, start + count), axis)

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import Workers
-from deepstd.texture.autoencoder.latents import block_places, template_blocks
+from deepstd.texture.autoencoder.latents import hint_of_latents, padded_hint
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.transform import AutoencoderConfig, padded
+from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.context import condition_vector
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.scaling import log_rate, template_units
+from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Tile, tiles
 
 # Edge of a tile in voxels, by number of axes.
@@ -32,46 +33,34 @@ class Surroundings(NamedTuple):
     """Conditioning of a scan for the networks.
 
     Attributes:
-        template: warped template in steps, (1, 1, *whole blocks) float32, or None.
-        places: template coordinates, (1, ndim, *whole blocks), or None.
+        hint: prediction of the voxels, (1, 1, *whole blocks) float32, or None.
         condition: condition vector, (1, conditions, 1 …).
-        blocks: DCT blocks of the template in 1/64 step, (1, bands, *grid), or None.
-        block_places: template coordinates of the blocks, (1, ndim, *grid), or None.
+        blocks: prediction of the latents, (1, bands, *grid) float64, or None.
     """
 
-    template: torch.Tensor | None
-    places: torch.Tensor | None
+    hint: Hint | None
     condition: torch.Tensor
-    blocks: torch.Tensor | None
-    block_places: torch.Tensor | None
+    blocks: Hint | None
 
 
 def surroundings(
-    config: AutoencoderConfig,
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    step_code: int,
+    config: AutoencoderConfig, conditioning: Conditioning | None, step_code: int
 ) -> Surroundings:
     """Return the conditioning of a scan, which encoder and decoder share.
 
     Args:
         config: sizes of the networks.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
     """
     axes = tuple(range(config.ndim))
     condition = condition_vector(config, log_rate(step_code), axes, 0)
-    if template is None or places is None:
-        return Surroundings(None, None, condition, None, None)
-    units = padded(template_units(template, step_code), config.stride)
-    places = padded(places, config.stride)
+    hint = hint_of(conditioning, step_code)
+    if hint is None:
+        return Surroundings(None, condition, None)
+    hint = padded_hint(hint, config)
     return Surroundings(
-        (units * (1.0 / UNITS_PER_STEP)).float(),
-        places,
-        condition,
-        template_blocks(units, config),
-        block_places(places, config.stride),
+        Hint(hint.units.float(), hint.places), condition, hint_of_latents(hint, config)
     )
 
 
@@ -162,10 +151,11 @@ def synthesis_gradient(
 
 def _seen(
     around: Surroundings, tile: Tile, device: torch.device
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
-    template = None if around.template is None else around.template[tile.window].to(device)
-    places = None if around.places is None else around.places[tile.window].to(device)
-    return template, places, around.condition.to(device)
+) -> tuple[Hint | None, torch.Tensor]:
+    hint = around.hint
+    if hint is not None:
+        hint = Hint(hint.units[tile.window].to(device), hint.places[tile.window].to(device))
+    return hint, around.condition.to(device)
 
 
 def _coarse(place: tuple[slice, ...], stride: int) -> tuple[slice, ...]:

@@ -66,20 +66,14 @@ class TemplatePyramid:
 
 
 def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
-    """Decompose the prediction of a batch by the split plan of its scans."""
-    return template_pyramid(hint.units, hint.places.to(hint.units.dtype), plan)
-
-
-def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:
-    """Decompose a warped template.
+    """Decompose the prediction of a batch by the split plan of its scans.
 
     Args:
-        template: warped template on the scan's grid, (B, 1, *shape) whole numbers in 1/64 step.
-        places: template coordinates, (B, ndim, *shape) whole numbers −64 … 64.
+        hint: prediction on the scans' grid.
         plan: axes split at each level, finest first.
     """
-    lows, highs = decompose(template, plan, whole=True)
-    coarse_places = []
+    lows, highs = decompose(hint.units, plan, whole=True)
+    places, coarse_places = hint.places.to(hint.units.dtype), []
     for axes in plan:
         places = subsample(places, axes)
         coarse_places.append(places)
