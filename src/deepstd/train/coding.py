@@ -30,8 +30,9 @@ from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.models import Network
+from deepstd.texture.runtime import Arithmetic
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.wavelet.levels import code_levels, pyramid_of
+from deepstd.texture.wavelet.levels import ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.data import Example
@@ -153,25 +154,14 @@ def code_units(
     shape = tuple(units.shape[2:])
     plan = split_plan(shape, coarse)
     lows, highs = decompose(units, plan)
-    pyramid = None
-    if batch.hint is not None:
-        pyramid = pyramid_of(batch.hint, plan)
     savings = symbol_savings(network.tables, device)
     last_low = lows[-1] if lows else units
     source = TrainingSource(last_low, highs, savings, rate_weight, generator)
     source.seen = seen
     last_level = min(last_level, max(len(plan) - 1, 0))
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        batch.rates,
-        pyramid,
-        source,
-        dtype=torch.float32,
-        device=device,
-        last_level=last_level,
-    )
+    scans = ScanBatch(shape, plan, batch.rates, batch.hint)
+    arithmetic = Arithmetic(device, dtype=torch.float32)
+    low = code_levels(network.context, scans, source, arithmetic, last_level=last_level)
     count = math.prod(shape)
     bits, distortion = (total / count for total in source.bits_and_distortion())
     loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
@@ -216,8 +206,7 @@ def _through_autoencoder(
         batch.rates,
         blocks,
         source,
-        dtype=torch.float32,
-        device=device,
+        Arithmetic(device, dtype=torch.float32),
     )
     restored = network.synthesis(in_steps(coded), hint, condition)
     inside = (..., *(slice(0, n) for n in shape))

@@ -18,7 +18,7 @@ from deepstd.texture.autoencoder.parts import surroundings, synthesise
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 
 
@@ -56,7 +56,6 @@ def decode_latents(
     Raises:
         DamagedError: the bytes make no sense.
     """
-    device = workers.first
     head, stream = check_latents(coded)
     around = surroundings(network.config, conditioning, head.step_code)
     source = DecoderSource(network.tables, stream)
@@ -66,8 +65,7 @@ def decode_latents(
         [log_rate(head.step_code)],
         around.blocks,
         source,
-        network_dtype=network_dtype or network_dtype_of(device),
-        device=device,
+        Arithmetic.on(workers.first, network_dtype),
     )
     symbols = hashlib.sha256(b"".join(map(as_hashed, source.symbols_coded)))
     steps = synthesise(replicas(network, workers), in_steps(units), around, workers)

@@ -28,7 +28,7 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.refinement import DAMPING
@@ -156,7 +156,7 @@ class AutoencoderEncoder:
         errors: tuple[torch.Tensor, ...],
         last_weight: float | None = None,
     ) -> tuple[EncodedTexture, torch.Tensor]:
-        network, device = self._network, self.workers.first
+        network = self._network
         around = self._around(step_code)
         latents = analyse(self._networks, self._in_steps(step_code), around, self.workers)
         with torch.no_grad():
@@ -179,8 +179,7 @@ class AutoencoderEncoder:
             [log_rate(step_code)],
             around.blocks,
             source,
-            network_dtype=network_dtype_of(device),
-            device=device,
+            Arithmetic.on(self.workers.first),
         )
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream, symbols = source.stream.finish(), source.symbols_coded

@@ -47,6 +47,7 @@ from deepstd.texture.entropy.integer import (
     round_through,
 )
 from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.runtime import Arithmetic
 from deepstd.texture.wavelet.levels import code_passes
 
 # Initial scale index of the hyper-latents.
@@ -117,10 +118,7 @@ def code_latents(
     log_rates: Sequence[int],
     hint: Hint | None,
     source: SymbolSource,
-    *,
-    network_dtype: torch.dtype = torch.float32,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
+    arithmetic: Arithmetic,
 ) -> torch.Tensor:
     """Code hyper-latents and latents; return the latents in 1/64 step, (B, bands, *grid).
 
@@ -130,11 +128,10 @@ def code_latents(
         log_rates: 32 log2(range / step), rounded, of each scan of the batch.
         hint: prediction of the latents, (B, bands, *grid), or None.
         source: source of the symbols.
-        network_dtype: type of the model's activations, float32 or float64.
-        dtype: type of the latents; float64 is exact, float32 is enough for training.
-        device: device of the computation.
+        arithmetic: device and number types of the computation.
     """
-    config = model.config
+    config, device, dtype = model.config, arithmetic.device, arithmetic.dtype
+    network_dtype = arithmetic.network_dtype
     batch = len(log_rates)
     half = tuple(-(-n // 2) for n in grid)
     like = torch.zeros((batch, 1), dtype=dtype, device=device)

@@ -20,7 +20,8 @@ import torch
 from deepstd.devices import CPU, Workers
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import replicas
+from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.scaling import log_rate
 from deepstd.texture.slices.schedule import (
     SliceNode,
     coding_order,
@@ -34,6 +35,7 @@ from deepstd.texture.wavelet.decoder import (
     decode_together,
     post_filtered,
 )
+from deepstd.texture.wavelet.levels import ScanBatch
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
@@ -144,7 +146,9 @@ def decode_slices(
         network, only = copies[networks.of(group[0])][device], Workers((device,))
         hint = hint_of_group(group, lows, device)
         own_streams = [streams[node.index] for node in group]
-        every = decode_together(network, own, own_streams, image, hint, device=device, level=short)
+        batch = ScanBatch(image, plan, [log_rate(own.step_code)] * len(group), hint)
+        arithmetic = Arithmetic.on(device)
+        every = decode_together(network, batch, own_streams, arithmetic, level=short)
         found = []
         for number, one in enumerate(every):
             if level:

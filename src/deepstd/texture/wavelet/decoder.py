@@ -20,12 +20,12 @@ from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.bitstream import EncodedTile
 from deepstd.texture.wavelet.check import CheckedTexture, check_texture, tile_count
-from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.texture.wavelet.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
@@ -124,17 +124,10 @@ def decode_streams(
         DamagedError: the bytes make no sense.
     """
     head, plan, shape, stream, tiles = checked
+    batch = ScanBatch(shape, plan, [log_rate(head.step_code)], hint)
+    arithmetic = Arithmetic.on(workers.first, network_dtype)
     if not tile_count(plan, shape):
-        return decode_together(
-            network,
-            head,
-            [stream],
-            shape,
-            hint,
-            device=workers.first,
-            network_dtype=network_dtype,
-            level=level,
-        )[0]
+        return decode_together(network, batch, [stream], arithmetic, level=level)[0]
     copies = replicas(network, workers)
     source = DecoderSource(network.tables, stream)
     symbols = hashlib.sha256()
@@ -158,61 +151,33 @@ def decode_streams(
             symbols.update(b"".join(map(as_hashed, tile.symbols)))
         return finest_level.merged(high, workers)
 
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        [log_rate(head.step_code)],
-        None if hint is None else pyramid_of(hint, plan),
-        source,
-        network_dtype=network_dtype or network_dtype_of(workers.first),
-        device=workers.first,
-        last_level=level,
-        finest=finest,
-    )
+    low = code_levels(network.context, batch, source, arithmetic, last_level=level, finest=finest)
     symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
     return DecodedStream(low, symbols.digest())
 
 
 def decode_together(
     network: TextureNetwork,
-    head: TextureHeader,
+    batch: ScanBatch,
     streams: Sequence[bytes],
-    shape: tuple[int, ...],
-    hint: Hint | None,
+    arithmetic: Arithmetic,
     *,
-    device: torch.device,
-    network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> list[DecodedStream]:
     """Decode a batch of untiled scans of one shape; batches are faster for small scans.
 
     Args:
         network: network that the scans were coded with.
-        head: header of all scans.
+        batch: shape, rates and prediction of the scans.
         streams: stream of each scan.
-        shape: voxels along each axis.
-        hint: prediction of the batch, (B, …), or None.
-        device: device of the network.
-        network_dtype: type of the context model's activations; symbols do not depend on it.
+        arithmetic: number types, and the device of the network.
         level: number of finest levels that previews leave out; 0 for whole scans.
 
     Raises:
         DamagedError: the bytes make no sense.
     """
-    plan = split_plan(shape, head.coarse)
     sources = [DecoderSource(network.tables, stream) for stream in streams]
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        [log_rate(head.step_code)] * len(sources),
-        None if hint is None else pyramid_of(hint, plan),
-        Together(sources),
-        network_dtype=network_dtype or network_dtype_of(device),
-        device=device,
-        last_level=level,
-    )
+    low = code_levels(network.context, batch, Together(sources), arithmetic, last_level=level)
     return [
         DecodedStream(own, hash_of(source.symbols_coded))
         for own, source in zip(low.split(1), sources, strict=True)

@@ -27,7 +27,7 @@ from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
@@ -38,7 +38,7 @@ from deepstd.texture.tiling import Region, middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.texture.wavelet.bitstream import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.wavelet.check import tile_count
-from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 from deepstd.texture.wavelet.network import TextureNetwork, condition_of
@@ -179,18 +179,9 @@ class TextureEncoder:
             return level.low
 
         source = self._source(step_code, rate_weight, self._device, errors)
-        pyramid = None if hint is None else pyramid_of(hint, self.plan)
-        code_levels(
-            self._network.context,
-            self.shape,
-            self.plan,
-            [log_rate(step_code)],
-            pyramid,
-            source,
-            network_dtype=network_dtype_of(self._device),
-            device=self._device,
-            finest=finest,
-        )
+        batch = ScanBatch(self.shape, self.plan, [log_rate(step_code)], hint)
+        arithmetic = Arithmetic.on(self._device)
+        code_levels(self._network.context, batch, source, arithmetic, finest=finest)
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream = source.stream.finish()
         level = opened[0]
@@ -336,16 +327,9 @@ def encode_together(
         )
         for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
     ]
-    low = code_levels(
-        first._network.context,
-        first.shape,
-        first.plan,
-        [log_rate(step_code)] * len(encoders),
-        None if hint is None else pyramid_of(hint, first.plan),
-        Together(sources),
-        network_dtype=network_dtype_of(first._device),
-        device=first._device,
-    )
+    batch = ScanBatch(first.shape, first.plan, [log_rate(step_code)] * len(encoders), hint)
+    arithmetic = Arithmetic.on(first._device)
+    low = code_levels(first._network.context, batch, Together(sources), arithmetic)
     encoded = []
     for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
         head = TextureHeader(encoder.scaling, step_code, encoder.coarse).pack()
