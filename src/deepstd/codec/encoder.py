@@ -27,7 +27,7 @@ from deepstd.errors import RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import Effort
-from deepstd.rate.search import search
+from deepstd.rate.search import SizeWindow, search
 from deepstd.rate.start import Point, Start
 from deepstd.rate.target import LOWEST_FILL
 from deepstd.rate.tile_fit import fit_tiles
@@ -245,7 +245,7 @@ class Encoding:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
         if fill is None:
             return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
-        return fill * self._allowed <= nbytes <= self._allowed
+        return SizeWindow(self._allowed, fill).holds(nbytes)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
         """Return encoders of slices where a trial shows a gain; otherwise none."""
@@ -295,6 +295,7 @@ class Encoding:
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
+        window = SizeWindow(self._allowed, fill)
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []
 
@@ -315,21 +316,18 @@ class Encoding:
             return size_of(latest[:])
 
         def fit(point: Point) -> Point:
-            bounds = fill * self._allowed, self._allowed
-            return replace(point, nbytes=size_of(fit_tiles(tiled, latest, point.nbytes, *bounds)))
+            fitted = fit_tiles(tiled, latest, point.nbytes, window.least, window.allowed)
+            return replace(point, nbytes=size_of(fitted))
 
         # Frames have one shape: all of them have tiles or slices, or none.
         tiled = [e.recoder for e in encoders if e.recoder is not None]
         whole = [e.undivided for e in encoders if e.undivided is not None]
         point = search(
             size,
-            self._allowed,
-            fill=fill,
+            window,
+            self._steps.scale(encoders),
             start=self._steps.first(encoders),
             rate_weight=self._weight,
-            lowest=STEP_CODE_MIN,
-            highest=self._steps.finest(encoders),
-            octave=STEPS_PER_OCTAVE,
             describe=self._builder.describe,
             fit=fit if tiled else None,
             last=last if whole else None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepstd.progress import Progress
-from deepstd.rate.start import Point, Start, estimate, first_start, start_near
+from deepstd.rate.start import Point, Start, StepScale, estimate, first_start, start_near
 from deepstd.texture.codec import Encoder
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 
@@ -79,9 +79,7 @@ class Steps:
             lambda code: sum(encoder.significant(code) for encoder in divisible),
             sum(math.prod(encoder.shape) for encoder in divisible),
             max(self.allowed - self.fixed_bytes, 1),
-            lowest=STEP_CODE_MIN,
-            highest=self.finest(encoders),
-            octave=STEPS_PER_OCTAVE,
+            self.scale(encoders),
         )
 
     def first(self, encoders: Sequence[Encoder]) -> Start:
@@ -106,8 +104,11 @@ class Steps:
         self._start = estimate(size, self.allowed, start=start, octave=STEPS_PER_OCTAVE)
         return self._start
 
-    def finest(self, encoders: Sequence[Encoder]) -> int:
-        """Return the finest useful step code; stored integers are exact there."""
+    def scale(self, encoders: Sequence[Encoder]) -> StepScale:
+        """Return the scale up to the finest useful step; stored integers are exact there."""
+        return StepScale(STEP_CODE_MIN, self._finest(encoders), STEPS_PER_OCTAVE)
+
+    def _finest(self, encoders: Sequence[Encoder]) -> int:
         finest = min(e.finest for e in encoders)
         if self.dtype.kind == "f":
             return finest
