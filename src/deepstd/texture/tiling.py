@@ -8,15 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 Region = tuple[slice, ...]
 Sides = tuple[tuple[bool, bool], ...]
-# Edges of the tiles of a filter in voxels: with its halo and channels each takes some 200 MB.
-_TILE_2D, _TILE_3D = 1024, 128
+
+
+class TileEdges(NamedTuple):
+    """Edges of tiles in voxels, even so that the fold of voxels into channels stays the same.
+
+    Attributes:
+        image: edge of a tile of an image.
+        volume: edge of a tile of a volume.
+    """
+
+    image: int
+    volume: int
+
+    def of(self, ndim: int) -> int:
+        """Return the edge for scans of 2 or 3 axes."""
+        return self.volume if ndim == 3 else self.image
+
+
+FILTER_TILES = TileEdges(1024, 128)
+"""Tiles of a post-filter: with its halo and channels each takes some 200 MB."""
 
 
 def tile_size(ndim: int) -> int:
@@ -116,15 +134,15 @@ class Tile:
     outer: tuple[slice, ...]
 
 
-def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[Tile]:
+def tiles(shape: Sequence[int], halo: int, edges: TileEdges) -> Iterator[Tile]:
     """Yield the tiles of a volume, each with a halo.
 
     Args:
         shape: voxels along each axis.
         halo: voxels around each tile.
-        size: even edge of a tile in voxels; None for the size that suits a filter.
+        edges: edges of the tiles.
     """
-    size = size or (_TILE_3D if len(shape) == 3 else _TILE_2D)
+    size = edges.of(len(shape))
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.

@@ -34,6 +34,7 @@ from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
+from deepstd.texture.tiling import TileEdges
 from deepstd.train.coding import code_batch
 from deepstd.train.data import Example
 
@@ -124,9 +125,7 @@ def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
 
 @pytest.mark.parametrize("template", [False, True])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_parts_join_without_seams(
-    ndim: int, template: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_join_without_seams(ndim: int, template: bool) -> None:
     net = network(ndim, template=template, seed=1)
     config = net.config
     whole_windows = config.stride * config.window
@@ -142,18 +141,18 @@ def test_parts_join_without_seams(
     around = parts.surroundings(config, conditioning, 2000)
     networks = {CPU.first: net}
 
-    def both(workers: Workers) -> tuple[torch.Tensor, torch.Tensor]:
-        latents = parts.analyse(networks, x, around, workers)
-        return latents, parts.synthesise(networks, latents, around, workers)
+    def both(workers: Workers, edges: TileEdges) -> tuple[torch.Tensor, torch.Tensor]:
+        latents = parts.analyse(networks, x, around, workers, edges)
+        return latents, parts.synthesise(networks, latents, around, workers, edges)
 
-    latents, restored = both(CPU)
+    latents, restored = both(CPU, parts.NETWORK_TILES)
     assert not torch.allclose(restored, x, atol=1e-2)  # the network does something
-    monkeypatch.setattr(parts, "_PART", {ndim: 2 * whole_windows})
+    small = TileEdges(2 * whole_windows, 2 * whole_windows)
     for workers in (CPU, Workers.named("cpu,cpu"))[: 1 + template]:
-        again = both(workers)
+        again = both(workers, small)
         torch.testing.assert_close(again[0], latents, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(again[1], restored, atol=1e-4, rtol=1e-4)
-    _, gradient = parts.synthesis_gradient(net, latents, around, x)
+    _, gradient = parts.synthesis_gradient(net, latents, around, x, small)
     with torch.enable_grad():
         moving = latents.clone().requires_grad_()
         out = net.synthesis(moving, around.hint, around.condition)

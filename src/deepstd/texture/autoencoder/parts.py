@@ -22,10 +22,10 @@ from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.tiling import Tile, tiles
+from deepstd.texture.tiling import Tile, TileEdges, tiles
 
-# Edge of a tile in voxels, by number of axes.
-_PART = {2: 1024, 3: 160}
+NETWORK_TILES = TileEdges(1024, 160)
+"""Tiles of analysis and synthesis."""
 Networks = Mapping[torch.device, AutoencoderNetwork]
 
 
@@ -65,7 +65,11 @@ def surroundings(
 
 
 def analyse(
-    networks: Networks, values: torch.Tensor, around: Surroundings, workers: Workers
+    networks: Networks,
+    values: torch.Tensor,
+    around: Surroundings,
+    workers: Workers,
+    edges: TileEdges = NETWORK_TILES,
 ) -> torch.Tensor:
     """Analyse a scan; return its latents in steps, (1, bands, *grid).
 
@@ -74,6 +78,7 @@ def analyse(
         values: values in steps, (1, 1, *whole blocks).
         around: conditioning of the scan.
         workers: devices that share the tiles.
+        edges: edges of the tiles, whole windows.
     """
     config = networks[workers.first].config
     grid = [n // config.stride for n in values.shape[2:]]
@@ -88,12 +93,16 @@ def analyse(
         latents[(..., *outer)] = found[(..., *inner)].to(latents)
 
     halo = networks[workers.first].synthesis.halo
-    deque(workers.map(part, tiles(values.shape[2:], halo, _PART[config.ndim])), maxlen=0)
+    deque(workers.map(part, tiles(values.shape[2:], halo, edges)), maxlen=0)
     return latents
 
 
 def synthesise(
-    networks: Networks, latents: torch.Tensor, around: Surroundings, workers: Workers
+    networks: Networks,
+    latents: torch.Tensor,
+    around: Surroundings,
+    workers: Workers,
+    edges: TileEdges = NETWORK_TILES,
 ) -> torch.Tensor:
     """Synthesise a scan; return its values in steps, (1, 1, *whole blocks).
 
@@ -102,6 +111,7 @@ def synthesise(
         latents: latents in steps, (1, bands, *grid).
         around: conditioning of the scan.
         workers: devices that share the tiles.
+        edges: edges of the tiles, whole windows.
     """
     config = networks[workers.first].config
     shape = [n * config.stride for n in latents.shape[2:]]
@@ -116,12 +126,16 @@ def synthesise(
         restored[(..., *tile.outer)] = found[(..., *tile.inner)].to(restored)
 
     halo = networks[workers.first].synthesis.halo
-    deque(workers.map(part, tiles(shape, halo, _PART[config.ndim])), maxlen=0)
+    deque(workers.map(part, tiles(shape, halo, edges)), maxlen=0)
     return restored
 
 
 def synthesis_gradient(
-    network: AutoencoderNetwork, latents: torch.Tensor, around: Surroundings, truth: torch.Tensor
+    network: AutoencoderNetwork,
+    latents: torch.Tensor,
+    around: Surroundings,
+    truth: torch.Tensor,
+    edges: TileEdges = NETWORK_TILES,
 ) -> tuple[float, torch.Tensor]:
     """Return the squared error of the restored scan and its gradient by the latents.
 
@@ -130,13 +144,14 @@ def synthesis_gradient(
         latents: latents in steps, (1, bands, *grid).
         around: conditioning of the scan.
         truth: true values in steps, (1, 1, *whole blocks).
+        edges: edges of the tiles, whole windows.
 
     Returns:
         Sum over voxels in squared steps, and its gradient in the shape of the latents.
     """
     config, total = network.config, 0.0
     gradient = torch.zeros_like(latents)
-    for tile in tiles(truth.shape[2:], network.synthesis.halo, _PART[config.ndim]):
+    for tile in tiles(truth.shape[2:], network.synthesis.halo, edges):
         window = _coarse(tile.window[1:], config.stride)
         with torch.enable_grad():
             part = latents[(..., *window)].detach().requires_grad_()
