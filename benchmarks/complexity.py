@@ -19,6 +19,7 @@ from torch import nn
 
 from deepstd.bundle import Bundle
 from deepstd.codec.codec import Codec
+from deepstd.conditioning import Conditioning
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.filters.wiener import half_neighbourhood
@@ -54,12 +55,12 @@ def counted(network: TextureNetwork) -> dict[str, float]:
         if isinstance(weight, torch.Tensor) and weight.ndim > 2:
             part = ".".join(name.split(".")[:3]) if name.startswith("context") else "postfilter"
             layer.register_forward_hook(hook(part))
-    template = places = None
+    conditioning = None
     if network.config.template:
         template = torch.zeros((1, 1, *shape), dtype=torch.int32)
-        places = torch.zeros((1, ndim, *shape), dtype=torch.int16)
+        conditioning = Conditioning(template, torch.zeros((1, ndim, *shape), dtype=torch.int16))
     values = np.random.default_rng(0).normal(size=shape)
-    encoder = TextureEncoder(network, values, None, template, places)
+    encoder = TextureEncoder(network, values, None, conditioning)
     encoder.restored(encoder.encode(2048, 0.08), 2048)
     voxels = math.prod(shape)
     parts = {_title(name, network): count / voxels for name, count in totals.items()}

@@ -17,7 +17,6 @@ from deepstd.codec.codec import Codec
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DeviceError
 from deepstd.shape import conditioning
-from deepstd.texture import tiling
 
 Phantom = Callable[..., np.ndarray]
 TWO = Workers.named("cpu, cpu")
@@ -91,9 +90,8 @@ class TestWorkers:
 
 @pytest.mark.parametrize("shape", [(140, 70, 10), (70, 140, 12, 2)])
 def test_two_devices_make_the_same_file_and_the_same_scan(
-    tiny_bundle: Path, phantom: Phantom, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, phantom: Phantom, shape: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(tiling, "_TILE_3D", 32)
     one, two = (Codec.load(str(tiny_bundle), device=names) for names in ("cpu", "cpu,cpu"))
     volume = deepstd.Volume(phantom(shape))
     data = one.compress(volume, bpv=1.5)

@@ -29,8 +29,8 @@ from benchmarks.standing.studies import STUDIES, Scan, split
 from deepstd import io
 from deepstd.codec.codec import Codec
 from deepstd.codec.model import shape_model_of
+from deepstd.conditioning import Conditioning
 from deepstd.evaluate.metrics import bd_rate
-from deepstd.shape.conditioning import Conditioning
 from deepstd.shape.register import register_all
 from deepstd.texture.entropy.integer import thawed
 from deepstd.texture.scaling import STEPS_PER_OCTAVE

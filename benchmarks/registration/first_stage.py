@@ -29,7 +29,7 @@ from deepstd import io
 from deepstd.codec import encoder
 from deepstd.codec.codec import Codec
 from deepstd.codec.shape_stage import FrameShape, encode_shape
-from deepstd.shape.conditioning import Conditioning
+from deepstd.conditioning import Conditioning
 
 _OUT = FOLDER / "registration-first.json"
 _STUDIES = ("hippocampus", "xray")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepstd.texture.codec import Encoded
+from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.models import Network
-from deepstd.texture.wavelet.decoder import DecodedTexture
 from deepstd.texture.wavelet.network import TextureNetwork
 
 
@@ -27,3 +28,8 @@ def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def grey_values(texture: DecodedTexture) -> np.ndarray:
     """Grey values of a decoded texture."""
     return texture.steps * texture.step + texture.offset
+
+
+def coded(encoded: Encoded, shape: tuple[int, ...]) -> CodedTexture:
+    """Return what a file holds of an encoding."""
+    return CodedTexture(encoded.payload, encoded.tiles, shape, "x")

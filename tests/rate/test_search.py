@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import RateError
-from deepstd.rate.search import search
-from deepstd.rate.start import Point, Start, estimate, first_start, start_near
+from deepstd.rate.search import SizeWindow, search
+from deepstd.rate.start import Point, Start, StepScale, estimate, first_start, start_near
 from deepstd.rate.target import LOWEST_FILL, Target, note_on_fill
 
 _USUAL_START = Start(2048)
+SCALE = StepScale(-4096, 16384, 1024)
 
 
 def model_size(code: int, zone: float, scale: float, slope: float, fixed: int) -> int:
@@ -41,13 +42,10 @@ def searched(
 ) -> Point:
     return search(
         size,
-        allowed,
-        fill=LOWEST_FILL,
+        SizeWindow(allowed, LOWEST_FILL),
+        SCALE,
         start=start,
         rate_weight=weight,
-        lowest=-4096,
-        highest=16384,
-        octave=1024,
         describe=str,
         last=last,
         fit=fit,
@@ -103,15 +101,15 @@ def test_significant_coefficients_tell_where_to_begin(
         return min(share * voxels * 2 ** (slope * (code - 3000) / 1024), voxels)
 
     wanted = int(share * voxels * bits / 8)
-    start = first_start(significant, voxels, wanted, lowest=-4096, highest=16384, octave=1024)
+    start = first_start(significant, voxels, wanted, SCALE)
     assert abs(start.step_code - 3000) * slope < 1024
     assert slope <= start.slope <= 1.5
-    more = first_start(significant, voxels, 2 * wanted, lowest=-4096, highest=16384, octave=1024)
+    more = first_start(significant, voxels, 2 * wanted, SCALE)
     assert more.step_code > start.step_code
 
 
 def test_a_scan_without_significant_coefficients_has_a_start_in_range() -> None:
-    start = first_start(lambda _: 0.0, 1000, 500, lowest=-4096, highest=16384, octave=1024)
+    start = first_start(lambda _: 0.0, 1000, 500, SCALE)
     assert -4096 <= start.step_code <= 16384
 
 

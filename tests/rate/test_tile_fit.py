@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from textures import lifting
+from textures import coded, lifting
 
 from deepstd.codec.codec import Codec
 from deepstd.rate.tile_fit import fit_tiles
@@ -35,7 +35,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def network(tiny_bundle: Path) -> TextureNetwork:
-    return lifting(Codec.load(str(tiny_bundle), device="cpu").model.network_for(SHAPE)[0])
+    return lifting(Codec.load(str(tiny_bundle), device="cpu").model.networks[3])
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_size_near_by_is_met_and_decodes(
     if abs(wanted - 1) < 0.01:
         changed = sum(a != b for a, b in zip(fitted.tiles, first.tiles, strict=True))
         assert changed < len(first.tiles) == 4
-    decoded = decode_texture(network, fitted.payload, fitted.tiles, SHAPE, name="x")
+    decoded = decode_texture(network, coded(fitted, SHAPE))
     assert decoded.latents == fitted.latents
     assert decoded.latents != first.latents
     error = np.square(decoded.steps * decoded.step + decoded.offset - values).mean()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from textures import grey_values, smooth
+from textures import coded, grey_values, smooth
 
+from deepstd.conditioning import Conditioning
 from deepstd.engine import library
 from deepstd.errors import BundleError, ContainerError, DamagedError
 from deepstd.texture import scaling
 from deepstd.texture.codec import squared_error
+from deepstd.texture.coded import CodedTexture
 from deepstd.texture.entropy import symbols as sources
 from deepstd.texture.scaling import Scaling, template_units
 from deepstd.texture.wavelet.decoder import decode_texture
@@ -39,7 +42,7 @@ def test_decoder_gets_the_encoders_values(
     net, x = network(len(shape)), smooth(shape)
     encoder = TextureEncoder(net, x, spacing)
     encoded = encoder.encode(4096, 0.1)
-    decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, name="x")
+    decoded = decode_texture(net, coded(encoded, shape))
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
         squared_error(encoder, encoded, 4096), rel=1e-3, abs=1e-6
@@ -57,9 +60,7 @@ def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
         found = set()
         for threads, dtype in ((1, torch.float32), (2, torch.float64), (1, torch.float64)):
             torch.set_num_threads(threads)
-            decoded = decode_texture(
-                net, encoded.payload, encoded.tiles, shape, name="x", network_dtype=dtype
-            )
+            decoded = decode_texture(net, coded(encoded, shape), network_dtype=dtype)
             found.add(decoded.latents)
         assert found == {encoded.latents}
     finally:
@@ -71,11 +72,11 @@ def test_tiles_decode_without_each_other() -> None:
     net, x = network(3), smooth(shape)
     encoded = TextureEncoder(net, x, None).encode(3000, 0.1)
     assert len(encoded.tiles) == 4
-    whole = grey_values(decode_texture(net, encoded.payload, encoded.tiles, shape, name="x"))
+    whole = grey_values(decode_texture(net, coded(encoded, shape)))
     # Exchange one tile's bytes for noise: far from it nothing changes.
     tiles = list(encoded.tiles)
     tiles[-1] = bytes(range(256)) * 20
-    part = grey_values(decode_texture(net, encoded.payload, tiles, shape, name="x"))
+    part = grey_values(decode_texture(net, replace(coded(encoded, shape), tiles=tiles)))
     assert np.array_equal(whole[:90, :90], part[:90, :90])
     assert not np.array_equal(whole[140:, 135:], part[140:, 135:])
 
@@ -88,7 +89,7 @@ def test_a_network_that_expects_other_scales_costs_less_with_offsets(
     net, noise = network(2), np.random.default_rng(0).normal(size=shape).astype(np.float32)
     for step_code in (1000, 4000):
         with_offsets = TextureEncoder(net, noise, None).encode(step_code, 0.1)
-        decoded = decode_texture(net, with_offsets.payload, (), shape, name="x")
+        decoded = decode_texture(net, coded(with_offsets, shape))
         assert decoded.latents == with_offsets.latents
         with monkeypatch.context() as patch:
             patch.setenv(library.DISABLED, "1")  # the engine chooses offsets by itself
@@ -125,14 +126,13 @@ def test_template_conditioning_round_trip() -> None:
     low, high = x.min(), x.max()
     template = torch.from_numpy(np.rint((x - low) / (high - low) * 1000)).int()[None, None]
     places = torch.zeros((1, 3, *shape), dtype=torch.int16)
-    encoder = TextureEncoder(net, x, None, template, places)
+    conditioning = Conditioning(template, places)
+    encoder = TextureEncoder(net, x, None, conditioning)
     encoded = encoder.encode(3000, 0.1)
-    decoded = decode_texture(net, encoded.payload, encoded.tiles, shape, template, places, name="x")
+    decoded = decode_texture(net, coded(encoded, shape), conditioning)
     assert decoded.latents == encoded.latents
     with contextlib.suppress(DamagedError):  # what other symbols say may make no sense
-        other = decode_texture(
-            net, encoded.payload, encoded.tiles, shape, template // 2, places, name="x"
-        )
+        other = decode_texture(net, coded(encoded, shape), Conditioning(template // 2, places))
         assert other.latents != encoded.latents
 
 
@@ -145,7 +145,7 @@ def test_damaged_payloads_never_escape_as_other_errors() -> None:
         data = bytearray(encoded.payload)
         data[random.integers(len(data))] ^= 1 << random.integers(8)
         try:
-            decoded = decode_texture(net, bytes(data), (), shape, name="x")
+            decoded = decode_texture(net, CodedTexture(bytes(data), (), shape, "x"))
         except ContainerError:
             continue
         assert decoded.steps.shape == shape
@@ -199,7 +199,7 @@ def test_a_network_may_do_without_a_post_filter() -> None:
     x = smooth((20, 17, 13))
     encoder = TextureEncoder(net, x, None)
     encoded = encoder.encode(4096, 0.1)
-    decoded = decode_texture(net, encoded.payload, encoded.tiles, x.shape, name="x")
+    decoded = decode_texture(net, coded(encoded, x.shape))
     expected = encoded.low[0, 0].numpy() / 64
     np.testing.assert_allclose(decoded.steps, expected, rtol=1e-6, atol=1e-4)
     encoder.refine(4096, 0.1, 1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
+from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.scaling import OFFSET_CODE_MAX, RANGE_CODE_MAX, Scaling
 from deepstd.texture.tiling import tile_regions
@@ -53,7 +54,7 @@ def test_a_huge_scan_without_its_tiles_is_refused_without_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DamagedError, match=r"expected \d+ texture tiles, found 1"):
-            check_texture(head().pack(), [b""], (4096, 4096, 4096), "x")
+            check_texture(CodedTexture(head().pack(), [b""], (4096, 4096, 4096), "x"))
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()

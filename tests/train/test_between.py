@@ -50,16 +50,15 @@ def test_batches_are_slices_with_what_their_neighbours_tell(
     config = TrainConfig("x", ndims=(3,), widths_between=(4,), batch=3)
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(0)
     batch, coarse = draw_batch(network, [volume(*case)], config, random, generator, largest=16)
-    assert batch.template is not None
-    assert batch.places is not None
-    assert batch.units.shape == batch.template.shape
+    assert batch.hint is not None
+    assert batch.units.shape == batch.hint.units.shape
     assert len(batch.units) == len(batch.rates) == 3
     assert max(batch.units.shape[2:]) <= 16
     assert len(coarse) == 2
     assert min(coarse) == 0
-    assert torch.equal(batch.template, torch.floor(batch.template))
-    assert batch.places.abs().max() <= 64
-    missed = (batch.units - batch.template).square().mean()
+    assert torch.equal(batch.hint.units, torch.floor(batch.hint.units))
+    assert batch.hint.places.abs().max() <= 64
+    missed = (batch.units - batch.hint.units).square().mean()
     assert missed < 0.2 * batch.units.square().mean() + 64**2
 
 
@@ -116,7 +115,7 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
         kept = lifting(generic.model.networks[part]).to_tensors()
         for name, array in lifting(codec.model.networks[part]).to_tensors().items():
             np.testing.assert_array_equal(array, kept[name])
-    networks = codec.model.networks_of_slices((30, 28, 12))
+    networks = codec.model.codec_for((30, 28, 12))[0].slices
     assert networks is not None
     assert networks.between is not None
     scan = Volume(np.rint(smooth((30, 28, 12))).astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0]))

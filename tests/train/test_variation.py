@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.errors import InputError
-from deepstd.shape.conditioning import Conditioning
 from deepstd.texture.scaling import Scaling
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example

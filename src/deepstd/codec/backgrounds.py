@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from deepstd import special_values
-from deepstd.rate.start import first_start
+from deepstd.rate.start import StepScale, first_start
 from deepstd.special_values import Background, Specials, Value
 from deepstd.texture.scaling import (
     STEP_CODE_MAX,
@@ -26,8 +26,8 @@ from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
 )
+from deepstd.texture.tiling import middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
-from deepstd.texture.wavelet.encoder import middle_slices
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 
@@ -146,9 +146,7 @@ def _saved(
         lambda code: with_edge.significant(-code / STEPS_PER_OCTAVE),
         original.size,
         max(round(allowed * original.size), 1),
-        lowest=STEP_CODE_MIN,
-        highest=STEP_CODE_MAX,
-        octave=STEPS_PER_OCTAVE,
+        StepScale(STEP_CODE_MIN, STEP_CODE_MAX, STEPS_PER_OCTAVE),
     )
     step = -start.step_code / STEPS_PER_OCTAVE
     return 1.0 - without.bits(step) / (with_edge.bits(step) or 1.0)

@@ -15,14 +15,12 @@ from deepstd.codec import without_bundle
 from deepstd.codec.frames import flat_axis, stored
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import decode_shape
-from deepstd.container import LATENTS_DIGEST_BYTES, Beginning, Container, FrameChunks
+from deepstd.container import LATENTS_DIGEST_BYTES, Beginning, Container
 from deepstd.errors import DamagedError, InputError, named
 from deepstd.inspection import mismatch
 from deepstd.progress import Progress
-from deepstd.shape.conditioning import Conditioning
-from deepstd.texture import codec as transforms
+from deepstd.texture.coded import CodedTexture
 from deepstd.texture.filters.wiener import WienerFilter
-from deepstd.texture.wavelet.decoder import DecodedTexture
 from deepstd.volume import Volume
 
 
@@ -95,6 +93,7 @@ def _decode(
         raise DamagedError(f"the header of the original scan is damaged: {error}") from error
     frame_shape = head.shape[:3]
     factors = _check_frames(model, container, level)
+    codec, seen = model.codec_for(frame_shape)
     filtered = _filter_of(model, wiener, frame_shape, container.name)
     kept = tuple(-(-n // f) for n, f in zip(frame_shape, factors, strict=True))
     voxels = np.empty((*kept, *head.shape[3:]), dtype=head.dtype)
@@ -104,9 +103,10 @@ def _decode(
         special = special_values.unpacked(chunks.specials, special, frame_shape, container.name)
         removed = None if special is None else special.subsampled(factors)
         with progress.timed("decode shape"):
-            part = decode_shape(model, chunks, frame_shape, placement)
+            conditioning = decode_shape(model, chunks, frame_shape, placement)
         with progress.timed("decode texture"):
-            texture = _decode_texture(model, chunks, frame_shape, part, container.name, level)
+            coded = CodedTexture(chunks.texture, chunks.tiles, seen, container.name)
+            texture = codec.decode(coded, conditioning, level)
         latents.update(texture.latents)
         steps = filtered(texture.steps).reshape(kept)
         scale = texture.step, texture.offset
@@ -124,12 +124,12 @@ def _decode(
 def _check_frames(model: Model, container: Beginning, level: int) -> tuple[int, ...]:
     """Check all textures before memory is taken, and return a preview's factor per axis."""
     shape = container.head.shape[:3]
-    network, seen = model.network_for(shape)
+    codec, seen = model.codec_for(shape)
     flat = flat_axis(shape) if len(seen) < len(shape) else None
     found = set()
     for chunks in container.frames:
-        parts = model.networks_of_slices(shape), chunks.texture, chunks.tiles
-        factors = [*transforms.check(network, *parts, seen, name=container.name, level=level)]
+        coded = CodedTexture(chunks.texture, chunks.tiles, seen, container.name)
+        factors = [*codec.check(coded, level)]
         if flat is not None:
             factors.insert(flat, 1)
         found.add(tuple(factors))
@@ -144,29 +144,6 @@ def _filter_of(
     """Return the function that applies the Wiener filter of a file, or the identity."""
     if wiener is None:
         return lambda steps: steps
-    network, seen = model.network_for(shape)
-    found = WienerFilter.unpack(wiener, len(seen), network.tables, name)
+    codec, seen = model.codec_for(shape)
+    found = WienerFilter.unpack(wiener, len(seen), codec.network.tables, name)
     return lambda steps: found.apply(steps, model.workers)
-
-
-def _decode_texture(
-    model: Model,
-    chunks: FrameChunks,
-    shape: tuple[int, ...],
-    conditioning: Conditioning | None,
-    name: str,
-    level: int,
-) -> DecodedTexture:
-    network, seen = model.network_for(shape)
-    return transforms.decode(
-        network,
-        model.networks_of_slices(shape),
-        chunks.texture,
-        chunks.tiles,
-        seen,
-        None if conditioning is None else conditioning.template,
-        None if conditioning is None else conditioning.places,
-        name=name,
-        workers=model.workers,
-        level=level,
-    )

@@ -11,7 +11,6 @@ import hashlib
 import math
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from deepstd import io
 from deepstd.codec import decoder
@@ -28,17 +27,15 @@ from deepstd.errors import RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import Effort
-from deepstd.rate.search import search
+from deepstd.rate.search import SizeWindow, search
 from deepstd.rate.start import Point, Start
 from deepstd.rate.target import LOWEST_FILL
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
-from deepstd.texture.codec import Divisible, Encoded, Encoder, encoder_for
+from deepstd.texture.codec import Encoded, Encoder
 from deepstd.texture.filters.wiener_fit import FRAMING, MOST_BYTES, best_filter
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
-from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.slices.encoder import SlicedEncoder
-from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.volume import Volume
 
 # dB by which an encoding with a field must lead to make the search without one unnecessary.
@@ -86,7 +83,7 @@ class Encoding:
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
         self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes)
-        self._network, _ = model.network_for(self._parts[0][0].shape)
+        self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
         self._weight = model.bundle.manifest.rate_weight
         self._steps = Steps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
@@ -116,14 +113,14 @@ class Encoding:
         The answer is known once the cost was estimated.
         """
         _, encoders = self._prepared[self._shape != "off"]
-        return bool(self._ways(encoders)[1])
+        return bool(self._ways(encoders))
 
     def best(self) -> EncodedScan:
         """Search the quantiser for the requested size, with or without deformation fields."""
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
         # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
-        filtered = not self._network.config.template
+        filtered = not self._codec.network.config.template
         if not rounds and not filtered:
             return self._shaped(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
@@ -168,7 +165,7 @@ class Encoding:
         """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
         self._progress("fitting a filter to the error")
         frames = self._builder.restored(encoded)
-        return best_filter(frames, encoded.point.nbytes, self._network.tables)
+        return best_filter(frames, encoded.point.nbytes, self._codec.network.tables)
 
     def _shaped(self, shape: str, fill: float | None) -> EncodedScan:
         """Encode without refinement, with or without deformation fields.
@@ -201,24 +198,18 @@ class Encoding:
         """Return the shape part and the texture encoder of every frame."""
         if fields in self._prepared:
             return self._prepared.pop(fields)
-        model = self._model
         shapes, encoders = [], []
         for values, _ in self._parts:
             if fields:
                 self._progress("registering to the template")
-            network, seen = model.network_for(values.shape)
             with self._progress.timed("encode shape"):
-                shape = encode_shape(model, values, self._affine, field=fields)
-            conditioning = shape.conditioning
+                shape = encode_shape(self._model, values, self._affine, field=fields)
             encoders.append(
-                encoder_for(
-                    network,
-                    values.reshape(seen),
-                    spacing_of(self._affine, values.shape, seen),
-                    None if conditioning is None else conditioning.template,
-                    None if conditioning is None else conditioning.places,
-                    coarse=encoders[0].coarse if encoders else None,
-                    workers=model.workers,
+                self._codec.encoder(
+                    values.reshape(self._seen),
+                    spacing_of(self._affine, values.shape, self._seen),
+                    shape.conditioning,
+                    encoders[0].coarse if encoders else None,
                 )
             )
             shapes.append(shape)
@@ -254,13 +245,13 @@ class Encoding:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
         if fill is None:
             return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
-        return fill * self._allowed <= nbytes <= self._allowed
+        return SizeWindow(self._allowed, fill).holds(nbytes)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
         """Return encoders of slices where a trial shows a gain; otherwise none."""
-        networks, tried = self._ways(encoders)
-        middle = encoders[len(encoders) // 2]
-        if networks is None or not tried or not isinstance(middle, TextureEncoder):
+        networks, tried = self._codec.slices, self._ways(encoders)
+        middle = encoders[len(encoders) // 2].divisible
+        if networks is None or not tried or middle is None:
             return []
         self._progress("trying whether the scan is better coded slice by slice")
         per_voxel = self._allowed / sum(values.size for values, _ in self._parts)
@@ -270,17 +261,16 @@ class Encoding:
         self._steps.tried(trial.start)
         if trial.way is None:
             return []
-        wavelet = [e for e in encoders if isinstance(e, TextureEncoder)]
-        return [SlicedEncoder.of(e, networks, trial.way.axis, trial.way.octaves) for e in wavelet]
+        axis, octaves = trial.way.axis, trial.way.octaves
+        return [SlicedEncoder.of(encoder, networks, axis, octaves) for encoder in encoders]
 
-    def _ways(self, encoders: list[Encoder]) -> tuple[SliceNetworks | None, list[Way]]:
-        """Return the networks for slices, and the ways to code the scan slice by slice."""
-        middle = encoders[len(encoders) // 2]
-        networks = self._model.networks_of_slices(middle.shape)
-        if networks is None or not isinstance(middle, TextureEncoder):
-            return None, []
+    def _ways(self, encoders: list[Encoder]) -> list[Way]:
+        """Return the ways to code the scan slice by slice."""
+        networks, middle = self._codec.slices, encoders[len(encoders) // 2]
+        if networks is None:
+            return []
         between = self._effort.between_for(self._volume.voxels.size)
-        return networks, ways(middle.coarse, middle.shape, networks if between else networks.alone)
+        return ways(middle.coarse, middle.shape, networks if between else networks.alone)
 
     def _with_step_of(
         self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
@@ -305,6 +295,7 @@ class Encoding:
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
+        window = SizeWindow(self._allowed, fill)
         latest: list[Encoded] = []
         best: tuple[int, list[Encoded]] = 0, []
 
@@ -325,21 +316,18 @@ class Encoding:
             return size_of(latest[:])
 
         def fit(point: Point) -> Point:
-            bounds = fill * self._allowed, self._allowed
-            return replace(point, nbytes=size_of(fit_tiles(tiled, latest, point.nbytes, *bounds)))
+            fitted = fit_tiles(tiled, latest, point.nbytes, window.least, window.allowed)
+            return replace(point, nbytes=size_of(fitted))
 
         # Frames have one shape: all of them have tiles or slices, or none.
-        tiled: list[Any] = [e for e in encoders if isinstance(e, Divisible) and e.divided]
-        whole: list[Any] = [] if tiled else encoders
+        tiled = [e.recoder for e in encoders if e.recoder is not None]
+        whole = [e.undivided for e in encoders if e.undivided is not None]
         point = search(
             size,
-            self._allowed,
-            fill=fill,
+            window,
+            self._steps.scale(encoders),
             start=self._steps.first(encoders),
             rate_weight=self._weight,
-            lowest=STEP_CODE_MIN,
-            highest=self._steps.finest(encoders),
-            octave=STEPS_PER_OCTAVE,
             describe=self._builder.describe,
             fit=fit if tiled else None,
             last=last if whole else None,

@@ -1,7 +1,7 @@
 """Model: the networks and the template of a bundle, on the devices that share the work.
 
-Bundle ─┬ texture networks, by number of axes ┬▶ Model
-        └ template, shape model ──────────────┘
+Bundle ─┬ texture networks ─▶ texture codecs, by number of axes ┬▶ Model
+        └ template, shape model ────────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from deepstd.codec.frames import flat_axis
 from deepstd.devices import Workers
 from deepstd.errors import BundleError, DeepSTDError, InputError, named
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.autoencoder.codec import AutoencoderCodec
+from deepstd.texture.autoencoder.network import AutoencoderNetwork
+from deepstd.texture.codec import TextureCodec, WaveletCodec
 from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.models import Network, network_of, part_named
 from deepstd.texture.slices.decoder import SliceNetworks
@@ -50,7 +53,7 @@ class Model:
                     part_named(part): network_of(networks[part], arrays).to(self.workers.first)
                     for part, arrays in bundle.textures.items()
                 }
-                self._networks_of_slices = _networks_of_slices(self.networks, self.shape_model)
+                slices = _networks_of_slices(self.networks, self.shape_model)
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
             if isinstance(error, DeepSTDError):
                 raise
@@ -58,31 +61,37 @@ class Model:
                 f"bundle {bundle.manifest.name}: a description or an array is not such as this "
                 f"release expects ({type(error).__name__}: {on_one_line(error)})"
             ) from error
-        whole = [network for part, network in self.networks.items() if part != BETWEEN]
-        if self.shape_model is None and any(network.config.template for network in whole):
+        whole = {part: network for part, network in self.networks.items() if part != BETWEEN}
+        if self.shape_model is None and any(n.config.template for n in whole.values()):
             raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
+        self._codecs = {
+            part: _codec_of(network, slices if part == 3 else None, self.workers)
+            for part, network in whole.items()
+        }
 
     @property
     def name(self) -> str:
         """Name and version of the bundle."""
         return f"{self.bundle.manifest.name} {self.bundle.manifest.version}"
 
-    def network_for(self, shape: Sequence[int]) -> tuple[Network, tuple[int, ...]]:
-        """Return the network for a frame, and the frame's shape without an axis of length one."""
+    def codec_for(self, shape: Sequence[int]) -> tuple[TextureCodec, tuple[int, ...]]:
+        """Return the codec for a frame, and the frame's shape without an axis of length one."""
         flat = flat_axis(shape)
-        if flat is not None and 2 in self.networks and self.shape_model is None:
-            return self.networks[2], tuple(n for a, n in enumerate(shape) if a != flat)
-        if len(shape) in self.networks:
-            return self.networks[len(shape)], tuple(shape)
+        if flat is not None and 2 in self._codecs and self.shape_model is None:
+            return self._codecs[2], tuple(n for a, n in enumerate(shape) if a != flat)
+        if len(shape) in self._codecs:
+            return self._codecs[len(shape)], tuple(shape)
         have = " and ".join(f"{n}-D" for n in (2, 3) if n in self.networks)
         raise InputError(
             f"the bundle {self.bundle.manifest.name} compresses {have} scans, not {len(shape)}-D "
             "ones. Use another bundle, for example -m generic."
         )
 
-    def networks_of_slices(self, shape: Sequence[int]) -> SliceNetworks | None:
-        """Return the networks for coding a frame slice by slice; None if that is impossible."""
-        return self._networks_of_slices if len(shape) == 3 else None
+
+def _codec_of(network: Network, slices: SliceNetworks | None, workers: Workers) -> TextureCodec:
+    if isinstance(network, AutoencoderNetwork):
+        return AutoencoderCodec(network, workers)
+    return WaveletCodec(network, workers, slices)
 
 
 def _networks_of_slices(

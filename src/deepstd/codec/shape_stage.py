@@ -11,10 +11,11 @@ import numpy as np
 
 from deepstd.codec.frames import as_single
 from deepstd.codec.model import Model
+from deepstd.conditioning import Conditioning
 from deepstd.container import FrameChunks
 from deepstd.errors import DamagedError, GeometryError
 from deepstd.shape.codec import decode_field, encode_field
-from deepstd.shape.conditioning import Conditioning, condition_on
+from deepstd.shape.conditioning import condition_on
 from deepstd.shape.register import ShapeReport, register
 
 

@@ -13,11 +13,10 @@ import numpy as np
 
 from deepstd.rate.start import Start, slope_of
 from deepstd.rate.tradeoff import rd_cost
-from deepstd.texture.codec import Encoder, squared_error
+from deepstd.texture.codec import Divisible, Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slices.decoder import SliceNetworks, can_be_sliced
 from deepstd.texture.slices.encoder import SlicedEncoder
-from deepstd.texture.wavelet.encoder import TextureEncoder
 
 # In half octaves: slices at least 2.8 times as thick as their pixels may be better coded as images.
 _THICK = 3
@@ -83,7 +82,7 @@ def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -
 
 
 def try_slices(
-    whole: TextureEncoder,
+    whole: Divisible,
     networks: SliceNetworks,
     tried: Sequence[Way],
     bytes_per_voxel: float,
@@ -102,7 +101,7 @@ def try_slices(
     """
     fewest = max(_FEWEST_SLICES, *(2**way.octaves + 1 for way in tried))
 
-    def part_along(axis: int, voxels: int = _TRIAL_VOXELS) -> TextureEncoder:
+    def part_along(axis: int, voxels: int = _TRIAL_VOXELS) -> Divisible:
         return whole.middle_slices(voxels, axis=axis, fewest=fewest)
 
     first = part_along(tried[0].axis)
@@ -128,7 +127,7 @@ def try_slices(
         if abs(missing) <= _FAR:
             break
 
-    def gain(way: Way, part: TextureEncoder, as_volume: float) -> float:
+    def gain(way: Way, part: Divisible, as_volume: float) -> float:
         return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))[0]
 
     gains: dict[Way, float] = {}

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepstd.progress import Progress
-from deepstd.rate.start import Point, Start, estimate, first_start, start_near
-from deepstd.texture.codec import Divisible, Encoder
+from deepstd.rate.start import Point, Start, StepScale, estimate, first_start, start_near
+from deepstd.texture.codec import Encoder
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 
 # Grey values: stored integers are exact at this step.
@@ -72,23 +72,21 @@ class Steps:
 
     def beginning(self, encoders: Sequence[Encoder]) -> Start:
         """Return the step known so far, else estimate one without encoding."""
-        divisible = [e for e in encoders if isinstance(e, Divisible)]
+        divisible = [e.divisible for e in encoders if e.divisible is not None]
         if self._start is not None or not divisible:
             return self._start or _FIRST_START
         return first_start(
             lambda code: sum(encoder.significant(code) for encoder in divisible),
             sum(math.prod(encoder.shape) for encoder in divisible),
             max(self.allowed - self.fixed_bytes, 1),
-            lowest=STEP_CODE_MIN,
-            highest=self.finest(encoders),
-            octave=STEPS_PER_OCTAVE,
+            self.scale(encoders),
         )
 
     def first(self, encoders: Sequence[Encoder]) -> Start:
         """Return the first step of a search; encode a part of a large scan where none is known."""
         start = self.beginning(encoders)
         voxels = sum(math.prod(e.shape) for e in encoders)
-        divisible = [e for e in encoders if isinstance(e, Divisible)]
+        divisible = [e.divisible for e in encoders if e.divisible is not None]
         known = self._whole or voxels <= 4 * _GUESS_VOXELS
         if known or not divisible or encoders[0].conditioned:
             self._start = start
@@ -106,8 +104,11 @@ class Steps:
         self._start = estimate(size, self.allowed, start=start, octave=STEPS_PER_OCTAVE)
         return self._start
 
-    def finest(self, encoders: Sequence[Encoder]) -> int:
-        """Return the finest useful step code; stored integers are exact there."""
+    def scale(self, encoders: Sequence[Encoder]) -> StepScale:
+        """Return the scale up to the finest useful step; stored integers are exact there."""
+        return StepScale(STEP_CODE_MIN, self._finest(encoders), STEPS_PER_OCTAVE)
+
+    def _finest(self, encoders: Sequence[Encoder]) -> int:
         finest = min(e.finest for e in encoders)
         if self.dtype.kind == "f":
             return finest

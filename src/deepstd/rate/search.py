@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from deepstd.errors import RateError
-from deepstd.rate.start import WEIGHT_SLOPE, Point, Start, slope_of
+from deepstd.rate.start import WEIGHT_SLOPE, Point, Start, StepScale, slope_of
 
 _MOST_ENCODINGS = 100
 # Farthest step codes that are tried around a step that misses the window. Fewer for a scan with
@@ -34,16 +34,35 @@ _CLOSE = 0.0003
 _MOST_WEIGHT = 0.45
 
 
+@dataclass(frozen=True)
+class SizeWindow:
+    """Accepted sizes of a file.
+
+    Attributes:
+        allowed: most bytes of the file.
+        fill: smallest share of the allowed bytes that is accepted, below 1.
+    """
+
+    allowed: int
+    fill: float
+
+    @property
+    def least(self) -> float:
+        """Fewest bytes of the file."""
+        return self.fill * self.allowed
+
+    def holds(self, nbytes: int) -> bool:
+        """Return True if a size is accepted."""
+        return self.least <= nbytes <= self.allowed
+
+
 def search(
     size: Callable[[int, float], int],
-    allowed: int,
+    window: SizeWindow,
+    scale: StepScale,
     *,
-    fill: float,
     start: Start,
     rate_weight: float,
-    lowest: int,
-    highest: int,
-    octave: int,
     describe: Callable[[int], str],
     fit: Callable[[Point], Point] | None = None,
     last: Callable[[int, float], int] | None = None,
@@ -52,12 +71,10 @@ def search(
 
     Args:
         size: returns the bytes of the whole file for a step code (larger: finer) and a λ.
-        allowed: most bytes of the file.
-        fill: smallest share of the allowed bytes that is accepted, below 1.
+        window: accepted sizes.
+        scale: scale of the step codes; finer steps than its highest code gain nothing.
         start: first step code, and slope of the size.
         rate_weight: usual λ.
-        lowest, highest: range of step codes; finer steps than ``highest`` gain nothing.
-        octave: step codes that halve the step.
         describe: returns a text that states a number of bytes as a request.
         fit: brings the latest encoding nearer to the allowed size by coding a part of it again;
             None for scans without tiles or slices.
@@ -65,13 +82,13 @@ def search(
             with tiles or slices.
 
     Returns:
-        The largest encoding found within the allowed bytes. Its file is smaller than ``fill`` only
+        The largest encoding found within the allowed bytes. Its file is below the window only
         where sizes jump, or where the finest step with λ = 0 does not fill it.
 
     Raises:
         RateError: even the coarsest step needs more bytes; names the size that can be reached.
     """
-    sizes = _Sizes(size, allowed, fill)
+    sizes, allowed = _Sizes(size, window), window.allowed
 
     def adjust(point: Point) -> Point:
         """Meet the last bytes, starting from the latest encoding, which ``point`` describes."""
@@ -79,21 +96,21 @@ def search(
 
     low: Point | None = None
     high: Point | None = None
-    code, slope = min(max(start.step_code, lowest), highest), start.slope
+    code, slope = scale.clipped(start.step_code), start.slope
     measured: list[tuple[int, float]] = []
     while sizes.left:
         point = sizes.at(code, rate_weight)
         if sizes.good(point):
             return point
         measured.append((code, math.log2(point.nbytes)))
-        slope = slope_of(measured, octave, slope)
+        slope = slope_of(measured, scale.octave, slope)
         if point.nbytes <= allowed:
             low = point
-            if code >= highest:
+            if code >= scale.highest:
                 return _refined(sizes, point)
         else:
             high = point
-            if code <= lowest:
+            if code <= scale.lowest:
                 raise RateError(
                     f"cannot make the file that small: {allowed} bytes were asked for and "
                     f"{point.nbytes} are needed. Ask for {describe(point.nbytes)}."
@@ -104,9 +121,9 @@ def search(
             if sizes.good(adjusted):
                 return adjusted
         if narrow:
-            _around(sizes, point, (lowest, highest), adjust, _FARTHEST if fit is None else _FEW)
+            _around(sizes, point, scale, adjust, _FARTHEST if fit is None else _FEW)
             break
-        code = min(max(_next_code(low, high, sizes.goal, octave / slope), lowest), highest)
+        code = scale.clipped(_next_code(low, high, sizes.goal, scale.octave / slope))
     if sizes.best is None:
         raise RateError(f"no file of at most {allowed} bytes was found; ask for a little more")
     return sizes.best
@@ -115,14 +132,14 @@ def search(
 def _around(
     sizes: _Sizes,
     tried: Point,
-    codes: tuple[int, int],
+    scale: StepScale,
     adjust: Callable[[Point], Point],
     farthest: int,
 ) -> None:
     """Try the step codes around a step: sizes of small files jump, and another step may fit."""
     for distance in range(1, farthest + 1):
         for code in (tried.step_code - distance, tried.step_code + distance):
-            if not codes[0] <= code <= codes[1] or not sizes.left:
+            if scale.clipped(code) != code or not sizes.left:
                 continue
             point = sizes.at(code, tried.rate_weight)
             if sizes.good(point) or sizes.good(adjust(point)):
@@ -156,9 +173,9 @@ def _adjusted(sizes: _Sizes, point: Point, last: Callable[[int, float], int] | N
 class _Sizes:
     """Sizes of the encodings tried so far, and the largest encoding that is allowed."""
 
-    def __init__(self, size: Callable[[int, float], int], allowed: int, fill: float) -> None:
-        self._size, self._allowed, self._fill = size, allowed, fill
-        self.goal = math.log2(allowed * (1 + fill) / 2)
+    def __init__(self, size: Callable[[int, float], int], window: SizeWindow) -> None:
+        self._size, self._window = size, window
+        self.goal = math.log2(window.allowed * (1 + window.fill) / 2)
         self.left = _MOST_ENCODINGS
         self.best: Point | None = None
 
@@ -168,12 +185,12 @@ class _Sizes:
 
     def take(self, point: Point) -> Point:
         largest = 0 if self.best is None else self.best.nbytes
-        if largest < point.nbytes <= self._allowed:
+        if largest < point.nbytes <= self._window.allowed:
             self.best = point
         return point
 
     def good(self, point: Point) -> bool:
-        return self._fill * self._allowed <= point.nbytes <= self._allowed
+        return self._window.holds(point.nbytes)
 
 
 def _next_code(low: Point | None, high: Point | None, goal: float, codes_an_octave: float) -> int:

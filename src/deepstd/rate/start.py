@@ -29,6 +29,24 @@ class Point:
 
 
 @dataclass(frozen=True)
+class StepScale:
+    """Scale of the step codes: larger codes are finer steps.
+
+    Attributes:
+        lowest, highest: range of step codes.
+        octave: step codes that halve the step.
+    """
+
+    lowest: int
+    highest: int
+    octave: int
+
+    def clipped(self, step_code: int) -> int:
+        """Return the nearest step code of the range."""
+        return min(max(step_code, self.lowest), self.highest)
+
+
+@dataclass(frozen=True)
 class Start:
     """First step of a search.
 
@@ -42,13 +60,7 @@ class Start:
 
 
 def first_start(
-    significant: Callable[[int], float],
-    voxels: int,
-    wanted: int,
-    *,
-    lowest: int,
-    highest: int,
-    octave: int,
+    significant: Callable[[int], float], voxels: int, wanted: int, scale: StepScale
 ) -> Start:
     """Estimate the first step from the number of significant coefficients, without encoding.
 
@@ -59,8 +71,7 @@ def first_start(
         significant: returns the number of significant coefficients at a step code.
         voxels: number of voxels of the scan.
         wanted: bytes of the file.
-        lowest, highest: range of step codes.
-        octave: step codes that halve the step.
+        scale: scale of the step codes.
     """
 
     def octaves(step_code: int) -> float:
@@ -68,11 +79,12 @@ def first_start(
         bits = _SIGNIFICANT_BITS * (count / voxels / _USUAL_SHARE) ** _GROWTH
         return math.log2(count * bits / 8 / wanted)
 
-    low, high = lowest, highest
+    low, high = scale.lowest, scale.highest
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if octaves(middle) < 0 else (low, middle)
-    slope = octaves(low + octave // 2) - octaves(low - octave // 2)
+    half = scale.octave // 2
+    slope = octaves(low + half) - octaves(low - half)
     return Start(low, min(max(slope, _SLOPES[0]), _SLOPES[1]))
 
 

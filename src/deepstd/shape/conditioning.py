@@ -1,19 +1,17 @@
-"""Conditioning of the texture networks: warped template and coordinates of every voxel.
+"""Computation of the conditioning: warped template and coordinates of every voxel.
 
-    base map, field code ─▶ template coordinates ┬─ warp ─▶ template, 0 … 1023
-                                                 └─ scale ─▶ coordinates, −64 … 64
-
-All values are integers, so encoder and decoder see the same on every machine.
+base map, field code ─▶ template coordinates ┬─ warp ─▶ template, 0 … 1023
+                                             └─ scale ─▶ coordinates, −64 … 64
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.geometry import COORDINATE_BITS, base_map
 from deepstd.shape.field import template_coordinates, warp_template
@@ -21,18 +19,6 @@ from deepstd.shape.model import FieldCode, ShapeModel
 
 _PLACE_ONE = 128  # units of the coordinates across the template
 _REGION_VOXELS = 1 << 20  # below this a region's lattice costs more than its voxels
-
-
-class Conditioning(NamedTuple):
-    """Warped template and template coordinates of a scan's voxels.
-
-    Attributes:
-        template: int32 (1, 1, *shape), grey values of the template, 0 to 1023.
-        places: int16 (1, ndim, *shape), template coordinates, −64 to 64 across the template.
-    """
-
-    template: torch.Tensor
-    places: torch.Tensor
 
 
 def condition_on(

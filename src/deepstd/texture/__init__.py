@@ -6,6 +6,7 @@
     slices/       inter-slice prediction: reference slices, motion, coding order
     autoencoder/  the paper's transform
     filters/      post-filter, and the adaptive loop (Wiener) filter
+    coded         what a file holds of a frame, and what is decoded from it
     entropy/      context model in integers, quantiser, symbols, interleaved passes
     conditioning  prediction and coordinates that encoder and decoder share
     header, scaling, serialization, tiling, runtime

@@ -1,41 +1,40 @@
-"""Choice of the texture coder: wavelet, slices or autoencoder, by network and payload.
+"""Interfaces of the texture stage, and the codec of the wavelet and of slices.
 
-description ─▶ TextureNetwork (lifting: wavelet, context model, post-filter)
-             └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
-network ─▶ its encoder · its decoder · its previews
+frame ─ TextureCodec.encoder ─▶ Encoder ─ encode at a step and a λ ─▶ payload, tiles
+CodedTexture ─ check ─▶ factors of a preview     CodedTexture ─ decode ─▶ DecodedTexture
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from deepstd.coding.bytes import Cursor
+from deepstd.conditioning import Conditioning
 from deepstd.devices import Workers
-from deepstd.errors import DamagedError, InputError
-from deepstd.texture.autoencoder.decoder import decode_latents
-from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
-from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.header import TextureHeader
+from deepstd.errors import DamagedError
+from deepstd.rate.tile_fit import TileCoder
+from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.models import Network
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
-from deepstd.texture.slices.encoder import EncodedSlices, SlicedEncoder
+from deepstd.texture.slices.encoder import EncodedSlices
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.check import check_texture
-from deepstd.texture.wavelet.decoder import DecodedTexture, decode_texture
+from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
+from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.texture.wavelet.preview import subsampling
 
 Encoded = EncodedTexture | EncodedSlices
-Divisible = TextureEncoder | SlicedEncoder
 
 
 class Encoder(Protocol):
     """Interface of the encoder of one frame.
+
+    An encoder states as properties what else it can do: each is the encoder itself, or None.
 
     Attributes:
         values: finite grey values, (*shape).
@@ -43,6 +42,7 @@ class Encoder(Protocol):
         coarse: relative voxel sizes in half octaves.
         scaling: range and offset of the grey values.
         finest: largest step code at which all coefficients can be coded.
+        workers: devices that share the work.
     """
 
     values: np.ndarray
@@ -50,10 +50,26 @@ class Encoder(Protocol):
     coarse: tuple[int, ...]
     scaling: Scaling
     finest: int
+    workers: Workers
 
     @property
     def conditioned(self) -> bool:
         """True where the encoder is conditioned on a template."""
+        ...
+
+    @property
+    def divisible(self) -> Divisible | None:
+        """The encoder where it counts coefficients and makes encoders of a part of the frame."""
+        ...
+
+    @property
+    def recoder(self) -> TileCoder[Any] | None:
+        """The encoder where tiles or slices of an encoding can be coded again."""
+        ...
+
+    @property
+    def undivided(self) -> Undivided | None:
+        """The encoder where an encoding has no such tiles or slices."""
         ...
 
     def encode(self, step_code: int, rate_weight: float) -> Any:
@@ -73,6 +89,152 @@ class Encoder(Protocol):
         ...
 
 
+class Divisible(Encoder, Protocol):
+    """Interface of an encoder that counts its coefficients and can encode a part of its frame."""
+
+    def significant(self, step_code: int) -> float:
+        """Estimate the number of coefficients that are not quantised to zero."""
+        ...
+
+    def middle_slices(
+        self, voxels: int, *, axis: int | None = None, fewest: int | None = None
+    ) -> Divisible:
+        """Make an encoder of the middle slices along an axis.
+
+        Args:
+            voxels: approximate number of voxels.
+            axis: axis along which the slices follow each other; None for the encoder's own.
+            fewest: smallest number of slices; None for the encoder's own.
+        """
+        ...
+
+
+class Undivided(Encoder, Protocol):
+    """Interface of an encoder whose last pass can have a λ of its own."""
+
+    def encode(
+        self, step_code: int, rate_weight: float, *, last_weight: float | None = None
+    ) -> EncodedTexture:
+        """Encode at a step code and a λ.
+
+        Args:
+            step_code: code of the quantisation step.
+            rate_weight: λ, squared steps that a bit is worth.
+            last_weight: λ of the last pass; None to use ``rate_weight``.
+        """
+        ...
+
+
+class TextureCodec(Protocol):
+    """Interface of the codec of frames of one number of axes."""
+
+    @property
+    def network(self) -> Network:
+        """Network of the frames, on the first of the devices that share the work."""
+        ...
+
+    @property
+    def slices(self) -> SliceNetworks | None:
+        """Networks for slices; None where frames cannot be coded slice by slice."""
+        ...
+
+    def encoder(
+        self,
+        values: np.ndarray,
+        spacing: Sequence[float] | None,
+        conditioning: Conditioning | None,
+        coarse: tuple[int, ...] | None,
+    ) -> Encoder:
+        """Make the encoder of one frame.
+
+        Args:
+            values: finite grey values, (*shape).
+            spacing: voxel size along each axis in mm, or None.
+            conditioning: warped template and coordinates, or None.
+            coarse: relative voxel sizes of another frame of the scan; found if None.
+
+        Raises:
+            InputError: the values span more than can be coded.
+        """
+        ...
+
+    def check(self, coded: CodedTexture, level: int) -> tuple[int, ...]:
+        """Check a texture before memory is taken for its scan.
+
+        Args:
+            coded: texture of one frame.
+            level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+        Returns:
+            Subsampling factor of the preview along each axis.
+
+        Raises:
+            DamagedError: the header makes no sense, or the tiles do not fit the shape.
+            InputError: there is no preview of this level.
+        """
+        ...
+
+    def decode(
+        self, coded: CodedTexture, conditioning: Conditioning | None, level: int
+    ) -> DecodedTexture:
+        """Decode the texture of one frame.
+
+        Args:
+            coded: texture of one frame.
+            conditioning: warped template and coordinates, or None.
+            level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+        Raises:
+            DamagedError: the bytes make no sense.
+            InputError: the frame has fewer levels.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WaveletCodec:
+    """Codec of frames as a whole by wavelet, which also decodes frames coded slice by slice.
+
+    Attributes:
+        network: network of the frames, on the first of the workers.
+        workers: devices that share the work.
+        slices: networks for slices; None where frames cannot be coded slice by slice.
+    """
+
+    network: TextureNetwork
+    workers: Workers
+    slices: SliceNetworks | None = None
+
+    def encoder(
+        self,
+        values: np.ndarray,
+        spacing: Sequence[float] | None,
+        conditioning: Conditioning | None,
+        coarse: tuple[int, ...] | None,
+    ) -> TextureEncoder:
+        """Make the encoder of one frame as a whole (`TextureCodec.encoder`)."""
+        return TextureEncoder(
+            self.network, values, spacing, conditioning, coarse=coarse, workers=self.workers
+        )
+
+    def check(self, coded: CodedTexture, level: int) -> tuple[int, ...]:
+        """Check a texture before memory is taken (`TextureCodec.check`)."""
+        factors = None if self.slices is None else check_slices(self.slices, coded, level)
+        if factors is None:
+            return subsampling(check_texture(coded, level).plan, level, len(coded.shape))
+        if coded.tiles and not level:
+            raise DamagedError(f"{coded.name} is damaged: texture tiles beside slices")
+        return factors
+
+    def decode(
+        self, coded: CodedTexture, conditioning: Conditioning | None, level: int
+    ) -> DecodedTexture:
+        """Decode the texture of one frame (`TextureCodec.decode`)."""
+        if self.slices is not None and check_slices(self.slices, coded, level):
+            return decode_slices(self.slices, coded, workers=self.workers, level=level)
+        return decode_texture(self.network, coded, conditioning, workers=self.workers, level=level)
+
+
 def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:
     """Return the mean squared error of an encoding in squared grey values.
 
@@ -89,131 +251,3 @@ def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:
         with np.errstate(over="ignore"):  # an infinite error loses every comparison
             total += float(np.square(row * step + offset - truth).sum())
     return total / restored.size
-
-
-def encoder_for(
-    network: Network,
-    values: np.ndarray,
-    spacing: Sequence[float] | None,
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    *,
-    coarse: tuple[int, ...] | None,
-    workers: Workers,
-) -> Encoder:
-    """Make the encoder of one frame.
-
-    Args:
-        network: network of the frame's number of axes.
-        values: finite grey values, (*shape).
-        spacing: voxel size along each axis in mm, or None.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
-        coarse: relative voxel sizes of another frame of the scan; found if None.
-        workers: devices that share the work; the network is on the first of them.
-
-    Raises:
-        InputError: the values span more than can be coded.
-    """
-    if isinstance(network, AutoencoderNetwork):
-        return AutoencoderEncoder(network, values, template, places, workers=workers)
-    return TextureEncoder(
-        network, values, spacing, template, places, coarse=coarse, workers=workers
-    )
-
-
-def decode(
-    network: Network,
-    of_slices: SliceNetworks | None,
-    payload: bytes,
-    tiles: Sequence[bytes],
-    shape: tuple[int, ...],
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    *,
-    name: str,
-    workers: Workers,
-    level: int,
-) -> DecodedTexture:
-    """Decode the texture of one frame.
-
-    Args:
-        network: network of the frame's number of axes.
-        of_slices: networks for slices; None where frames cannot be coded slice by slice.
-        payload: header and first stream.
-        tiles: streams of the tiles.
-        shape: voxels along each axis.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
-        name: name of the file, for messages.
-        workers: devices that share the work; the networks are on the first of them.
-        level: number of finest levels that a preview leaves out; 0 for the whole scan.
-
-    Raises:
-        DamagedError: the bytes make no sense.
-        InputError: the frame has fewer levels.
-    """
-    if of_slices is not None and check_slices(of_slices, payload, shape, level, name):
-        return decode_slices(of_slices, payload, shape, name=name, workers=workers, level=level)
-    if isinstance(network, AutoencoderNetwork):
-        head, stream = _autoencoded(payload, tiles, shape, name)
-        return decode_latents(network, head, stream, shape, template, places, workers=workers)
-    return decode_texture(
-        network, payload, tiles, shape, template, places, name=name, workers=workers, level=level
-    )
-
-
-def check(
-    network: Network,
-    of_slices: SliceNetworks | None,
-    payload: bytes,
-    tiles: Sequence[bytes],
-    shape: tuple[int, ...],
-    *,
-    name: str,
-    level: int,
-) -> tuple[int, ...]:
-    """Check a texture before memory is taken for its scan.
-
-    Args:
-        network: network of the frame's number of axes.
-        of_slices: networks for slices; None where frames cannot be coded slice by slice.
-        payload: header and first stream.
-        tiles: streams of the tiles.
-        shape: voxels along each axis.
-        name: name of the file, for messages.
-        level: number of finest levels that a preview leaves out; 0 for the whole scan.
-
-    Returns:
-        Subsampling factor of the preview along each axis.
-
-    Raises:
-        DamagedError: the header makes no sense, or the tiles do not fit the shape.
-        InputError: there is no preview of this level.
-    """
-    if isinstance(network, AutoencoderNetwork):
-        _autoencoded(payload, tiles, shape, name)
-        if level:
-            raise InputError(
-                "there is no preview of a scan whose bundle uses the autoencoder: only the wavelet "
-                "codes coarse levels first. Leave out --level"
-            )
-        return (1,) * len(shape)
-    if of_slices is not None:
-        factors = check_slices(of_slices, payload, shape, level, name)
-        if factors is not None:
-            if tiles and not level:
-                raise DamagedError(f"{name} is damaged: texture tiles beside slices")
-            return factors
-    _, plan, _ = check_texture(payload, None if level else tiles, shape, name)
-    return subsampling(plan, level, len(shape))
-
-
-def _autoencoded(
-    payload: bytes, tiles: Sequence[bytes], shape: tuple[int, ...], name: str
-) -> tuple[TextureHeader, bytes]:
-    cursor = Cursor(payload, name, "texture")
-    head = TextureHeader.read(cursor, len(shape))
-    if tiles:
-        raise DamagedError(f"{name} is damaged: expected no texture tiles, found {len(tiles)}")
-    return head, cursor.take(cursor.remaining)

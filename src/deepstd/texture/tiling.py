@@ -1,4 +1,4 @@
-"""Tiles of a level's grid or of a scan, and their surroundings.
+"""Parts of a scan: tiles of a level's grid or of the scan, their surroundings, middle slices.
 
 grid ─▶ regions, in coding order ─▶ Window: region grown by a margin, but not out of the grid
 """
@@ -8,14 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 Region = tuple[slice, ...]
 Sides = tuple[tuple[bool, bool], ...]
-# Edges of the tiles of a filter in voxels: with its halo and channels each takes some 200 MB.
-_TILE_2D, _TILE_3D = 1024, 128
+
+
+class TileEdges(NamedTuple):
+    """Edges of tiles in voxels, even so that the fold of voxels into channels stays the same.
+
+    Attributes:
+        image: edge of a tile of an image.
+        volume: edge of a tile of a volume.
+    """
+
+    image: int
+    volume: int
+
+    def of(self, ndim: int) -> int:
+        """Return the edge for scans of 2 or 3 axes."""
+        return self.volume if ndim == 3 else self.image
+
+
+FILTER_TILES = TileEdges(1024, 128)
+"""Tiles of a post-filter: with its halo and channels each takes some 200 MB."""
 
 
 def tile_size(ndim: int) -> int:
@@ -115,15 +134,15 @@ class Tile:
     outer: tuple[slice, ...]
 
 
-def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[Tile]:
+def tiles(shape: Sequence[int], halo: int, edges: TileEdges) -> Iterator[Tile]:
     """Yield the tiles of a volume, each with a halo.
 
     Args:
         shape: voxels along each axis.
         halo: voxels around each tile.
-        size: even edge of a tile in voxels; None for the size that suits a filter.
+        edges: edges of the tiles.
     """
-    size = size or (_TILE_3D if len(shape) == 3 else _TILE_2D)
+    size = edges.of(len(shape))
     for start in product(*(range(0, n, size) for n in shape)):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.
@@ -134,3 +153,18 @@ def tiles(shape: Sequence[int], halo: int, size: int | None = None) -> Iterator[
             tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)),
             tuple(slice(s, e) for s, e in zip(start, stops, strict=True)),
         )
+
+
+def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
+    """Return the middle slices along an axis.
+
+    Args:
+        values: voxels of a scan.
+        voxels: approximate number of voxels.
+        axis: axis along which the slices follow each other.
+        fewest: smallest number of slices.
+    """
+    length = values.shape[axis]
+    count = min(length, max(fewest, voxels * length // values.size))
+    start = (length - count) // 2
+    return np.take(values, range(start, start + count), axis)

@@ -91,15 +91,15 @@ def draw_batch(
 
     if not between:
         hint = hint_after(_quantised(at(-distance), plan, dead), distance)
-        return Batch(at(0), hint.units, hint.places, rates), view.coarse
+        return Batch(at(0), hint, rates), view.coarse
     before, after = _quantised(torch.cat([at(-distance), at(far)]), plan, dead).chunk(2)
     if chained:
         hint = hint_between(before, after, 2 * distance)
-        batch = Batch(at(distance), hint.units, hint.places, rates)
+        batch = Batch(at(distance), hint, rates)
         with torch.no_grad():
             after = code_units(network, batch, view.coarse, config.rate_weight, generator).low
     hint = hint_between(before, after, distance)
-    return Batch(at(0), hint.units, hint.places, rates), view.coarse
+    return Batch(at(0), hint, rates), view.coarse
 
 
 class _View:

@@ -17,20 +17,22 @@ from dataclasses import dataclass
 import torch
 
 from deepstd.texture.autoencoder.latents import (
-    block_places,
     code_latents,
+    hint_of_latents,
     in_steps,
     latent_grid,
-    template_blocks,
+    padded_hint,
 )
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
+from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.models import Network
-from deepstd.texture.scaling import log_rate, template_units
-from deepstd.texture.wavelet.levels import code_levels, template_pyramid
+from deepstd.texture.runtime import Arithmetic
+from deepstd.texture.scaling import log_rate
+from deepstd.texture.wavelet.levels import ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.data import Example
@@ -87,8 +89,8 @@ def code_batch(
             for example, code in zip(examples, step_codes, strict=True)
         ]
     )
-    template, places = _conditioning(examples, step_codes)
-    batch = Batch(units, template, places, [log_rate(code) for code in step_codes])
+    hint = _hint_of(examples, step_codes)
+    batch = Batch(units, hint, [log_rate(code) for code in step_codes])
     if isinstance(network, AutoencoderNetwork):
         return _through_autoencoder(network, batch, rate_weight, generator, seen)
     coarse = examples[0].coarse
@@ -103,27 +105,24 @@ class Batch:
 
     Attributes:
         units: (B, 1, *shape) grey values in 1/64 step.
-        template: (B, 1, *shape) warped template or predicted slice in 1/64 step, or None.
-        places: (B, C, *shape) coordinates that go with the template, or None.
+        hint: prediction from a warped template or from reference slices, or None.
         rates: 32 log2(range / step) of each crop, a condition of the entropy model.
     """
 
     units: torch.Tensor
-    template: torch.Tensor | None
-    places: torch.Tensor | None
+    hint: Hint | None
     rates: list[int]
 
 
-def _conditioning(
-    examples: list[Example], step_codes: list[int]
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    templates, places = [], []
+def _hint_of(examples: list[Example], step_codes: list[int]) -> Hint | None:
+    hints = []
     for example, code in zip(examples, step_codes, strict=True):
-        if example.conditioning is None:
-            return None, None
-        templates.append(template_units(example.conditioning.template, code).float())
-        places.append(example.conditioning.places.float())
-    return torch.cat(templates), torch.cat(places)
+        hint = hint_of(example.conditioning, code)
+        if hint is None:
+            return None
+        hints.append(hint)
+    units, places = (torch.cat(parts).float() for parts in zip(*hints, strict=True))
+    return Hint(units, places)
 
 
 def _weights(bits: torch.Tensor) -> torch.Tensor:
@@ -155,25 +154,14 @@ def code_units(
     shape = tuple(units.shape[2:])
     plan = split_plan(shape, coarse)
     lows, highs = decompose(units, plan)
-    pyramid = None
-    if batch.template is not None and batch.places is not None:
-        pyramid = template_pyramid(batch.template, batch.places, plan)
     savings = symbol_savings(network.tables, device)
     last_low = lows[-1] if lows else units
     source = TrainingSource(last_low, highs, savings, rate_weight, generator)
     source.seen = seen
     last_level = min(last_level, max(len(plan) - 1, 0))
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        batch.rates,
-        pyramid,
-        source,
-        dtype=torch.float32,
-        device=device,
-        last_level=last_level,
-    )
+    scans = ScanBatch(shape, plan, batch.rates, batch.hint)
+    arithmetic = Arithmetic(device, dtype=torch.float32)
+    low = code_levels(network.context, scans, source, arithmetic, last_level=last_level)
     count = math.prod(shape)
     bits, distortion = (total / count for total in source.bits_and_distortion())
     loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
@@ -182,7 +170,8 @@ def code_units(
     axes = plan[0] if plan else ()
     config = network.context.config
     condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
-    restored = network.postfilter(low, batch.template, condition.to(device))
+    template = None if batch.hint is None else batch.hint.units
+    restored = network.postfilter(low, template, condition.to(device))
     error = (restored - units * (1.0 / UNITS_PER_STEP)).square().flatten(1).mean(1)
     return Coded(bits, error, loss + torch.log(error + 1e-6), low)
 
@@ -200,14 +189,12 @@ def _through_autoencoder(
     condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
     condition = condition.to(device)
     truth = padded(batch.units, config.stride) * (1.0 / UNITS_PER_STEP)
-    template = places = blocks = places_of_blocks = None
-    if batch.template is not None and batch.places is not None:
-        units = padded(batch.template, config.stride)
-        template = units * (1.0 / UNITS_PER_STEP)
-        places = padded(batch.places, config.stride)
-        blocks = template_blocks(units, config).float()
-        places_of_blocks = block_places(places, config.stride)
-    latents = network.analysis(truth, template, places, condition)
+    hint = blocks = None
+    if batch.hint is not None:
+        hint = padded_hint(batch.hint, config)
+        exact = hint_of_latents(hint, config)
+        blocks = Hint(exact.units.float(), exact.places)
+    latents = network.analysis(truth, hint, condition)
     hyper = network.hyper_analysis(latents)
     targets = [latents * UNITS_PER_STEP, hyper * UNITS_PER_STEP]
     savings = symbol_savings(network.tables, device)
@@ -218,12 +205,10 @@ def _through_autoencoder(
         latent_grid(config, shape),
         batch.rates,
         blocks,
-        places_of_blocks,
         source,
-        dtype=torch.float32,
-        device=device,
+        Arithmetic(device, dtype=torch.float32),
     )
-    restored = network.synthesis(in_steps(coded), template, places, condition)
+    restored = network.synthesis(in_steps(coded), hint, condition)
     inside = (..., *(slice(0, n) for n in shape))
     error = (restored[inside] - truth[inside]).square().flatten(1).mean(1)
     count = math.prod(shape)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from deepstd.shape.conditioning import Conditioning, condition_on
+from deepstd.conditioning import Conditioning
+from deepstd.shape.conditioning import condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.anisotropy import relative_sizes

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.shape.conditioning import Conditioning
+from deepstd.conditioning import Conditioning
 from deepstd.train.data import Example, crops_within
 
 _FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely

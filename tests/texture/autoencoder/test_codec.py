@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textures import grey_values, smooth
+from textures import coded, grey_values, smooth
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import Workers
 from deepstd.errors import BundleError, ContainerError, DamagedError, InputError
-from deepstd.texture import codec as transforms
 from deepstd.texture.autoencoder import parts
 from deepstd.texture.autoencoder.blocks import WindowAttention
+from deepstd.texture.autoencoder.codec import AutoencoderCodec
 from deepstd.texture.autoencoder.decoder import decode_latents
 from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
@@ -29,10 +30,11 @@ from deepstd.texture.autoencoder.transform import (
     voxels_of,
 )
 from deepstd.texture.codec import squared_error
+from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
-from deepstd.texture.wavelet.decoder import DecodedTexture
+from deepstd.texture.tiling import TileEdges
 from deepstd.train.coding import code_batch
 from deepstd.train.data import Example
 
@@ -53,9 +55,7 @@ def network(ndim: int, *, template: bool = False, seed: int = 0) -> AutoencoderN
 
 
 def decoded_by(net: AutoencoderNetwork, payload: bytes, shape: tuple[int, ...]) -> DecodedTexture:
-    return transforms.decode(
-        net, None, payload, (), shape, None, None, name="x", workers=CPU, level=0
-    )
+    return AutoencoderCodec(net, CPU).decode(CodedTexture(payload, (), shape, "x"), None, 0)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -80,8 +80,8 @@ def test_an_untrained_autoencoder_is_the_transform_alone() -> None:
     net, x = AutoencoderNetwork(config), torch.randn(1, 1, 16, 12, 20)
     condition = torch.zeros(1, config.conditions, 1, 1, 1)
     with torch.no_grad():
-        latents = net.analysis(x, None, None, condition)
-        restored = net.synthesis(latents, None, None, condition)
+        latents = net.analysis(x, None, condition)
+        restored = net.synthesis(latents, None, condition)
     torch.testing.assert_close(restored, x, atol=1e-5, rtol=0)
 
 
@@ -106,18 +106,18 @@ def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        encoded = AutoencoderEncoder(net, x, template, places).encode(5000, 0.1)
-        head, stream = transforms._autoencoded(encoded.payload, (), shape, "x")
+        encoded = AutoencoderEncoder(net, x, Conditioning(template, places)).encode(5000, 0.1)
         found = set()
         for threads, dtype in ((1, torch.float32), (2, torch.float64), (1, torch.float64)):
             torch.set_num_threads(threads)
             decoded = decode_latents(
-                net, head, stream, shape, template, places, network_dtype=dtype
+                net, coded(encoded, shape), Conditioning(template, places), network_dtype=dtype
             )
             found.add(decoded.latents)
         assert found == {encoded.latents}
         with contextlib.suppress(DamagedError):
-            other = decode_latents(net, head, stream, shape, template // 2, places)
+            changed = Conditioning(template // 2, places)
+            other = decode_latents(net, coded(encoded, shape), changed)
             assert other.latents != encoded.latents
     finally:
         torch.set_num_threads(before)
@@ -125,38 +125,37 @@ def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
 
 @pytest.mark.parametrize("template", [False, True])
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_parts_join_without_seams(
-    ndim: int, template: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_join_without_seams(ndim: int, template: bool) -> None:
     net = network(ndim, template=template, seed=1)
     config = net.config
     whole_windows = config.stride * config.window
     shape = (net.synthesis.halo + 3 * whole_windows, *[whole_windows + 8] * (ndim - 1))
     x = padded(torch.from_numpy(smooth(shape))[None, None].float() / 20, config.stride)
     shape = tuple(x.shape[2:])
-    warped = places = None
+    conditioning = None
     if template:
         warped = (x[...] * 30).round().clamp(0, 1023).int()
         axes = [torch.linspace(-64, 64, n) for n in shape]
         places = torch.stack(torch.meshgrid(axes, indexing="ij"))[None].round()
-    around = parts.surroundings(config, warped, places, 2000)
+        conditioning = Conditioning(warped, places)
+    around = parts.surroundings(config, conditioning, 2000)
     networks = {CPU.first: net}
 
-    def both(workers: Workers) -> tuple[torch.Tensor, torch.Tensor]:
-        latents = parts.analyse(networks, x, around, workers)
-        return latents, parts.synthesise(networks, latents, around, workers)
+    def both(workers: Workers, edges: TileEdges) -> tuple[torch.Tensor, torch.Tensor]:
+        latents = parts.analyse(networks, x, around, workers, edges)
+        return latents, parts.synthesise(networks, latents, around, workers, edges)
 
-    latents, restored = both(CPU)
+    latents, restored = both(CPU, parts.NETWORK_TILES)
     assert not torch.allclose(restored, x, atol=1e-2)  # the network does something
-    monkeypatch.setattr(parts, "_PART", {ndim: 2 * whole_windows})
+    small = TileEdges(2 * whole_windows, 2 * whole_windows)
     for workers in (CPU, Workers.named("cpu,cpu"))[: 1 + template]:
-        again = both(workers)
+        again = both(workers, small)
         torch.testing.assert_close(again[0], latents, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(again[1], restored, atol=1e-4, rtol=1e-4)
-    _, gradient = parts.synthesis_gradient(net, latents, around, x)
+    _, gradient = parts.synthesis_gradient(net, latents, around, x, small)
     with torch.enable_grad():
         moving = latents.clone().requires_grad_()
-        out = net.synthesis(moving, around.template, around.places, around.condition)
+        out = net.synthesis(moving, around.hint, around.condition)
         (expected,) = torch.autograd.grad((out - x).square().sum(), moving)
     torch.testing.assert_close(gradient, expected, atol=1e-3, rtol=1e-3)
 
@@ -207,12 +206,12 @@ def test_damaged_payloads_never_escape_as_other_errors() -> None:
 
 
 def test_tiles_and_previews_are_refused() -> None:
-    net = network(2)
+    codec = AutoencoderCodec(network(2), CPU)
     payload = TextureHeader(Scaling(0, 0), 0, (0, 0)).pack()
     with pytest.raises(ContainerError, match="no texture tiles"):
-        transforms.check(net, None, payload, [b"x"], (8, 8), name="x", level=0)
+        codec.check(CodedTexture(payload, [b"x"], (8, 8), "x"), 0)
     with pytest.raises(InputError, match="no preview"):
-        transforms.check(net, None, payload, [], (8, 8), name="x", level=1)
+        codec.check(CodedTexture(payload, [], (8, 8), "x"), 1)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.devices import CPU
-from deepstd.texture import tiling
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.filters.postfilter import PostFilter, restore
-from deepstd.texture.tiling import fold, unfold
+from deepstd.texture.tiling import TileEdges, fold, unfold
 
 CONDITIONS = 5
 
@@ -41,17 +40,15 @@ def test_unfold_undoes_fold(halves: list[int], channels: int) -> None:
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("template", [False, True])
 def test_tiles_leave_no_seams(
-    monkeypatch: pytest.MonkeyPatch, ndim: int, shape: tuple[int, ...], blocks: int, template: bool
+    ndim: int, shape: tuple[int, ...], blocks: int, template: bool
 ) -> None:
-    monkeypatch.setattr(tiling, "_TILE_2D", 32)
-    monkeypatch.setattr(tiling, "_TILE_3D", 32)
     net = filtered(ndim, blocks, template=template)
     low, seen = reconstruction(shape), reconstruction(shape, 1) if template else None
     condition = torch.ones((1, CONDITIONS, *[1] * ndim))
     whole = net(low, seen, condition)[0, 0].numpy()
     assert np.abs(whole - low[0, 0].numpy() / UNITS_PER_STEP).max() > 0.1
     np.testing.assert_allclose(
-        restore({CPU.first: net}, low, seen, condition, CPU), whole, atol=1e-4
+        restore({CPU.first: net}, low, seen, condition, CPU, TileEdges(32, 32)), whole, atol=1e-4
     )
 
 

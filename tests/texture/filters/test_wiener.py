@@ -16,12 +16,14 @@ from deepstd.coding.tables import parametric_tables
 from deepstd.container import parse, write_container
 from deepstd.devices import CPU, Workers
 from deepstd.errors import DamagedError
-from deepstd.texture.filters import wiener, wiener_fit
+from deepstd.texture.filters import wiener_fit
 from deepstd.texture.filters.wiener import Knots, WienerFilter, half_neighbourhood
 from deepstd.texture.filters.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
+from deepstd.texture.tiling import TileEdges
 from deepstd.volume import Volume
 
 TABLES = parametric_tables()
+SMALL = TileEdges(8, 8)
 
 
 def some_filter(ndim: int, count: int = 4, limit: int = 3, seed: int = 0) -> WienerFilter:
@@ -69,15 +71,11 @@ def test_it_computes_what_its_definition_says(shape: tuple[int, ...], count: int
 
 
 @pytest.mark.parametrize("shape", [(75, 40), (25, 13, 18)])
-def test_tiles_and_devices_leave_no_trace(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
-) -> None:
+def test_tiles_and_devices_leave_no_trace(shape: tuple[int, ...]) -> None:
     filtered, steps = some_filter(len(shape)), noise(shape)
     whole = filtered.apply(steps, CPU)
-    monkeypatch.setattr(wiener, "_TILE_2D", 8)
-    monkeypatch.setattr(wiener, "_TILE_3D", 8)
-    np.testing.assert_allclose(filtered.apply(steps, CPU), whole, atol=1e-6)
-    np.testing.assert_allclose(filtered.apply(steps, Workers(CPU.devices * 2)), whole, atol=1e-6)
+    for workers in (CPU, Workers(CPU.devices * 2)):
+        np.testing.assert_allclose(filtered.apply(steps, workers, SMALL), whole, atol=1e-6)
 
 
 def test_devices_that_round_otherwise_agree() -> None:
@@ -182,12 +180,11 @@ class TestFit:
         )
 
     def test_tiles_are_taken_from_everywhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wiener, "_TILE_3D", 8)
         monkeypatch.setattr(wiener_fit, "_MOST_SEEN", 32**3 // 4)
         true = smooth((32, 32, 32)).astype(np.float32) / 40
         true[..., :8] = 0  # a border of air, one tile wide
         noisy = true + noise(true.shape) * (true != 0)
-        packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES)
+        packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES, SMALL)
         assert packed is not None
         result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
         assert np.square(result - true).mean() < 0.4 * np.square(noisy - true).mean()

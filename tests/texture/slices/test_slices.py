@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from textures import grey_values, lifting, smooth
+from textures import coded, grey_values, lifting, smooth
 
 from deepstd.codec.codec import Codec
 from deepstd.codec.slice_decision import Trial, Way, try_slices, ways
@@ -19,6 +19,7 @@ from deepstd.rate.effort import EFFORTS
 from deepstd.rate.start import Start
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
+from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
@@ -80,7 +81,7 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     coarse = tuple(4 if a == axis else 0 for a in range(3))
     encoder = SlicedEncoder(networks, x, axis, coarse, octaves)
     encoded = encoder.encode(4096, 0.1)
-    decoded = decode_slices(networks, encoded.payload, shape, name="x")
+    decoded = decode_slices(networks, coded(encoded, shape))
     assert decoded.latents == encoded.latents
     assert np.square(grey_values(decoded) - x).mean() == pytest.approx(
         squared_error(encoder, encoded, 4096), rel=1e-3
@@ -88,7 +89,7 @@ def test_decoder_gets_the_encoders_values(networks: SliceNetworks, axis: int, oc
     two = Workers.named("cpu,cpu")
     again = SlicedEncoder(networks, x, axis, coarse, octaves, workers=two).encode(4096, 0.1)
     assert again.payload == encoded.payload
-    other = decode_slices(networks, encoded.payload, shape, name="x", workers=two)
+    other = decode_slices(networks, coded(encoded, shape), workers=two)
     np.testing.assert_array_equal(other.steps, decoded.steps)
     head = TextureHeader.read(Cursor(encoded.payload, "x", "texture"), 3)
     assert (head.sliced, head.octaves) == (axis, octaves)
@@ -110,7 +111,7 @@ def test_how_many_slices_are_coded_at_once_changes_nothing(
     for pixels in (neighbours.TOGETHER, together):
         monkeypatch.setattr(neighbours, "TOGETHER", pixels)
         assert coded() == payload
-        steps[pixels] = decode_slices(networks, payload, x.shape, name="x").steps
+        steps[pixels] = decode_slices(networks, CodedTexture(payload, (), x.shape, "x")).steps
     np.testing.assert_array_equal(*steps.values())
 
 
@@ -152,16 +153,16 @@ def test_previews_have_the_shape_that_is_told(
     shape = tuple(np.roll((count + 1, 19, 14), axis).tolist())
     coarse = tuple(5 if a == axis else 0 for a in range(3))
     x = smooth(shape)
-    payload = SlicedEncoder(small, x, axis, coarse, octaves).encode(6000, 0.1).payload
-    factors = check_slices(small, payload, shape, level, "x")
+    texture = coded(SlicedEncoder(small, x, axis, coarse, octaves).encode(6000, 0.1), shape)
+    factors = check_slices(small, texture, level)
     assert factors is not None
-    decoded = decode_slices(small, payload, shape, name="x", level=level)
+    decoded = decode_slices(small, texture, level=level)
     assert decoded.steps.shape == tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     assert factors[axis] == 1
     kept = x[tuple(slice(None, None, f) for f in factors)]
     assert np.abs(grey_values(decoded) - kept).mean() < np.abs(x - x.mean()).mean()
     with pytest.raises(InputError, match="level 40"):
-        check_slices(small, payload, shape, 40, "x")
+        check_slices(small, texture, 40)
 
 
 @pytest.mark.parametrize("octaves", [0, 2])
@@ -174,7 +175,7 @@ def test_a_size_near_by_is_met_by_some_slices(networks: SliceNetworks, octaves: 
     again = encoder.recode(first, {3: 0.0})
     pairs = zip(first.slices, again.slices, strict=True)
     assert [n for n, (a, b) in enumerate(pairs) if a.stream != b.stream] == [first.free[3]]
-    decoded = decode_slices(networks, fitted.payload, encoder.shape, name="x")
+    decoded = decode_slices(networks, coded(fitted, encoder.shape))
     assert decoded.latents == fitted.latents
 
 
@@ -188,27 +189,28 @@ def test_damaged_payloads_never_escape_as_other_errors(
     for _ in range(60):
         data = bytearray(encoded.payload)
         data[random.integers(len(data))] ^= 1 << random.integers(8)
+        damaged = CodedTexture(bytes(data), (), shape, "x")
         try:
-            if check_slices(networks, bytes(data), shape, 0, "x") is not None:
-                decoded = decode_slices(networks, bytes(data), shape, name="x")
+            if check_slices(networks, damaged) is not None:
+                decoded = decode_slices(networks, damaged)
                 assert decoded.steps.shape == shape
         except ContainerError:
             continue
     with pytest.raises(ContainerError, match="x is damaged"):
-        check_slices(networks, encoded.payload[:-1], shape, 0, "x")
+        check_slices(networks, CodedTexture(encoded.payload[:-1], (), shape, "x"))
     with pytest.raises(ContainerError, match="too many"):
-        check_slices(networks, encoded.payload + b"x", shape, 0, "x")
+        check_slices(networks, CodedTexture(encoded.payload + b"x", (), shape, "x"))
 
 
 def test_slices_between_others_need_their_network(networks: SliceNetworks) -> None:
     encoded = SlicedEncoder(networks, smooth((20, 21, 4)), 2, (0, 0, 4), 1).encode(4000, 0.1)
     with pytest.raises(ContainerError, match="no network for"):
-        check_slices(SliceNetworks(networks.images), encoded.payload, (20, 21, 4), 0, "x")
+        check_slices(networks.alone, coded(encoded, (20, 21, 4)))
 
 
 def test_slices_like_their_neighbours_are_cheaper_between_them() -> None:
     codec = Codec.load("generic", device="cpu")
-    found = codec.model.networks_of_slices((64, 60, 17))
+    found = codec.model.codec_for((64, 60, 17))[0].slices
     assert found is not None
     assert found.between is not None
     values = stack((64, 60, 17), 0.95)
@@ -233,9 +235,9 @@ def test_slices_are_images_where_that_pays() -> None:
     codec = Codec.load("generic", device="cpu")
     for alike, expected in ((0.0, True), (1.0, False)):
         values = stack((64, 60, 10), alike)
-        volume = lifting(codec.model.network_for(values.shape)[0])
+        volume = lifting(codec.model.networks[3])
         whole = TextureEncoder(volume, values, (1.0, 1.0, 6.0))
-        networks = codec.model.networks_of_slices(values.shape)
+        networks = codec.model.codec_for(values.shape)[0].slices
         assert networks is not None
         images = SliceNetworks(networks.images)
         trial = try_slices(whole, images, [Way(2, 0)], 0.05, Start(2048), 0.08)
@@ -245,8 +247,8 @@ def test_slices_are_images_where_that_pays() -> None:
 def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     codec, values = Codec.load("generic", device="cpu"), stack((64, 60, 36), 0.5)
     volume, networks = (
-        codec.model.network_for(values.shape)[0],
-        codec.model.networks_of_slices(values.shape),
+        codec.model.networks[3],
+        codec.model.codec_for(values.shape)[0].slices,
     )
     assert networks is not None
     whole = TextureEncoder(lifting(volume), values, (1.0, 1.0, 6.0))

@@ -16,8 +16,8 @@ from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.io import read
 from deepstd.rate.effort import EFFORTS
-from deepstd.texture import tiling
 from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.tiling import TileEdges
 from deepstd.texture.wavelet.lifting import (
     decompose,
     grid_shapes,
@@ -57,12 +57,8 @@ def test_the_adjoint_is_that_of_the_synthesis(
 
 
 @pytest.mark.parametrize("shape", [(23, 30), (11, 12, 9)])
-def test_the_gradient_is_that_of_the_error(
-    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Several tiles, so that seams would show.
-    monkeypatch.setattr(tiling, "_TILE_2D", 12)
-    monkeypatch.setattr(tiling, "_TILE_3D", 6)
+def test_the_gradient_is_that_of_the_error(shape: tuple[int, ...]) -> None:
+    edges = TileEdges(12, 6)  # several tiles, so that seams would show
     network = lifting(Codec.load("generic").model.networks[len(shape)])
     condition = condition_vector(network.context.config, 96, tuple(range(len(shape))), 0)
     low = torch.round(noise(shape, 3).float() * 300)
@@ -72,7 +68,7 @@ def test_the_gradient_is_that_of_the_error(
         restored = network.postfilter(x.requires_grad_(), None, condition)
         return float((restored - truth).square().sum().detach())
 
-    total, gradient = restoration_gradient(network.postfilter, low, None, condition, truth)
+    total, gradient = restoration_gradient(network.postfilter, low, None, condition, truth, edges)
     assert total == pytest.approx(error(low.clone()), rel=1e-4)
     direction = noise(shape, 5).float()
     ahead, behind = error(low + direction), error(low - direction)

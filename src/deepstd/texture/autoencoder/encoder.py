@@ -11,6 +11,7 @@ import math
 import numpy as np
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.autoencoder.latents import code_latents, in_steps, latent_grid
@@ -27,7 +28,7 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.refinement import DAMPING
@@ -39,12 +40,12 @@ class AutoencoderEncoder:
     Args:
         network: network of the scan's number of axes.
         values: finite grey values, (*shape).
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        conditioning: warped template and coordinates, or None.
         workers: devices that share analysis and synthesis; the network is on the first of them.
 
     Attributes:
         values: finite grey values, (*shape).
+        workers: devices that share analysis and synthesis.
         finest: largest step code at which all latents can be coded.
 
     Raises:
@@ -55,19 +56,19 @@ class AutoencoderEncoder:
         self,
         network: AutoencoderNetwork,
         values: np.ndarray,
-        template: torch.Tensor | None = None,
-        places: torch.Tensor | None = None,
+        conditioning: Conditioning | None = None,
         *,
         workers: Workers = CPU,
     ) -> None:
-        self._network, self._workers = network, workers
+        self._network, self.workers = network, workers
         self._networks = replicas(network, workers)
         self._savings = symbol_savings(network.tables, workers.first)
-        self._template, self._places = template, places
+        self._conditioning = conditioning
         self._correction: torch.Tensor | None = None
         self.shape = tuple(values.shape)
         self.coarse: tuple[int, ...] = (0,) * values.ndim
-        self.scaling = Scaling.fit(values, None if template is None else template.cpu().numpy())
+        matched = None if conditioning is None else conditioning.template.cpu().numpy()
+        self.scaling = Scaling.fit(values, matched)
         self.values = values
         self._normalised = self.scaling.normalise(values)
         growth = math.log2(network.config.bands) / 2
@@ -76,7 +77,22 @@ class AutoencoderEncoder:
     @property
     def conditioned(self) -> bool:
         """True where the encoder is conditioned on a template."""
-        return self._template is not None
+        return self._conditioning is not None
+
+    @property
+    def divisible(self) -> None:
+        """No encoder: latents are not counted, and a part of the scan is not encoded alone."""
+        return None
+
+    @property
+    def recoder(self) -> None:
+        """No encoder: there are no tiles with streams of their own."""
+        return None
+
+    @property
+    def undivided(self) -> AutoencoderEncoder:
+        """The encoder: all latents are in one stream."""
+        return self
 
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
@@ -123,14 +139,14 @@ class AutoencoderEncoder:
     def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:
         """Return the restored values in steps, (*shape) float32."""
         latents = in_steps(encoded.low)
-        steps = synthesise(self._networks, latents, self._around(step_code), self._workers)
+        steps = synthesise(self._networks, latents, self._around(step_code), self.workers)
         return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
 
     def _around(self, step_code: int) -> Surroundings:
-        return surroundings(self._network.config, self._template, self._places, step_code)
+        return surroundings(self._network.config, self._conditioning, step_code)
 
     def _in_steps(self, step_code: int) -> torch.Tensor:
-        values = torch.from_numpy(self._normalised)[None, None].to(self._workers.first)
+        values = torch.from_numpy(self._normalised)[None, None].to(self.workers.first)
         return padded(values * 2.0 ** (step_code / STEPS_PER_OCTAVE), self._network.config.stride)
 
     def _encode(
@@ -140,9 +156,9 @@ class AutoencoderEncoder:
         errors: tuple[torch.Tensor, ...],
         last_weight: float | None = None,
     ) -> tuple[EncodedTexture, torch.Tensor]:
-        network, device = self._network, self._workers.first
+        network = self._network
         around = self._around(step_code)
-        latents = analyse(self._networks, self._in_steps(step_code), around, self._workers)
+        latents = analyse(self._networks, self._in_steps(step_code), around, self.workers)
         with torch.no_grad():
             hyper = network.hyper_analysis(latents)
         corrections = () if self._correction is None else (self._correction,)
@@ -162,10 +178,8 @@ class AutoencoderEncoder:
             latents.shape[2:],
             [log_rate(step_code)],
             around.blocks,
-            around.block_places,
             source,
-            network_dtype=network_dtype_of(device),
-            device=device,
+            Arithmetic.on(self.workers.first),
         )
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream, symbols = source.stream.finish(), source.symbols_coded

@@ -30,6 +30,7 @@ from deepstd.texture.autoencoder.transform import (
     padded,
     whole_blocks,
 )
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.context import (
     LevelContext,
     Prediction,
@@ -46,6 +47,7 @@ from deepstd.texture.entropy.integer import (
     round_through,
 )
 from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.runtime import Arithmetic
 from deepstd.texture.wavelet.levels import code_passes
 
 # Initial scale index of the hyper-latents.
@@ -114,13 +116,9 @@ def code_latents(
     model: LatentModel,
     grid: Sequence[int],
     log_rates: Sequence[int],
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
+    hint: Hint | None,
     source: SymbolSource,
-    *,
-    network_dtype: torch.dtype = torch.float32,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
+    arithmetic: Arithmetic,
 ) -> torch.Tensor:
     """Code hyper-latents and latents; return the latents in 1/64 step, (B, bands, *grid).
 
@@ -128,15 +126,12 @@ def code_latents(
         model: entropy model.
         grid: grid of the latents.
         log_rates: 32 log2(range / step), rounded, of each scan of the batch.
-        template: DCT blocks of the warped template, (B, bands, *grid) whole numbers in 1/64 step,
-            or None.
-        places: template coordinates of the blocks, (B, ndim, *grid), or None.
+        hint: prediction of the latents, (B, bands, *grid), or None.
         source: source of the symbols.
-        network_dtype: type of the model's activations, float32 or float64.
-        dtype: type of the latents; float64 is exact, float32 is enough for training.
-        device: device of the computation.
+        arithmetic: device and number types of the computation.
     """
-    config = model.config
+    config, device, dtype = model.config, arithmetic.device, arithmetic.dtype
+    network_dtype = arithmetic.network_dtype
     batch = len(log_rates)
     half = tuple(-(-n // 2) for n in grid)
     like = torch.zeros((batch, 1), dtype=dtype, device=device)
@@ -145,8 +140,10 @@ def code_latents(
     everywhere = torch.ones((1, config.hyper_width, *half), dtype=torch.bool, device=device)
     hyper = source.residuals(prediction.mean, prediction, everywhere)
     features = [model.hyper_features(hyper.to(network_dtype), grid)]
-    if template is not None and places is not None:
-        features += [signed_log(template).to(network_dtype), places.to(network_dtype)]
+    template = None
+    if hint is not None:
+        template = hint.units
+        features += [signed_log(template).to(network_dtype), hint.places.to(network_dtype)]
     axes = tuple(range(config.ndim))
     condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in log_rates])
     hidden = model.slices.hidden(
@@ -158,21 +155,25 @@ def code_latents(
     return code_passes(model.slices, hidden, template, everywhere, order, source, dtype)
 
 
-def template_blocks(template: torch.Tensor, config: AutoencoderConfig) -> torch.Tensor:
-    """Return the DCT of the blocks of a warped template, exactly, (B, bands, *grid).
+def padded_hint(hint: Hint, config: AutoencoderConfig) -> Hint:
+    """Pad the prediction of the voxels to whole blocks, (B, 1, *whole blocks)."""
+    return Hint(padded(hint.units, config.stride), padded(hint.places, config.stride))
+
+
+def hint_of_latents(hint: Hint, config: AutoencoderConfig) -> Hint:
+    """Predict the latents: the exact DCT of all blocks, and the coordinates of their first voxels.
 
     Args:
-        template: warped template, (B, 1, *shape) whole numbers in 1/64 step (float64).
+        hint: prediction of the voxels, (B, 1, *whole blocks).
         config: sizes of the networks.
+
+    Returns:
+        (B, bands, *grid) whole numbers in 1/64 step (float64).
     """
-    matrix = exact_transform(config.ndim, config.stride).to(template.device)
-    blocks = blocks_of(padded(template, config.stride), config.stride)
-    return torch.floor(mixed(blocks.to(torch.float64), matrix))
-
-
-def block_places(places: torch.Tensor, stride: int) -> torch.Tensor:
-    """Return the template coordinates of the first voxel of every block, (B, ndim, *grid)."""
-    return places[(..., *[slice(None, None, stride)] * (places.ndim - 2))]
+    matrix = exact_transform(config.ndim, config.stride).to(hint.units.device)
+    blocks = blocks_of(hint.units, config.stride).to(torch.float64)
+    places = hint.places[(..., *[slice(None, None, config.stride)] * config.ndim)]
+    return Hint(torch.floor(mixed(blocks, matrix)), places)
 
 
 def latent_grid(config: AutoencoderConfig, shape: Sequence[int]) -> tuple[int, ...]:

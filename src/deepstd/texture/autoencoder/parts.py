@@ -14,17 +14,18 @@ from typing import NamedTuple
 
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import Workers
-from deepstd.texture.autoencoder.latents import block_places, template_blocks
+from deepstd.texture.autoencoder.latents import hint_of_latents, padded_hint
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.transform import AutoencoderConfig, padded
+from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.context import condition_vector
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.scaling import log_rate, template_units
-from deepstd.texture.tiling import Tile, tiles
+from deepstd.texture.scaling import log_rate
+from deepstd.texture.tiling import Tile, TileEdges, tiles
 
-# Edge of a tile in voxels, by number of axes.
-_PART = {2: 1024, 3: 160}
+NETWORK_TILES = TileEdges(1024, 160)
+"""Tiles of analysis and synthesis."""
 Networks = Mapping[torch.device, AutoencoderNetwork]
 
 
@@ -32,51 +33,43 @@ class Surroundings(NamedTuple):
     """Conditioning of a scan for the networks.
 
     Attributes:
-        template: warped template in steps, (1, 1, *whole blocks) float32, or None.
-        places: template coordinates, (1, ndim, *whole blocks), or None.
+        hint: prediction of the voxels, (1, 1, *whole blocks) float32, or None.
         condition: condition vector, (1, conditions, 1 …).
-        blocks: DCT blocks of the template in 1/64 step, (1, bands, *grid), or None.
-        block_places: template coordinates of the blocks, (1, ndim, *grid), or None.
+        blocks: prediction of the latents, (1, bands, *grid) float64, or None.
     """
 
-    template: torch.Tensor | None
-    places: torch.Tensor | None
+    hint: Hint | None
     condition: torch.Tensor
-    blocks: torch.Tensor | None
-    block_places: torch.Tensor | None
+    blocks: Hint | None
 
 
 def surroundings(
-    config: AutoencoderConfig,
-    template: torch.Tensor | None,
-    places: torch.Tensor | None,
-    step_code: int,
+    config: AutoencoderConfig, conditioning: Conditioning | None, step_code: int
 ) -> Surroundings:
     """Return the conditioning of a scan, which encoder and decoder share.
 
     Args:
         config: sizes of the networks.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
     """
     axes = tuple(range(config.ndim))
     condition = condition_vector(config, log_rate(step_code), axes, 0)
-    if template is None or places is None:
-        return Surroundings(None, None, condition, None, None)
-    units = padded(template_units(template, step_code), config.stride)
-    places = padded(places, config.stride)
+    hint = hint_of(conditioning, step_code)
+    if hint is None:
+        return Surroundings(None, condition, None)
+    hint = padded_hint(hint, config)
     return Surroundings(
-        (units * (1.0 / UNITS_PER_STEP)).float(),
-        places,
-        condition,
-        template_blocks(units, config),
-        block_places(places, config.stride),
+        Hint(hint.units.float(), hint.places), condition, hint_of_latents(hint, config)
     )
 
 
 def analyse(
-    networks: Networks, values: torch.Tensor, around: Surroundings, workers: Workers
+    networks: Networks,
+    values: torch.Tensor,
+    around: Surroundings,
+    workers: Workers,
+    edges: TileEdges = NETWORK_TILES,
 ) -> torch.Tensor:
     """Analyse a scan; return its latents in steps, (1, bands, *grid).
 
@@ -85,6 +78,7 @@ def analyse(
         values: values in steps, (1, 1, *whole blocks).
         around: conditioning of the scan.
         workers: devices that share the tiles.
+        edges: edges of the tiles, whole windows.
     """
     config = networks[workers.first].config
     grid = [n // config.stride for n in values.shape[2:]]
@@ -99,12 +93,16 @@ def analyse(
         latents[(..., *outer)] = found[(..., *inner)].to(latents)
 
     halo = networks[workers.first].synthesis.halo
-    deque(workers.map(part, tiles(values.shape[2:], halo, _PART[config.ndim])), maxlen=0)
+    deque(workers.map(part, tiles(values.shape[2:], halo, edges)), maxlen=0)
     return latents
 
 
 def synthesise(
-    networks: Networks, latents: torch.Tensor, around: Surroundings, workers: Workers
+    networks: Networks,
+    latents: torch.Tensor,
+    around: Surroundings,
+    workers: Workers,
+    edges: TileEdges = NETWORK_TILES,
 ) -> torch.Tensor:
     """Synthesise a scan; return its values in steps, (1, 1, *whole blocks).
 
@@ -113,6 +111,7 @@ def synthesise(
         latents: latents in steps, (1, bands, *grid).
         around: conditioning of the scan.
         workers: devices that share the tiles.
+        edges: edges of the tiles, whole windows.
     """
     config = networks[workers.first].config
     shape = [n * config.stride for n in latents.shape[2:]]
@@ -127,12 +126,16 @@ def synthesise(
         restored[(..., *tile.outer)] = found[(..., *tile.inner)].to(restored)
 
     halo = networks[workers.first].synthesis.halo
-    deque(workers.map(part, tiles(shape, halo, _PART[config.ndim])), maxlen=0)
+    deque(workers.map(part, tiles(shape, halo, edges)), maxlen=0)
     return restored
 
 
 def synthesis_gradient(
-    network: AutoencoderNetwork, latents: torch.Tensor, around: Surroundings, truth: torch.Tensor
+    network: AutoencoderNetwork,
+    latents: torch.Tensor,
+    around: Surroundings,
+    truth: torch.Tensor,
+    edges: TileEdges = NETWORK_TILES,
 ) -> tuple[float, torch.Tensor]:
     """Return the squared error of the restored scan and its gradient by the latents.
 
@@ -141,13 +144,14 @@ def synthesis_gradient(
         latents: latents in steps, (1, bands, *grid).
         around: conditioning of the scan.
         truth: true values in steps, (1, 1, *whole blocks).
+        edges: edges of the tiles, whole windows.
 
     Returns:
         Sum over voxels in squared steps, and its gradient in the shape of the latents.
     """
     config, total = network.config, 0.0
     gradient = torch.zeros_like(latents)
-    for tile in tiles(truth.shape[2:], network.synthesis.halo, _PART[config.ndim]):
+    for tile in tiles(truth.shape[2:], network.synthesis.halo, edges):
         window = _coarse(tile.window[1:], config.stride)
         with torch.enable_grad():
             part = latents[(..., *window)].detach().requires_grad_()
@@ -162,10 +166,11 @@ def synthesis_gradient(
 
 def _seen(
     around: Surroundings, tile: Tile, device: torch.device
-) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
-    template = None if around.template is None else around.template[tile.window].to(device)
-    places = None if around.places is None else around.places[tile.window].to(device)
-    return template, places, around.condition.to(device)
+) -> tuple[Hint | None, torch.Tensor]:
+    hint = around.hint
+    if hint is not None:
+        hint = Hint(hint.units[tile.window].to(device), hint.places[tile.window].to(device))
+    return hint, around.condition.to(device)
 
 
 def _coarse(place: tuple[slice, ...], stride: int) -> tuple[slice, ...]:

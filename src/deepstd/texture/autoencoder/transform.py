@@ -33,6 +33,7 @@ from deepstd.texture.autoencoder.blocks import (
     convolution,
     zero_convolution,
 )
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.context import RATE_BINS
 from deepstd.texture.tiling import fold, unfold
 
@@ -189,10 +190,10 @@ def padded(x: torch.Tensor, stride: int) -> torch.Tensor:
     return x
 
 
-def _subsampled(places: torch.Tensor | None, stride: int) -> torch.Tensor | None:
-    if places is None:
+def _places_of(hint: Hint | None, stride: int) -> torch.Tensor | None:
+    if hint is None:
         return None
-    return places[(..., *[slice(None, None, stride)] * (places.ndim - 2))]
+    return hint.places[(..., *[slice(None, None, stride)] * (hint.places.ndim - 2))]
 
 
 class _Stage(nn.Module):
@@ -231,25 +232,23 @@ class Analysis(nn.Module):
     def forward(
         self,
         values: torch.Tensor,
-        template: torch.Tensor | None,
-        places: torch.Tensor | None,
+        hint: Hint | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
         """Return the latents in steps, (B, bands, *grid).
 
         Args:
             values: values in steps, (B, 1, *shape), whole blocks.
-            template: warped template in steps, (B, 1, *shape), or None.
-            places: template coordinates, (B, ndim, *shape), or None.
+            hint: prediction of the voxels, (B, 1, *shape) float32, or None.
             condition: condition vector, (B, conditions, 1 …).
         """
         channels = [compressed(values)]
-        if template is not None:
-            channels.append(compressed(values - template))
+        if hint is not None:
+            channels.append(compressed(values - hint.steps))
         x = torch.cat(channels, 1)
         for number, (down, stage) in enumerate(zip(self.down, self.stages, strict=True)):
             x = down(x) + _projected(self.conditions[number], condition)
-            x = stage(x, _subsampled(places, 2 ** (number + 1)))
+            x = stage(x, _places_of(hint, 2 ** (number + 1)))
         linear = mixed(blocks_of(values, self._config.stride), self.linear)
         return linear + self.exit(x)
 
@@ -279,24 +278,22 @@ class Synthesis(nn.Module):
     def forward(
         self,
         latents: torch.Tensor,
-        template: torch.Tensor | None,
-        places: torch.Tensor | None,
+        hint: Hint | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
         """Return the restored values in steps, (B, 1, *shape), whole blocks.
 
         Args:
             latents: latents in steps, (B, bands, *grid).
-            template: warped template in steps, (B, 1, *shape), or None.
-            places: template coordinates, (B, ndim, *shape), or None.
+            hint: prediction of the voxels, (B, 1, *shape) float32, or None.
             condition: condition vector, (B, conditions, 1 …).
         """
         stride = self._config.stride
         linear = voxels_of(mixed(latents, self.linear.T), stride)
         known, seen = [compressed(latents)], [compressed(linear - _local_mean(linear))]
-        if template is not None:
-            known.append(compressed(mixed(blocks_of(template, stride), self.linear)))
-            seen.append(compressed(template - linear))
+        if hint is not None:
+            known.append(compressed(mixed(blocks_of(hint.steps, stride), self.linear)))
+            seen.append(compressed(hint.steps - linear))
         x = self.entry(torch.cat(known, 1))
         for number, stage in enumerate(self.stages):
             if number:
@@ -304,7 +301,7 @@ class Synthesis(nn.Module):
             if number + 1 == len(self.stages):
                 x = x + self.look(fold(torch.cat(seen, 1)))
             x = x + _projected(self.conditions[number], condition)
-            x = stage(functional.leaky_relu(x, SLOPE), _subsampled(places, stride >> number))
+            x = stage(functional.leaky_relu(x, SLOPE), _places_of(hint, stride >> number))
         return linear + unfold(self.exit(x), 1)
 
 

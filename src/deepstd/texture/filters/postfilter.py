@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from deepstd.devices import Workers
 from deepstd.texture.entropy.features import UNITS_PER_STEP, blur
-from deepstd.texture.tiling import Tile, fold, tiles, unfold
+from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, fold, tiles, unfold
 
 # Largest magnitude of the inputs, in steps.
 _LIMIT = 16.0
@@ -117,6 +117,7 @@ def restore(
     template: torch.Tensor | None,
     condition: torch.Tensor,
     workers: Workers,
+    edges: TileEdges = FILTER_TILES,
 ) -> np.ndarray:
     """Filter a scan tile by tile, so that memory stays bounded.
 
@@ -126,6 +127,7 @@ def restore(
         template: predicted values in 1/64 step, (1, 1, *shape), or None.
         condition: condition vector, (1, conditions, 1 …).
         workers: devices that share the tiles.
+        edges: edges of the tiles.
 
     Returns:
         Restored values in steps, (*shape) float32.
@@ -139,5 +141,5 @@ def restore(
             values = filters[device](low[tile.window].to(device), part, condition.to(device))
         restored[tile.outer] = values[0, 0][tile.inner].cpu().numpy()
 
-    deque(workers.map(restore_tile, tiles(shape, filters[workers.first].halo)), maxlen=0)
+    deque(workers.map(restore_tile, tiles(shape, filters[workers.first].halo, edges)), maxlen=0)
     return restored

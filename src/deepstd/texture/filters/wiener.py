@@ -13,7 +13,7 @@ activity. The result is continuous in the values, so devices that round differen
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,7 +25,7 @@ from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.coding.bytes import Cursor
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 from deepstd.devices import Workers
-from deepstd.texture.tiling import Tile, tiles
+from deepstd.texture.tiling import Tile, TileEdges, tiles
 
 # Voxels to the farthest neighbour.
 REACH = 2
@@ -39,8 +39,8 @@ KNOT_CODES = 8
 COEFFICIENT_UNIT = 2.0**-7
 # Largest coefficient in units: 16.
 LARGEST = 1 << 11
-# Edges of a tile in voxels.
-_TILE_2D, _TILE_3D = 256, 48
+WIENER_TILES = TileEdges(256, 48)
+"""Tiles small enough for the CPU's cache."""
 
 
 def half_neighbourhood(ndim: int) -> list[tuple[int, ...]]:
@@ -151,12 +151,15 @@ class WienerFilter:
         weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(differences)
         return (weights @ differences).mul_(self.knots.interpolation_weights(activities)).sum(0)
 
-    def apply(self, steps: np.ndarray, workers: Workers) -> np.ndarray:
+    def apply(
+        self, steps: np.ndarray, workers: Workers, edges: TileEdges = WIENER_TILES
+    ) -> np.ndarray:
         """Filter a frame tile by tile; return its values in steps, (*shape) float32.
 
         Args:
             steps: restored values in steps, (*shape) float32.
             workers: devices that share the tiles.
+            edges: edges of the tiles.
         """
         whole = torch.from_numpy(steps)
         filtered = np.empty_like(steps)
@@ -168,13 +171,8 @@ class WienerFilter:
             centre = values[tile.inner]
             filtered[tile.outer] = (centre + change.reshape(centre.shape)).cpu().numpy()
 
-        deque(workers.map(filter_tile, tiles_of(steps.shape)), maxlen=0)
+        deque(workers.map(filter_tile, tiles(steps.shape, REACH, edges)), maxlen=0)
         return filtered
-
-
-def tiles_of(shape: Sequence[int]) -> Iterator[Tile]:
-    """Yield the tiles of a frame, small enough for the CPU's cache."""
-    return tiles(shape, REACH, _TILE_3D if len(shape) == 3 else _TILE_2D)
 
 
 def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:

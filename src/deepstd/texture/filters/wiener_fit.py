@@ -20,13 +20,14 @@ from deepstd.texture.filters.wiener import (
     FLOOR,
     KNOT_CODES,
     LARGEST,
+    REACH,
+    WIENER_TILES,
     Knots,
     WienerFilter,
     activity,
     neighbour_differences,
-    tiles_of,
 )
-from deepstd.texture.tiling import Tile
+from deepstd.texture.tiling import Tile, TileEdges, tiles
 
 MOST_BYTES = 128
 """Most bytes of a packed filter."""
@@ -68,18 +69,24 @@ class RestoredFrame(NamedTuple):
     ignored: np.ndarray | None = None
 
 
-def best_filter(frames: Sequence[RestoredFrame], nbytes: int, tables: ScaleTables) -> bytes | None:
+def best_filter(
+    frames: Sequence[RestoredFrame],
+    nbytes: int,
+    tables: ScaleTables,
+    edges: TileEdges = WIENER_TILES,
+) -> bytes | None:
     """Fit filters and return the packed filter of least rate-distortion cost.
 
     Args:
         frames: all frames of the scan.
         nbytes: bytes of the file without a filter.
         tables: frequencies that code the coefficients.
+        edges: edges of the tiles that the fit samples.
 
     Returns:
         Packed filter; None where no filter is worth its bytes.
     """
-    samples = _samples(frames)
+    samples = _samples(frames, edges)
     restored, true, low, high, counted = map(
         torch.cat, zip(*(sample.voxels for sample in samples), strict=True)
     )
@@ -147,9 +154,9 @@ class _Sample(NamedTuple):
     voxels: tuple[torch.Tensor, ...]
 
 
-def _samples(frames: Sequence[RestoredFrame]) -> list[_Sample]:
+def _samples(frames: Sequence[RestoredFrame], edges: TileEdges) -> list[_Sample]:
     """Sample voxels of random tiles of all frames."""
-    chosen = [(frame, tile) for frame in frames for tile in tiles_of(frame.steps.shape)]
+    chosen = [(frame, tile) for frame in frames for tile in tiles(frame.steps.shape, REACH, edges)]
     voxels = sum(frame.steps.size for frame in frames)
     random = np.random.default_rng(0)
     if voxels > _MOST_SEEN:

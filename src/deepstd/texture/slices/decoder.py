@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from deepstd.coding.bytes import Cursor
 from deepstd.devices import CPU, Workers
+from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import replicas
+from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.scaling import log_rate
 from deepstd.texture.slices.schedule import (
     SliceNode,
     coding_order,
@@ -31,10 +32,10 @@ from deepstd.texture.slices.schedule import (
 from deepstd.texture.wavelet.check import tile_count
 from deepstd.texture.wavelet.decoder import (
     DecodedStream,
-    DecodedTexture,
     decode_together,
     post_filtered,
 )
+from deepstd.texture.wavelet.levels import ScanBatch
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
@@ -80,16 +81,14 @@ def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> boo
 
 
 def check_slices(
-    networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], level: int, name: str
+    networks: SliceNetworks, coded: CodedTexture, level: int = 0
 ) -> tuple[int, ...] | None:
     """Check the payload of a scan before memory is taken.
 
     Args:
         networks: networks for slices.
-        payload: header and streams.
-        shape: voxels along each axis.
+        coded: payload of slices or of a volume; tiles are not looked at.
         level: number of finest levels that a preview leaves out.
-        name: name of the file, for messages.
 
     Returns:
         Subsampling factor of the preview along each axis; None where the payload has no slices.
@@ -98,10 +97,10 @@ def check_slices(
         DamagedError: the bytes make no sense.
         InputError: the slices have fewer levels than ``level``.
     """
-    head, _ = _parts(networks, payload, shape, name)
+    head, _ = _parts(networks, coded)
     if head.sliced is None:
         return None
-    image = _image_shape(shape, head.sliced)
+    image = _image_shape(coded.shape, head.sliced)
     factors = list(subsampling(split_plan(image, head.of_slice().coarse), level, 2))
     factors.insert(head.sliced, 1)
     return tuple(factors)
@@ -109,10 +108,8 @@ def check_slices(
 
 def decode_slices(
     networks: SliceNetworks,
-    payload: bytes,
-    shape: tuple[int, ...],
+    coded: CodedTexture,
     *,
-    name: str,
     workers: Workers = CPU,
     level: int = 0,
 ) -> DecodedTexture:
@@ -120,24 +117,22 @@ def decode_slices(
 
     Args:
         networks: networks for slices.
-        payload: header and streams.
-        shape: voxels along each axis.
-        name: name of the file, for messages.
+        coded: payload of slices.
         workers: devices that share the slices of a layer.
         level: number of finest levels that a preview leaves out; 0 for the whole scan.
 
     Raises:
         DamagedError: the bytes make no sense.
     """
-    head, streams = _parts(networks, payload, shape, name)
+    head, streams = _parts(networks, coded)
     if head.sliced is None:
         raise ValueError("not a payload of slices")
-    image, own = _image_shape(shape, head.sliced), head.of_slice()
+    image, own = _image_shape(coded.shape, head.sliced), head.of_slice()
     plan = split_plan(image, own.coarse)
     factors = subsampling(plan, level, 2)
     # Reference slices are decoded at full resolution, even for a preview.
     short = level if not head.octaves else 0
-    layers = coding_order(shape[head.sliced], head.octaves)
+    layers = coding_order(coded.shape[head.sliced], head.octaves)
     free = set(non_reference(layers))
     used = {networks.of(node) for layer in layers for node in layer}
     copies = {network: replicas(network, workers) for network in used}
@@ -151,9 +146,11 @@ def decode_slices(
         network, only = copies[networks.of(group[0])][device], Workers((device,))
         hint = hint_of_group(group, lows, device)
         own_streams = [streams[node.index] for node in group]
-        coded = decode_together(network, own, own_streams, image, hint, device=device, level=short)
+        batch = ScanBatch(image, plan, [log_rate(own.step_code)] * len(group), hint)
+        arithmetic = Arithmetic.on(device)
+        every = decode_together(network, batch, own_streams, arithmetic, level=short)
         found = []
-        for number, one in enumerate(coded):
+        for number, one in enumerate(every):
             if level:
                 low = one.low if short else decompose(one.low, plan[:level])[0][-1]
                 found.append((preview_steps(low, factors), one))
@@ -165,10 +162,10 @@ def decode_slices(
     for layer in layers:
         groups = groups_of(layer, math.prod(image), workers)
         for group, results in zip(groups, workers.map(work, groups), strict=True):
-            for node, (part, coded) in zip(group, results, strict=True):
-                steps[node.index], latents[node.index] = part, coded.latents
+            for node, (part, one) in zip(group, results, strict=True):
+                steps[node.index], latents[node.index] = part, one.latents
                 if node.index not in free:
-                    lows[node.index] = coded.low
+                    lows[node.index] = one.low
     numbers = range(len(streams))
     return DecodedTexture(
         np.stack([steps[n] for n in numbers], head.sliced),
@@ -178,12 +175,10 @@ def decode_slices(
     )
 
 
-def _parts(
-    networks: SliceNetworks, payload: bytes, shape: tuple[int, ...], name: str
-) -> tuple[TextureHeader, list[bytes]]:
+def _parts(networks: SliceNetworks, coded: CodedTexture) -> tuple[TextureHeader, list[bytes]]:
     """Return the header and the stream of every slice; no streams where the scan has no slices."""
-    cursor = Cursor(payload, name, "texture")
-    head = TextureHeader.read(cursor, len(shape))
+    head, cursor = coded.read_header()
+    shape = coded.shape
     if head.sliced is None:
         return head, []
     if head.octaves and networks.between is None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,11 +31,11 @@ from deepstd.texture.slices.schedule import (
     hint_of_group,
     non_reference,
 )
+from deepstd.texture.tiling import middle_slices
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.encoder import (
     TextureEncoder,
     encode_together,
-    middle_slices,
     refine_together,
 )
 
@@ -104,6 +105,22 @@ def _framed(coded: EncodedSlice) -> bytes:
     return encode_varint(len(coded.stream)) + coded.stream
 
 
+class Prepared(Protocol):
+    """Encoder of a volume, as far as an encoder of slices takes it over.
+
+    Attributes:
+        values: finite grey values, (I, J, K).
+        coarse: relative voxel sizes in half octaves.
+        scaling: range and offset of the grey values.
+        workers: devices that share the work.
+    """
+
+    values: np.ndarray
+    coarse: tuple[int, ...]
+    scaling: Scaling
+    workers: Workers
+
+
 class SlicedEncoder:
     """Encoder of a scan slice by slice, with the interface of `TextureEncoder`.
 
@@ -118,6 +135,7 @@ class SlicedEncoder:
 
     Attributes:
         values: finite grey values, (I, J, K).
+        workers: devices that share the slices.
         finest: largest step code at which all coefficients can be coded.
 
     Raises:
@@ -125,7 +143,7 @@ class SlicedEncoder:
     """
 
     conditioned = False
-    divided = True
+    undivided = None
 
     def __init__(
         self,
@@ -139,7 +157,7 @@ class SlicedEncoder:
         workers: Workers = CPU,
     ) -> None:
         self._networks, self.values, self._axis = networks, values, axis
-        self._workers, self._octaves = workers, octaves
+        self.workers, self._octaves = workers, octaves
         self.shape, self.coarse = tuple(values.shape), coarse
         self.scaling = scaling or Scaling.fit(values)
         self._layers = coding_order(values.shape[axis], octaves)
@@ -167,9 +185,7 @@ class SlicedEncoder:
         self.finest = min(encoder.finest for encoder in self._encoders)
 
     @staticmethod
-    def of(
-        volume: TextureEncoder, networks: SliceNetworks, axis: int, octaves: int
-    ) -> SlicedEncoder:
+    def of(volume: Prepared, networks: SliceNetworks, axis: int, octaves: int) -> SlicedEncoder:
         """Make an encoder of the scan of a volume encoder, which must have no template."""
         return SlicedEncoder(
             networks,
@@ -180,6 +196,16 @@ class SlicedEncoder:
             scaling=volume.scaling,
             workers=volume.workers,
         )
+
+    @property
+    def divisible(self) -> SlicedEncoder:
+        """The encoder: it counts coefficients and makes encoders of middle slices."""
+        return self
+
+    @property
+    def recoder(self) -> SlicedEncoder:
+        """The encoder: non-reference slices can be coded again."""
+        return self
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
         """Encode all slices at a step code and a λ."""
@@ -220,17 +246,26 @@ class SlicedEncoder:
         """Estimate the number of coefficients that are not quantised to zero."""
         return sum(encoder.significant(step_code) for encoder in self._encoders)
 
-    def middle_slices(self, voxels: int) -> SlicedEncoder:
-        """Make an encoder of the middle slices, of about ``voxels`` voxels."""
-        fewest = 2**self._octaves + 1
+    def middle_slices(
+        self, voxels: int, *, axis: int | None = None, fewest: int | None = None
+    ) -> SlicedEncoder:
+        """Make an encoder of the middle slices along an axis.
+
+        Args:
+            voxels: approximate number of voxels.
+            axis: axis along which the scan is cut; None for that of the coded slices.
+            fewest: smallest number of slices; None for as many as the key interval needs.
+        """
+        axis = self._axis if axis is None else axis
+        fewest = fewest or max(_FEWEST_SLICES, 2**self._octaves + 1)
         return SlicedEncoder(
             self._networks,
-            middle_slices(self.values, voxels, self._axis, max(_FEWEST_SLICES, fewest)),
+            middle_slices(self.values, voxels, axis, fewest),
             self._axis,
             self.coarse,
             self._octaves,
             scaling=self.scaling,
-            workers=self._workers,
+            workers=self.workers,
         )
 
     def restored(self, encoded: EncodedSlices, step_code: int) -> np.ndarray:
@@ -241,7 +276,7 @@ class SlicedEncoder:
             hint = self._hint([self._nodes[number]], slices)
             return self._encoders[number].restored(slices[number].texture, step_code, hint)
 
-        found = list(self._workers.map(work, range(len(self._encoders))))
+        found = list(self.workers.map(work, range(len(self._encoders))))
         return np.stack(found, self._axis)
 
     def _head(self, step_code: int) -> TextureHeader:
@@ -288,8 +323,8 @@ class SlicedEncoder:
         for node in nodes:
             on_device.setdefault(self._encoders[node.index].workers.first, []).append(node)
         image = math.prod(self._encoders[0].shape)
-        groups = [g for some in on_device.values() for g in groups_of(some, image, self._workers)]
-        results = self._workers.map(lambda _, group: work(group), groups)
+        groups = [g for some in on_device.values() for g in groups_of(some, image, self.workers)]
+        results = self.workers.map(lambda _, group: work(group), groups)
         return zip(groups, results, strict=True)
 
     def _hint(self, group: list[SliceNode], coded: Mapping[int, EncodedSlice]) -> Hint | None:

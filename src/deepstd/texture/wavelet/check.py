@@ -7,39 +7,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from deepstd.coding.bytes import Cursor
 from deepstd.errors import DamagedError
+from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.tiling import tile_size
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 
 
-def check_texture(
-    payload: bytes, tiles: Sequence[bytes] | None, shape: tuple[int, ...], name: str
-) -> tuple[TextureHeader, Plan, bytes]:
-    """Check a texture before memory is taken; return its header, split plan and first stream.
+class CheckedTexture(NamedTuple):
+    """A texture whose header and tiles fit its frame.
+
+    Attributes:
+        head: header of the texture.
+        plan: axes split at each level, finest first.
+        shape: voxels along each axis.
+        stream: first stream.
+        tiles: streams of the tiles; they may be missing for a preview.
+    """
+
+    head: TextureHeader
+    plan: Plan
+    shape: tuple[int, ...]
+    stream: bytes
+    tiles: Sequence[bytes]
+
+
+def check_texture(coded: CodedTexture, level: int = 0) -> CheckedTexture:
+    """Check a texture before memory is taken.
 
     Args:
-        payload: header and first stream.
-        tiles: streams of the tiles, or None where they are not needed.
-        shape: voxels along each axis.
-        name: name of the file, for messages.
+        coded: payload of a wavelet, and its tiles.
+        level: number of finest levels that a preview leaves out; above 0 it needs no tiles.
 
     Raises:
         DamagedError: the header makes no sense, or the tiles do not fit the shape.
     """
-    cursor = Cursor(payload, name, "texture")
-    head = TextureHeader.read(cursor, len(shape))
+    head, cursor = coded.read_header()
     if head.sliced is not None:
         raise cursor.error("slices where their bundle cannot have any")
-    plan = split_plan(shape, head.coarse)
-    expected = tile_count(plan, shape)
-    if tiles is not None and len(tiles) != expected:
+    plan = split_plan(coded.shape, head.coarse)
+    expected = tile_count(plan, coded.shape)
+    if not level and len(coded.tiles) != expected:
         raise DamagedError(
-            f"{name} is damaged: expected {expected} texture tiles, found {len(tiles)}"
+            f"{coded.name} is damaged: expected {expected} texture tiles, found {len(coded.tiles)}"
         )
-    return head, plan, cursor.take(cursor.remaining)
+    return CheckedTexture(head, plan, coded.shape, cursor.take(cursor.remaining), coded.tiles)
 
 
 def tile_count(plan: Plan, shape: tuple[int, ...]) -> int:

@@ -8,54 +8,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
+from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.bitstream import EncodedTile
-from deepstd.texture.wavelet.check import check_texture, tile_count
-from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.check import CheckedTexture, check_texture, tile_count
+from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.texture.wavelet.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 
-@dataclass(frozen=True)
-class DecodedTexture:
-    """A decoded texture; grey values are ``offset + step · steps``.
-
-    Attributes:
-        steps: restored values in quantisation steps, (*shape) float32; a preview is smaller.
-        step: quantisation step in grey values.
-        offset: grey value of 0 steps.
-        latents: SHA-256 of the symbols.
-    """
-
-    steps: np.ndarray
-    step: float
-    offset: float
-    latents: bytes
-
-
 def decode_texture(
     network: TextureNetwork,
-    payload: bytes,
-    tiles: Sequence[bytes],
-    shape: tuple[int, ...],
-    template: torch.Tensor | None = None,
-    places: torch.Tensor | None = None,
+    coded: CodedTexture,
+    conditioning: Conditioning | None = None,
     *,
-    name: str,
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
     level: int = 0,
@@ -64,12 +44,8 @@ def decode_texture(
 
     Args:
         network: network that the texture was coded with.
-        payload: header and first stream.
-        tiles: streams of the tiles; not read for a preview.
-        shape: voxels along each axis.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
-        name: name of the file, for messages.
+        coded: payload of a wavelet, and its tiles; tiles are not read for a preview.
+        conditioning: warped template and coordinates, or None.
         workers: devices that share the work; the network is on the first of them.
         network_dtype: type of the context model's activations; symbols do not depend on it.
         level: number of finest levels that a preview leaves out; 0 for the whole scan.
@@ -78,26 +54,18 @@ def decode_texture(
         DamagedError: the bytes make no sense.
         InputError: the scan has fewer levels.
     """
-    head, plan, stream = check_texture(payload, None if level else tiles, shape, name)
-    factors = subsampling(plan, level, len(shape))
-    hint = hint_of(template, places, head.step_code)
-    coded = decode_stream(
-        network,
-        head,
-        stream,
-        tiles,
-        shape,
-        hint,
-        workers=workers,
-        network_dtype=network_dtype,
-        level=level,
+    checked = check_texture(coded, level)
+    head = checked.head
+    factors = subsampling(checked.plan, level, len(checked.shape))
+    hint = hint_of(conditioning, head.step_code)
+    low, latents = decode_streams(
+        network, checked, hint, workers=workers, network_dtype=network_dtype, level=level
     )
     if level:
-        steps = preview_steps(coded.low, factors)
+        steps = preview_steps(low, factors)
     else:
-        steps = post_filtered(network, head, coded.low, hint, workers)
-    step = head.scaling.step(head.step_code)
-    return DecodedTexture(steps, step, head.scaling.offset, coded.latents)
+        steps = post_filtered(network, head, low, hint, workers)
+    return DecodedTexture(steps, head.scaling.step(head.step_code), head.scaling.offset, latents)
 
 
 class DecodedStream(NamedTuple):
@@ -133,26 +101,20 @@ def post_filtered(
     return restore(filters, low, None if hint is None else hint.units, condition, workers)
 
 
-def decode_stream(
+def decode_streams(
     network: TextureNetwork,
-    head: TextureHeader,
-    stream: bytes,
-    tiles: Sequence[bytes],
-    shape: tuple[int, ...],
-    hint: Hint | None = None,
+    checked: CheckedTexture,
+    hint: Hint | None,
     *,
     workers: Workers = CPU,
     network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> DecodedStream:
-    """Decode the streams of a checked payload to the reconstruction before the post-filter.
+    """Decode the streams of a texture to the reconstruction before the post-filter.
 
     Args:
         network: network that the texture was coded with.
-        head: header of the texture.
-        stream: first stream.
-        tiles: streams of the tiles; not read for a preview.
-        shape: voxels along each axis.
+        checked: header and streams; tiles are not read for a preview.
         hint: prediction of the scan, or None.
         workers: devices that share the tiles; the network is on the first of them.
         network_dtype: type of the context model's activations; symbols do not depend on it.
@@ -161,18 +123,11 @@ def decode_stream(
     Raises:
         DamagedError: the bytes make no sense.
     """
-    plan = split_plan(shape, head.coarse)
+    head, plan, shape, stream, tiles = checked
+    batch = ScanBatch(shape, plan, [log_rate(head.step_code)], hint)
+    arithmetic = Arithmetic.on(workers.first, network_dtype)
     if not tile_count(plan, shape):
-        return decode_together(
-            network,
-            head,
-            [stream],
-            shape,
-            hint,
-            device=workers.first,
-            network_dtype=network_dtype,
-            level=level,
-        )[0]
+        return decode_together(network, batch, [stream], arithmetic, level=level)[0]
     copies = replicas(network, workers)
     source = DecoderSource(network.tables, stream)
     symbols = hashlib.sha256()
@@ -196,61 +151,33 @@ def decode_stream(
             symbols.update(b"".join(map(as_hashed, tile.symbols)))
         return finest_level.merged(high, workers)
 
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        [log_rate(head.step_code)],
-        None if hint is None else pyramid_of(hint, plan),
-        source,
-        network_dtype=network_dtype or network_dtype_of(workers.first),
-        device=workers.first,
-        last_level=level,
-        finest=finest,
-    )
+    low = code_levels(network.context, batch, source, arithmetic, last_level=level, finest=finest)
     symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
     return DecodedStream(low, symbols.digest())
 
 
 def decode_together(
     network: TextureNetwork,
-    head: TextureHeader,
+    batch: ScanBatch,
     streams: Sequence[bytes],
-    shape: tuple[int, ...],
-    hint: Hint | None,
+    arithmetic: Arithmetic,
     *,
-    device: torch.device,
-    network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> list[DecodedStream]:
     """Decode a batch of untiled scans of one shape; batches are faster for small scans.
 
     Args:
         network: network that the scans were coded with.
-        head: header of all scans.
+        batch: shape, rates and prediction of the scans.
         streams: stream of each scan.
-        shape: voxels along each axis.
-        hint: prediction of the batch, (B, …), or None.
-        device: device of the network.
-        network_dtype: type of the context model's activations; symbols do not depend on it.
+        arithmetic: number types, and the device of the network.
         level: number of finest levels that previews leave out; 0 for whole scans.
 
     Raises:
         DamagedError: the bytes make no sense.
     """
-    plan = split_plan(shape, head.coarse)
     sources = [DecoderSource(network.tables, stream) for stream in streams]
-    low = code_levels(
-        network.context,
-        shape,
-        plan,
-        [log_rate(head.step_code)] * len(sources),
-        None if hint is None else pyramid_of(hint, plan),
-        Together(sources),
-        network_dtype=network_dtype or network_dtype_of(device),
-        device=device,
-        last_level=level,
-    )
+    low = code_levels(network.context, batch, Together(sources), arithmetic, last_level=level)
     return [
         DecodedStream(own, hash_of(source.symbols_coded))
         for own, source in zip(low.split(1), sources, strict=True)

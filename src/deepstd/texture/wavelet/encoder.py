@@ -18,6 +18,7 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 
+from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
@@ -26,18 +27,18 @@ from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import network_dtype_of, replicas
+from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
     finest_step_code,
     log_rate,
 )
-from deepstd.texture.tiling import Region
+from deepstd.texture.tiling import Region, middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.texture.wavelet.bitstream import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.wavelet.check import tile_count
-from deepstd.texture.wavelet.levels import Level, code_levels, pyramid_of
+from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 from deepstd.texture.wavelet.network import TextureNetwork, condition_of
@@ -54,8 +55,7 @@ class TextureEncoder:
         network: network of the scan's number of axes.
         values: finite grey values, (*shape).
         spacing: voxel size along each axis in mm, or None.
-        template: warped template, whole numbers 0 … 1023, (1, 1, *shape), or None.
-        places: template coordinates, whole numbers −64 … 64, (1, ndim, *shape), or None.
+        conditioning: warped template and coordinates, or None.
         scaling: scaling of the values; fitted if None.
         coarse: relative voxel sizes of another frame in half octaves; found if None.
         workers: devices that share the tiles; the network is on the first of them.
@@ -74,8 +74,7 @@ class TextureEncoder:
         network: TextureNetwork,
         values: np.ndarray,
         spacing: Sequence[float] | None,
-        template: torch.Tensor | None = None,
-        places: torch.Tensor | None = None,
+        conditioning: Conditioning | None = None,
         *,
         scaling: Scaling | None = None,
         coarse: tuple[int, ...] | None = None,
@@ -86,11 +85,11 @@ class TextureEncoder:
         self._savings = {d: symbol_savings(network.tables, d) for d in self._replicas}
         self._open: tuple[int, Level] | None = None
         self._corrections: list[torch.Tensor] = []
-        self._template, self._places = template, places
+        self._conditioning = conditioning
         self.shape = tuple(values.shape)
         self.coarse = coarse or relative_sizes(values, spacing)
         self.plan = split_plan(self.shape, self.coarse)
-        matched = None if template is None else template.cpu().numpy()
+        matched = None if conditioning is None else conditioning.template.cpu().numpy()
         self.scaling = scaling or Scaling.fit(values, matched)
         self.values = values
         normalised = self.scaling.normalise(values)
@@ -102,12 +101,27 @@ class TextureEncoder:
     @property
     def conditioned(self) -> bool:
         """True where the encoder is conditioned on a template."""
-        return self._template is not None
+        return self._conditioning is not None
 
     @property
     def divided(self) -> bool:
         """True where tiles have streams of their own."""
         return tile_count(self.plan, self.shape) > 0
+
+    @property
+    def divisible(self) -> TextureEncoder:
+        """The encoder: it counts coefficients and makes encoders of middle slices."""
+        return self
+
+    @property
+    def recoder(self) -> TextureEncoder | None:
+        """The encoder where tiles can be coded again, else None."""
+        return self if self.divided else None
+
+    @property
+    def undivided(self) -> TextureEncoder | None:
+        """The encoder where there are no such tiles, else None."""
+        return None if self.divided else self
 
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
@@ -144,7 +158,7 @@ class TextureEncoder:
         return rd_cost(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
-        return hint_of(self._template, self._places, step_code)
+        return hint_of(self._conditioning, step_code)
 
     def _encode(
         self,
@@ -165,18 +179,9 @@ class TextureEncoder:
             return level.low
 
         source = self._source(step_code, rate_weight, self._device, errors)
-        pyramid = None if hint is None else pyramid_of(hint, self.plan)
-        code_levels(
-            self._network.context,
-            self.shape,
-            self.plan,
-            [log_rate(step_code)],
-            pyramid,
-            source,
-            network_dtype=network_dtype_of(self._device),
-            device=self._device,
-            finest=finest,
-        )
+        batch = ScanBatch(self.shape, self.plan, [log_rate(step_code)], hint)
+        arithmetic = Arithmetic.on(self._device)
+        code_levels(self._network.context, batch, source, arithmetic, finest=finest)
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream = source.stream.finish()
         level = opened[0]
@@ -256,7 +261,7 @@ class TextureEncoder:
         return Magnitudes(self._highs)
 
     def middle_slices(
-        self, voxels: int, *, axis: int = -1, fewest: int = _FEWEST_SLICES
+        self, voxels: int, *, axis: int | None = None, fewest: int | None = None
     ) -> TextureEncoder:
         """Make an encoder of the middle slices along an axis; not for scans with a template.
 
@@ -264,12 +269,13 @@ class TextureEncoder:
 
         Args:
             voxels: approximate number of voxels.
-            axis: axis along which the slices follow each other.
-            fewest: smallest number of slices.
+            axis: axis along which the slices follow each other; None for the last.
+            fewest: smallest number of slices; None for the usual one.
         """
+        axis = -1 if axis is None else axis
         return TextureEncoder(
             self._network,
-            middle_slices(self.values, voxels, axis, fewest),
+            middle_slices(self.values, voxels, axis, fewest or _FEWEST_SLICES),
             None,
             scaling=self.scaling,
             coarse=self.coarse,
@@ -321,16 +327,9 @@ def encode_together(
         )
         for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
     ]
-    low = code_levels(
-        first._network.context,
-        first.shape,
-        first.plan,
-        [log_rate(step_code)] * len(encoders),
-        None if hint is None else pyramid_of(hint, first.plan),
-        Together(sources),
-        network_dtype=network_dtype_of(first._device),
-        device=first._device,
-    )
+    batch = ScanBatch(first.shape, first.plan, [log_rate(step_code)] * len(encoders), hint)
+    arithmetic = Arithmetic.on(first._device)
+    low = code_levels(first._network.context, batch, Together(sources), arithmetic)
     encoded = []
     for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
         head = TextureHeader(encoder.scaling, step_code, encoder.coarse).pack()
@@ -377,18 +376,3 @@ def refine_together(
                 encoder._corrections = after
     for encoder, (_, corrections) in zip(encoders, best, strict=True):
         encoder._corrections = corrections
-
-
-def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:
-    """Return the middle slices along an axis.
-
-    Args:
-        values: voxels of a scan.
-        voxels: approximate number of voxels.
-        axis: axis along which the slices follow each other.
-        fewest: smallest number of slices.
-    """
-    length = values.shape[axis]
-    count = min(length, max(fewest, voxels * length // values.size))
-    start = (length - count) // 2
-    return np.take(values, range(start, start + count), axis)

@@ -36,6 +36,7 @@ from deepstd.texture.entropy.integer import round_through
 from deepstd.texture.entropy.native_context import NativeContext, native_context
 from deepstd.texture.entropy.native_tile import LevelArrays, NativeLevel, TileCoder
 from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.runtime import Arithmetic
 from deepstd.texture.tiling import Region, Window, tile_regions
 from deepstd.texture.wavelet.lifting import (
     Plan,
@@ -66,20 +67,14 @@ class TemplatePyramid:
 
 
 def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
-    """Decompose the prediction of a batch by the split plan of its scans."""
-    return template_pyramid(hint.units, hint.places.to(hint.units.dtype), plan)
-
-
-def template_pyramid(template: torch.Tensor, places: torch.Tensor, plan: Plan) -> TemplatePyramid:
-    """Decompose a warped template.
+    """Decompose the prediction of a batch by the split plan of its scans.
 
     Args:
-        template: warped template on the scan's grid, (B, 1, *shape) whole numbers in 1/64 step.
-        places: template coordinates, (B, ndim, *shape) whole numbers −64 … 64.
+        hint: prediction on the scans' grid.
         plan: axes split at each level, finest first.
     """
-    lows, highs = decompose(template, plan, whole=True)
-    coarse_places = []
+    lows, highs = decompose(hint.units, plan, whole=True)
+    places, coarse_places = hint.places.to(hint.units.dtype), []
     for axes in plan:
         places = subsample(places, axes)
         coarse_places.append(places)
@@ -246,52 +241,60 @@ def code_passes(
     return value
 
 
+@dataclass(frozen=True)
+class ScanBatch:
+    """Batch of scans to code, as far as encoder and decoder both know them.
+
+    Attributes:
+        shape: spatial shape of every scan.
+        plan: axes split at each level, finest first.
+        log_rates: 32 log2(range / step), rounded, of each scan.
+        hint: prediction of the batch, or None.
+    """
+
+    shape: tuple[int, ...]
+    plan: Plan
+    log_rates: Sequence[int]
+    hint: Hint | None
+
+
 def code_levels(
     model: ContextModel,
-    shape: Sequence[int],
-    plan: Plan,
-    log_rates: Sequence[int],
-    pyramid: TemplatePyramid | None,
+    batch: ScanBatch,
     source: SymbolSource,
+    arithmetic: Arithmetic,
     *,
-    network_dtype: torch.dtype = torch.float32,
-    dtype: torch.dtype = torch.float64,
-    device: torch.device | str = "cpu",
     last_level: int = 0,
     finest: Callable[[Level], torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """Code a volume from coarse to fine and return its reconstruction.
+    """Code scans from coarse to fine and return their reconstruction.
 
     Args:
         model: context model.
-        shape: spatial shape of the volume.
-        plan: axes split at each level, finest first.
-        log_rates: 32 log2(range / step), rounded, of each scan of the batch.
-        pyramid: decomposed prediction, or None.
+        batch: scans to code.
         source: source of the symbols.
-        network_dtype: float32, or float64 for the same integers at half the speed.
-        dtype: type of reconstructions; float64 is exact, float32 is enough for training.
-        device: device of the computation.
+        arithmetic: device and number types of the computation.
         last_level: level to stop after: 0 for full resolution, 1 for half, and so on.
         finest: codes the tiles of level 0 in place of this loop and returns the reconstruction.
 
     Returns:
         (B, 1, *grid) in units of 1/64 step.
     """
-    bands = model.config.bands
-    shapes = grid_shapes(shape, plan)
+    bands, plan, device, dtype = model.config.bands, batch.plan, arithmetic.device, arithmetic.dtype
+    shapes = grid_shapes(batch.shape, plan)
+    pyramid = None if batch.hint is None else pyramid_of(batch.hint, plan)
     start = torch.zeros((1, 1, *shapes[-1]), dtype=dtype, device=device)
     low = source.last_low(pyramid.lows[-1] if pyramid is not None and plan else start)
     parents = None
     for level in range(len(plan) - 1, last_level - 1, -1):
         network, depth = model.level(level)
         condition = torch.cat(
-            [condition_vector(model.config, rate, plan[level], depth) for rate in log_rates]
+            [condition_vector(model.config, rate, plan[level], depth) for rate in batch.log_rates]
         )
         task = Level(
             network,
             level,
-            condition.to(device=device, dtype=network_dtype),
+            condition.to(device=device, dtype=arithmetic.network_dtype),
             subband_mask(shapes[level], plan[level]).to(device),
             model.config.passes,
             low,
@@ -301,7 +304,7 @@ def code_levels(
             plan[level],
             shapes[level],
             dtype,
-            network_dtype,
+            arithmetic.network_dtype,
         )
         if level == 0 and finest is not None:
             return finest(task)
@@ -312,5 +315,5 @@ def code_levels(
             source.begin_tile(level, region)
             high[(..., *region)] = task.code(region, source)
         low = task.merged(high)
-        parents = signed_log(high).to(network_dtype) if level > last_level else None
+        parents = signed_log(high).to(arithmetic.network_dtype) if level > last_level else None
     return low

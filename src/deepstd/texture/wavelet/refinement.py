@@ -18,7 +18,7 @@ import torch
 
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.filters.postfilter import Filter
-from deepstd.texture.tiling import tiles
+from deepstd.texture.tiling import FILTER_TILES, TileEdges, tiles
 from deepstd.texture.wavelet.lifting import Plan, synthesis_adjoint
 
 LEVELS = 4
@@ -55,6 +55,7 @@ def restoration_gradient(
     template: torch.Tensor | None,
     condition: torch.Tensor,
     truth: torch.Tensor,
+    edges: TileEdges = FILTER_TILES,
 ) -> tuple[float, torch.Tensor]:
     """Return the squared error after the post-filter and its gradient, computed tile by tile.
 
@@ -64,13 +65,14 @@ def restoration_gradient(
         template: predicted values in 1/64 step, (1, 1, *shape), or None.
         condition: condition vector of the filter, (1, conditions, 1 …).
         truth: true values in steps, (1, 1, *shape).
+        edges: edges of the tiles.
 
     Returns:
         Sum over voxels in squared steps, and its gradient by the reconstruction in steps (float32).
     """
     total = 0.0
     gradient = torch.zeros(low.shape, dtype=torch.float32, device=low.device)
-    for tile in tiles(low.shape[2:], postfilter.halo):
+    for tile in tiles(low.shape[2:], postfilter.halo, edges):
         part = None if template is None else template[tile.window]
         with torch.enable_grad():
             values = low[tile.window].float().requires_grad_()
