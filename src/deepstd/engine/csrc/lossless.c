@@ -150,8 +150,10 @@ INLINE int make_guess(struct state *s, struct guess *g, const double *taps, doub
     for (int k = 0; k < EXPERTS; k++) g->sharpness[k] = 1 / error[k];
     double mean = g->mean[last], unit = g->sharpness[last];
     double third = s->deep ? ref[0] : x[-up + 1], fourth = s->deep ? ref[1] : x[-up - 1];
-    g->contexts[0] = (g->scale * 7 + step_of((x[-1] - mean) * unit)) * 7 + step_of((x[-up] - mean) * unit);
-    g->contexts[1] = (g->scale * 7 + step_of((third - mean) * unit)) * 7 + step_of((fourth - mean) * unit);
+    int first = g->scale * 7 + step_of((x[-1] - mean) * unit);
+    int second = g->scale * 7 + step_of((third - mean) * unit);
+    g->contexts[0] = first * 7 + step_of((x[-up] - mean) * unit);
+    g->contexts[1] = second * 7 + step_of((fourth - mean) * unit);
     g->contexts[2] = (int)((int64_t)floor(mean + 0.5) % CONTEXTS);
     return place;
 }
@@ -169,7 +171,8 @@ INLINE double code_voxel(struct state *s, const struct places *p, int64_t at, fl
                          const float *before, int64_t level) {
     const double *x = s->here + at, *ref = s->deep ? s->reference + at : NULL;
     double taps[COLUMNS], error;
-    double base = s->deep ? (x[-1] + x[-s->width] + 2 * ref[0]) * 0.25 : (x[-1] + x[-s->width]) * 0.5;
+    double side = x[-1] + x[-s->width];
+    double base = s->deep ? (side + 2 * ref[0]) * 0.25 : side * 0.5;
     for (int n = 0; n < TAPS; n++) taps[n] = p->from[n][at] - base;
     taps[TAPS] = 0;
     struct guess g;
