@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_same_bytes_of_random_levels(
 
 @needs_engine
 @pytest.mark.parametrize("period", [0, 2, 3])
-def test_same_bytes_of_a_phantom(period: int, phantom) -> None:  # noqa: ANN001
+def test_same_bytes_of_a_phantom(period: int, phantom: Callable[..., np.ndarray]) -> None:
     assert_same_bytes(phantom((6, 17, 19)), period)
 
 
@@ -78,7 +79,7 @@ def test_same_bytes_of_real_scans(
 
 
 @needs_engine
-def test_all_instruction_sets_give_the_same_bytes(phantom) -> None:  # noqa: ANN001
+def test_all_instruction_sets_give_the_same_bytes(phantom: Callable[..., np.ndarray]) -> None:
     library = engine()
     levels = np.ascontiguousarray(phantom((5, 30, 30)), np.int32)
 

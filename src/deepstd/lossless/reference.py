@@ -28,8 +28,9 @@ from deepstd.lossless.decisions import (
 _TAPS, _LANES, _MARGIN, _BLOCK, _PREDICTORS, _SCALES = 31, 4, 8, 4, 3, 48
 _FEW_FLAT, _FEW_DEEP = 12, 16
 _RIDGE, _RELATIVE_RIDGE, _FORGET, _SOLVE_WHOLE_EVERY = 2.0, 1e-6, 0.004, 4
-_ABOVE_SHARE, _BEFORE_SHARE, _SIDE_SHARES = 0.3, 0.2, (0.25, 0.6, 1.0, 0.6, 0.25)
-_LEAST_ERROR, _CALM, _BIAS_PRIOR, _BIAS_MEMORY = 0.25, 4.0, 4.0, 60.0
+_ABOVE_SHARE, _ABOVE_SHARE_FLAT, _BEFORE_SHARE = 0.3, 0.5, 0.2
+_SIDE_SHARES = (0.25, 0.6, 1.0, 0.6, 0.25)
+_LEAST_ERROR, _CALM, _BIAS_PRIOR, _BIAS_MEMORY = 0.4, 4.0, 4.0, 60.0
 _EDGES = (-2, -0.75, -0.25, 0.25, 0.75, 2)
 
 # Neighbours in the order of their use: plane (0 this, 1 reference, 2 second), row, column.
@@ -42,10 +43,10 @@ _FLAT = (
 )  # fmt: skip
 _DEEP = (
     (0, 0, -1), (0, -1, 0), (1, 0, 0), (0, -1, -1), (0, -1, 1), (1, 0, -1), (1, -1, 0),
-    (1, 0, 1), (1, 1, 0), (0, 0, -2), (0, -2, 0), (1, -1, -1), (1, 1, 1), (1, -1, 1),
-    (1, 1, -1), (0, -2, 1), (2, 0, 0), (0, -1, -2), (0, -1, 2), (0, -2, -1), (0, -3, 0),
-    (0, -4, 0), (0, -5, 0), (0, -6, 0), (0, -7, 0), (0, -8, 0), (0, 0, -3), (0, -2, -2),
-    (0, -2, 2), (0, -3, 1), (0, -3, -1),
+    (1, 0, 1), (1, 1, 0), (0, 0, -2), (0, -2, 0), (0, -2, 1), (2, 0, 0), (0, -1, -2),
+    (0, -1, 2), (0, -2, -1), (0, -3, 0), (0, -4, 0), (0, -5, 0), (0, -6, 0), (0, -7, 0),
+    (0, -8, 0), (0, 0, -3), (0, 0, -4), (0, 0, -5), (0, -2, -2), (0, -2, 2), (0, -3, 1),
+    (0, -3, -1), (0, -1, -3), (0, -1, 3),
 )  # fmt: skip
 
 
@@ -151,8 +152,8 @@ class _Slab:
     def _begin_blocks(self, row: int) -> None:
         same = self.kept[row].astype(np.float64)
         following = self.kept[min(row + 1, len(self.kept) - 1)]
-        above = self.live if row else np.zeros_like(self.live)
-        self.live = _ABOVE_SHARE * above + _BEFORE_SHARE * (same + following)
+        above = 0.0 if row == 0 else _ABOVE_SHARE if self.deep else _ABOVE_SHARE_FLAT
+        self.live = above * self.live + _BEFORE_SHARE * (same + following)
 
     def _solve(self, block: int) -> None:
         a = np.zeros_like(self.part)

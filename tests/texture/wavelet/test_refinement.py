@@ -94,13 +94,16 @@ def test_effort_makes_a_better_scan_of_the_same_bytes(phantom: Callable[..., np.
 
 
 def test_effort_pays_on_real_scans(data_dir: Path) -> None:
-    path = data_dir / "hippocampus-t1" / "images" / "hippocampus_037.nii.gz"
-    if not path.is_file():
-        pytest.skip(f"needs {path.name} in {data_dir}")
-    fast, normal, best = errors_by_effort(Codec.load("hippocampus-t1"), read(path), 0.5)
-    assert normal < 0.985 * fast
-    # What more rounds gain may be less than what files of 0.997 and 1.000 of the size differ by.
-    assert best < 1.01 * normal
+    codec = Codec.load("hippocampus-t1")
+    shares = []
+    for number in ("037", "136", "217"):
+        scan = data_dir / "hippocampus-t1" / "images" / f"hippocampus_{number}.nii.gz"
+        fast, normal, best = errors_by_effort(codec, read(scan), 0.5)
+        shares.append(normal / fast)
+        # What more rounds gain may be less than what files of 0.997 and 1.000 of the size differ by.
+        assert best < 1.01 * normal
+    # A single scan gains 0.5 to 2 %.
+    assert np.mean(shares) < 0.987
 
 
 def test_large_scans_are_refined_at_best_effort_only() -> None:

@@ -14,8 +14,9 @@
 #define FORGET 0.004         /* of the whole slab's equations, at each block's row */
 #define SOLVE_WHOLE_EVERY 4  /* solutions of blocks */
 #define ABOVE_SHARE 0.3      /* of the statistics of the row of blocks above */
+#define ABOVE_SHARE_FLAT 0.5 /* the same in a slice without a reference */
 #define BEFORE_SHARE 0.2     /* of those one slice before: the same row, and the next */
-#define LEAST_ERROR 0.25     /* levels; added to every mean error */
+#define LEAST_ERROR 0.4      /* levels; added to every mean error */
 #define CALM 4.0             /* squared levels: where errors are smaller, all voxels count alike */
 #define BIAS_PRIOR 4.0       /* voxels */
 #define BIAS_MEMORY 60.0     /* voxels; then all is halved */
@@ -29,10 +30,10 @@ const struct tap LOSSLESS_FLAT[TAPS] = {
     {0, -1, 4}, {0, -1, -4}, {0, -5, 0}};
 const struct tap LOSSLESS_DEEP[TAPS] = {
     {0, 0, -1}, {0, -1, 0}, {1, 0, 0}, {0, -1, -1}, {0, -1, 1}, {1, 0, -1}, {1, -1, 0},
-    {1, 0, 1}, {1, 1, 0}, {0, 0, -2}, {0, -2, 0}, {1, -1, -1}, {1, 1, 1}, {1, -1, 1},
-    {1, 1, -1}, {0, -2, 1}, {2, 0, 0}, {0, -1, -2}, {0, -1, 2}, {0, -2, -1}, {0, -3, 0},
-    {0, -4, 0}, {0, -5, 0}, {0, -6, 0}, {0, -7, 0}, {0, -8, 0}, {0, 0, -3}, {0, -2, -2},
-    {0, -2, 2}, {0, -3, 1}, {0, -3, -1}};
+    {1, 0, 1}, {1, 1, 0}, {0, 0, -2}, {0, -2, 0}, {0, -2, 1}, {2, 0, 0}, {0, -1, -2},
+    {0, -1, 2}, {0, -2, -1}, {0, -3, 0}, {0, -4, 0}, {0, -5, 0}, {0, -6, 0}, {0, -7, 0},
+    {0, -8, 0}, {0, 0, -3}, {0, 0, -4}, {0, 0, -5}, {0, -2, -2}, {0, -2, 2}, {0, -3, 1},
+    {0, -3, -1}, {0, -1, -3}, {0, -1, 3}};
 
 /* Where the taps of a slice lie, from a voxel's place in its plane. */
 struct places { const double *from[TAPS]; };
@@ -61,8 +62,9 @@ INLINE void begin_blocks(struct state *s, int64_t row) {
     int64_t size = s->blocks * PACKED;
     const float *same = s->kept + row * size;
     const float *next = (row + 1) * BLOCK < s->slab->rows ? same + size : same;
+    double above = row == 0 ? 0 : s->deep ? ABOVE_SHARE : ABOVE_SHARE_FLAT;
     for (int64_t n = 0; n < size; n++)
-        s->live[n] = ABOVE_SHARE * (row ? s->live[n] : 0) + BEFORE_SHARE * ((double)same[n] + next[n]);
+        s->live[n] = above * s->live[n] + BEFORE_SHARE * ((double)same[n] + next[n]);
 }
 
 INLINE void end_blocks(struct state *s, int64_t row) {
@@ -148,8 +150,10 @@ INLINE int make_guess(struct state *s, struct guess *g, const double *taps, doub
     for (int k = 0; k < EXPERTS; k++) g->sharpness[k] = 1 / error[k];
     double mean = g->mean[last], unit = g->sharpness[last];
     double third = s->deep ? ref[0] : x[-up + 1], fourth = s->deep ? ref[1] : x[-up - 1];
-    g->contexts[0] = (g->scale * 7 + step_of((x[-1] - mean) * unit)) * 7 + step_of((x[-up] - mean) * unit);
-    g->contexts[1] = (g->scale * 7 + step_of((third - mean) * unit)) * 7 + step_of((fourth - mean) * unit);
+    int first = g->scale * 7 + step_of((x[-1] - mean) * unit);
+    int second = g->scale * 7 + step_of((third - mean) * unit);
+    g->contexts[0] = first * 7 + step_of((x[-up] - mean) * unit);
+    g->contexts[1] = second * 7 + step_of((fourth - mean) * unit);
     g->contexts[2] = (int)((int64_t)floor(mean + 0.5) % CONTEXTS);
     return place;
 }
@@ -167,7 +171,8 @@ INLINE double code_voxel(struct state *s, const struct places *p, int64_t at, fl
                          const float *before, int64_t level) {
     const double *x = s->here + at, *ref = s->deep ? s->reference + at : NULL;
     double taps[COLUMNS], error;
-    double base = s->deep ? (x[-1] + x[-s->width] + 2 * ref[0]) * 0.25 : (x[-1] + x[-s->width]) * 0.5;
+    double side = x[-1] + x[-s->width];
+    double base = s->deep ? (side + 2 * ref[0]) * 0.25 : side * 0.5;
     for (int n = 0; n < TAPS; n++) taps[n] = p->from[n][at] - base;
     taps[TAPS] = 0;
     struct guess g;
