@@ -377,6 +377,7 @@ def test_a_forecast_writes_nothing(job: Job, tmp_path: Path) -> None:
     assert list(told.unreadable) == ["sub/broken.nii.gz"]
     assert told.stored_bytes == 2 * 18 * 16 * 26 + 18 * 17 * 12
     before = batches.run(job, quiet).totals[-1]
+    assert told.file_bytes is not None
     assert 0.99 * told.file_bytes <= before.file_bytes <= told.file_bytes
     names = files(job)
     again = batches.forecast(job)

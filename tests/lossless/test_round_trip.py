@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-<<<<<<< HEAD
-=======
 from typing import Literal
->>>>>>> lossless-coder
 
 import numpy as np
 import pytest
@@ -86,17 +83,9 @@ def test_odd_floats(dtype: str) -> None:
         assert_exact(np.full((3, 4), value, dtype))
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("arranged", [np.ascontiguousarray, np.asfortranarray])
-def test_memory_order_and_byte_order_change_no_voxel(
-    arranged: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    voxels = arranged(np.random.default_rng(0).integers(-99, 99, (7, 8, 9)).astype(">i2"))
-=======
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_memory_order_and_byte_order_change_no_voxel(order: Literal["C", "F"]) -> None:
     voxels = np.asarray(np.random.default_rng(0).integers(-99, 99, (7, 8, 9)), ">i2", order=order)
->>>>>>> lossless-coder
     view = voxels[::-1, :, ::2]
     assert_same(decode(encode(view), view.shape, view.dtype, "scan"), np.ascontiguousarray(view))
 

@@ -100,7 +100,7 @@ def test_effort_pays_on_real_scans(data_dir: Path) -> None:
         scan = data_dir / "hippocampus-t1" / "images" / f"hippocampus_{number}.nii.gz"
         fast, normal, best = errors_by_effort(codec, read(scan), 0.5)
         shares.append(normal / fast)
-        # What more rounds gain may be less than what files of 0.997 and 1.000 of the size differ by.
+        # More rounds may gain less than what files of 0.997 and 1.000 of the size differ by.
         assert best < 1.01 * normal
     # A single scan gains 0.5 to 2 %.
     assert np.mean(shares) < 0.987
