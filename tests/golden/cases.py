@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deepstd.io import Metadata
+from deepstd.rate.bound import ErrorBound
 from deepstd.volume import Volume
 from tests.golden.networks import SPACING, VOLUME
 from tests.golden.scans import (
@@ -45,7 +46,8 @@ class Case:
         about: what it has that others have not.
         bundle: that it is coded with.
         scan: makes the scan in a folder and reads it.
-        bpv, max_bytes: size asked for, one of them.
+        bpv, max_bytes: size asked for, one of them; none for the two next.
+        lossless, bound: for a lossless file, or one of bounded error.
         effort, shape: as for `Codec.encode`.
         way: axis and octaves of slices, where it is coded slice by slice.
         previews: levels that are decoded from the beginning of the file alone.
@@ -58,6 +60,8 @@ class Case:
     scan: Callable[[Path], Volume]
     bpv: float | None = None
     max_bytes: int | None = None
+    lossless: bool = False
+    bound: ErrorBound | None = None
     effort: str = "fast"
     shape: str = "auto"
     way: tuple[int, int] | None = None
@@ -252,6 +256,39 @@ CASES = [
     Case(
         "autoencoder-volume", "autoencoder in 3-D", AUTOENCODER,
         as_array(grey((20, 18, 14), "i2", 23)), 1.2,
+    ),
+    Case(
+        "lossless", "all voxels exactly, int16", PLAIN,
+        as_nifti(grey((40, 36, 20), "i2", 24), SPACING), lossless=True, previews=(1,),
+    ),
+    Case(
+        "lossless-image", "all pixels of an image exactly", PLAIN,
+        as_png(grey((60, 52), "u2", 25)), lossless=True,
+    ),
+    Case(
+        "lossless-floats", "floats bit by bit, NaN and infinities among them", PLAIN,
+        as_array(_holes()), lossless=True,
+    ),
+    Case(
+        "lossless-frames", "frames exactly, each a reference of the next", PLAIN,
+        as_nifti(_frames(), _EVEN), lossless=True,
+    ),
+    Case(
+        "lossless-dicom-own-scales", "DICOM slices of several slopes, as they store them", PLAIN,
+        as_dicom_of_own_scales(grey((30, 24, 5), "i2", 26)), lossless=True,
+    ),
+    Case(
+        "labels", "a label map, exact at any size", PLAIN,
+        as_array(np.digitize(grey((30, 28, 12), "i2", 27), [300, 600]).astype(np.uint8) * 7),
+        lossless=True,
+    ),
+    Case(
+        "bounded", "integers in steps of 9", PLAIN,
+        as_nifti(grey((40, 36, 20), "i2", 28), SPACING), bound=ErrorBound(4.0), previews=(1,),
+    ),
+    Case(
+        "bounded-floats", "floats in steps of 2 %, NaN and infinities among them", PLAIN,
+        as_array(_holes()), bound=ErrorBound(0.01, of_range=True),
     ),
     *_types(),
     *_embedded(),

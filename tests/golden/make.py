@@ -68,7 +68,7 @@ def make(case: Case, folder: Path, into: Path = FOLDER) -> None:
     with ExitStack() as stack:
         if case.way is not None:
             stack.enter_context(patch("deepstd.codec.encoder.try_slices", _always(Way(*case.way))))
-        target = Target(None, case.bpv, case.max_bytes)
+        target = Target(None, case.bpv, case.max_bytes, case.lossless, case.bound)
         made = codec.encode(volume, target, shape=case.shape, effort=case.effort)
     container = parse(made.data, case.name)
     restored = codec.decode(container)
