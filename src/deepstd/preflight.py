@@ -110,11 +110,14 @@ def check_compressing(
         place = io.location(paths[0])
         found = None if io.is_url(place) else io.outline(Path(place))
         if found is not None:
-            with named(name, RateError):
-                least = check_rate(target, found.headers, found.shape, found.dtype)
+            # A label map is coded exactly, whatever size is asked for.
+            exact, least = target.sizeless or found.labels, 0
+            if not exact:
+                with named(name, RateError):
+                    least = check_rate(target, found.headers, found.shape, found.dtype)
             check_memory(name, found.voxels, compressing(target, found.dtype), devices)
             allowed = target.bytes_for(found.voxels, found.nbytes)
-            check_space(output, least if target.sizeless else allowed)
+            check_space(output, least if exact else allowed)
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -94,3 +95,20 @@ def test_masks_and_few_grey_values(phantom: Callable[..., np.ndarray], organs: n
     # A background does not make a map of grey values.
     masked = np.where(organs < 2, phantom(organs.shape, "uint8") | 1, 0)
     assert not labels.look_like(masked)
+
+
+def test_a_small_declared_map_is_exact_where_no_file_is_as_small(
+    tmp_path: Path, organs: np.ndarray
+) -> None:
+    image = nibabel.Nifti1Image(organs, np.diag([0.7, 0.8, 3.1, 1.0]))
+    image.header["intent_code"] = 1002
+    for name in ("map.nii.gz", "sub-1_dseg.nii"):
+        nibabel.save(image, tmp_path / name)
+        report = deepstd.compress(
+            tmp_path / name, tmp_path / "map.dstd", ratio=5000, overwrite=True
+        )
+        assert labels.NOTE in report.notes
+        assert report.lossless
+    image.header["intent_code"] = 0
+    nibabel.save(image, tmp_path / "scan.nii")
+    assert io.outline(tmp_path / "sub-1_dseg.nii") != io.outline(tmp_path / "scan.nii")

@@ -117,7 +117,7 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
             np.testing.assert_array_equal(array, kept[name])
     networks = codec.model.codec_for((30, 28, 12))[0].slices
     assert networks is not None
-    assert networks.between is not None
+    assert networks.predicted is not None
     scan = Volume(np.rint(smooth((30, 28, 12))).astype(np.int16), np.diag([1.0, 1.0, 3.0, 1.0]))
     data = codec.compress(scan, bpv=1.0, effort="fast")
     error = codec.decompress(data).voxels.astype(float) - scan.voxels

@@ -100,10 +100,10 @@ class Encoding:
         fields = self._shape != "off"
         self._prepared[fields] = shapes, encoders = self._conditioned(fields=fields)
         start = self._steps.beginning(encoders)
-        found = self._encoded(start.step_code, self._weight, shapes, encoders)
+        found = self._encode_once(start.step_code, self._weight, shapes, encoders)
         start = self._steps.aim(found.point, LOWEST_FILL)
         if abs(math.log2(self._allowed / found.point.nbytes)) > _NEAR:
-            found = self._encoded(start.step_code, self._weight, shapes, encoders)
+            found = self._encode_once(start.step_code, self._weight, shapes, encoders)
             self._steps.aim(found.point, LOWEST_FILL)
         return found.cost
 
@@ -116,21 +116,27 @@ class Encoding:
         return bool(self._ways(encoders))
 
     def best(self) -> EncodedScan:
-        """Search the quantiser for the requested size, with or without deformation fields."""
+        """Return the best encoding found for the requested size.
+
+        Rough encoding ─ choice of field and slices ─ refinement ─ filter ─ search of the size.
+        Efforts and scans leave out parts: a fast effort the refinement, a template the filter.
+        """
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
         # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
         filtered = not self._codec.network.config.template
         if not rounds and not filtered:
-            return self._shaped(shape, LOWEST_FILL)
+            return self._choose_field(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
         # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
-        found = near = self._shaped(shape, None)
+        found = near = self._choose_field(shape, None)
         if rounds:
             start = self._refine(found, rounds)
             if filtered:
-                near = self._encoded(start.step_code, self._weight, found.shapes, found.encoders)
+                near = self._encode_once(
+                    start.step_code, self._weight, found.shapes, found.encoders
+                )
         if filtered:
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
@@ -139,19 +145,19 @@ class Encoding:
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
             with suppress(RateError):
-                return self._search(found.shapes, found.encoders, LOWEST_FILL)
+                return self._search_size(found.shapes, found.encoders, LOWEST_FILL)
         if found.point.nbytes > self._allowed:
-            return self._search(found.shapes, found.encoders, LOWEST_FILL)
+            return self._search_size(found.shapes, found.encoders, LOWEST_FILL)
         return found
 
     def _with_room(self, shape: str) -> EncodedScan:
         """Search once, leaving room for the adaptive loop filter that is fitted to the result."""
         self._wiener = bytes(MOST_BYTES)
         with suppress(RateError):
-            found = self._shaped(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
+            found = self._choose_field(shape, LOWEST_FILL + (MOST_BYTES + FRAMING) / self._allowed)
             return replace(found, wiener=self._filter_for(found))
         self._wiener = None
-        return self._shaped(shape, LOWEST_FILL)
+        return self._choose_field(shape, LOWEST_FILL)
 
     def _refine(self, found: EncodedScan, rounds: int) -> Start:
         """Refine the quantisation targets of all encoders; return the start of the next search."""
@@ -167,31 +173,32 @@ class Encoding:
         frames = self._builder.restored(encoded)
         return best_filter(frames, encoded.point.nbytes, self._codec.network.tables)
 
-    def _shaped(self, shape: str, fill: float | None) -> EncodedScan:
-        """Encode without refinement, with or without deformation fields.
+    def _choose_field(self, shape: str, fill: float | None) -> EncodedScan:
+        """Encode without refinement, with deformation fields or without.
 
         For "auto", the search without fields is skipped where it would clearly lose. An encoding
-        without fields at the same step decides, its size difference converted to dB.
+        without fields at the same step decides, its size difference converted to dB. Bundles with
+        fields do not code slice by slice.
 
         Args:
             shape: "on" for fields, "off" for none, "auto" for the better of both.
             fill: smallest share of the allowed bytes to fill; None for an encoding near the size.
         """
         if shape != "auto":
-            return self._plain(*self._conditioned(fields=shape == "on"), fill)
+            return self._choose_slices(*self._conditioned(fields=shape == "on"), fill)
         try:
-            kept = self._found(*self._conditioned(fields=True), fill)
+            kept = self._rough_or_exact(*self._conditioned(fields=True), fill)
         except RateError:
             self._progress("the file cannot be that small with a deformation field")
-            return self._found(*self._conditioned(fields=False), fill)
+            return self._rough_or_exact(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
-        plain = self._with_step_of(kept, shapes, encoders)
-        if decibels(plain.cost - kept.cost) > _CLEAR_LEAD:
+        without_field = self._with_step_of(kept, shapes, encoders)
+        if decibels(without_field.cost - kept.cost) > _CLEAR_LEAD:
             return kept
-        other = plain
-        if not self._meets(plain.point.nbytes, fill):
-            self._steps.aim(plain.point, fill or LOWEST_FILL)
-            other = self._found(shapes, encoders, fill)
+        other = without_field
+        if not self._meets(without_field.point.nbytes, fill):
+            self._steps.aim(without_field.point, fill or LOWEST_FILL)
+            other = self._rough_or_exact(shapes, encoders, fill)
         return kept if kept.cost <= other.cost else other
 
     def _conditioned(self, *, fields: bool) -> tuple[list[FrameShape], list[Encoder]]:
@@ -215,31 +222,31 @@ class Encoding:
             shapes.append(shape)
         return shapes, encoders
 
-    def _plain(
+    def _choose_slices(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float | None
     ) -> EncodedScan:
         """Encode with volume encoders, or slice by slice where a trial shows a gain."""
         sliced = self._sliced(encoders)
         if sliced:
             try:
-                return self._found(shapes, sliced, fill)
+                return self._rough_or_exact(shapes, sliced, fill)
             except RateError:
                 self._progress("the file cannot be that small slice by slice")
-        return self._found(shapes, encoders, fill)
+        return self._rough_or_exact(shapes, encoders, fill)
 
-    def _found(
+    def _rough_or_exact(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float | None
     ) -> EncodedScan:
         """Search an encoding that fills the share ``fill``, or encode near the size where None."""
         if fill is not None:
-            return self._search(shapes, encoders, fill)
+            return self._search_size(shapes, encoders, fill)
         start = self._steps.first(encoders)
         for _ in range(_ROUGH_TRIES):
-            found = self._encoded(start.step_code, self._weight, shapes, encoders)
+            found = self._encode_once(start.step_code, self._weight, shapes, encoders)
             if self._meets(found.point.nbytes, fill):
                 return found
             start = self._steps.aim(found.point, LOWEST_FILL)
-        return self._search(shapes, encoders, LOWEST_FILL)
+        return self._search_size(shapes, encoders, LOWEST_FILL)
 
     def _meets(self, nbytes: int, fill: float | None) -> bool:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
@@ -278,9 +285,9 @@ class Encoding:
         """Encode with other encoders at the step of ``other`` in grey values."""
         wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
         code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
-        return self._encoded(code, other.point.rate_weight, shapes, encoders)
+        return self._encode_once(code, other.point.rate_weight, shapes, encoders)
 
-    def _encoded(
+    def _encode_once(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
         """Encode at a step code, clipped to the range of step codes."""
@@ -291,7 +298,7 @@ class Encoding:
         nbytes = self._builder.size(shapes, encoded, self._wiener)
         return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
 
-    def _search(
+    def _search_size(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""

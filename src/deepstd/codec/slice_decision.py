@@ -75,7 +75,7 @@ def ways(coarse: Sequence[int], shape: Sequence[int], networks: SliceNetworks) -
     axes = [thick] if thickness >= _THICK else [2, 1, 0]
     axes = [axis for axis in axes if can_be_sliced(shape, coarse, axis)]
     found = [Way(axis, 0) for axis in axes if thickness >= _THICK]
-    if networks.between is not None:
+    if networks.predicted is not None:
         octaves = next(n for least, n in _OCTAVES if thickness >= least)
         found += [Way(axis, octaves) for axis in axes if shape[axis] > 2]
     return found

@@ -19,6 +19,11 @@ _LABELS = re.compile(
 _OTHER_TYPES = {"bool": "uint8", "float16": "float32"}
 
 
+def names_labels(name: str) -> bool:
+    """Return True if the name of a file or folder is that of a label map."""
+    return bool(_LABELS.search(name.lower()))
+
+
 def with_limits(volume: Volume, name: str) -> Volume:
     """Return the scan with notes on formats that cannot hold it, and labels by its name.
 
@@ -30,7 +35,7 @@ def with_limits(volume: Volume, name: str) -> Volume:
         InputError: the header is damaged.
     """
     notes = [note for note in _limits(volume) if note not in volume.notes]
-    labels = volume.labels or bool(_LABELS.search(name.lower()))
+    labels = volume.labels or names_labels(name)
     return replace(volume, notes=(*volume.notes, *notes), labels=labels)
 
 

@@ -42,7 +42,7 @@ PACKED_SUFFIXES = (".nii.bz2",)
 _MAX_NIFTI1_AXIS = 32767  # voxels: dim is int16
 _MAX_EXTENSION_BYTES = 1 << 25  # 32 MiB, against damaged offsets
 _MAX_TRAILING_BYTES = 1 << 16  # 64 KiB, kept with the header
-_LABELS = 1002  # NIFTI_INTENT_LABEL
+LABELS = 1002  # NIFTI_INTENT_LABEL
 # Level 6 takes three times as long on CT for 3 % less.
 _GZIP_LEVEL = 1
 
@@ -133,7 +133,7 @@ def volume_of(
             "an axis has length 0 in the header: read as 1, as SimpleITK does; nibabel finds no "
             "voxels",
         )
-    labels = int(header["intent_code"]) == _LABELS
+    labels = int(header["intent_code"]) == LABELS
     return Volume(stored, affine, source, told + notes, labels=labels)
 
 

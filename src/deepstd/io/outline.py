@@ -9,14 +9,16 @@ scan fits in memory. Only reading the scan decides; an unusual header has no out
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from deepstd.errors import DeepSTDError
 from deepstd.io import array, itk, meta_header, nifti, nifti_private, nrrd_header, streams
 from deepstd.io.formats import HEAD_BYTES
+from deepstd.io.limits import names_labels
 from deepstd.volume import SourceHeader, Volume
 
 _PNG_HEADER = struct.Struct(">8xI4sIIBB")  # length, "IHDR", columns, rows, bits, colour type
@@ -25,11 +27,21 @@ _NIFTI_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
     256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
-# Layout of the two headers: format name; struct format and offset of the axes (number and lengths),
-# the data type and the offset of the voxels.
+
+
+class _Fields(NamedTuple):
+    """Struct format and offset of fields of a NIfTI header, without the byte order."""
+
+    name: str
+    axes: tuple[str, int]
+    type: tuple[str, int]
+    voxels: tuple[str, int]
+    intent: tuple[str, int]
+
+
 _NIFTI_FIELDS = {
-    348: ("nifti1", "8h", 40, "h", 70, "f", 108),
-    540: ("nifti2", "8q", 16, "h", 12, "q", 168),
+    348: _Fields("nifti1", ("8h", 40), ("h", 70), ("f", 108), ("h", 68)),
+    540: _Fields("nifti2", ("8q", 16), ("h", 12), ("q", 168), ("i", 504)),
 }
 
 
@@ -41,11 +53,13 @@ class Outline:
         headers: format and header as they may be kept, with and without free text.
         shape: lengths of 2 to 4 axes.
         dtype: stored type of the voxels.
+        labels: True where header or file name declare labels of regions.
     """
 
     headers: tuple[SourceHeader, ...]
     shape: tuple[int, ...]
     dtype: np.dtype
+    labels: bool = False
 
     @property
     def voxels(self) -> int:
@@ -66,18 +80,25 @@ def outline(path: Path) -> Outline | None:
     if not path.is_file():  # opening a pipe would block
         return None
     try:
-        head = streams.head(path, HEAD_BYTES)
-        if array.recognises(head):
-            return _checked(SourceHeader("npy"), *array.declares(path))
-        if head.startswith(nrrd_header.MAGIC):
-            layout = nrrd_header.parse(path).layout
-            return _checked(SourceHeader(itk.NRRD), layout.shape, layout.dtype)
-        if meta_header.recognises(head):
-            layout = meta_header.parse(path).layout
-            return _checked(SourceHeader(itk.METAIMAGE), layout.shape, layout.dtype)
-        return _nifti(head) if nifti.recognises(head) else _png(head)
+        found = _outline(path)
     except (DeepSTDError, OSError, ValueError, struct.error):
         return None
+    labels = found is not None and (found.labels or names_labels(path.name))
+    return found if found is None else replace(found, labels=labels)
+
+
+def _outline(path: Path) -> Outline | None:
+    """Return the facts in the header; raise an error where the header is damaged."""
+    head = streams.head(path, HEAD_BYTES)
+    if array.recognises(head):
+        return _checked(SourceHeader("npy"), *array.declares(path))
+    if head.startswith(nrrd_header.MAGIC):
+        layout = nrrd_header.parse(path).layout
+        return _checked(SourceHeader(itk.NRRD), layout.shape, layout.dtype)
+    if meta_header.recognises(head):
+        layout = meta_header.parse(path).layout
+        return _checked(SourceHeader(itk.METAIMAGE), layout.shape, layout.dtype)
+    return _nifti(head) if nifti.recognises(head) else _png(head)
 
 
 def _checked(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -> Outline | None:
@@ -95,16 +116,19 @@ def _nifti(head: bytes) -> Outline | None:
         fields = _NIFTI_FIELDS.get(struct.unpack_from(f"{order}i", head)[0])
         if fields is None:
             continue
-        name, dim_form, dim_at, type_form, type_at, offset_form, offset_at = fields
-        axes, *lengths = struct.unpack_from(order + dim_form, head, dim_at)
-        (code,) = struct.unpack_from(order + type_form, head, type_at)
-        (offset,) = struct.unpack_from(order + offset_form, head, offset_at)
+
+        def read(field: tuple[str, int], order: str = order) -> tuple[Any, ...]:
+            return struct.unpack_from(order + field[0], head, field[1])
+
+        axes, *lengths = read(fields.axes)
+        (code,), (offset,), (intent,) = map(read, (fields.type, fields.voxels, fields.intent))
         if code not in _NIFTI_TYPES or not 2 <= axes <= 7 or set(lengths[4:axes]) - {1}:
             return None
         # Extensions that reach beyond the first bytes are not part of the header here.
         raw = head[: int(offset)] if 0 < offset <= len(head) else b""
         dtype = np.dtype(order + _NIFTI_TYPES[code])
-        return _checked(SourceHeader(name, raw), tuple(lengths[: min(axes, 4)]), dtype)
+        found = _checked(SourceHeader(fields.name, raw), tuple(lengths[: min(axes, 4)]), dtype)
+        return found and replace(found, labels=intent == nifti.LABELS)
     return None
 
 

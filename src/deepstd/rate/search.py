@@ -30,8 +30,8 @@ _WEIGHT_SLOPES = (-6.0, -0.1)
 _WEIGHT_TRIES = 8
 # Between two λ nearer to each other than this the size jumps.
 _CLOSE = 0.0003
-# Largest λ, in squared steps a bit.
-_MOST_WEIGHT = 0.45
+MOST_WEIGHT = 0.45
+"""Largest λ, in squared steps a bit: above it, most coefficients of magnitude 1 become zero."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def _adjust(sizes: _Sizes, point: Point, again: Callable[[float], Point]) -> Poi
                 slope = steady if found else slope / 4
             other = here[0] + (sizes.goal - here[1]) / slope
             before = here
-        other = min(max(other, 0.0), _MOST_WEIGHT)
+        other = min(max(other, 0.0), MOST_WEIGHT)
         if other == weight or not sizes.left:
             break
         weight = other

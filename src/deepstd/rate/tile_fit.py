@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from deepstd.rate.search import MOST_WEIGHT
+
 # Share of its bytes by which a tile changes in a round.
 _MOST_CHANGE = 0.08
-# Largest λ, in squared steps a bit.
-_MOST_WEIGHT = 0.45
 # Octaves by which a tile grows where λ grows by 1: first guess and bounds.
 _SLOPE = -4.0
 _SLOPES = (-100.0, -0.5)
@@ -142,7 +142,7 @@ def _weight_for(known: _Tried, weight: float, factor: float, slope: float) -> fl
     else:
         share = (octaves[large] - goal) / (octaves[large] - octaves[small])
         found = large + min(max(share, 0.1), 0.9) * (small - large)
-    return min(max(found, 0.0), _MOST_WEIGHT)
+    return min(max(found, 0.0), MOST_WEIGHT)
 
 
 def _mean(values: Sequence[float]) -> float:

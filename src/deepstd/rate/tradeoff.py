@@ -1,6 +1,10 @@
-"""Rate-distortion cost for the decisions of the encoder.
+"""Price of a byte in choices between whole encodings.
 
 squared error, bytes ─▶ rate-distortion cost; the encoding with the smallest cost is kept
+
+One per cent more bytes must save one per cent of squared error. The quantiser prices single
+symbols by a λ of its own, in squared steps a bit (`texture.entropy.quantizer`; ``rate_weight`` of
+a bundle).
 """
 
 from __future__ import annotations
@@ -8,19 +12,19 @@ from __future__ import annotations
 import math
 import sys
 
-# λ on logarithms: octaves of squared error that an octave of bytes buys. On 94 test scans of 8
-# studies it was 0.6 to 1.5 by study, 1.0 in the mean (docs/decisions, "One price for bytes").
-_ERROR_OCTAVES = 1.0
+# Octaves of squared error that an octave of bytes buys: on test scans of 8 studies 0.6 to 1.5 by
+# study, 1.0 in the mean (docs/decisions, 0018).
+_OCTAVES_PER_OCTAVE = 1.0
 
 
 def rd_cost(error: float, nbytes: float) -> float:
-    """Return the rate-distortion cost log2(error) + λ log2(bytes), to be minimised.
+    """Return the rate-distortion cost log2(error) + log2(bytes), to be minimised.
 
     Args:
         error: squared error, in a unit that is the same for all encodings compared.
         nbytes: bytes of the encoding.
     """
-    return math.log2(max(error, sys.float_info.min)) + _ERROR_OCTAVES * math.log2(nbytes)
+    return math.log2(max(error, sys.float_info.min)) + _OCTAVES_PER_OCTAVE * math.log2(nbytes)
 
 
 def decibels(cost: float) -> float:

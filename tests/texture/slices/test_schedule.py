@@ -20,12 +20,12 @@ def test_every_slice_is_coded_once_after_its_references(count: int, octaves: int
     for layer in coding_order(count, octaves):
         for node in layer:
             assert node.index not in known
-            assert node.price > 0
+            assert node.lambda_factor > 0
             assert known.issuperset(node.references)
         known |= {node.index for node in layer}
     assert known == set(range(count))
     nodes = [node for layer in coding_order(count, octaves) for node in layer]
-    keys = sum(not node.between for node in nodes)
+    keys = sum(not node.bidirectional for node in nodes)
     assert sum(not node.references for node in nodes) == (1 if octaves == OCTAVES_MAX else keys)
     assert keys <= count // 2**octaves + octaves + 1
 

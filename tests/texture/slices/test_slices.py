@@ -116,7 +116,7 @@ def test_how_many_slices_are_coded_at_once_changes_nothing(
 
 
 def test_groups_hold_all_slices_and_each_worker_has_one() -> None:
-    nodes = [SliceNode(index, 1, between=True) for index in range(1, 33, 2)]
+    nodes = [SliceNode(index, 1, bidirectional=True) for index in range(1, 33, 2)]
     for devices, most in ((1, 4), (3, 4), (40, 1)):
         groups = neighbours.groups_of(
             nodes, neighbours.TOGETHER // 4, Workers((CPU.first,) * devices)
@@ -130,8 +130,8 @@ def test_groups_share_prediction_mode_and_distance() -> None:
     nodes = [
         SliceNode(8, 4),
         SliceNode(16, 4),
-        SliceNode(4, 4, between=True),
-        SliceNode(2, 2, between=True),
+        SliceNode(4, 4, bidirectional=True),
+        SliceNode(2, 2, bidirectional=True),
     ]
     assert neighbours.groups_of(nodes, 1, CPU) == [nodes[:2], nodes[2:3], nodes[3:]]
 
@@ -212,7 +212,7 @@ def test_slices_like_their_neighbours_are_cheaper_between_them() -> None:
     codec = Codec.load("generic", device="cpu")
     found = codec.model.codec_for((64, 60, 17))[0].slices
     assert found is not None
-    assert found.between is not None
+    assert found.predicted is not None
     values = stack((64, 60, 17), 0.95)
     alone, between = (
         SlicedEncoder(found, values, 2, (0, 0, 0), octaves).encode(1024, 0.08).nbytes

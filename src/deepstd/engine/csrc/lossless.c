@@ -57,19 +57,21 @@ INLINE int step_of(double x) {
     return step;
 }
 
-/* Sums of a row of blocks before its first voxel: shares of those above and one slice before. */
+/* Products of a row of blocks before its first voxel: shares of those above and one slice before.
+ * block_sums[r] holds the previous slice until end_blocks(r) overwrites it. The rows r and r + 1
+ * of that slice are known already, so they tell what lies ahead. */
 INLINE void begin_blocks(struct state *s, int64_t row) {
     int64_t size = s->blocks * PACKED;
-    const float *same = s->kept + row * size;
+    const float *same = s->block_sums + row * size;
     const float *next = (row + 1) * BLOCK < s->slab->rows ? same + size : same;
     double above = row == 0 ? 0 : s->deep ? ABOVE_SHARE : ABOVE_SHARE_FLAT;
     for (int64_t n = 0; n < size; n++)
-        s->live[n] = above * s->live[n] + BEFORE_SHARE * ((double)same[n] + next[n]);
+        s->row_sums[n] = above * s->row_sums[n] + BEFORE_SHARE * ((double)same[n] + next[n]);
 }
 
 INLINE void end_blocks(struct state *s, int64_t row) {
     int64_t size = s->blocks * PACKED;
-    for (int64_t n = 0; n < size; n++) s->kept[row * size + n] = (float)s->live[n];
+    for (int64_t n = 0; n < size; n++) s->block_sums[row * size + n] = (float)s->row_sums[n];
 }
 
 INLINE void solve(struct state *s, int64_t block) {
@@ -77,24 +79,24 @@ INLINE void solve(struct state *s, int64_t block) {
     for (int n = 0; n < SPAN; n++) {
         int64_t other = block + n - SPAN / 2;
         if (other >= 0 && other < s->blocks)
-            add_scaled(a, SIDE_SHARES[n], s->live + other * PACKED);
+            add_scaled(a, SIDE_SHARES[n], s->row_sums + other * PACKED);
     }
     eliminate(a);
     substitute(a, s->deep ? FEW_DEEP : FEW_FLAT, s->weights[0]);
     substitute(a, TAPS, s->weights[1]);
     if (s->solved++ % SOLVE_WHOLE_EVERY) return;
-    memcpy(a, s->whole, sizeof a);
+    memcpy(a, s->slab_sums, sizeof a);
     eliminate(a);
     substitute(a, TAPS, s->weights[2]);
 }
 
 /* Add what a block's row of voxels taught to the sums. */
 INLINE void settle(struct state *s, int64_t block) {
-    double *live = s->live + block * PACKED;
+    double *row = s->row_sums + block * PACKED;
     for (int n = 0; n < PACKED; n++) {
-        live[n] += s->part[n];
-        s->whole[n] = s->whole[n] * (1 - FORGET) + s->part[n];
-        s->part[n] = 0;
+        row[n] += s->block[n];
+        s->slab_sums[n] = s->slab_sums[n] * (1 - FORGET) + s->block[n];
+        s->block[n] = 0;
     }
 }
 
@@ -129,7 +131,7 @@ INLINE int make_guess(struct state *s, struct guess *g, const double *taps, doub
     for (int k = 0; k < PREDICTORS; k++) {
         g->mean[k] = clamped(dot_from(0, s->weights[k], taps) + base, most);
         error[k] = mean_error(s, e + k, before + k);
-        double w = 1 / (error[k] * error[k]);
+        double w = 1 / (error[k] * error[k]); /* shares fall with the fourth power of the error */
         share += w * w;
         sum += w * w * g->mean[k];
     }
@@ -178,11 +180,11 @@ INLINE double code_voxel(struct state *s, const struct places *p, int64_t at, fl
     struct guess g;
     int place = make_guess(s, &g, taps, base, x, ref, e, before);
     double v = (double)code_level(s->mixer, &s->bits, &g, s->slab->most, level);
-    error = mean_error(s, e + 1, before + 1);
+    error = mean_error(s, e + ALL_TAPS, before + ALL_TAPS);
     for (int k = 0; k < EXPERTS; k++) e[k] = (float)fabs(v - g.mean[k]);
     learn_bias(s, place, v - g.mean[EXPERTS - 1]);
     taps[TAPS] = v - base;
-    add_products(s->part, taps, 1 / (error * error + CALM));
+    add_products(s->block, taps, 1 / (error * error + CALM));
     return v;
 }
 
@@ -231,8 +233,8 @@ static void begin_slice(struct state *s, int64_t slice, struct places *p) {
     s->error_before = s->errors + (slice + 1) % 2 * s->error_size;
     if (slice == 1) {  /* other taps from here on */
         int64_t block_rows = (s->slab->rows + BLOCK - 1) / BLOCK;
-        memset(s->kept, 0, (size_t)(block_rows * s->blocks * PACKED) * sizeof *s->kept);
-        memset(s->whole, 0, sizeof s->whole);
+        memset(s->block_sums, 0, (size_t)(block_rows * s->blocks * PACKED) * sizeof *s->block_sums);
+        memset(s->slab_sums, 0, sizeof s->slab_sums);
     }
     const double *planes[3] = {s->here, s->reference, s->second};
     for (int n = 0; n < TAPS; n++) {

@@ -3,6 +3,7 @@
  *     lossless.c            voxel after voxel: run | predict -> code -> learn
  *       lossless_normal.h   normal equations of the predictors, their solution
  *       lossless_space.h    planes of values and errors with margins
+ *       lossless_value.h    a value as binary decisions
  *       lossless_mix.h      probabilities of one decision, mixed and learned
  *       lossless_bits.h     decisions <-> bytes
  *
@@ -25,6 +26,7 @@
 #define BLOCK 4              /* voxels along an edge of a block with statistics of its own */
 #define SPAN 5               /* blocks side by side whose statistics are summed */
 #define PREDICTORS 3         /* few taps, all taps, all taps of the whole slab */
+#define ALL_TAPS 1           /* the second of them, whose error weighs the statistics */
 #define EXPERTS 4            /* the predictors and their blend */
 #define COUNTERS 3
 #define INPUTS 8             /* of the mixer: experts, counters, a constant */

@@ -25,9 +25,10 @@ struct state {
     double *planes;                      /* [ring][rows + 2 * MARGIN][width] */
     float *errors;                       /* [2][rows + 2][error_width][EXPERTS] */
     int64_t blocks;                      /* side by side */
-    double *live;                        /* [blocks][PACKED] sums of this row of blocks */
-    float *kept;                         /* [rows of blocks][blocks][PACKED] */
-    double part[PACKED], whole[PACKED];  /* sums of the block's row; of all, forgetting */
+    double *row_sums;                    /* [blocks][PACKED] products above and of this row */
+    float *block_sums;                   /* [rows of blocks][blocks][PACKED] of each block */
+    double block[PACKED];                /* products of the block in work */
+    double slab_sums[PACKED];            /* products of all voxels so far, forgetting */
     double weights[PREDICTORS][COLUMNS];
     int64_t solved;
     int deep;                            /* whether this slice has a reference */
@@ -85,8 +86,8 @@ static void state_free(struct state *s) {
     free(s->mixer);
     free(s->planes);
     free(s->errors);
-    free(s->live);
-    free(s->kept);
+    free(s->row_sums);
+    free(s->block_sums);
     free(s);
 }
 
@@ -117,9 +118,9 @@ static struct state *state_new(struct slab *b, int decoding) {
     s->mixer = calloc(1, sizeof *s->mixer);
     s->planes = calloc((size_t)(s->ring * s->plane_size), sizeof *s->planes);
     s->errors = calloc((size_t)(2 * s->error_size), sizeof *s->errors);
-    s->live = calloc((size_t)(s->blocks * PACKED), sizeof *s->live);
-    s->kept = calloc((size_t)(block_rows * s->blocks * PACKED), sizeof *s->kept);
-    if (!s->mixer || !s->planes || !s->errors || !s->live || !s->kept) {
+    s->row_sums = calloc((size_t)(s->blocks * PACKED), sizeof *s->row_sums);
+    s->block_sums = calloc((size_t)(block_rows * s->blocks * PACKED), sizeof *s->block_sums);
+    if (!s->mixer || !s->planes || !s->errors || !s->row_sums || !s->block_sums) {
         state_free(s);
         return NULL;
     }

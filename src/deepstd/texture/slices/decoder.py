@@ -47,11 +47,11 @@ class SliceNetworks:
 
     Attributes:
         images: network of intra slices.
-        between: network of predicted slices, or None.
+        predicted: network of slices with references, or None.
     """
 
     images: TextureNetwork
-    between: TextureNetwork | None = None
+    predicted: TextureNetwork | None = None
 
     @property
     def alone(self) -> SliceNetworks:
@@ -62,9 +62,9 @@ class SliceNetworks:
         """Return the network of a slice."""
         if not node.references:
             return self.images
-        if self.between is None:
-            raise ValueError("there is no network for slices between others")
-        return self.between
+        if self.predicted is None:
+            raise ValueError("there is no network for predicted slices")
+        return self.predicted
 
 
 def can_be_sliced(shape: Sequence[int], coarse: Sequence[int], axis: int) -> bool:
@@ -181,8 +181,8 @@ def _parts(networks: SliceNetworks, coded: CodedTexture) -> tuple[TextureHeader,
     shape = coded.shape
     if head.sliced is None:
         return head, []
-    if head.octaves and networks.between is None:
-        raise cursor.error("slices between each other, which its bundle has no network for")
+    if head.octaves and networks.predicted is None:
+        raise cursor.error("predicted slices, which its bundle has no network for")
     if not can_be_sliced(shape, head.coarse, head.sliced):
         image = _image_shape(shape, head.sliced)
         raise cursor.error(f"slices of {math.prod(image)} pixels cannot be coded so")

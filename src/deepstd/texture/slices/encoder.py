@@ -283,7 +283,7 @@ class SlicedEncoder:
         return TextureHeader(self.scaling, step_code, self.coarse, self._axis, self._octaves)
 
     def _weight(self, node: SliceNode, rate_weight: float) -> float:
-        return rate_weight * (node.price if self._octaves else 1.0)
+        return rate_weight * (node.lambda_factor if self._octaves else 1.0)
 
     def _coded(self, step_code: int, rate_weight: float, rounds: int) -> dict[int, EncodedSlice]:
         """Encode all slices by number, each refined first where ``rounds`` is above 0."""

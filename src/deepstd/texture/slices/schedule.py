@@ -3,8 +3,9 @@
     key slices (interval 2, 4 or 8): intra or forward ─▶ slices half way between ─▶ … ─▶ the rest
     reference slices ─ motion ─▶ Hint: prediction and its confidence
 
-The order is the hierarchy of bidirectional frames (B-frame pyramid) of video codecs. Slices of one
-layer depend on earlier layers alone, so devices share them.
+The order is the hierarchy of bidirectional frames (B-frame pyramid) of video codecs. Slice count
+and key interval decide it; `codec.slice_decision` chooses the interval. Slices of one layer depend
+on earlier layers alone, so devices share them.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ _UNKNOWN, _LARGEST_PLACE = -64, 64
 # Key slices are predicted forward from this log2 key interval on, which only thin slices have.
 # Key slices of thicker slices predict each other poorly.
 _CHAINED_OCTAVES = 3
-# Factors on λ: of key slices, and of bidirectional slices by their distance in slices.
-_KEY_PRICE = 0.6
-_PRICES = {4: 0.75, 2: 1.0, 1: 1.4}
+# Factors on λ: of key slices, and of bidirectional slices by their distance in slices. Slices that
+# others are predicted from get more bits.
+_KEY_FACTOR = 0.6
+_LAMBDA_FACTORS = {4: 0.75, 2: 1.0, 1: 1.4}
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,18 @@ class SliceNode:
     Attributes:
         index: number of the slice along the coding axis.
         distance: slices between it and its references, a power of two; 0 for intra slices.
-        between: whether it is bidirectional, with a reference slice on each side; otherwise its
-            only reference is the slice ``distance`` before it.
+        bidirectional: whether it has a reference slice on each side; otherwise its only reference
+            is the slice ``distance`` before it.
     """
 
     index: int
     distance: int = 0
-    between: bool = False
+    bidirectional: bool = False
 
     @property
-    def price(self) -> float:
-        """Factor on λ; below 1 for reference slices, whose quality later slices inherit."""
-        return _PRICES[self.distance] if self.between else _KEY_PRICE
+    def lambda_factor(self) -> float:
+        """Factor on λ in a scan with predicted slices: less where later slices inherit quality."""
+        return _LAMBDA_FACTORS[self.distance] if self.bidirectional else _KEY_FACTOR
 
     @property
     def references(self) -> tuple[int, ...]:
@@ -60,15 +62,17 @@ class SliceNode:
         if not self.distance:
             return ()
         both = (self.index - self.distance, self.index + self.distance)
-        return both if self.between else both[:1]
+        return both if self.bidirectional else both[:1]
 
 
 def coding_order(count: int, octaves: int) -> list[list[SliceNode]]:
     """Return the layers of slices in coding order.
 
-    The slices of a layer have their references in earlier layers. The last key intervals shrink to
-    powers of two, so that every other slice lies half way between two references. From 3 octaves
-    on, each key slice is predicted from the key slice before it; below, key slices are intra.
+    Layer n holds the slices whose longest chain of references has n links. With 17 slices and an
+    interval of 8 the layers are 0 · 8 · 4, 16 · 2, 6, 12 and so on: a layer mixes key slices and
+    bidirectional slices. The last key intervals shrink to powers of two, so that every other slice
+    lies half way between two references. From an interval of 8 on, each key slice is predicted
+    from the key slice before it; below, key slices are intra.
 
     Args:
         count: number of slices.
@@ -84,7 +88,7 @@ def coding_order(count: int, octaves: int) -> list[list[SliceNode]]:
     for octave in reversed(range(octaves)):
         distance = 2**octave
         nodes += [
-            SliceNode(index, distance, between=True)
+            SliceNode(index, distance, bidirectional=True)
             for before, after in pairwise(keys)
             for index in range(before + distance, after, 2 * distance)
         ]
@@ -156,7 +160,7 @@ def groups_of(nodes: Sequence[SliceNode], image: int, workers: Workers) -> list[
     """
     alike: dict[tuple[int, bool], list[SliceNode]] = {}
     for node in nodes:
-        alike.setdefault((node.distance, node.between), []).append(node)
+        alike.setdefault((node.distance, node.bidirectional), []).append(node)
     groups = []
     for some in alike.values():
         share = -(-len(some) // len(workers.devices))
@@ -182,6 +186,6 @@ def hint_of_group(
     ]
     if not known:
         return None
-    if first.between:
+    if first.bidirectional:
         return hint_between(known[0], known[1], first.distance)
     return hint_after(known[0], first.distance)
