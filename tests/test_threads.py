@@ -47,7 +47,7 @@ def test_the_policy_of_the_user_stays(
     monkeypatch.delenv(POLICY)
     begin()
     assert os.environ[POLICY] == "PASSIVE"
-    assert os.environ[SPINS] == "10000"
+    assert os.environ[SPINS] == "4000"
     monkeypatch.delenv(POLICY)
     monkeypatch.setenv(SPINS, "0")
     begin()
