@@ -11,12 +11,12 @@ SPERR get float32. Whole .dstd files are counted, and bare codestreams of the ot
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.standing.studies import STUDIES, Scan, add_data_option, split
+from benchmarks.lossless import STUDIES_AND_SCANS, asked_studies
+from benchmarks.standing.studies import Scan
 from deepstd.baselines.base import imagecodecs
 from deepstd.baselines.grey import slices_of
 from deepstd.codec import exact
@@ -29,28 +29,17 @@ from deepstd.volume import Volume
 BOUNDS = (0.005, 0.01, 0.02, 0.04)
 _MOST_NEAR = 255
 _MOST_LEVEL = 4095
-_MORE = {
-    "sarcoma-ct": split("sarcoma-ct", "test"),
-    "headneck-ct": split("headneck-ct", "test")[::3],
-}
+# A single series of 72 million voxels takes the peers too long.
+_STUDIES = {key: scans for key, scans in STUDIES_AND_SCANS.items() if key != "chest-ct-full"}
 
 
 def main() -> None:
     """Print a table in Markdown, row after row."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = {**{key: study.scans for key, study in STUDIES.items()}, **_MORE}
-    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(names))
-    parser.add_argument("--limit", type=int, help="the first scans of each study alone")
-    add_data_option(parser)
-    got = parser.parse_args()
-    if unknown := set(got.studies) - set(names):
-        parser.error(f"no study {', '.join(unknown)}: expected some of {', '.join(names)}")
+    got = asked_studies(__doc__, _STUDIES)
     print(f"| study | scans | bound | DeepSTD | {' | '.join(PEERS)} | to the best |")
     print("|---" * (len(PEERS) + 5) + "|")
-    for key in got.studies or names:
-        scans = [Scan.read(got.data, name).volume.voxels for name in names[key][: got.limit]]
+    for key in got.studies or _STUDIES:
+        scans = [Scan.read(got.data, name).volume.voxels for name in _STUDIES[key][: got.limit]]
         for bound in BOUNDS:
             ours = sum(_bytes_of(voxels, bound) for voxels in scans)
             peers = [sum(encode(v, bound) for v in map(_from_zero, scans)) for encode in _ENCODERS]

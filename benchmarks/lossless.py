@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import lzma
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from deepstd.baselines.grey import slices_of
 from deepstd.errors import MissingExtraError
 
 _LEVELS_OF_WAVELET = 4
-_MORE = {
+STUDIES_AND_SCANS: dict[str, tuple[str, ...]] = {
+    **{key: study.scans for key, study in STUDIES.items()},
     "sarcoma-ct": split("sarcoma-ct", "test"),
     "headneck-ct": split("headneck-ct", "test")[::3],
     "chest-ct-full": ("chest-ct-full",),
@@ -39,24 +40,34 @@ _MORE = {
 
 def main() -> None:
     """Print a table in Markdown, row after row."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = {**{key: study.scans for key, study in STUDIES.items()}, **_MORE}
-    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(names))
-    parser.add_argument("--limit", type=int, help="the first scans of each study alone")
-    add_data_option(parser)
-    got = parser.parse_args()
-    if unknown := set(got.studies) - set(names):
-        parser.error(f"no study {', '.join(unknown)}: expected some of {', '.join(names)}")
+    got = asked_studies(__doc__, STUDIES_AND_SCANS)
     print(
         "| study | scans | voxels | DeepSTD | "
         + " | ".join(PEERS)
         + " | to the best | encode, decode: 10⁶ voxels/s |"
     )
     print("|---" * (len(PEERS) + 6) + "|")
-    for key in got.studies or names:
-        _print_row(key, names[key][: got.limit], got.data)
+    for key in got.studies or STUDIES_AND_SCANS:
+        _print_row(key, STUDIES_AND_SCANS[key][: got.limit], got.data)
+
+
+def asked_studies(about: str | None, names: Mapping[str, Sequence[str]]) -> argparse.Namespace:
+    """Parse the command line: ``studies``, ``limit`` and ``data``.
+
+    Args:
+        about: description of the program.
+        names: scans by study.
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(names))
+    parser.add_argument("--limit", type=int, help="the first scans of each study alone")
+    add_data_option(parser)
+    got = parser.parse_args()
+    if unknown := set(got.studies) - set(names):
+        parser.error(f"no study {', '.join(unknown)}: expected some of {', '.join(names)}")
+    return got
 
 
 def _print_row(key: str, scans: tuple[str, ...], data: Path) -> None:
