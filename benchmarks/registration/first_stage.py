@@ -107,7 +107,9 @@ def _rows(study: str, scan: Scan, first: Shaped) -> list[dict]:
         encoder.encode_shape = lambda *scan, field, shaped=shaped: shaped.shape
         points = []
         for target in RATES:
-            made = codec.encoding(volume, target, shape="on", effort="fast").best()
+            made = encoder.Encoding.of(
+                codec.model, volume, target, shape="on", effort="fast"
+            ).best()
             points.append([made.point.nbytes, round(made.error, 6)])
         size = len(shaped.shape.payload or b"")
         rows.append(

@@ -86,6 +86,7 @@ def best_encoding(
     if found is not None:
         return Chosen(f"{NO_BUNDLE.name} {NO_BUNDLE.version}", found)
     from deepstd.codec.codec import Codec
+    from deepstd.codec.encoder import Encoding
 
     load = load or Codec.load
     if model != AUTO:
@@ -97,7 +98,7 @@ def best_encoding(
     for codec in codecs:
         name = codec.model.name
         with failures.kept(name), progress.timed("encode texture"):
-            jobs[name] = codec.encoding(volume, target, effort=effort, progress=progress)
+            jobs[name] = Encoding.of(codec.model, volume, target, effort=effort, progress=progress)
     best: Chosen | None = None
     tried: dict[str, float] = {}
     for name, may_pay in _ranked(jobs, effort_named(effort).close, failures, progress):

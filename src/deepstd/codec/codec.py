@@ -11,16 +11,14 @@ container ─ shape, texture (levels wanted) ─▶ values ─ special values in
 from __future__ import annotations
 
 from deepstd import bundle as bundles
-from deepstd import io
 from deepstd.bundle import Bundle
 from deepstd.codec import decoder, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
 from deepstd.container import Beginning, Container, parse
-from deepstd.errors import InputError
 from deepstd.progress import Progress, Show
-from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.effort import NORMAL
 from deepstd.rate.target import Target
 from deepstd.volume import Volume
 
@@ -104,34 +102,8 @@ class Codec:
         found = without_bundle.encode(volume, target, told)
         if found is not None:
             return found
-        job = self.encoding(volume, target, shape=shape, effort=effort, progress=told)
+        job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
         return job.finish(job.best())
-
-    def encoding(
-        self,
-        volume: Volume,
-        target: Target,
-        *,
-        shape: str = "auto",
-        effort: str = NORMAL,
-        progress: Progress | None = None,
-    ) -> Encoding:
-        """Begin to compress a scan that is not constant; arguments are those of `encode`.
-
-        Raises:
-            InputError: the bundle has no network for the scan's axes, or a name is unknown.
-        """
-        if shape not in ("auto", "on", "off"):
-            raise InputError(f"shape must be auto, on or off, not {shape!r}")
-        volume = io.with_own_header(volume)
-        return Encoding(
-            self.model,
-            volume,
-            target.bytes_for(volume.voxels.size, volume.nbytes),
-            shape="off" if self.model.shape_model is None else shape,
-            effort=effort_named(effort),
-            progress=progress or Progress(),
-        )
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""

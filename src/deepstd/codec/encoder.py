@@ -23,13 +23,13 @@ from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import Steps
 from deepstd.container import LATENTS_DIGEST_BYTES, parse
-from deepstd.errors import RateError
+from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
-from deepstd.rate.effort import Effort
+from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.search import SizeWindow, search
 from deepstd.rate.start import Point, Start
-from deepstd.rate.target import LOWEST_FILL
+from deepstd.rate.target import LOWEST_FILL, Target
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
 from deepstd.texture.codec import Encoded, Encoder
@@ -90,6 +90,41 @@ class Encoding:
         )
         self._wiener: bytes | None = None
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
+
+    @staticmethod
+    def of(
+        model: Model,
+        volume: Volume,
+        target: Target,
+        *,
+        shape: str = "auto",
+        effort: str = NORMAL,
+        progress: Progress | None = None,
+    ) -> Encoding:
+        """Begin to compress a scan that needs a bundle.
+
+        Args:
+            model: networks and template of the bundle.
+            volume: scan of 2 to 4 axes.
+            target: requested size.
+            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
+            effort: "fast", "normal" or "best".
+            progress: progress of the job; None to show nothing.
+
+        Raises:
+            InputError: the bundle has no network for the scan's axes, or a name is unknown.
+        """
+        if shape not in ("auto", "on", "off"):
+            raise InputError(f"shape must be auto, on or off, not {shape!r}")
+        volume = io.with_own_header(volume)
+        return Encoding(
+            model,
+            volume,
+            target.bytes_for(volume.voxels.size, volume.nbytes),
+            shape="off" if model.shape_model is None else shape,
+            effort=effort_named(effort),
+            progress=progress or Progress(),
+        )
 
     def estimated_cost(self) -> float:
         """Estimate the rate-distortion cost at the target size, by one encoding near it.
