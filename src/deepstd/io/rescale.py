@@ -17,13 +17,53 @@ from deepstd.io.nifti_header import NAMES as NIFTI_NAMES
 from deepstd.volume import SourceHeader, Volume
 
 Scale = tuple[float, float]
-# Functions that read slope and intercept of a format's header; other formats have none.
-_SCALES: dict[str, Callable[[SourceHeader], Scale]] = {
-    **dict.fromkeys(NIFTI_NAMES, nifti_scale.scale_of),
-    **dict.fromkeys(itk_geometry.NAMES, itk_geometry.scale_of),
-    **dict.fromkeys(picture_header.NAMES, picture_header.scale_of),
-    dicom.NAME: dicom.scale_of,
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Interpreter of the grey scale of one format; without frames on different scales.
+
+    Attributes:
+        scale_of: reads slope and intercept of a header.
+        unit_of: reads the unit of the real-world values, or returns None.
+        requantised: moves voxels to the nearest values that the source can store.
+        stored_values: returns the values that the files store, where voxels are others.
+        stored_type: returns the type of these values.
+        voxels_of: returns the voxels of these values.
+        largest_step: returns the largest distance between neighbouring values.
+    """
+
+    scale_of: Callable[[SourceHeader], Scale] = lambda source: (1.0, 0.0)
+    unit_of: Callable[[SourceHeader], str | None] = lambda source: None
+    requantised: Callable[[Volume], Volume] = lambda volume: volume
+    stored_values: Callable[[Volume], np.ndarray | None] = lambda volume: None
+    stored_type: Callable[[SourceHeader], np.dtype | None] = lambda source: None
+    voxels_of: Callable[[np.ndarray, SourceHeader, np.dtype], np.ndarray] = (
+        lambda values, source, dtype: values
+    )
+    largest_step: Callable[[Volume], float] = lambda volume: float(volume.voxels.dtype.kind in "iu")
+
+
+_KINDS = {
+    **dict.fromkeys(NIFTI_NAMES, _Kind(nifti_scale.scale_of)),
+    **dict.fromkeys(itk_geometry.NAMES, _Kind(itk_geometry.scale_of)),
+    **dict.fromkeys(picture_header.NAMES, _Kind(picture_header.scale_of)),
+    dicom.NAME: _Kind(
+        dicom.scale_of,
+        dicom.unit_of,
+        dicom.requantised,
+        dicom.stored_values,
+        dicom.stored_type,
+        dicom.voxels_of,
+        dicom.largest_step,
+    ),
 }
+
+
+def _kind_of(source: SourceHeader) -> _Kind:
+    return _KINDS.get(source.format, _Kind())
+
+
 _INTEGERS = (np.int16, np.int32)  # types of shifted integers, the narrower one first
 
 
@@ -33,7 +73,7 @@ def scale_of(source: SourceHeader) -> Scale:
     Raises:
         InputError: the header is damaged.
     """
-    return _SCALES[source.format](source) if source.format in _SCALES else (1.0, 0.0)
+    return _kind_of(source).scale_of(source)
 
 
 @dataclass(frozen=True)
@@ -56,8 +96,7 @@ def error_scale_of(source: SourceHeader) -> ErrorScale:
         InputError: the header is damaged.
     """
     slope, _ = scale_of(source)
-    unit = dicom.unit_of(source) if source.format == dicom.NAME else None
-    return ErrorScale(abs(slope), unit)
+    return ErrorScale(abs(slope), _kind_of(source).unit_of(source))
 
 
 def requantised(volume: Volume) -> Volume:
@@ -68,7 +107,7 @@ def requantised(volume: Volume) -> Volume:
     Raises:
         InputError: the header is damaged.
     """
-    return dicom.requantised(volume) if volume.source.format == dicom.NAME else volume
+    return _kind_of(volume.source).requantised(volume)
 
 
 def stored_values(volume: Volume) -> np.ndarray | None:
@@ -82,7 +121,7 @@ def stored_values(volume: Volume) -> np.ndarray | None:
     Raises:
         InputError: the header is damaged.
     """
-    return dicom.stored_values(volume) if volume.source.format == dicom.NAME else None
+    return _kind_of(volume.source).stored_values(volume)
 
 
 def stored_type(source: SourceHeader) -> np.dtype | None:
@@ -91,7 +130,7 @@ def stored_type(source: SourceHeader) -> np.dtype | None:
     Raises:
         InputError: the header is damaged.
     """
-    return dicom.stored_type(source) if source.format == dicom.NAME else None
+    return _kind_of(source).stored_type(source)
 
 
 def voxels_of(values: np.ndarray, source: SourceHeader, dtype: np.dtype) -> np.ndarray:
@@ -105,7 +144,7 @@ def voxels_of(values: np.ndarray, source: SourceHeader, dtype: np.dtype) -> np.n
     Raises:
         InputError: the header is damaged.
     """
-    return dicom.voxels_of(values, source, dtype)
+    return _kind_of(source).voxels_of(values, source, dtype)
 
 
 def largest_step(volume: Volume) -> float:
@@ -118,9 +157,7 @@ def largest_step(volume: Volume) -> float:
     Raises:
         InputError: the header is damaged.
     """
-    if volume.source.format == dicom.NAME:
-        return dicom.largest_step(volume)
-    return 1.0 if volume.voxels.dtype.kind in "iu" else 0.0
+    return _kind_of(volume.source).largest_step(volume)
 
 
 def real_world(volume: Volume) -> Volume:
