@@ -73,6 +73,12 @@ def test_steps_come_back_from_their_bytes(found: np.ndarray, wanted: float) -> N
         )
 
 
+def test_special_values_beside_the_largest_floats() -> None:
+    found = np.array([[-4e307, 4e307, np.inf], [-np.inf, np.nan, 1e306]])
+    data = exact.encode(Volume(found), Progress(), ErrorBound(0.2, of_range=True)).data
+    assert error_of(found, exact.decode(parse(data, "x")).voxels) <= 0.2 * 8e307 * (1 + 1e-12)
+
+
 def test_a_wider_bound_takes_fewer_bytes(
     tmp_path: Path, phantom: Callable[..., np.ndarray]
 ) -> None:

@@ -82,7 +82,8 @@ class Steps:
             found[codes > highest] = limits.max
             return found
         largest = np.finfo(dtype).max
-        found = np.clip(self.origin + codes * np.float64(self.step), -largest, largest)
+        with np.errstate(over="ignore"):  # of the codes of special values, which follow
+            found = np.clip(self.origin + codes * np.float64(self.step), -largest, largest)
         found = found.astype(dtype)
         for number, value in enumerate(_SPECIAL):
             found[codes == self.most + 1 + number] = value
