@@ -110,14 +110,12 @@ def check_compressing(
         place = io.location(paths[0])
         found = None if io.is_url(place) else io.outline(Path(place))
         if found is not None:
-            # A label map is coded exactly, whatever size is asked for.
-            exact, least = target.sizeless or found.labels, 0
-            if not exact:
-                with named(name, RateError):
-                    least = check_rate(target, found.headers, found.shape, found.dtype)
+            target = _asked(target, labels=found.labels)
+            with named(name, RateError):
+                least = check_rate(target, found.headers, found.shape, found.dtype)
             check_memory(name, found.voxels, compressing(target, found.dtype), devices)
             allowed = target.bytes_for(found.voxels, found.nbytes)
-            check_space(output, least if exact else allowed)
+            check_space(output, least if target.sizeless else allowed)
 
 
 def check_volume(volume: Volume, name: str, output: str, target: Target, devices: str) -> None:
@@ -135,12 +133,16 @@ def check_volume(volume: Volume, name: str, output: str, target: Target, devices
         RateError: no file of the scan can be as small as asked.
     """
     shape, dtype = volume.shape, volume.voxels.dtype
-    # A declared label map is coded exactly, whatever size is asked for.
-    exact = target.sizeless or volume.labels
-    least = 0 if volume.labels else check_rate(target, (volume.source,), shape, dtype)
+    target = _asked(target, labels=volume.labels)
+    least = check_rate(target, (volume.source,), shape, dtype)
     check_memory(name, volume.voxels.size, compressing(target, dtype), devices)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    check_space(output, least if exact else allowed)
+    check_space(output, least if target.sizeless else allowed)
+
+
+def _asked(target: Target, *, labels: bool) -> Target:
+    """Return the target that counts: declared label maps are coded exactly at any size."""
+    return Target(lossless=True) if labels else target
 
 
 def check_bundle(name: str) -> None:

@@ -112,3 +112,9 @@ def test_a_small_declared_map_is_exact_where_no_file_is_as_small(
     image.header["intent_code"] = 0
     nibabel.save(image, tmp_path / "scan.nii")
     assert io.outline(tmp_path / "sub-1_dseg.nii") != io.outline(tmp_path / "scan.nii")
+
+
+def test_a_bound_of_the_error_changes_no_label(tmp_path: Path, organs: np.ndarray) -> None:
+    report = deepstd.compress(organs, tmp_path / "map.dstd", max_error=1)
+    assert report.lossless
+    np.testing.assert_array_equal(deepstd.decompress(tmp_path / "map.dstd").voxels, organs)

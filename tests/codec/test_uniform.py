@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import deepstd
 from deepstd.codec import exact
-from deepstd.codec.uniform import Steps
+from deepstd.codec.uniform import UniformQuantiser
 from deepstd.coding.bytes import Cursor
 from deepstd.container import parse
 from deepstd.errors import RateError
@@ -64,9 +64,9 @@ def test_the_bound_holds(found: np.ndarray, wanted: float) -> None:
 
 @given(voxels(), st.floats(0.5, 1e6))
 def test_steps_come_back_from_their_bytes(found: np.ndarray, wanted: float) -> None:
-    steps = Steps.within(found, wanted)
+    steps = UniformQuantiser.within(found, wanted)
     if steps is not None:
-        again = Steps.read(Cursor(steps.pack(), "x", "voxels"), found.dtype)
+        again = UniformQuantiser.read(Cursor(steps.pack(), "x", "voxels"), found.dtype)
         np.testing.assert_array_equal(
             again.voxels(again.codes(found), found.dtype),
             steps.voxels(steps.codes(found), found.dtype),

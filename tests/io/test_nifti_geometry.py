@@ -339,6 +339,7 @@ def test_label_maps_are_told(tmp_path: Path) -> None:
         ("aparc+aseg.nii", "i4", True),
         ("sub-1_dseg.nii", "f4", True),
         ("labelled-water.nii", "i2", False),
+        ("sub-1_label-GM_probseg.nii", "i2", False),
         ("segway.nii", "u1", False),
     ):
         assert io.read(put(tmp_path / name, dtype=dtype)).labels == told, name

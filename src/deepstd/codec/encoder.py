@@ -21,7 +21,7 @@ from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.slice_decision import Way, try_slices, ways
-from deepstd.codec.steps import Steps
+from deepstd.codec.steps import FirstSteps
 from deepstd.container import LATENTS_DIGEST_BYTES, parse
 from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
@@ -85,7 +85,7 @@ class Encoding:
         self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes)
         self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
         self._weight = model.bundle.manifest.rate_weight
-        self._steps = Steps(
+        self._steps = FirstSteps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
         )
         self._wiener: bytes | None = None
@@ -169,9 +169,8 @@ class Encoding:
         if rounds:
             start = self._refine(found, rounds)
             if filtered:
-                near = self._encode_once(
-                    start.step_code, self._weight, found.shapes, found.encoders
-                )
+                parts = found.shapes, found.encoders
+                near = self._encode_once(start.step_code, self._weight, *parts)
         if filtered:
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
@@ -179,10 +178,11 @@ class Encoding:
         # At the coarsest step there may be no room for a filter or for the bytes of a refinement.
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
-            with suppress(RateError):
+            try:
                 return self._search_size(found.shapes, found.encoders, LOWEST_FILL)
-        if found.point.nbytes > self._allowed:
-            return self._search_size(found.shapes, found.encoders, LOWEST_FILL)
+            except RateError:
+                if wiener is None and found.point.nbytes > self._allowed:
+                    raise
         return found
 
     def _with_room(self, shape: str) -> EncodedScan:

@@ -16,7 +16,7 @@ from deepstd import io, lossless
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.sampling import grid_of
 from deepstd.codec.smallest_type import smallest_type
-from deepstd.codec.uniform import Steps, largest_error
+from deepstd.codec.uniform import UniformQuantiser, largest_error
 from deepstd.coding.bytes import Cursor
 from deepstd.container import (
     LATENTS_DIGEST_BYTES,
@@ -61,26 +61,26 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
             stored value.
         DeepSTDError: a voxel does not come back as it should, which is an error of this program.
     """
-    if bound is None:
-        check_kept(volume)
     volume = io.with_own_header(volume)
-    voxels = volume.voxels
+    voxels = expected = volume.voxels
     stored = io.stored_values(volume)
-    largest, steps = 0.0, None
+    largest, quantiser, quality = 0.0, None, EXACT
     if bound is not None and stored is None:
         largest = bound.stored(_span(voxels), io.scale_of(volume.source)[0])
-        steps = Steps.within(voxels, largest)
+        quantiser = UniformQuantiser.within(voxels, largest)
+    if quantiser is None:
+        check_kept(volume)
     progress("compressing every voxel")
     with progress.timed("encode texture"):
-        if steps is not None:
-            beginning, coded = bytes([Coding.STEPS]) + steps.pack(), steps.codes(voxels)
+        if quantiser is not None:
+            beginning, coded = bytes([Coding.STEPS]) + quantiser.pack(), quantiser.codes(voxels)
+            expected = quantiser.voxels(coded, voxels.dtype)
+            quality = measure(voxels, expected)
         elif stored is not None:
             beginning, coded = bytes([Coding.STORED]), stored
         else:
             beginning, coded = bytes([Coding.VOXELS]), voxels
         payload = beginning + lossless.encode(coded)
-    expected = voxels if steps is None else steps.voxels(steps.codes(voxels), voxels.dtype)
-    quality = EXACT if steps is None else measure(voxels, expected)
     quality = quality if _has_finite(voxels) else UNDEFINED
     head = Head(
         *(volume.source.format, voxels.dtype, volume.shape, NO_BUNDLE, quality),
@@ -92,13 +92,13 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
     progress("decoding to verify every voxel")
     with progress.timed("encode check"):
         restored = decode(parse(data, "the new file")).voxels
-    kept = steps is None or largest_error(voxels, restored) <= largest
+    kept = quantiser is None or largest_error(voxels, restored) <= largest
     if not (same_bits(expected, restored) and kept):
         raise DeepSTDError(
             "the scan does not come back as it should, which is an error of this program: please "
             "report it with the output of `deepstd doctor`. Ask for a size instead (--ratio 4)"
         )
-    error = 0.0 if steps is None else rmse(voxels, restored)
+    error = 0.0 if quantiser is None else rmse(voxels, restored)
     return Compressed(data, quality, error * error, (), 0, len(payload))
 
 
@@ -117,19 +117,19 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         raise ValueError(f"{container.name} is not lossless")
     head, grid = container.head, grid_of(container, level)
     cursor = Cursor(container.exact, container.name, "its voxels")
-    way, steps = cursor.byte(), None
+    way, quantiser = cursor.byte(), None
     dtype: np.dtype | None = head.dtype
     if way == Coding.STEPS and head.dtype.kind != "b":
-        steps = Steps.read(cursor, head.dtype)
-        dtype = steps.type
+        quantiser = UniformQuantiser.read(cursor, head.dtype)
+        dtype = quantiser.type
     elif way == Coding.STORED:
         dtype = io.stored_type(grid.source)
     if way not in tuple(Coding) or dtype is None:
         raise cursor.error(f"way of coding {way} does not exist for this scan")
     payload = cursor.take(cursor.remaining)
     voxels = lossless.decode(payload, head.shape, dtype, container.name)
-    if steps is not None:
-        voxels = steps.voxels(voxels, head.dtype)
+    if quantiser is not None:
+        voxels = quantiser.voxels(voxels, head.dtype)
     elif way == Coding.STORED:
         voxels = io.voxels_of(voxels, grid.source, head.dtype)
     if isinstance(container, Container) and digest_of(voxels) != container.latents_digest:

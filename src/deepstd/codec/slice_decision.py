@@ -105,21 +105,18 @@ def try_slices(
         return whole.middle_slices(voxels, axis=axis, fewest=fewest)
 
     first = part_along(tried[0].axis)
-    code = min(max(start.step_code, STEP_CODE_MIN), whole.finest)
 
-    as_volume = math.inf
-
-    def cost(encoder: Encoder) -> tuple[float, int]:
-        encoded = encoder.encode(min(code, encoder.finest), rate_weight)
-        error = squared_error(encoder, encoded, min(code, encoder.finest))
-        return rd_cost(error, encoded.nbytes), encoded.nbytes
+    def cost(encoder: Encoder, code: int) -> tuple[float, int]:
+        code = min(code, encoder.finest)
+        encoded = encoder.encode(code, rate_weight)
+        return rd_cost(squared_error(encoder, encoded, code), encoded.nbytes), encoded.nbytes
 
     goal = max(1, math.floor(bytes_per_voxel * math.prod(first.shape)))
     measured: list[tuple[int, float]] = []
-    following = start
+    following, code, as_volume = start, start.step_code, math.inf
     for _ in range(_STEPS):
         code = min(max(following.step_code, STEP_CODE_MIN), whole.finest)
-        as_volume, nbytes = cost(first)
+        as_volume, nbytes = cost(first, code)
         measured.append((code, math.log2(nbytes)))
         slope = slope_of(measured, STEPS_PER_OCTAVE, following.slope)
         missing = math.log2(goal / nbytes)
@@ -128,7 +125,8 @@ def try_slices(
             break
 
     def gain(way: Way, part: Divisible, as_volume: float) -> float:
-        return as_volume - cost(SlicedEncoder.of(part, networks, way.axis, way.octaves))[0]
+        sliced = SlicedEncoder.of(part, networks, way.axis, way.octaves)
+        return as_volume - cost(sliced, code)[0]
 
     gains: dict[Way, float] = {}
     part = first
@@ -136,10 +134,10 @@ def try_slices(
         # A small scan is its own part along every axis.
         if axis != tried[0].axis and first.shape != whole.shape:
             part = part_along(axis)
-            as_volume, _ = cost(part)
+            as_volume, _ = cost(part, code)
         gains |= {way: gain(way, part, as_volume) for way in tried if way.axis == axis}
     best, lead = max(gains.items(), key=lambda entry: entry[1])
     if abs(lead - _LEAD) < _DOUBT and part.shape != whole.shape:
         part = part_along(best.axis, _MORE * _TRIAL_VOXELS)
-        lead = gain(best, part, cost(part)[0])
+        lead = gain(best, part, cost(part, code)[0])
     return Trial(best if lead > _LEAD else None, following)

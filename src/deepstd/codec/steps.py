@@ -28,7 +28,7 @@ _FIRST_START = Start(2 * STEPS_PER_OCTAVE)
 
 
 @dataclass
-class Steps:
+class FirstSteps:
     """First steps, which get better with each encoding of the scan.
 
     Attributes:

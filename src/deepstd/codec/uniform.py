@@ -25,8 +25,8 @@ _LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
-class Steps:
-    """Reconstruction points of voxels: ``origin + step · code``.
+class UniformQuantiser:
+    """Uniform quantiser of voxels, with reconstruction points ``origin + step · code``.
 
     Attributes:
         origin: value of code 0.
@@ -39,8 +39,8 @@ class Steps:
     most: int
 
     @staticmethod
-    def within(voxels: np.ndarray, bound: float) -> Steps | None:
-        """Return the widest steps that keep a bound; None where only exact voxels keep it.
+    def within(voxels: np.ndarray, bound: float) -> UniformQuantiser | None:
+        """Return the quantiser of widest steps that keeps a bound; None where only exact voxels do.
 
         Args:
             voxels: stored values of any type.
@@ -55,18 +55,17 @@ class Steps:
         steps = -(-(high - low) // step)
         if step < 2 or steps > _MOST_STEPS or max(abs(low), high - low + step) > _LARGEST:
             return None
-        return Steps(low, step, steps)
+        return UniformQuantiser(low, step, steps)
 
     def codes(self, voxels: np.ndarray) -> np.ndarray:
         """Return the codes of voxels, in the smallest unsigned type that holds all codes."""
-        kind = np.min_scalar_type(self.most + len(_SPECIAL))
         if voxels.dtype.kind != "f":
             # Differences of 64-bit integers are right modulo 2**64.
             above = voxels.astype(np.uint64) - np.uint64(int(self.origin) % (1 << 64))
-            return ((above + np.uint64(self.step // 2)) // np.uint64(self.step)).astype(kind)
+            return ((above + np.uint64(self.step // 2)) // np.uint64(self.step)).astype(self.type)
         with np.errstate(invalid="ignore", over="ignore"):
             nearest = np.rint((voxels.astype(np.float64) - self.origin) / self.step)
-        codes = np.clip(np.nan_to_num(nearest), 0, self.most).astype(kind)
+        codes = np.clip(np.nan_to_num(nearest), 0, self.most).astype(self.type)
         special = np.isnan(voxels), np.isposinf(voxels), np.isneginf(voxels)
         for number, where in enumerate(special):
             codes[where] = self.most + 1 + number
@@ -96,8 +95,8 @@ class Steps:
         return _FLOATS.pack(self.origin, self.step, self.most)
 
     @staticmethod
-    def read(cursor: Cursor, dtype: np.dtype) -> Steps:
-        """Read the steps of voxels of a stored type.
+    def read(cursor: Cursor, dtype: np.dtype) -> UniformQuantiser:
+        """Read the quantiser of voxels of a stored type.
 
         Raises:
             DamagedError: the numbers make no sense.
@@ -106,7 +105,7 @@ class Steps:
         origin, step, most = form.unpack(cursor.take(form.size))
         if not (step > 0 and np.isfinite([origin, step]).all() and most <= _MOST_STEPS):
             raise cursor.error(f"steps of {step} from {origin}, {most} of them")
-        return Steps(origin, step, most)
+        return UniformQuantiser(origin, step, most)
 
     @property
     def type(self) -> np.dtype:
@@ -125,8 +124,8 @@ def largest_error(voxels: np.ndarray, restored: np.ndarray) -> float:
     return int(np.where(voxels > restored, one - other, other - one).max())
 
 
-def _of_floats(voxels: np.ndarray, bound: float) -> Steps | None:
-    """Return steps for floats, checked on the voxels; None where rounding breaks the bound."""
+def _of_floats(voxels: np.ndarray, bound: float) -> UniformQuantiser | None:
+    """Return a quantiser of floats, checked on them; None where rounding breaks the bound."""
     finite = voxels[np.isfinite(voxels)].astype(np.float64)
     if not finite.size:
         return None
@@ -136,7 +135,7 @@ def _of_floats(voxels: np.ndarray, bound: float) -> Steps | None:
         step = 2 * bound * share
         if not (np.isfinite(high - low) and step > 0 and (high - low) / step < _MOST_STEPS):
             return None
-        steps = Steps(low, step, round((high - low) / step))
-        if largest_error(finite, steps.voxels(steps.codes(finite), voxels.dtype)) <= bound:
-            return steps
+        found = UniformQuantiser(low, step, round((high - low) / step))
+        if largest_error(finite, found.voxels(found.codes(finite), voxels.dtype)) <= bound:
+            return found
     return None

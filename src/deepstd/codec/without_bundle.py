@@ -22,23 +22,24 @@ def is_without_bundle(container: Beginning) -> bool:
 
 
 def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
-    """Compress a scan of special values alone, a label map, or any scan to a lossless file.
+    """Compress a scan of special values alone, a label map, or any scan to a given fidelity.
 
     Other scans need a bundle: None is returned.
 
     Args:
         volume: scan of 2 to 4 axes.
-        target: requested size, or a lossless file.
+        target: requested size or fidelity.
         progress: progress of the job.
 
     Raises:
         InputError: the scan's header does not fit its voxels, or the scan cannot be lossless.
         RateError: the file is larger than the target.
     """
-    if target.bound is not None:
-        return constant.encode(volume, target) or exact.encode(volume, progress, target.bound)
     if not target.lossless:
-        return constant.encode(volume, target) or _labels(volume, target, progress)
+        found = constant.encode(volume, target) or _labels(volume, target, progress)
+        if found is None and target.bound is not None:
+            found = exact.encode(volume, progress, target.bound)
+        return found
     exact.check_kept(volume)
     few = constant.encode(volume, target)
     if few is not None:

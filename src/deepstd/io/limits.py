@@ -14,7 +14,7 @@ from deepstd.volume import Volume
 
 # Names of label maps in FreeSurfer, BIDS and nnU-Net, at the end of a file name or of a part of it.
 _LABELS = re.compile(
-    r"(^|[._+-])(d?seg|aseg|wmparc|aparc|segmentation|labels?|labelmap|parcellation)([._+-]|$)"
+    r"(^|[._+-])(d?seg|aseg|wmparc|aparc|segmentation|labels?|labelmap|parcellation)([._+]|$)"
 )
 _OTHER_TYPES = {"bool": "uint8", "float16": "float32"}
 

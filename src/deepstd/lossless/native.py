@@ -62,6 +62,6 @@ def _run(library: Any, records: Any, *, decoding: bool) -> None:
 
 
 def _threads() -> int:
-    """As many threads as OpenMP's programs would take."""
+    """Return as many threads as OpenMP's programs take."""
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return max(1, int(asked)) if asked.isdigit() else os.cpu_count() or 1
