@@ -17,7 +17,7 @@ from deepstd.cli.app import main
 from deepstd.coding.bytes import encode_varint
 from deepstd.container import parse, read_beginning, write_container
 from deepstd.errors import DamagedError, InputError, TruncatedError
-from deepstd.texture.wavelet.lifting import coarseness, decompose, split_plan
+from deepstd.texture.networks.lifting import coarseness, decompose, split_plan
 
 Phantom = Callable[..., np.ndarray]
 

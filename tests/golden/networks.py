@@ -24,7 +24,7 @@ from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.models import Config, Network, description_of, untrained
-from deepstd.texture.wavelet.network import TextureConfig
+from deepstd.texture.networks.network import TextureConfig
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig

@@ -7,7 +7,7 @@ import numpy as np
 from deepstd.texture.codec import Encoded
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.models import Network
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
 
 
 def lifting(network: Network) -> TextureNetwork:

@@ -16,7 +16,7 @@ from deepstd.texture.codec import squared_error
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
 
 SHAPE = (200, 190, 6)
 STEP = 3000

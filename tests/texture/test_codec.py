@@ -20,7 +20,7 @@ from deepstd.texture.entropy import symbols as sources
 from deepstd.texture.scaling import Scaling, template_units
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.network import TextureConfig, TextureNetwork
 
 
 def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:

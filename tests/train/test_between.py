@@ -18,7 +18,7 @@ from deepstd.texture.conditioning import Hint
 from deepstd.texture.kinds import BETWEEN
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.encoder import TextureEncoder, encode_together
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.network import TextureConfig, TextureNetwork
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig

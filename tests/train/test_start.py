@@ -15,7 +15,7 @@ from deepstd.errors import InputError
 from deepstd.texture.codec import squared_error
 from deepstd.texture.models import Network, untrained
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureConfig
+from deepstd.texture.networks.network import TextureConfig
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deepstd.train.config import TrainConfig

@@ -28,7 +28,7 @@ from deepstd.texture.scaling import (
 )
 from deepstd.texture.tiling import middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
-from deepstd.texture.wavelet.lifting import decompose, split_plan
+from deepstd.texture.networks.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 
 Part = tuple[np.ndarray, Specials | None]

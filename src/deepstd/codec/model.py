@@ -21,7 +21,7 @@ from deepstd.texture.codec import TextureCodec, WaveletCodec
 from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.models import Network, network_of, part_named
 from deepstd.texture.slices.decoder import SliceNetworks
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
 
 
 class Model:

@@ -25,7 +25,7 @@ from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.check import check_texture
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.preview import subsampling
 
 Encoded = EncodedTexture | EncodedSlices

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from deepstd.conditioning import Conditioning
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.scaling import template_units
 
 

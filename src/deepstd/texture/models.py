@@ -16,7 +16,7 @@ import numpy as np
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.kinds import AUTOENCODER, LIFTING, Part
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.network import TextureConfig, TextureNetwork
 
 _TRANSFORM = "transform"
 Config = TextureConfig | AutoencoderConfig

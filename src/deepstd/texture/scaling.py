@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from deepstd.errors import InputError
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import UNITS_PER_STEP
 
 STEPS_PER_OCTAVE = 1024
 STEP_CODE_MIN = -4 * STEPS_PER_OCTAVE

@@ -15,11 +15,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate
 from deepstd.texture.slices.schedule import hint_after, hint_between
-from deepstd.texture.wavelet.lifting import Plan, decompose, grid_shapes, merge, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.lifting import Plan, decompose, grid_shapes, merge, split_plan
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.train.coding import Batch, code_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw

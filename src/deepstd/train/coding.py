@@ -26,15 +26,15 @@ from deepstd.texture.autoencoder.latents import (
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
 from deepstd.texture.conditioning import Hint, hint_of
-from deepstd.texture.entropy.context import condition_vector
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.context import condition_vector
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.models import Network
-from deepstd.texture.runtime import Arithmetic
+from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.wavelet.levels import ScanBatch, code_levels
-from deepstd.texture.wavelet.lifting import decompose, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.levels import ScanBatch, code_levels
+from deepstd.texture.networks.lifting import decompose, split_plan
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 

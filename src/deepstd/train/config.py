@@ -157,7 +157,7 @@ class TrainConfig:
             BundleError: the sizes are not possible.
         """
         from deepstd.texture.autoencoder.transform import AutoencoderConfig
-        from deepstd.texture.wavelet.network import TextureConfig
+        from deepstd.texture.networks.network import TextureConfig
 
         if isinstance(part, str):
             return TextureConfig(2, self.widths_between, True, *self.filter_between)

@@ -19,11 +19,11 @@ from torch import nn
 
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.entropy.integer import thawed
-from deepstd.texture.filters.postfilter import PostFilter
+from deepstd.texture.networks.integer import thawed
+from deepstd.texture.networks.postfilter import PostFilter
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
 from deepstd.texture.models import Config, Network, description_of
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.network import TextureConfig, TextureNetwork
 
 # Bias of a head of `context.LevelContext` that closes its gate.
 _CLOSED_GATE = -0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstd.texture.entropy.integer import ExactConv, fixed_shifts, thawed
+from deepstd.texture.networks.integer import ExactConv, fixed_shifts, thawed
 
 
 def test_shifts_fixed_together_are_those_of_each_layer() -> None:

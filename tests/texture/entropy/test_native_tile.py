@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from deepstd.coding.tables import parametric_tables
 from deepstd.engine import library, tiles
 from deepstd.texture.entropy import native_tile
-from deepstd.texture.entropy.context import ContextConfig, LevelContext, condition_vector
-from deepstd.texture.entropy.integer import ExactConv
+from deepstd.texture.networks.context import ContextConfig, LevelContext, condition_vector
+from deepstd.texture.networks.integer import ExactConv
 from deepstd.texture.entropy.native_context import native_context
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import DecoderSource, EncoderSource, Together
 from deepstd.texture.tiling import Region
-from deepstd.texture.wavelet.levels import Level, TemplatePyramid
-from deepstd.texture.wavelet.lifting import subband_mask
+from deepstd.texture.networks.levels import Level, TemplatePyramid
+from deepstd.texture.networks.lifting import subband_mask
 
 pytestmark = pytest.mark.skipif(
     library.engine() is None, reason="the native engine is not built here"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.devices import CPU
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.filters.postfilter import PostFilter, restore
+from deepstd.texture.networks.features import UNITS_PER_STEP
+from deepstd.texture.networks.postfilter import PostFilter, restore
 from deepstd.texture.tiling import TileEdges, fold, unfold
 
 CONDITIONS = 5

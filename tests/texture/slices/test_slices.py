@@ -26,7 +26,7 @@ from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_s
 from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.slices.schedule import SliceNode
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.network import TextureConfig, TextureNetwork
 from deepstd.volume import Volume
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.texture.wavelet import lifting
-from deepstd.texture.wavelet.lifting import (
+from deepstd.texture.networks.lifting import (
     coarseness,
     decompose,
     grid_shapes,

@@ -16,9 +16,9 @@ from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.io import read
 from deepstd.rate.effort import EFFORTS
-from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.tiling import TileEdges
-from deepstd.texture.wavelet.lifting import (
+from deepstd.texture.networks.lifting import (
     decompose,
     grid_shapes,
     merge,

@@ -18,7 +18,7 @@ from deepstd.texture.autoencoder.parts import surroundings, synthesise
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 
 

@@ -24,11 +24,11 @@ from deepstd.texture.autoencoder.parts import (
     synthesise,
 )
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.refinement import DAMPING

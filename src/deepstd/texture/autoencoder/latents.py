@@ -31,14 +31,14 @@ from deepstd.texture.autoencoder.transform import (
     whole_blocks,
 )
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.context import (
+from deepstd.texture.networks.context import (
     LevelContext,
     Prediction,
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.entropy.features import UNITS_PER_STEP, signed_log, upsample
-from deepstd.texture.entropy.integer import (
+from deepstd.texture.networks.features import UNITS_PER_STEP, signed_log, upsample
+from deepstd.texture.networks.integer import (
     FEATURE_MAX,
     HIDDEN_MAX,
     ExactConv,
@@ -47,8 +47,8 @@ from deepstd.texture.entropy.integer import (
     round_through,
 )
 from deepstd.texture.entropy.source import SymbolSource
-from deepstd.texture.runtime import Arithmetic
-from deepstd.texture.wavelet.levels import code_passes
+from deepstd.texture.networks.runtime import Arithmetic
+from deepstd.texture.networks.levels import code_passes
 
 # Initial scale index of the hyper-latents.
 _HYPER_SCALE = 24.0

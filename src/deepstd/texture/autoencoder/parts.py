@@ -20,7 +20,7 @@ from deepstd.texture.autoencoder.latents import hint_of_latents, padded_hint
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import AutoencoderConfig
 from deepstd.texture.conditioning import Hint, hint_of
-from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Tile, TileEdges, tiles
 

@@ -34,7 +34,7 @@ from deepstd.texture.autoencoder.blocks import (
     zero_convolution,
 )
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.context import RATE_BINS
+from deepstd.texture.networks.context import RATE_BINS
 from deepstd.texture.tiling import fold, unfold
 
 # Ends of the channel slices, with channels in the order of their frequency.

@@ -19,8 +19,8 @@ from torch import nn
 from deepstd.engine.convolution import Layer, records
 from deepstd.engine.library import engine
 from deepstd.engine.tiles import ModelRecord
-from deepstd.texture.entropy.context import LevelContext
-from deepstd.texture.entropy.integer import OUTPUT_MAX, ExactConv
+from deepstd.texture.networks.context import LevelContext
+from deepstd.texture.networks.integer import OUTPUT_MAX, ExactConv
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from deepstd.coding.native import NativeDecoder, NativeEncoder, checked, packed_
 from deepstd.coding.tables import ScaleTables
 from deepstd.engine.library import address
 from deepstd.engine.tiles import LevelRecord, OutcomeRecord, TargetsRecord, TileRecord
-from deepstd.texture.entropy.features import log_thresholds
+from deepstd.texture.networks.features import log_thresholds
 from deepstd.texture.entropy.native_context import NativeContext, contiguous
 from deepstd.texture.tiling import Region, Window
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from deepstd.texture.entropy.context import (
+from deepstd.texture.networks.context import (
     Prediction,
 )
 from deepstd.texture.entropy.native_tile import TileCoder

@@ -23,8 +23,8 @@ from deepstd.coding.tables import PLAIN, SPACING, ScaleTables
 from deepstd.coding.trellis import arranged, values_of
 from deepstd.engine.library import address
 from deepstd.engine.tiles import MOST_PASSES, TargetsRecord
-from deepstd.texture.entropy.context import Prediction
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.context import Prediction
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.entropy.native_context import contiguous
 from deepstd.texture.entropy.native_tile import NativeTile, TileCoder
 from deepstd.texture.entropy.quantizer import quantize

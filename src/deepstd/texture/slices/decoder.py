@@ -20,7 +20,7 @@ import torch
 from deepstd.devices import CPU, Workers
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.slices.schedule import (
     SliceNode,
@@ -35,9 +35,9 @@ from deepstd.texture.wavelet.decoder import (
     decode_together,
     post_filtered,
 )
-from deepstd.texture.wavelet.levels import ScanBatch
-from deepstd.texture.wavelet.lifting import decompose, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.levels import ScanBatch
+from deepstd.texture.networks.lifting import decompose, split_plan
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 

@@ -21,7 +21,7 @@ from deepstd.coding.bytes import encode_varint
 from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import replicas
+from deepstd.texture.networks.runtime import replicas
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.slices.schedule import (

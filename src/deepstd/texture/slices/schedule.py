@@ -18,7 +18,7 @@ import torch
 
 from deepstd.devices import Workers
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.features import signed_log
+from deepstd.texture.networks.features import signed_log
 from deepstd.texture.slices.motion import halfway
 
 TOGETHER = 1 << 17

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from deepstd.texture.wavelet.lifting import coarseness, decompose, split_plan
+from deepstd.texture.networks.lifting import coarseness, decompose, split_plan
 
 # Voxels of the centre that the estimate uses, and the longest lag in voxels.
 _SAMPLES = 2**21

@@ -14,7 +14,7 @@ import torch
 
 from deepstd.devices import Workers
 from deepstd.texture.entropy.symbols import hash_of
-from deepstd.texture.wavelet.levels import Level
+from deepstd.texture.networks.levels import Level
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,16 @@ from deepstd.devices import CPU, Workers
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
-from deepstd.texture.filters.postfilter import restore
+from deepstd.texture.networks.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.bitstream import EncodedTile
 from deepstd.texture.wavelet.check import CheckedTexture, check_texture, tile_count
-from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
-from deepstd.texture.wavelet.lifting import split_plan
-from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.networks.levels import Level, ScanBatch, code_levels
+from deepstd.texture.networks.lifting import split_plan
+from deepstd.texture.networks.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 

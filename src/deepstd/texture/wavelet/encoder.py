@@ -22,12 +22,12 @@ from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
-from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
-from deepstd.texture.filters.postfilter import restore
+from deepstd.texture.networks.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
@@ -38,10 +38,10 @@ from deepstd.texture.tiling import Region, middle_slices
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.texture.wavelet.bitstream import EncodedTexture, EncodedTile, merge_tiles
 from deepstd.texture.wavelet.check import tile_count
-from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
-from deepstd.texture.wavelet.lifting import decompose, split_plan
+from deepstd.texture.networks.levels import Level, ScanBatch, code_levels
+from deepstd.texture.networks.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
-from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.networks.network import TextureNetwork, condition_of
 from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
 # Fewest slices of a part of the scan on which the step is estimated.

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from deepstd.errors import InputError
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.wavelet.lifting import Plan, split
+from deepstd.texture.networks.features import UNITS_PER_STEP
+from deepstd.texture.networks.lifting import Plan, split
 
 
 def subsampling(plan: Plan, level: int, ndim: int) -> tuple[int, ...]:

@@ -15,15 +15,15 @@ from torch import nn
 
 from deepstd.coding.tables import ScaleTables, parametric_tables
 from deepstd.errors import BundleError
-from deepstd.texture.entropy.context import (
+from deepstd.texture.networks.context import (
     ContextConfig,
     ContextModel,
     condition_vector,
 )
-from deepstd.texture.filters.postfilter import Filter, NoFilter, PostFilter
+from deepstd.texture.networks.postfilter import Filter, NoFilter, PostFilter
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.serialization import pack, unpack
-from deepstd.texture.wavelet.lifting import (
+from deepstd.texture.networks.serialization import pack, unpack
+from deepstd.texture.networks.lifting import (
     Plan,
 )
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from deepstd.coding.tables import SCALE_COUNT
-from deepstd.texture.entropy.integer import (
+from deepstd.texture.networks.integer import (
     FEATURE_MAX,
     HIDDEN_MAX,
     OUTPUT_MAX,

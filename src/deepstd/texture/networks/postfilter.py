@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.devices import Workers
-from deepstd.texture.entropy.features import UNITS_PER_STEP, blur
+from deepstd.texture.networks.features import UNITS_PER_STEP, blur
 from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, fold, tiles, unfold
 
 # Largest magnitude of the inputs, in steps.

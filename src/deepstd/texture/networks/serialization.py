@@ -13,7 +13,7 @@ from torch import nn
 
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import BundleError
-from deepstd.texture.entropy.integer import ExactConv
+from deepstd.texture.networks.integer import ExactConv
 
 _EXACT_PARTS = ("weight", "bias", "shift")
 

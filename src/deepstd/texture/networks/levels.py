@@ -17,14 +17,14 @@ import torch
 
 from deepstd.devices import CPU, Workers
 from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.context import (
+from deepstd.texture.networks.context import (
     HALO,
     ContextModel,
     LevelContext,
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.entropy.features import (
+from deepstd.texture.networks.features import (
     BLUR_REACH,
     UNITS_PER_STEP,
     blur,
@@ -32,13 +32,13 @@ from deepstd.texture.entropy.features import (
     subsample,
     upsample,
 )
-from deepstd.texture.entropy.integer import round_through
+from deepstd.texture.networks.integer import round_through
 from deepstd.texture.entropy.native_context import NativeContext, native_context
 from deepstd.texture.entropy.native_tile import LevelArrays, NativeLevel, TileCoder
 from deepstd.texture.entropy.source import SymbolSource
-from deepstd.texture.runtime import Arithmetic
+from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.tiling import Region, Window, tile_regions
-from deepstd.texture.wavelet.lifting import (
+from deepstd.texture.networks.lifting import (
     Plan,
     decompose,
     grid_shapes,

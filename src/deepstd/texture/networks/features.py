@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from deepstd.texture.entropy.integer import FEATURE_MAX
+from deepstd.texture.networks.integer import FEATURE_MAX
 
 UNITS_PER_STEP = 64
 """Fixed-point units a quantisation step."""
