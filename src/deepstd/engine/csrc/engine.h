@@ -7,6 +7,7 @@
  *         offsets.c     scale offsets of bands
  *         trellis.c     residuals -> symbols, by the Viterbi algorithm
  *         range_coder.c symbols <-> bytes
+ *     lifting.c       samples <-> subbands of the wavelet
  *     lossless.c      a slab of a scan <-> bytes, exactly
  *
  * Every function is called through ctypes, which releases the interpreter's lock. No function
@@ -26,7 +27,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 3
+#define ENGINE_INTERFACE 4
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 
