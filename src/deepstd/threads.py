@@ -33,15 +33,23 @@ def wait_passively() -> None:
 
 
 _own = threading.local()
+_allowed: int | None = None
 
 
 def thread_count() -> int:
     """Return the threads that a computation of the calling thread may use, at least 1.
 
-    These are all cores of the process, or OMP_NUM_THREADS, or the share set by `limit_to`.
+    These are all cores of the process, or OMP_NUM_THREADS, or what `limit_process`
+    and `limit_to` set.
     """
     count: int | None = getattr(_own, "count", None)
     return count or _most()
+
+
+def limit_process(count: int) -> None:
+    """Set the threads that computations of any thread of this process may use."""
+    global _allowed  # one number for the process, as OMP_NUM_THREADS is
+    _allowed = max(1, count)
 
 
 def limit_to(count: int) -> None:
@@ -61,6 +69,8 @@ def limited_to(count: int) -> Iterator[None]:
 
 
 def _most() -> int:
+    if _allowed is not None:
+        return _allowed
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked):
         return int(asked)

@@ -20,7 +20,8 @@ from deepstd.errors import InputError
 from deepstd.io import atomic_path
 from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.texture.kinds import Part
-from deepstd.texture.models import config_of, description_of, part_named, untrained
+from deepstd.texture.models import config_of, description_of, part_named
+from deepstd.texture.trainable import untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 

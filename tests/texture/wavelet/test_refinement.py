@@ -18,13 +18,8 @@ from deepstd.io import read
 from deepstd.rate.effort import EFFORTS
 from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.tiling import TileEdges
-from deepstd.texture.networks.lifting import (
-    decompose,
-    grid_shapes,
-    merge,
-    split_plan,
-    synthesis_adjoint,
-)
+from deepstd.texture.networks.lifting import decompose, merge, synthesis_adjoint
+from deepstd.texture.wavelet.lifting import grid_shapes, split_plan
 from deepstd.texture.wavelet.refinement import restoration_gradient
 from deepstd.volume import Volume
 

@@ -9,6 +9,7 @@
  *         range_coder.c symbols <-> bytes
  *     lifting.c       samples <-> subbands of the wavelet
  *     lossless.c      a slab of a scan <-> bytes, exactly
+ *     postfilter.c    a window of a scan -> restored values, or their gradient, by float_convolution.c
  *
  * Every function is called through ctypes, which releases the interpreter's lock. No function
  * keeps global state. Sizes and indices are checked by the Python side; data from a file is
@@ -27,7 +28,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 4
+#define ENGINE_INTERFACE 5
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 

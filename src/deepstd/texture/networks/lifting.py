@@ -18,13 +18,7 @@ import torch
 
 from deepstd.devices import CPU, Workers
 from deepstd.texture.wavelet import lifting
-from deepstd.texture.wavelet.lifting import (
-    Plan,
-    coarseness,  # noqa: F401 - other modules import it from here
-    grid_shapes,  # noqa: F401
-    split_plan,  # noqa: F401
-    subband_shape,
-)
+from deepstd.texture.wavelet.lifting import Plan, subband_shape
 from deepstd.texture.wavelet.lifting_steps import (
     GAIN,
     GAIN_INVERSE,

@@ -19,8 +19,9 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.devices import Workers
-from deepstd.texture.networks.features import UNITS_PER_STEP, blur
-from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, fold, tiles, unfold
+from deepstd.texture.networks.features import blur
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.fold import fold, unfold
 
 # Largest magnitude of the inputs, in steps.
 _LIMIT = 16.0

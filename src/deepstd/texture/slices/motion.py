@@ -16,7 +16,7 @@ from itertools import product
 import torch
 from torch.nn import functional
 
-from deepstd.texture.networks.features import UNITS_PER_STEP
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 
 # Levels of the pyramid, and the shortest side of its coarsest images in pixels.
 _LEVELS = 3

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 
 import torch
 
-from deepstd.texture.networks.features import UNITS_PER_STEP
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.networks.postfilter import Filter
 from deepstd.texture.tiling import FILTER_TILES, TileEdges, tiles
-from deepstd.texture.networks.lifting import Plan, synthesis_adjoint
+from deepstd.texture.networks.lifting import synthesis_adjoint
+from deepstd.texture.wavelet.lifting import Plan
 
 LEVELS = 4
 """Number of refined levels; coarser levels hold few bytes and need smaller corrections."""
