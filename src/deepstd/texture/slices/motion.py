@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.texture.networks.features import UNITS_PER_STEP
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 
 # Levels of the pyramid, and the shortest side of its coarsest images in pixels.
 _LEVELS = 3
@@ -41,6 +42,9 @@ def halfway(before: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, to
     Returns:
         Mean, rounded down, and difference; both (B, 1, h, w) whole numbers in 1/64 step.
     """
+    import torch as _t
+
+    before, after = (_t.from_numpy(np.ascontiguousarray(x, np.float64)) for x in (before, after))
     pairs = [(before, after)]
     while len(pairs) < _LEVELS and min(pairs[-1][0].shape[2:]) >= 2 * _SHORTEST:
         pairs.append((_halved(pairs[-1][0]), _halved(pairs[-1][1])))
@@ -50,7 +54,7 @@ def halfway(before: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, to
     if moves is None:
         raise ValueError("there is always one level")
     first, second = _moved(before, moves), _moved(after, -moves)
-    return torch.floor((first + second) * 0.5), first - second
+    return torch.floor((first + second) * 0.5).numpy(), (first - second).numpy()
 
 
 def _halved(x: torch.Tensor) -> torch.Tensor:
