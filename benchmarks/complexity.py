@@ -24,7 +24,7 @@ from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.filters.wiener import half_neighbourhood
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.networks.lifting import split_plan
+from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.texture.networks.network import TextureNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")

@@ -22,11 +22,13 @@ from deepstd.texture.networks.context import (
     LevelContext,
     condition_vector,
 )
-from deepstd.texture.networks.features import UNITS_PER_STEP, blur, signed_log
+from deepstd.texture.networks.features import blur, signed_log
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.networks.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, relu, round_through
 from deepstd.texture.tiling import Sides
 from deepstd.texture.wavelet import levels
-from deepstd.texture.networks.lifting import Plan, merge, split
+from deepstd.texture.networks.lifting import merge, split
+from deepstd.texture.wavelet.lifting import Plan
 from deepstd.texture.networks.network import TextureNetwork
 from deepstd.train import coding
 
