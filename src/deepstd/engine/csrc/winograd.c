@@ -12,6 +12,7 @@
 
 /* Sixteen channels, which compilers map to the registers of the target. */
 typedef float lanes __attribute__((vector_size(4 * FLOAT_LANES)));
+typedef int32_t wide __attribute__((vector_size(4 * FLOAT_LANES)));
 
 #define TARGET
 #define NAME(x) x##_plain

@@ -67,20 +67,14 @@ TARGET static void NAME(transform_sums)(const float *sums, int64_t apart, const 
         OUTPUTS(y, across[j]);
         for (int i = 0; i < rows; i++) {
             int64_t at = i * row_step + j * step;
-            lanes v = y[i] + first;
-            float value[FLOAT_LANES], beside[FLOAT_LANES];
-            memcpy(value, &v, sizeof value);
-            if (ending == LEAKY) {
-                for (int o = 0; o < FLOAT_LANES; o++) value[o] *= value[o] > 0 ? 1.0f : LEAKY_SLOPE;
-            } else if (ending != PLAIN) {
-                memcpy(beside, other + at, sizeof beside);
-                if (ending == ADDED)
-                    for (int o = 0; o < FLOAT_LANES; o++) value[o] += beside[o];
-                else
-                    for (int o = 0; o < FLOAT_LANES; o++)
-                        value[o] *= beside[o] > 0 ? 1.0f : LEAKY_SLOPE;
+            lanes v = y[i] + first, beside = v;
+            if (ending == ADDED || ending == SLOPED) memcpy(&beside, other + at, sizeof beside);
+            if (ending == ADDED) v += beside;
+            else if (ending != PLAIN) {
+                wide above = beside > 0;
+                v = (lanes)(((wide)v & above) | ((wide)(v * LEAKY_SLOPE) & ~above));
             }
-            memcpy(output + at, value, sizeof value);
+            memcpy(output + at, &v, sizeof v);
         }
     }
 }
