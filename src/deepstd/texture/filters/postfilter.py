@@ -20,7 +20,7 @@ import numpy as np
 
 from deepstd.devices import CPU, Device, Workers
 from deepstd.engine.library import engine
-from deepstd.engine.postfilter import FilterLayers, FloatLayer, Truth
+from deepstd.engine.postfilter import FilterLayers, Truth
 from deepstd.errors import BundleError
 from deepstd.texture.filters import postfilter_arrays
 from deepstd.texture.filters.postfilter_arrays import UNITS_PER_STEP, Convolution
@@ -159,12 +159,7 @@ class PostFilter:
     @cached_property
     def native(self) -> FilterLayers:
         """Layers as the engine reads them."""
-        return FilterLayers(
-            self.ndim,
-            self.template,
-            tuple(FloatLayer.packed(layer.weight, layer.bias) for layer in self.layers),
-            tuple(FloatLayer.transposed(layer.weight) for layer in self.layers),
-        )
+        return FilterLayers.packed(self.ndim, self.template, self.layers)
 
 
 @dataclass(frozen=True)
