@@ -40,7 +40,7 @@ def test_a_file_means_the_same_with_any_threads(
         data = codec.compress(volume, bpv=BPV)
     allowed = int(volume.voxels.size * BPV / 8)
     assert 0.997 * allowed <= len(data) <= allowed
-        expected = codec.decompress(data).voxels
+    expected = codec.decompress(data).voxels
     # A wrong symbol anywhere would be refused: the file holds the hash of them all.
     with limited_to(reading):
         found = codec.decompress(data).voxels

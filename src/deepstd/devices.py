@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import which
@@ -30,8 +30,6 @@ _AHEAD = 2  # parts under way for each device
 _MOST_SHARES = 4
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-
-
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ def device_named(name: str) -> Device:
         return Device()
     if find_spec("torch") is None:
         raise DeviceError(
-            f"device {name!r} needs PyTorch. Install it with: pip install 'deepstd[gpu]'. Or use cpu"
+            f"device {name!r} needs PyTorch. Install it with: pip install 'deepstd[gpu]'. "
+            "Or use cpu"
         )
     import torch
 

@@ -17,9 +17,9 @@ from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.kinds import BETWEEN
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.encoder import TextureEncoder, encode_together
-from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan

@@ -40,10 +40,10 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
     "tile_encode": (_INT, (_POINTER,) * 7),
     "tile_decode": (_INT, (_POINTER,) * 8),
+    "postfilter_run": (_INT, (_POINTER, _POINTER)),
     "lift_level": (_INT, (_POINTER, _INT)),
     "motion_halfway": (_INT, (_POINTER, _INT)),
     "signed_logs": (None, (_POINTER, _LONG, _POINTER, _POINTER)),
-    "postfilter_run": (_INT, (_POINTER, _POINTER)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (

@@ -19,6 +19,13 @@ BEST = -1
 """Instructions to choose the best of the CPU."""
 _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _AXES = _LONG * 3
+# Coefficients of three weights along an axis at the points 0, ±1, ±2 and infinity.
+_PATCH = np.array(
+    [
+        *([1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6]),
+        *([1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]),
+    ]
+)
 
 
 class FloatLayerRecord(ctypes.Structure):
@@ -55,7 +62,8 @@ class FloatLayer:
     """A convolution in floating point.
 
     Attributes:
-        weights: (taps, inputs, blocks * 16) float32.
+        weights: (taps, inputs, blocks * 16) float32; or (36, planes * inputs, blocks * 16), the
+            weights of the coefficients of a patch.
         bias: (blocks * 16,) float32.
     """
 
@@ -65,19 +73,20 @@ class FloatLayer:
     @staticmethod
     def packed(weight: np.ndarray, bias: np.ndarray) -> FloatLayer:
         """Pack weights (outputs, inputs, *kernel) and biases (outputs,)."""
-        outputs, inputs = weight.shape[:2]
-        lanes = -(-outputs // LANES) * LANES
-        arranged = np.zeros((weight[0, 0].size, inputs, lanes), np.float32)
-        arranged[..., :outputs] = weight.reshape(outputs, inputs, -1).transpose(2, 1, 0)
-        full = np.zeros(lanes, np.float32)
-        full[:outputs] = bias
-        return FloatLayer(arranged, full)
+        taps = weight.reshape(*weight.shape[:2], -1).transpose(2, 1, 0)
+        return FloatLayer(_in_lanes(taps), _in_lanes(bias))
 
     @staticmethod
-    def transposed(weight: np.ndarray) -> FloatLayer:
-        """Pack the layer that takes gradients by the outputs to gradients by the inputs."""
-        flipped = np.flip(weight, tuple(range(2, weight.ndim))).swapaxes(0, 1)
-        return FloatLayer.packed(flipped, np.zeros(weight.shape[1], np.float32))
+    def by_coefficients(weight: np.ndarray, bias: np.ndarray) -> FloatLayer:
+        """Pack weights (outputs, inputs, …, 3, 3) for tiles of the last two axes (csrc/winograd.c).
+
+        Inputs of three planes follow each other.
+        """
+        kernel = weight.astype(np.float64).reshape(*weight.shape[:2], -1, 3, 3)
+        found = np.einsum("ia,jb,oczab->ijzco", _PATCH, _PATCH, kernel)
+        outputs = weight.shape[0]
+        arranged = found.reshape(_PATCH.shape[0] ** 2, -1, outputs)
+        return FloatLayer(_in_lanes(arranged), _in_lanes(bias))
 
     def record(self) -> FloatLayerRecord:
         """Return what the engine reads; valid while this layer lives."""
@@ -115,6 +124,23 @@ class FilterLayers:
     template: bool
     layers: tuple[FloatLayer, ...]
     transposed: tuple[FloatLayer, ...]
+
+    @staticmethod
+    def packed(
+        ndim: int, template: bool, weights: Sequence[tuple[np.ndarray, np.ndarray]]
+    ) -> FilterLayers:
+        """Pack the weights (outputs, inputs, *kernel) and biases (outputs,) of all layers."""
+        entry, *inner, last = weights
+        # The entry has too few inputs, and the exit one tap, for coefficients of patches to pay.
+        layers = [FloatLayer.by_coefficients(*layer) for layer in inner]
+        back = [
+            FloatLayer.by_coefficients(transposed(weight), np.zeros(weight.shape[1]))
+            for weight, _ in (entry, *inner)
+        ]
+        exits = FloatLayer.packed(*last)
+        from_exits = FloatLayer.packed(transposed(last[0]), np.zeros(last[0].shape[1]))
+        entries = FloatLayer.packed(*entry)
+        return FilterLayers(ndim, template, (entries, *layers, exits), (*back, from_exits))
 
     def run(
         self,
@@ -169,6 +195,19 @@ class FilterLayers:
         if library.postfilter_run(ctypes.byref(described), ctypes.byref(window)):
             raise MemoryError
         return float(window.error), found
+
+
+def transposed(weight: np.ndarray) -> np.ndarray:
+    """Return the weights from gradients by the outputs to gradients by the inputs."""
+    return np.flip(weight, tuple(range(2, weight.ndim))).swapaxes(0, 1)
+
+
+def _in_lanes(values: np.ndarray) -> np.ndarray:
+    """Return (…, outputs) as float32 with zeros up to a multiple of 16 outputs."""
+    outputs = values.shape[-1]
+    full = np.zeros((*values.shape[:-1], -(-outputs // LANES) * LANES), np.float32)
+    full[..., :outputs] = values
+    return full
 
 
 def _records(layers: Sequence[FloatLayer]) -> ctypes.Array[FloatLayerRecord]:

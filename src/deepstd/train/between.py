@@ -18,11 +18,11 @@ import torch
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.networks.conditioning import TensorHint, tensors_of
+from deepstd.texture.networks.lifting import decompose, merge
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate
 from deepstd.texture.slices.schedule import hint_after, hint_between
-from deepstd.texture.networks.lifting import decompose, merge
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
-from deepstd.texture.networks.network import TextureNetwork
 from deepstd.train.coding import Batch, code_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw
@@ -105,9 +105,7 @@ def draw_batch(
     return Batch(at(0), hint, rates), view.coarse
 
 
-def _hint(
-    predict: Callable[..., Hint], *references: torch.Tensor, distance: int
-) -> TensorHint:
+def _hint(predict: Callable[..., Hint], *references: torch.Tensor, distance: int) -> TensorHint:
     """Predict slices from reference slices as the coder does, on the references' device."""
     known = (np.floor(slices.double().cpu().numpy()) for slices in references)
     hint = tensors_of(predict(*known, distance), references[0].device)

@@ -25,17 +25,17 @@ from deepstd.texture.autoencoder.latents import (
 )
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.networks.conditioning import TensorHint, tensor_hint
-from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
-from deepstd.texture.trainable import Trainable
-from deepstd.texture.networks.runtime import Arithmetic
-from deepstd.texture.scaling import log_rate
+from deepstd.texture.networks.conditioning import TensorHint, tensor_hint
+from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.networks.levels import ScanBatch, code_levels
 from deepstd.texture.networks.lifting import decompose
-from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.runtime import Arithmetic
+from deepstd.texture.scaling import log_rate
+from deepstd.texture.trainable import Trainable
+from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 

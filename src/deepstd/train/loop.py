@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from deepstd.texture.networks.integer import fixed_shifts
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.trainable import Trainable
-from deepstd.texture.scaling import STEPS_PER_OCTAVE
+from deepstd.texture.networks.integer import fixed_shifts
 from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.scaling import STEPS_PER_OCTAVE
+from deepstd.texture.trainable import Trainable
 from deepstd.train.between import draw_batch
 from deepstd.train.coding import Coded, Seen, code_batch, code_units
 from deepstd.train.config import TrainConfig

@@ -20,12 +20,12 @@ from torch import nn
 from deepstd.bundle import Bundle
 from deepstd.errors import InputError, named
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.networks.integer import thawed
-from deepstd.texture.networks.postfilter import PostFilter
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
 from deepstd.texture.models import Config, description_of, part_named
-from deepstd.texture.trainable import Trainable, trainable_of
+from deepstd.texture.networks.integer import thawed
 from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.postfilter import PostFilter
+from deepstd.texture.trainable import Trainable, trainable_of
 from deepstd.texture.wavelet.network import TextureConfig
 
 # Bias of a head of `context.LevelContext` that closes its gate.

@@ -20,7 +20,9 @@ def stored(layer: ExactConv) -> WholeConv:
 
 def test_shifts_fixed_together_are_those_of_each_layer() -> None:
     torch.manual_seed(0)
-    layers = torch.nn.ModuleList(ExactConv(2, LayerSize(n, 3, 3, 127 * n)) for n in (1, 4, 16, 64, 256))
+    layers = torch.nn.ModuleList(
+        ExactConv(2, LayerSize(n, 3, 3, 127 * n)) for n in (1, 4, 16, 64, 256)
+    )
     own = [layer.shift() for layer in layers if isinstance(layer, ExactConv)]
     assert len(set(own)) > 1
 

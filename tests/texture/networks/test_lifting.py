@@ -1,16 +1,14 @@
-"""The wavelet in torch: perfect on whole numbers, the same in slabs, and orthonormal enough."""
+"""The wavelet in torch: perfect on whole numbers, and orthonormal enough."""
 
 from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.texture.networks import lifting
-from deepstd.texture.networks.lifting import decompose, merge, merge_in_slabs, split
+from deepstd.texture.networks.lifting import decompose, merge
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 
 SHAPES = st.lists(st.integers(1, 12), min_size=2, max_size=3).map(tuple)
@@ -42,20 +40,6 @@ def test_every_size_comes_back(shape: tuple[int, ...], coarse: list[int]) -> Non
     assert lows[-1].numel() == 1
     # A few roundings a level, spread over the levels.
     assert (rebuild(lows, highs, shape, plan) - x).abs().max() < 6 * len(plan) + 2
-
-
-@pytest.mark.parametrize(
-    ("shape", "axes"),
-    [((33, 20, 17), (0, 1, 2)), ((32, 9, 5), (0, 1)), ((9, 20, 9), (1, 2)), ((40, 41), (0, 1))],
-)
-def test_slabs_change_no_bit(
-    shape: tuple[int, ...], axes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lifting, "_SLAB_SAMPLES", 500)
-    low, high = split(noise(shape), axes, whole=True)
-    assert torch.equal(
-        merge(low, high, axes, shape).float(), merge_in_slabs(low, high, axes, shape)
-    )
 
 
 def test_error_energy_is_nearly_kept() -> None:

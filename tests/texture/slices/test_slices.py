@@ -21,12 +21,12 @@ from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.slices.schedule import SliceNode
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.network import TextureConfig, WaveletNetwork
 from deepstd.volume import Volume
 

@@ -133,10 +133,8 @@ def test_the_adjoint_transposes_the_merge(
     with computed(threads):
         found = synthesis_adjoint(gradient, plan, 3)
         narrow = synthesis_adjoint(gradient.astype(np.float32), plan, 3)
-    wanted = networks.synthesis_adjoint(torch.from_numpy(gradient), plan, 3)
-    for level, other, near, exact in zip(found, reference, narrow, wanted, strict=True):
+    for level, other, near in zip(found, reference, narrow, strict=True):
         np.testing.assert_array_equal(level, other)
-        np.testing.assert_allclose(level, exact.numpy(), rtol=0, atol=1e-12)
         assert near.dtype == np.float32
         np.testing.assert_allclose(near, level, rtol=0, atol=3e-5)
     if not plan:

@@ -8,7 +8,7 @@
  * Activations lie on the folded grid, channels innermost, with zeros around it. The layers work in
  * place: a block adds to its input, and a gradient takes the place of the activation it belongs to.
  */
-#include "float_convolution.h"
+#include "winograd.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,9 +39,12 @@ struct window {
 struct job {
     const struct postfilter *filter;
     struct window *window;
-    int64_t grid[3], padding[3], channels; /* channels of a buffer of activations */
+    int64_t grid[3], channels; /* channels of a buffer of activations */
+    struct planes planes;      /* of the grid, padded */
     int32_t cells, instructions;
     float *inputs, *entered, *sum, **hidden; /* padded grid, first position of the first row */
+    float *scratch;                          /* of every thread */
+    int64_t scratch_size;                    /* of a thread */
     double *details;                         /* [shape] gradient by the high-pass, steps */
     double *errors;                          /* [rows of the grid] */
 };
@@ -57,18 +60,17 @@ struct layer_work {
 };
 
 static int64_t position(const struct job *j, int64_t row) {
-    int64_t i = row / j->grid[1], k = row % j->grid[1];
-    return (i * (j->grid[1] + 2) + k) * (j->grid[2] + 2);
+    return row / j->grid[1] * j->planes.plane_step + row % j->grid[1] * j->planes.row_step;
 }
 
 static void layer_rows(const void *context, int64_t begin, int64_t end) {
     const struct layer_work *w = context;
     const struct job *j = w->job;
-    int64_t taps[MOST_TAPS], *next = taps;
-    int64_t row = j->grid[2] + 2, plane = row * (j->grid[1] + 2);
-    for (int64_t a = -j->padding[0]; a <= j->padding[0]; a++)
+    int64_t taps[MOST_TAPS], *next = taps, reach = j->planes.depth / 2;
+    for (int64_t a = -reach; a <= reach; a++)
         for (int64_t b = -1; b <= 1; b++)
-            for (int64_t c = -1; c <= 1; c++) *next++ = (a * plane + b * row + c) * w->input_step;
+            for (int64_t c = -1; c <= 1; c++)
+                *next++ = (a * j->planes.plane_step + b * j->planes.row_step + c) * w->input_step;
     for (int64_t n = begin; n < end; n++) {
         int64_t at = position(j, n);
         struct float_row r = {w->input + at * w->input_step,
@@ -83,6 +85,18 @@ static void layer_rows(const void *context, int64_t begin, int64_t end) {
     }
 }
 
+/* A share of the tiles for every thread, each with scratch of its own. */
+static void layer_tiles(const void *context, int64_t begin, int64_t end) {
+    const struct layer_work *w = context;
+    const struct job *j = w->job;
+    struct winograd_work work = {w->layer,      &j->planes,     w->input,  w->other,       w->output,
+                                 w->input_step, w->output_step, w->ending, j->instructions};
+    int64_t tiles = winograd_tiles(&j->planes), shares = j->filter->threads;
+    for (int64_t n = begin; n < end; n++)
+        winograd_convolve(&work, tiles * n / shares, tiles * (n + 1) / shares,
+                          j->scratch + n * j->scratch_size);
+}
+
 static void shared(const struct job *j, shared_work *work, const void *context) {
     run_shared(work, context, j->grid[0] * j->grid[1], j->filter->threads);
 }
@@ -90,7 +104,9 @@ static void shared(const struct job *j, shared_work *work, const void *context) 
 static void run_layer(const struct job *j, const struct float_layer *layer, const float *input,
                       int64_t input_step, float *output, const float *other, int ending) {
     struct layer_work work = {j, layer, input, other, output, input_step, j->channels, ending};
-    shared(j, layer_rows, &work);
+    if (layer->tap_count == WINOGRAD_TAPS)
+        run_shared(layer_tiles, &work, j->filter->threads, j->filter->threads);
+    else shared(j, layer_rows, &work);
 }
 
 static int64_t clamped(int64_t at, int64_t length) {
@@ -296,24 +312,27 @@ API int postfilter_run(const struct postfilter *f, struct window *w) {
     struct job j = {.filter = f, .window = w, .cells = 1 << f->ndim};
     int best = best_instructions();
     j.instructions = f->instructions < 0 || f->instructions > best ? best : f->instructions;
-    int64_t padded = 1, size = 1;
+    int64_t size = w->shape[0] * w->shape[1] * w->shape[2];
+    int64_t whole[3]; /* axes in whole tiles */
     for (int a = 0; a < 3; a++) {
-        int folded = a > 0 || f->ndim == 3;
-        j.padding[a] = folded;
-        j.grid[a] = folded ? (w->shape[a] + 1) / 2 : 1;
-        padded *= j.grid[a] + 2 * j.padding[a];
-        size *= w->shape[a];
+        j.grid[a] = a || f->ndim == 3 ? (w->shape[a] + 1) / 2 : 1;
+        whole[a] = a ? (j.grid[a] + WINOGRAD_TILE - 1) / WINOGRAD_TILE * WINOGRAD_TILE : j.grid[0];
     }
+    int64_t row = whole[2] + 2, plane = (whole[1] + 2) * row, reach = f->ndim == 3;
+    int64_t padded = (whole[0] + 2 * reach) * plane, first = reach * plane + row + 1;
+    j.planes = (struct planes){j.grid[0], j.grid[1], j.grid[2], plane, row, 1 + 2 * (int)reach};
     j.channels = f->layers[0].blocks * FLOAT_LANES;
     /* Without a gradient the sum may take the place of what it adds to, and one hidden layer of the other. */
     int kept = w->gradient ? f->blocks : 1, buffers = kept + (w->gradient ? 2 : 1);
     int64_t inputs = f->layers[0].inputs, rows = j.grid[0] * j.grid[1];
-    float *activations = calloc((size_t)(padded * (inputs + buffers * j.channels)), sizeof(float));
+    j.scratch_size = winograd_scratch(f->layers + 1);
+    int64_t floats = padded * (inputs + buffers * j.channels) + f->threads * j.scratch_size;
+    float *activations = calloc((size_t)floats, sizeof *activations);
     double *doubles = w->gradient ? calloc((size_t)(size + rows), sizeof(double)) : NULL;
     float **hidden = malloc((size_t)f->blocks * sizeof *hidden);
     int failed = !activations || !hidden || (w->gradient && !doubles);
     if (!failed) {
-        int64_t first = (j.padding[0] * (j.grid[1] + 2) + 1) * (j.grid[2] + 2) + 1;
+        j.scratch = activations + padded * (inputs + buffers * j.channels);
         float *buffer = activations + padded * inputs + first * j.channels;
         j.inputs = activations + first * inputs;
         j.entered = buffer;

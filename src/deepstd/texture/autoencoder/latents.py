@@ -30,6 +30,8 @@ from deepstd.texture.autoencoder.transform import (
     padded,
     whole_blocks,
 )
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.integer import FEATURE_MAX, HIDDEN_MAX, LayerSize
 from deepstd.texture.networks.conditioning import TensorHint
 from deepstd.texture.networks.context import (
     LevelContext,
@@ -38,17 +40,15 @@ from deepstd.texture.networks.context import (
     pass_of_position,
 )
 from deepstd.texture.networks.features import signed_log, upsample
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.entropy.integer import FEATURE_MAX, HIDDEN_MAX, LayerSize
 from deepstd.texture.networks.integer import (
     ExactConv,
     clamp,
     relu,
     round_through,
 )
-from deepstd.texture.networks.source import TensorSource
-from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.networks.levels import code_passes
+from deepstd.texture.networks.runtime import Arithmetic
+from deepstd.texture.networks.source import TensorSource
 
 # Initial scale index of the hyper-latents.
 _HYPER_SCALE = 24.0

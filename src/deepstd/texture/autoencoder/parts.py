@@ -16,9 +16,9 @@ import torch
 
 from deepstd.conditioning import Conditioning
 from deepstd.devices import Device, Workers
+from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.autoencoder.latents import hint_of_latents, padded_hint
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.networks.conditioning import TensorConditioning, TensorHint, tensor_hint
 from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.networks.runtime import torch_device

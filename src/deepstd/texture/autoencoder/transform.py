@@ -38,7 +38,6 @@ from deepstd.texture.networks.fold import fold, unfold
 _EXACT_BITS = 11
 
 
-
 def blocks_of(x: torch.Tensor, stride: int) -> torch.Tensor:
     """Fold blocks into channels: (B, 1, *grid · stride) to (B, stride**ndim, *grid)."""
     for _ in range(stride.bit_length() - 1):

@@ -138,7 +138,9 @@ class WholeConv:
             patches = np.empty((inputs, len(taps), stop - start, *grid[1:]), np.float32)
             for number, (first, *others) in enumerate(taps):
                 spans = [slice(o, o + n) for o, n in zip(others, grid[1:], strict=True)]
-                patches[:, number] = image[(slice(None), slice(start + first, stop + first), *spans)]
+                patches[:, number] = image[
+                    (slice(None), slice(start + first, stop + first), *spans)
+                ]
             total = matrix @ patches.reshape(matrix.shape[1], -1)
             total += self.bias[:, None].astype(np.float32)
             total *= np.float32(2.0**-self.shift)

@@ -53,7 +53,9 @@ class NativeContext:
         self.library, self.has_template = library, model.has_template
         layers, passes = model.layers, model.passes
         self._conditions = [
-            _Condition(conv.weight.reshape(len(conv.weight), -1).astype(np.int64), conv.bias, conv.shift)
+            _Condition(
+                conv.weight.reshape(len(conv.weight), -1).astype(np.int64), conv.bias, conv.shift
+            )
             for conv in (layers["first_condition"], layers["second_condition"])
         ]
         groups = (

@@ -32,9 +32,7 @@ class SymbolSource(Protocol):
         """Begin a tile, before its passes; ``region`` is the tile on the level's grid."""
         ...
 
-    def residuals(
-        self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray
-    ) -> np.ndarray:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Code a pass; return the dequantised residuals, which are zero where ``coded`` is false.
 
         Args:

@@ -125,9 +125,7 @@ class EncoderSource(_Stream):
         self._correction = _part(self._corrections, level, region)
         self._error = _part(self._errors, level, region)
 
-    def residuals(
-        self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray
-    ) -> np.ndarray:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Quantise and encode a pass; return the dequantised residuals, zero elsewhere."""
         scale = prediction.scale[coded].astype(np.uint8)
         target = self._target[coded].astype(np.float64)
@@ -254,9 +252,7 @@ class DecoderSource(_Stream):
     def begin_tile(self, level: int, region: Region) -> None:
         """Do nothing: all tiles of this source are in one stream."""
 
-    def residuals(
-        self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray
-    ) -> np.ndarray:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Read a pass; return the dequantised residuals, zero elsewhere."""
         counts = _symbols_of_bands(coded)
         offsets = [
@@ -304,9 +300,7 @@ class Together:
         for source in self._sources:
             source.begin_tile(level, region)
 
-    def residuals(
-        self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray
-    ) -> np.ndarray:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Code a pass scan by scan; return the dequantised residuals."""
         parts = []
         for number, source in enumerate(self._sources):

@@ -165,7 +165,7 @@ class WienerFilter:
         filtered = np.empty_like(steps)
 
         def filter_tile(device: torch.device, tile: Tile) -> None:
-            values = whole[tile.window].to(device)
+            values = whole[tile.window]
             differences = neighbour_differences(values, tile, self.limit)
             change = self.change(differences, activity(differences))
             centre = values[tile.inner]

@@ -2,8 +2,8 @@
 
     last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
 
-The `TensorSource` quantises and sums a loss. All tensors hold whole numbers of the fixed-point unit, 1/64 of the
-quantisation step.
+The `TensorSource` quantises and sums a loss. All tensors hold whole numbers of the fixed-point
+unit, 1/64 of the quantisation step.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 import torch
 
+from deepstd.texture.entropy.context import HALO
+from deepstd.texture.entropy.features import BLUR_REACH, UNITS_PER_STEP
 from deepstd.texture.networks.conditioning import TensorHint
 from deepstd.texture.networks.context import (
-    HALO,
     ContextModel,
     LevelContext,
     condition_vector,
     pass_of_position,
 )
 from deepstd.texture.networks.features import blur, signed_log, subsample, upsample
-from deepstd.texture.entropy.features import BLUR_REACH, UNITS_PER_STEP
 from deepstd.texture.networks.integer import round_through
+from deepstd.texture.networks.lifting import decompose, merge, subband_mask
 from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.networks.source import TensorSource
 from deepstd.texture.tiling import Region, Window, tile_regions
-from deepstd.texture.networks.lifting import decompose, merge, subband_mask
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes
 
 # The model predicts means in sixteenths of a step.

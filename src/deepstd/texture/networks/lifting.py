@@ -9,14 +9,11 @@ as the version in numpy.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 
-from deepstd.devices import CPU, Workers
 from deepstd.texture.wavelet import lifting
 from deepstd.texture.wavelet.lifting import Plan, subband_shape
 from deepstd.texture.wavelet.lifting_steps import (
@@ -30,9 +27,6 @@ from deepstd.texture.wavelet.lifting_steps import (
 )
 
 _HALF = torch.tensor(0.5)
-# Coefficients that a merged sample depends on, on either side, and samples of a slab.
-_REACH = 4
-_SLAB_SAMPLES = 1 << 22
 
 
 def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
@@ -170,51 +164,6 @@ def merge(
     return bands[0]
 
 
-def merge_in_slabs(
-    low: torch.Tensor,
-    high: torch.Tensor,
-    axes: Sequence[int],
-    fine: Sequence[int],
-    workers: Workers = CPU,
-) -> torch.Tensor:
-    """Merge a large level slab by slab along the first axis, bit-exactly as `merge`.
-
-    Args:
-        low: low subband, (B, 1, *coarse) whole numbers; the computation is in float64.
-        high: high subbands, (B, 2**ndim − 1, *coarse) whole numbers; padding is not read.
-        axes: axes that were split.
-        fine: shape before the split.
-        workers: workers that share the slabs; slabs are computed on the device of the subbands.
-
-    Returns:
-        (B, 1, *fine), whole numbers in float32.
-    """
-    split_first = 0 in axes
-    count = low.shape[2]
-    factor = 2 if split_first else 1
-    reach = _REACH if split_first else 0
-    rows = max(1, _SLAB_SAMPLES // max(1, math.prod(fine[1:]) * factor))
-    merged = low.new_empty((low.shape[0], 1, *fine), dtype=torch.float32)
-
-    def merge_slab(_: torch.device, start: int) -> None:
-        stop = min(start + rows, count)
-        first, last = max(start - reach, 0), min(stop + reach, count)
-        length = min(factor * last, fine[0]) - factor * first
-        part = merge(
-            low[:, :, first:last].double(),
-            high[:, :, first:last].double(),
-            axes,
-            (length, *fine[1:]),
-        )
-        end = min(factor * stop, fine[0])
-        merged[:, :, factor * start : end] = part[
-            :, :, factor * (start - first) : end - factor * first
-        ]
-
-    deque(workers.map(merge_slab, range(0, count, rows)), maxlen=0)
-    return merged
-
-
 def decompose(
     x: torch.Tensor, plan: Plan, *, whole: bool = False
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -231,66 +180,3 @@ def decompose(
         lows.append(x)
         highs.append(high)
     return lows, highs
-
-
-def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
-    """Return the gradients of the high subbands, given the gradient of the merged samples.
-
-    The lifting steps of `merge` are transposed and run backwards, without rounding.
-
-    Args:
-        gradient: gradient of the merged samples, (B, 1, *shape) floating point.
-        plan: axes split at each level, finest first.
-        levels: number of finest levels.
-
-    Returns:
-        (B, 2**ndim − 1, *coarse) of each level, finest first; zero in the padding.
-    """
-    gradients = []
-    for axes in plan[:levels]:
-        bands = {0: gradient}
-        for axis in axes:
-            halves = {band: _merge_adjoint(part, axis + 2) for band, part in bands.items()}
-            bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
-        gradient, high = _gathered(bands, gradient)
-        gradients.append(high)
-    return gradients
-
-
-def _merge_adjoint(gradient: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of both inputs of `_merge_axis`."""
-    length = gradient.shape[dim]
-    low = gradient.index_select(dim, _every_second(0, length, gradient.device))
-    high = gradient.index_select(dim, _every_second(1, length, gradient.device))
-    for predict, update in ((PREDICT_1, UPDATE_1), (PREDICT_2, UPDATE_2)):
-        low = torch.sub(low, _to_low(high, low.shape[dim], dim), alpha=predict / ONE)
-        high = torch.sub(high, _to_high(low, high.shape[dim], dim), alpha=update / ONE)
-    return _scaled(low, GAIN_INVERSE), _scaled(high, GAIN)
-
-
-def _to_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_high`."""
-    reach = high.shape[dim]
-    to_low = _extended(high, count, dim)
-    to_low.narrow(dim, 1, min(reach, count - 1)).add_(high.narrow(dim, 0, min(reach, count - 1)))
-    if count == reach:
-        to_low.narrow(dim, count - 1, 1).add_(high.narrow(dim, reach - 1, 1))
-    return to_low
-
-
-def _to_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_low`."""
-    to_high = low.narrow(dim, 0, count).clone()
-    following = min(count, low.shape[dim] - 1)
-    to_high.narrow(dim, 0, following).add_(low.narrow(dim, 1, following))
-    to_high.narrow(dim, 0, 1).add_(low.narrow(dim, 0, 1))
-    if low.shape[dim] > count:
-        to_high.narrow(dim, count - 1, 1).add_(low.narrow(dim, count, 1))
-    return to_high
-
-
-def _extended(x: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Return a copy with zeros behind, up to ``count`` samples along an axis."""
-    shape = list(x.shape)
-    shape[dim] = count - x.shape[dim]
-    return torch.cat([x, x.new_zeros(shape)], dim)

@@ -1,6 +1,6 @@
 """Scalar quantiser of training, on tensors (`entropy.quantizer`).
 
-    residual, scale index ─ bits that the next smaller magnitude saves ─ D + λ R ─▶ symbol
+residual, scale index ─ bits that the next smaller magnitude saves ─ D + λ R ─▶ symbol
 """
 
 from __future__ import annotations

@@ -83,7 +83,10 @@ def _bits(values: np.ndarray, sizes: tuple[int, ...], step: float) -> float:
     """Estimate the bits of the coefficients of a decomposition, to rank decompositions."""
     plan = split_plan(values.shape, sizes)
     _, highs = decompose(values[None, None], plan)
-    return sum(float(np.log2(1.0 + np.abs(high / np.float32(step))).sum(dtype=np.float64)) for high in highs)
+    return sum(
+        float(np.log2(1.0 + np.abs(high / np.float32(step))).sum(dtype=np.float64))
+        for high in highs
+    )
 
 
 def _centre(values: np.ndarray) -> np.ndarray:

@@ -346,8 +346,7 @@ def refine_together(
     best = [(math.inf, encoder._corrections) for encoder in encoders]
     for left in range(rounds, -1, -1):
         errors = [
-            [np.zeros(h.shape, np.float32) for h in encoder._highs[:LEVELS]]
-            for encoder in encoders
+            [np.zeros(h.shape, np.float32) for h in encoder._highs[:LEVELS]] for encoder in encoders
         ]
         if encoders[0].divided:
             encoded = [encoders[0]._encode(step_code, rate_weight, errors[0], hint)]

@@ -181,7 +181,7 @@ class Level:
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def merged(self, high: np.ndarray) -> np.ndarray:
-        """Merge the low subband with the high subbands of all tiles, (B, 1, *fine) of their type."""
+        """Merge the low subband with the high subbands of all tiles, (B, 1, *fine)."""
         return merge(self.low, high, self.axes, self.fine, dtype=high.dtype)
 
 

@@ -21,6 +21,8 @@ from deepstd.texture.wavelet.lifting import Plan
 
 _MOST_LEVELS = 12
 _MOST_BLOCKS = 16
+# Prefix of the post-filter's arrays in a bundle.
+_FILTER = "postfilter."
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class WaveletNetwork:
 
     config: TextureConfig
     context: ContextModel
-    postfilter: Filter
+    postfilter: PostFilter | NoFilter
     tables: ScaleTables
     placed: Mapping[Device, Filter]
 
@@ -101,11 +103,14 @@ class WaveletNetwork:
         if "tables" not in stored:
             raise BundleError("the texture network is incomplete: its tables are missing")
         context = ContextModel.from_arrays(config.context, stored)
-        postfilter: Filter = NoFilter()
+        postfilter: PostFilter | NoFilter = NoFilter()
         names = {"tables", *context.names}
         if config.filter_width:
-            postfilter = PostFilter.from_arrays(stored, config.ndim, config.template)
-            names |= {name for name in stored if name.startswith("postfilter.")}
+            own = {n.removeprefix(_FILTER): a for n, a in stored.items() if n.startswith(_FILTER)}
+            postfilter = PostFilter.from_arrays(own, config.ndim, config.template)
+            if postfilter.sizes != (config.filter_width, config.filter_blocks):
+                raise BundleError(f"the post-filter has sizes {postfilter.sizes}, not as described")
+            names |= {f"{_FILTER}{name}" for name in own}
         if left_over := sorted(stored.keys() - names):
             raise BundleError(f"the texture network has no place for {left_over[0]}")
         tables = ScaleTables.from_array(stored["tables"])
