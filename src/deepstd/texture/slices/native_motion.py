@@ -16,7 +16,7 @@ _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 
 
 class Matching(NamedTuple):
-    """How motion vectors are chosen.
+    """Candidates and costs of motion vectors.
 
     Attributes:
         candidates: changes of the coarser level's vector, the preferred first, (n, 2) int32 from
