@@ -124,8 +124,8 @@ def test_template_conditioning_round_trip() -> None:
     shape = (21, 30, 17)
     net, x = network(3, template=True), smooth(shape)
     low, high = x.min(), x.max()
-    template = torch.from_numpy(np.rint((x - low) / (high - low) * 1000)).int()[None, None]
-    places = torch.zeros((1, 3, *shape), dtype=torch.int16)
+    template = np.rint((x - low) / (high - low) * 1000).astype(np.int32)[None, None]
+    places = np.zeros((1, 3, *shape), np.int16)
     conditioning = Conditioning(template, places)
     encoder = TextureEncoder(net, x, None, conditioning)
     encoded = encoder.encode(3000, 0.1)

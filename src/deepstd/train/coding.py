@@ -25,13 +25,13 @@ from deepstd.texture.autoencoder.latents import (
 )
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.conditioning import Hint, hint_of
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.models import Network
 from deepstd.texture.runtime import Arithmetic
-from deepstd.texture.scaling import log_rate
+from deepstd.texture.scaling import log_rate, template_units
 from deepstd.texture.wavelet.levels import ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.network import TextureNetwork
@@ -117,10 +117,10 @@ class Batch:
 def _hint_of(examples: list[Example], step_codes: list[int]) -> Hint | None:
     hints = []
     for example, code in zip(examples, step_codes, strict=True):
-        hint = hint_of(example.conditioning, code)
-        if hint is None:
+        known = example.conditioning
+        if known is None:
             return None
-        hints.append(hint)
+        hints.append(Hint(template_units(known.template, code), known.places))
     units, places = (torch.cat(parts).float() for parts in zip(*hints, strict=True))
     return Hint(units, places)
 

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.conditioning import Conditioning
-from deepstd.train.data import Example, crops_within
+from deepstd.train.data import Example, TensorConditioning, crops_within
 
 _FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely
 _SHRUNK_AXIS_SHARE = 3 / 4  # axes of a volume that shrink with its batch
@@ -106,7 +105,7 @@ def _magnified(example: Example, factor: float, random: np.random.Generator) -> 
     conditioning = example.conditioning
     if conditioning is not None:
         template, places = (interpolated(part, "bilinear").round() for part in conditioning)
-        conditioning = Conditioning(template.int(), places.to(torch.int16))
+        conditioning = TensorConditioning(template.int(), places.to(torch.int16))
     return replace(example, values=values, conditioning=conditioning)
 
 

@@ -57,7 +57,7 @@ def decode_latents(
         DamagedError: the bytes make no sense.
     """
     head, stream = check_latents(coded)
-    around = surroundings(network.config, conditioning, head.step_code)
+    around = surroundings(network.config, conditioning, head.step_code, workers.first)
     source = DecoderSource(network.tables, stream)
     units = code_latents(
         network.latents,

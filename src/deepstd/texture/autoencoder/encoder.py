@@ -67,7 +67,7 @@ class AutoencoderEncoder:
         self._correction: torch.Tensor | None = None
         self.shape = tuple(values.shape)
         self.coarse: tuple[int, ...] = (0,) * values.ndim
-        matched = None if conditioning is None else conditioning.template.cpu().numpy()
+        matched = None if conditioning is None else conditioning.template
         self.scaling = Scaling.fit(values, matched)
         self.values = values
         self._normalised = self.scaling.normalise(values)
@@ -143,7 +143,7 @@ class AutoencoderEncoder:
         return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
 
     def _around(self, step_code: int) -> Surroundings:
-        return surroundings(self._network.config, self._conditioning, step_code)
+        return surroundings(self._network.config, self._conditioning, step_code, self.workers.first)
 
     def _in_steps(self, step_code: int) -> torch.Tensor:
         values = torch.from_numpy(self._normalised)[None, None].to(self.workers.first)

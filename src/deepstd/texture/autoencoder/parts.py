@@ -44,7 +44,10 @@ class Surroundings(NamedTuple):
 
 
 def surroundings(
-    config: AutoencoderConfig, conditioning: Conditioning | None, step_code: int
+    config: AutoencoderConfig,
+    conditioning: Conditioning | None,
+    step_code: int,
+    device: torch.device,
 ) -> Surroundings:
     """Return the conditioning of a scan, which encoder and decoder share.
 
@@ -52,10 +55,11 @@ def surroundings(
         config: sizes of the networks.
         conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
+        device: device of the prediction.
     """
     axes = tuple(range(config.ndim))
     condition = condition_vector(config, log_rate(step_code), axes, 0)
-    hint = hint_of(conditioning, step_code)
+    hint = hint_of(conditioning, step_code, device)
     if hint is None:
         return Surroundings(None, condition, None)
     hint = padded_hint(hint, config)

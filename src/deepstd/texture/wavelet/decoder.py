@@ -57,7 +57,7 @@ def decode_texture(
     checked = check_texture(coded, level)
     head = checked.head
     factors = subsampling(checked.plan, level, len(checked.shape))
-    hint = hint_of(conditioning, head.step_code)
+    hint = hint_of(conditioning, head.step_code, workers.first)
     low, latents = decode_streams(
         network, checked, hint, workers=workers, network_dtype=network_dtype, level=level
     )

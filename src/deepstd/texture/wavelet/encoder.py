@@ -89,7 +89,7 @@ class TextureEncoder:
         self.shape = tuple(values.shape)
         self.coarse = coarse or relative_sizes(values, spacing)
         self.plan = split_plan(self.shape, self.coarse)
-        matched = None if conditioning is None else conditioning.template.cpu().numpy()
+        matched = None if conditioning is None else conditioning.template
         self.scaling = scaling or Scaling.fit(values, matched)
         self.values = values
         normalised = self.scaling.normalise(values)
@@ -158,7 +158,7 @@ class TextureEncoder:
         return rd_cost(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
-        return hint_of(self._conditioning, step_code)
+        return hint_of(self._conditioning, step_code, self._device)
 
     def _encode(
         self,
