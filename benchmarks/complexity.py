@@ -57,8 +57,8 @@ def counted(network: TextureNetwork) -> dict[str, float]:
             layer.register_forward_hook(hook(part))
     conditioning = None
     if network.config.template:
-        template = torch.zeros((1, 1, *shape), dtype=torch.int32)
-        conditioning = Conditioning(template, torch.zeros((1, ndim, *shape), dtype=torch.int16))
+        template = np.zeros((1, 1, *shape), np.int32)
+        conditioning = Conditioning(template, np.zeros((1, ndim, *shape), np.int16))
     values = np.random.default_rng(0).normal(size=shape)
     encoder = TextureEncoder(network, values, None, conditioning)
     encoder.restored(encoder.encode(2048, 0.08), 2048)

@@ -32,7 +32,7 @@ LAYERS = (
     ("container",),
     ("coding",),
     ("rate", "engine", "sources"),
-    ("conditioning", "geometry", "io", "quality", "overlap"),
+    ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
     ("volume", "devices", "interrupts", "memory", "progress", "threads"),
     ("slice_images",),
     ("errors",),
