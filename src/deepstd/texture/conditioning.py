@@ -31,15 +31,13 @@ class Hint(NamedTuple):
         return Hint(self.units[number : number + 1], self.places[number : number + 1])
 
 
-def hint_of(conditioning: Conditioning | None, step_code: int, device: torch.device) -> Hint | None:
+def hint_of(conditioning: Conditioning | None, step_code: int) -> Hint | None:
     """Return the prediction from a warped template; None without a template.
 
     Args:
         conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
-        device: device of the prediction.
     """
     if conditioning is None:
         return None
-    template, places = (torch.from_numpy(part).to(device) for part in conditioning)
-    return Hint(template_units(template, step_code), places)
+    return Hint(template_units(conditioning.template, step_code), conditioning.places)
