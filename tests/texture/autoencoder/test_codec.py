@@ -31,8 +31,8 @@ from deepstd.texture.autoencoder.transform import (
 )
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture, DecodedTexture
+from deepstd.texture.description import config_of, description_of
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.tiling import TileEdges
 from deepstd.train.coding import code_batch

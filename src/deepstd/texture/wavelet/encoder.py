@@ -154,7 +154,7 @@ class TextureEncoder:
         return rd_cost(error, encoded.nbytes), gradient
 
     def _hint(self, step_code: int) -> Hint | None:
-        return hint_of(self._conditioning, step_code, self._device)
+        return hint_of(self._conditioning, step_code)
 
     def _encode(
         self,
