@@ -41,6 +41,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "tile_encode": (_INT, (_POINTER,) * 7),
     "tile_decode": (_INT, (_POINTER,) * 8),
     "postfilter_run": (_INT, (_POINTER, _POINTER)),
+    "wiener_run": (None, (_POINTER,)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (

@@ -8,7 +8,9 @@
  *         trellis.c     residuals -> symbols, by the Viterbi algorithm
  *         range_coder.c symbols <-> bytes
  *     lossless.c      a slab of a scan <-> bytes, exactly
- *     postfilter.c    a window of a scan -> restored values, or their gradient, by float_convolution.c
+ *     postfilter.c    a window of a scan -> restored values, or their gradient
+ *       winograd.c      layers of the blocks, by float_convolution.c
+ *     wiener.c        restored values -> filtered values
  *
  * Every function is called through ctypes, which releases the interpreter's lock. No function
  * keeps global state. Sizes and indices are checked by the Python side; data from a file is
