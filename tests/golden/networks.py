@@ -22,8 +22,8 @@ from deepstd import bundle
 from deepstd.shape import ShapeModel
 from deepstd.shape.register import register_all
 from deepstd.texture.autoencoder.config import AutoencoderConfig
+from deepstd.texture.description import Config, description_of
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import Config, description_of
 from deepstd.texture.trainable import Trainable, untrained
 from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import FEWEST

@@ -16,8 +16,9 @@ from deepstd.devices import Workers
 from deepstd.errors import BundleError, DeepSTDError, InputError, named
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.codec import TextureCodec
+from deepstd.texture.description import part_named
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import Network, codec_of, network_of, part_named
+from deepstd.texture.models import Network, codec_of, network_of
 from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.wavelet.network import WaveletNetwork
 

@@ -9,45 +9,17 @@ Only the autoencoder and GPUs need torch, which is imported for them alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from deepstd.devices import Workers
-from deepstd.errors import BundleError
+from deepstd.extras import check_torch
 from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.codec import Network, TextureCodec, WaveletCodec
-from deepstd.texture.kinds import AUTOENCODER, LIFTING, Part
+from deepstd.texture.description import config_of
 from deepstd.texture.slices.decoder import SliceNetworks
-from deepstd.texture.wavelet.network import TextureConfig, WaveletNetwork
-
-_TRANSFORM = "transform"
-Config = TextureConfig | AutoencoderConfig
-
-
-def part_named(name: str) -> Part:
-    """Parse the key of a network from its name."""
-    return int(name) if name.isdigit() else name
-
-
-def config_of(description: Mapping[str, Any]) -> Config:
-    """Parse the sizes of a network from a bundle's description.
-
-    Raises:
-        BundleError: the description makes no sense.
-    """
-    if description.get(_TRANSFORM, LIFTING) == AUTOENCODER:
-        entries = {name: value for name, value in description.items() if name != _TRANSFORM}
-        return AutoencoderConfig.from_dict(entries)
-    return TextureConfig.from_dict(description)
-
-
-def description_of(config: Config) -> dict[str, Any]:
-    """Return the description of a network's sizes, as plain values for JSON."""
-    if isinstance(config, AutoencoderConfig):
-        return {_TRANSFORM: AUTOENCODER, **config.to_dict()}
-    return config.to_dict()
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 
 def network_of(
@@ -61,15 +33,12 @@ def network_of(
         workers: devices that share the work.
 
     Raises:
-        BundleError: description and arrays do not fit, or the network needs torch.
+        BundleError: description and arrays do not fit.
+        MissingExtraError: the network needs PyTorch, which is not installed.
     """
     config = config_of(description)
     if isinstance(config, AutoencoderConfig):
-        if find_spec("torch") is None:
-            raise BundleError(
-                "its transform, the autoencoder, needs PyTorch. Install it with: "
-                "pip install 'deepstd[train]'"
-            )
+        check_torch("its transform, the autoencoder,", "train")
         from deepstd.texture.autoencoder.network import AutoencoderNetwork
 
         return AutoencoderNetwork.from_tensors(config, stored).to(str(workers.first))

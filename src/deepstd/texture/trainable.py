@@ -12,7 +12,7 @@ import numpy as np
 
 from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.models import Config, config_of
+from deepstd.texture.description import Config, config_of
 from deepstd.texture.networks.network import TextureNetwork
 
 Trainable = TextureNetwork | AutoencoderNetwork

@@ -18,8 +18,8 @@ import torch
 
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.description import part_named
 from deepstd.texture.kinds import Part
-from deepstd.texture.models import part_named
 from deepstd.texture.trainable import Trainable
 from deepstd.train.budget import Budget
 from deepstd.train.cache import CachedScan

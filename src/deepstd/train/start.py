@@ -12,21 +12,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from deepstd.bundle import Bundle
 from deepstd.errors import InputError, named
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.description import Config, description_of, part_named
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
-from deepstd.texture.models import Config, description_of, part_named
 from deepstd.texture.networks.integer import thawed
 from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.networks.postfilter import PostFilter
 from deepstd.texture.trainable import Trainable, trainable_of
 from deepstd.texture.wavelet.network import TextureConfig
+
+if TYPE_CHECKING:
+    from deepstd.bundle import Bundle
 
 # Bias of a head of `context.LevelContext` that closes its gate.
 _CLOSED_GATE = -0.5

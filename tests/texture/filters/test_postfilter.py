@@ -181,7 +181,9 @@ def test_an_untrained_filter_changes_nothing() -> None:
     net = same_as(networks.PostFilter(3, 4, 1, False, CONDITIONS).requires_grad_(False), 3)
     expected = (low[0, 0] / UNITS_PER_STEP).astype(np.float32)
     for each in (net, NoFilter()):
-        np.testing.assert_array_equal(restore(lambda _, own=each: own, low, None, condition_of(3, 0)), expected)
+        np.testing.assert_array_equal(
+            restore(lambda _, own=each: own, low, None, condition_of(3, 0)), expected
+        )
 
 
 def test_no_filter_has_the_gradient_of_the_plain_error() -> None:

@@ -16,6 +16,7 @@ from deepstd.errors import InputError
 from deepstd.io import read
 from deepstd.rate.effort import EFFORTS
 from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.tiling import TileEdges
 from deepstd.texture.wavelet.lifting import (
     decompose,
     grid_shapes,
@@ -23,7 +24,6 @@ from deepstd.texture.wavelet.lifting import (
     split_plan,
     synthesis_adjoint,
 )
-from deepstd.texture.tiling import TileEdges
 from deepstd.texture.wavelet.refinement import restoration_gradient
 from deepstd.volume import Volume
 

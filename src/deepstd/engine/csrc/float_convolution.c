@@ -1,6 +1,6 @@
 /* Convolution of float activations by float weights.
  *
- *     input row -> products of all outputs of a position, tap by tap -> + bias -> ending -> output row
+ *     input row -> products of all outputs of a position, tap by tap -> + bias (-> LeakyReLU) -> output row
  *
  * No symbol depends on the sums, so instruction sets may round them differently. Some positions by
  * some blocks of 16 outputs stay in registers. A row is split into equal runs of positions, and
@@ -37,16 +37,9 @@ INLINE void positions_plain(const struct float_layer *l, const struct float_row 
                     sum[p][b] += x[c + p * r->input_step] * four_at(w + 4 * b);
     }
     for (int p = 0; p < positions; p++) {
-        int64_t at = (j + p) * r->output_step + first;
-        float values[FLOAT_LANES];
-        memcpy(values, sum[p], sizeof values);
-        for (int o = 0; o < FLOAT_LANES; o++) {
-            float v = values[o];
-            if (r->ending == LEAKY && v < 0) v *= LEAKY_SLOPE;
-            else if (r->ending == ADDED) v += r->other[at + o];
-            else if (r->ending == SLOPED && !(r->other[at + o] > 0)) v *= LEAKY_SLOPE;
-            r->output[at + o] = v;
-        }
+        float *out = r->output + (j + p) * r->output_step + first;
+        memcpy(out, sum[p], sizeof sum[p]);
+        for (int o = 0; r->leaky && o < FLOAT_LANES; o++) out[o] *= out[o] > 0 ? 1.0f : LEAKY_SLOPE;
     }
 }
 
@@ -93,16 +86,9 @@ static void row_plain(const struct float_layer *l, const struct float_row *r) {
         }                                                                                          \
         for (int p = 0; p < P; p++)                                                                \
             for (int b = 0; b < B; b++) {                                                          \
-                int64_t at = (j + p) * r->output_step + (first + b) * FLOAT_LANES;                 \
-                __m512 v = sum[p][b], slope = _mm512_set1_ps(LEAKY_SLOPE);                         \
-                if (r->ending == LEAKY) v = _mm512_max_ps(v, _mm512_mul_ps(v, slope));             \
-                else if (r->ending == ADDED) v = _mm512_add_ps(v, _mm512_loadu_ps(r->other + at)); \
-                else if (r->ending == SLOPED) {                                                    \
-                    __mmask16 above = _mm512_cmp_ps_mask(_mm512_loadu_ps(r->other + at),           \
-                                                         _mm512_setzero_ps(), _CMP_GT_OQ);         \
-                    v = _mm512_mask_blend_ps(above, _mm512_mul_ps(v, slope), v);                   \
-                }                                                                                  \
-                _mm512_storeu_ps(r->output + at, v);                                               \
+                __m512 v = sum[p][b], below = _mm512_mul_ps(v, _mm512_set1_ps(LEAKY_SLOPE));       \
+                if (r->leaky) v = _mm512_max_ps(v, below);                                         \
+                _mm512_storeu_ps(r->output + (j + p) * r->output_step + (first + b) * FLOAT_LANES, v);\
             }                                                                                      \
     }
 
@@ -132,16 +118,10 @@ static void row_plain(const struct float_layer *l, const struct float_row *r) {
         }                                                                                          \
         for (int p = 0; p < P; p++)                                                                \
             for (int b = 0; b < 2; b++) {                                                          \
-                int64_t at = (j + p) * r->output_step + first * FLOAT_LANES + 8 * b;               \
-                __m256 v = sum[p][b], slope = _mm256_set1_ps(LEAKY_SLOPE);                         \
-                if (r->ending == LEAKY) v = _mm256_max_ps(v, _mm256_mul_ps(v, slope));             \
-                else if (r->ending == ADDED) v = _mm256_add_ps(v, _mm256_loadu_ps(r->other + at)); \
-                else if (r->ending == SLOPED) {                                                    \
-                    __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(r->other + at),                   \
-                                                 _mm256_setzero_ps(), _CMP_GT_OQ);                 \
-                    v = _mm256_blendv_ps(_mm256_mul_ps(v, slope), v, above);                       \
-                }                                                                                  \
-                _mm256_storeu_ps(r->output + at, v);                                               \
+                __m256 v = sum[p][b], below = _mm256_mul_ps(v, _mm256_set1_ps(LEAKY_SLOPE));       \
+                if (r->leaky) v = _mm256_max_ps(v, below);                                         \
+                _mm256_storeu_ps(r->output + (j + p) * r->output_step + first * FLOAT_LANES + 8 * b,\
+                                 v);                                                               \
             }                                                                                      \
     }
 

@@ -13,22 +13,13 @@ struct float_layer {
     int32_t tap_count, inputs, blocks;
 };
 
-/* What becomes of a sum v, with a value o of another array at the output's place. */
-enum ending {
-    PLAIN,  /* v */
-    LEAKY,  /* LeakyReLU of v */
-    ADDED,  /* v + o */
-    SLOPED  /* v times the slope of the LeakyReLU where its result was o */
-};
-
 /* A row of positions `input_step` and `output_step` elements apart. */
 struct float_row {
     const float *input;
     const int64_t *taps; /* [tap_count] element offsets of the taps */
-    const float *other;  /* at the output's offsets; not read where the ending is PLAIN or LEAKY */
     float *output;       /* all blocks * 16 outputs are written */
     int64_t input_step, output_step;
-    int32_t count, ending;
+    int32_t count, leaky; /* whether a LeakyReLU follows */
 };
 
 /* Convolve a row; `instructions` are some that this CPU has. */

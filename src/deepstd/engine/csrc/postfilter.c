@@ -49,64 +49,57 @@ struct job {
     double *errors;                          /* [rows of the grid] */
 };
 
-/* A layer over the whole grid. */
-struct layer_work {
-    const struct job *job;
-    const struct float_layer *layer;
-    const float *input, *other;
-    float *output;
-    int64_t input_step, output_step;
-    int32_t ending;
-};
-
 static int64_t position(const struct job *j, int64_t row) {
     return row / j->grid[1] * j->planes.plane_step + row % j->grid[1] * j->planes.row_step;
-}
-
-static void layer_rows(const void *context, int64_t begin, int64_t end) {
-    const struct layer_work *w = context;
-    const struct job *j = w->job;
-    int64_t taps[MOST_TAPS], *next = taps, reach = j->planes.depth / 2;
-    for (int64_t a = -reach; a <= reach; a++)
-        for (int64_t b = -1; b <= 1; b++)
-            for (int64_t c = -1; c <= 1; c++)
-                *next++ = (a * j->planes.plane_step + b * j->planes.row_step + c) * w->input_step;
-    for (int64_t n = begin; n < end; n++) {
-        int64_t at = position(j, n);
-        struct float_row r = {w->input + at * w->input_step,
-                              taps,
-                              w->other ? w->other + at * w->output_step : NULL,
-                              w->output + at * w->output_step,
-                              w->input_step,
-                              w->output_step,
-                              (int32_t)j->grid[2],
-                              w->ending};
-        float_convolve(w->layer, &r, j->instructions);
-    }
-}
-
-/* A share of the tiles for every thread, each with scratch of its own. */
-static void layer_tiles(const void *context, int64_t begin, int64_t end) {
-    const struct layer_work *w = context;
-    const struct job *j = w->job;
-    struct winograd_work work = {w->layer,      &j->planes,     w->input,  w->other,       w->output,
-                                 w->input_step, w->output_step, w->ending, j->instructions};
-    int64_t tiles = winograd_tiles(&j->planes), shares = j->filter->threads;
-    for (int64_t n = begin; n < end; n++)
-        winograd_convolve(&work, tiles * n / shares, tiles * (n + 1) / shares,
-                          j->scratch + n * j->scratch_size);
 }
 
 static void shared(const struct job *j, shared_work *work, const void *context) {
     run_shared(work, context, j->grid[0] * j->grid[1], j->filter->threads);
 }
 
+/* The first layer. Too few inputs for coefficients of patches to pay. */
+static void enter_rows(const void *context, int64_t begin, int64_t end) {
+    const struct job *j = context;
+    const struct float_layer *entry = j->filter->layers;
+    int64_t taps[MOST_TAPS], *next = taps, reach = j->planes.depth / 2;
+    for (int64_t a = -reach; a <= reach; a++)
+        for (int64_t b = -1; b <= 1; b++)
+            for (int64_t c = -1; c <= 1; c++)
+                *next++ = (a * j->planes.plane_step + b * j->planes.row_step + c) * entry->inputs;
+    for (int64_t n = begin; n < end; n++) {
+        int64_t at = position(j, n);
+        struct float_row r = {j->inputs + at * entry->inputs,
+                              taps,
+                              j->entered + at * j->channels,
+                              entry->inputs,
+                              j->channels,
+                              (int32_t)j->grid[2],
+                              1};
+        float_convolve(entry, &r, j->instructions);
+    }
+}
+
+struct layer_work {
+    const struct job *job;
+    struct winograd_work work;
+};
+
+/* A share of the tiles for every thread, each with scratch of its own. */
+static void layer_tiles(const void *context, int64_t begin, int64_t end) {
+    const struct layer_work *w = context;
+    const struct job *j = w->job;
+    int64_t tiles = winograd_tiles(&j->planes), shares = j->filter->threads;
+    for (int64_t n = begin; n < end; n++)
+        winograd_convolve(&w->work, tiles * n / shares, tiles * (n + 1) / shares,
+                          j->scratch + n * j->scratch_size);
+}
+
+/* A layer of the blocks, or a transposed one, over the whole grid. */
 static void run_layer(const struct job *j, const struct float_layer *layer, const float *input,
-                      int64_t input_step, float *output, const float *other, int ending) {
-    struct layer_work work = {j, layer, input, other, output, input_step, j->channels, ending};
-    if (layer->tap_count == WINOGRAD_TAPS)
-        run_shared(layer_tiles, &work, j->filter->threads, j->filter->threads);
-    else shared(j, layer_rows, &work);
+                      float *output, struct ending ending) {
+    struct layer_work work = {
+        j, {layer, &j->planes, input, output, j->channels, j->channels, ending, j->instructions}};
+    run_shared(layer_tiles, &work, j->filter->threads, j->filter->threads);
 }
 
 static int64_t clamped(int64_t at, int64_t length) {
@@ -221,8 +214,7 @@ static void add_details(const void *context, int64_t begin, int64_t end) {
 static void run_chunk(const struct job *j, const struct float_layer *layer, const float *input,
                       int64_t input_step, float *output, int64_t output_step, int64_t count) {
     const int64_t taps[1] = {0};
-    struct float_row r = {input,       taps,           NULL, output, input_step,
-                          output_step, (int32_t)count, PLAIN};
+    struct float_row r = {input, taps, output, input_step, output_step, (int32_t)count, 0};
     float_convolve(layer, &r, j->instructions);
 }
 
@@ -267,27 +259,17 @@ static void write_outputs(const void *context, int64_t begin, int64_t end) {
         }
 }
 
-/* Back through the LeakyReLU behind the first layer. */
-static void slope_rows(const void *context, int64_t begin, int64_t end) {
-    const struct job *j = context;
-    for (int64_t row = begin; row < end; row++) {
-        int64_t at = position(j, row) * j->channels;
-        float *gradient = j->sum + at;
-        const float *entered = j->entered + at;
-        for (int64_t n = 0; n < j->grid[2] * j->channels; n++)
-            gradient[n] *= entered[n] > 0 ? 1.0f : LEAKY_SLOPE;
-    }
-}
-
 static void back(const struct job *j) {
     const struct float_layer *transposed = j->filter->transposed;
     for (int b = j->filter->blocks - 1; b >= 0; b--) {
         float *hidden = j->hidden[b];
-        run_layer(j, transposed + 2 + 2 * b, j->sum, j->channels, hidden, hidden, SLOPED);
-        run_layer(j, transposed + 1 + 2 * b, hidden, j->channels, j->sum, j->sum, ADDED);
+        struct ending to_hidden = {.sloped = hidden}, to_sum = {.added = j->sum};
+        /* At last back through the LeakyReLU behind the first layer. */
+        if (!b) to_sum.sloped = j->entered;
+        run_layer(j, transposed + 2 + 2 * b, j->sum, hidden, to_hidden);
+        run_layer(j, transposed + 1 + 2 * b, hidden, j->sum, to_sum);
     }
-    shared(j, slope_rows, j);
-    run_layer(j, transposed, j->sum, j->channels, j->hidden[0], NULL, PLAIN);
+    run_layer(j, transposed, j->sum, j->hidden[0], (struct ending){0});
     shared(j, write_gradient, j);
     shared(j, add_details, j);
     j->window->error = 0.0;
@@ -297,11 +279,11 @@ static void back(const struct job *j) {
 static void run(const struct job *j) {
     const struct postfilter *f = j->filter;
     shared(j, write_inputs, j);
-    run_layer(j, f->layers, j->inputs, f->layers[0].inputs, j->entered, NULL, LEAKY);
+    shared(j, enter_rows, j);
     for (int b = 0; b < f->blocks; b++) {
         const float *x = b ? j->sum : j->entered;
-        run_layer(j, f->layers + 1 + 2 * b, x, j->channels, j->hidden[b], NULL, LEAKY);
-        run_layer(j, f->layers + 2 + 2 * b, j->hidden[b], j->channels, j->sum, x, ADDED);
+        run_layer(j, f->layers + 1 + 2 * b, x, j->hidden[b], (struct ending){.leaky = 1});
+        run_layer(j, f->layers + 2 + 2 * b, j->hidden[b], j->sum, (struct ending){.added = x});
     }
     shared(j, write_outputs, j);
     if (j->window->gradient) back(j);

@@ -28,8 +28,8 @@ typedef int32_t wide __attribute__((vector_size(4 * FLOAT_LANES)));
 #endif
 
 typedef void patch_transform(const float *, int64_t, int64_t, float *, int64_t);
-typedef void sums_transform(const float *, int64_t, const float *, const float *, float *, int64_t,
-                            int64_t, int, int, int);
+typedef void sums_transform(const float *, int64_t, const float *, struct ending, float *, int64_t,
+                            int64_t, int, int);
 
 struct transforms {
     patch_transform *patch;
@@ -98,21 +98,23 @@ static void convolve_some(const struct winograd_work *w, int64_t begin, int64_t 
     for (int f = 0; f < WINOGRAD_TAPS; f++) {
         struct float_layer one = {l->weights + f * l->inputs * out_step, zeros, 1, l->inputs,
                                   l->blocks};
-        struct float_row row = {scratch + f * count * in_step, taps,     NULL,
-                                sums + f * count * out_step,   in_step,  out_step,
-                                (int32_t)count,                PLAIN};
+        struct float_row row = {scratch + f * count * in_step, taps,     sums + f * count * out_step,
+                                in_step,                       out_step, (int32_t)count, 0};
         float_convolve(&one, &row, w->instructions);
     }
     for (int64_t n = 0; n < count; n++) {
         struct place place = place_of(p, begin + n);
         int64_t rows = p->rows - place.row, columns = p->columns - place.column;
         int64_t at = place.position * w->output_step;
-        for (int64_t o = 0; o < out_step; o += FLOAT_LANES)
-            transforms.sums(sums + n * out_step + o, count * out_step, l->bias + o,
-                            w->other ? w->other + at + o : NULL, w->output + at + o, w->output_step,
-                            p->row_step * w->output_step,
+        for (int64_t o = 0; o < out_step; o += FLOAT_LANES) {
+            struct ending e = w->ending;
+            if (e.added) e.added += at + o;
+            if (e.sloped) e.sloped += at + o;
+            transforms.sums(sums + n * out_step + o, count * out_step, l->bias + o, e,
+                            w->output + at + o, w->output_step, p->row_step * w->output_step,
                             rows < WINOGRAD_TILE ? (int)rows : WINOGRAD_TILE,
-                            columns < WINOGRAD_TILE ? (int)columns : WINOGRAD_TILE, w->ending);
+                            columns < WINOGRAD_TILE ? (int)columns : WINOGRAD_TILE);
+        }
     }
 }
 

@@ -16,13 +16,21 @@ struct planes {
     int32_t depth;                  /* planes that an output depends on: 1, or 3 */
 };
 
+/* What becomes of a sum, in this order; arrays have the output's places. */
+struct ending {
+    const float *added;  /* is added, or NULL */
+    const float *sloped; /* results of a LeakyReLU by whose slopes the sum is multiplied, or NULL */
+    int32_t leaky;       /* whether a LeakyReLU follows */
+};
+
 struct winograd_work {
     const struct float_layer *layer; /* inputs: depth times the channels of a position */
     const struct planes *planes;
-    const float *input, *other;      /* at the first position */
+    const float *input;              /* at the first position, as the output is */
     float *output;
     int64_t input_step, output_step; /* elements between positions, multiples of 16 */
-    int32_t ending, instructions;
+    struct ending ending;
+    int32_t instructions;
 };
 
 int64_t winograd_tiles(const struct planes *p);

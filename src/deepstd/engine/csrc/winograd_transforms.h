@@ -30,6 +30,13 @@
         y[3] = odd + 8 * far_odd + m[5];                                                           \
     } while (0)
 
+/* Multiply by the slopes of a LeakyReLU that are those of `x`. */
+#define SLOPED(v, x)                                                                               \
+    do {                                                                                           \
+        wide above = (x) > 0;                                                                      \
+        v = (lanes)(((wide)v & above) | ((wide)(v * LEAKY_SLOPE) & ~above));                       \
+    } while (0)
+
 /* Write the coefficients of a patch, 16 channels, `apart` elements from one to the next. */
 TARGET static void NAME(transform_patch)(const float *patch, int64_t step, int64_t row_step,
                                          float *coefficients, int64_t apart) {
@@ -51,8 +58,8 @@ TARGET static void NAME(transform_patch)(const float *patch, int64_t step, int64
 
 /* Write the outputs of a tile, 16 channels; `rows` and `columns` of them lie on the grid. */
 TARGET static void NAME(transform_sums)(const float *sums, int64_t apart, const float *bias,
-                                        const float *other, float *output, int64_t step,
-                                        int64_t row_step, int rows, int columns, int ending) {
+                                        struct ending e, float *output, int64_t step,
+                                        int64_t row_step, int rows, int columns) {
     lanes across[WINOGRAD_TILE][WINOGRAD_PATCH], first;
     memcpy(&first, bias, sizeof first);
     for (int i = 0; i < WINOGRAD_PATCH; i++) {
@@ -67,13 +74,16 @@ TARGET static void NAME(transform_sums)(const float *sums, int64_t apart, const 
         OUTPUTS(y, across[j]);
         for (int i = 0; i < rows; i++) {
             int64_t at = i * row_step + j * step;
-            lanes v = y[i] + first, beside = v;
-            if (ending == ADDED || ending == SLOPED) memcpy(&beside, other + at, sizeof beside);
-            if (ending == ADDED) v += beside;
-            else if (ending != PLAIN) {
-                wide above = beside > 0;
-                v = (lanes)(((wide)v & above) | ((wide)(v * LEAKY_SLOPE) & ~above));
+            lanes v = y[i] + first, beside;
+            if (e.added) {
+                memcpy(&beside, e.added + at, sizeof beside);
+                v += beside;
             }
+            if (e.sloped) {
+                memcpy(&beside, e.sloped + at, sizeof beside);
+                SLOPED(v, beside);
+            }
+            if (e.leaky) SLOPED(v, v);
             memcpy(output + at, &v, sizeof v);
         }
     }
@@ -81,5 +91,6 @@ TARGET static void NAME(transform_sums)(const float *sums, int64_t apart, const 
 
 #undef COEFFICIENTS
 #undef OUTPUTS
+#undef SLOPED
 #undef TARGET
 #undef NAME

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.geometry import resample
+from deepstd.resampling import resample
 from deepstd.texture.networks.fold import unfold
 
 SLOPE = 0.1
