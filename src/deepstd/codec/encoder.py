@@ -40,11 +40,12 @@ from deepstd.volume import Volume
 
 # dB by which an encoding with a field must lead to make the search without one unnecessary.
 _CLEAR_LEAD = 0.4
-# Octaves around the size within which one encoding is enough to estimate the cost.
+# Octaves around the size within which one encoding is enough to estimate the cost, or the step of
+# a refinement.
 _NEAR = 0.5
 # Usual factor of refinement on the bytes at the same step.
 _REFINED_BYTES = 1.006
-# Octaves of size around the target that do for a refinement and for the fit of a filter, and
+# Octaves of size around the target that do for the fit of a filter without a refinement, and
 # encodings to get there; a search follows where they do not.
 _ROUGHLY, _ROUGH_TRIES = 0.12, 3
 # Bytes of a file in which there is always room for a filter.
@@ -167,14 +168,11 @@ class Encoding:
         # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
         found = near = self._choose_field(shape, None)
         if rounds:
-            start = self._refine(found, rounds)
-            if filtered:
-                parts = found.shapes, found.encoders
-                near = self._encode_once(start.step_code, self._weight, *parts)
+            near = self._refined(found, rounds)
         if filtered:
             self._wiener = self._filter_for(near)
-            nbytes = near.point.nbytes + len(self._wiener or b"")
-            self._steps.aim(near.point, LOWEST_FILL, nbytes)
+        nbytes = near.point.nbytes + len(self._wiener or b"")
+        self._steps.aim(near.point, LOWEST_FILL, nbytes)
         # At the coarsest step there may be no room for a filter or for the bytes of a refinement.
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
@@ -194,13 +192,18 @@ class Encoding:
         self._wiener = None
         return self._choose_field(shape, LOWEST_FILL)
 
-    def _refine(self, found: EncodedScan, rounds: int) -> Start:
-        """Refine the quantisation targets of all encoders; return the start of the next search."""
-        point = found.point
-        for encoder in found.encoders:
+    def _refined(self, found: EncodedScan, rounds: int) -> EncodedScan:
+        """Refine the quantisation targets of all encoders; return the encoding near the size."""
+        shapes, encoders = found.shapes, found.encoders
+        start = self._steps.aim(found.point, LOWEST_FILL, _REFINED_BYTES * found.point.nbytes)
+        code = self._clipped(start.step_code, encoders)
+        encoded = []
+        for encoder in encoders:
             self._progress("refining what the quantiser aims at")
-            encoder.refine(point.step_code, point.rate_weight, rounds)
-        return self._steps.aim(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
+            encoded.append(encoder.refine(code, self._weight, rounds))
+            encoder.release()
+        nbytes = self._builder.size(shapes, encoded, self._wiener)
+        return EncodedScan(Point(code, self._weight, nbytes), shapes, encoders, encoded)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
         """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
@@ -286,7 +289,11 @@ class Encoding:
     def _meets(self, nbytes: int, fill: float | None) -> bool:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
         if fill is None:
-            return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
+            # A refinement aims at the size itself. A filter is fitted to the encoding as it is, and
+            # a field is chosen by it.
+            rounds = self._effort.rounds_for(self._volume.voxels.size)
+            enough = _NEAR if rounds and self._shape == "off" else _ROUGHLY
+            return abs(math.log2(nbytes / self._allowed)) <= enough
         return SizeWindow(self._allowed, fill).holds(nbytes)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
@@ -326,12 +333,16 @@ class Encoding:
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
         """Encode at a step code, clipped to the range of step codes."""
-        code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
+        code = self._clipped(step_code, encoders)
         encoded = [e.encode(code, weight) for e in encoders]
         for encoder in encoders:
             encoder.release()
         nbytes = self._builder.size(shapes, encoded, self._wiener)
         return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
+
+    def _clipped(self, step_code: int, encoders: list[Encoder]) -> int:
+        """Return the nearest step code at which all encoders can code."""
+        return min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
 
     def _search_size(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
