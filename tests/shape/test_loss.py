@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.shape import loss
 from deepstd.shape.alignment import Frame, normalised
 from deepstd.shape.networks import loss as networks_loss
-from deepstd.shape.networks.adam import Adam as TensorAdam
 from deepstd.shape.networks.frame import TensorFrame
 from deepstd.shape.networks.siren import Trunk as TensorTrunk
 from deepstd.shape.siren import Layers, Trunk
@@ -53,7 +52,9 @@ class Case:
     def sample(self) -> loss.Sample:
         x = self.frame.nodes()[self.voxels]
         features, slopes = self.layers.features_and_slopes(x[None])
-        scans, masks = self.canvases.reshape(*self.canvases.shape[:2], -1)[..., self.voxels].swapaxes(0, 1)
+        scans, masks = self.canvases.reshape(*self.canvases.shape[:2], -1)[
+            ..., self.voxels
+        ].swapaxes(0, 1)
         template = self.template.reshape(1, -1)[:, self.voxels]
         return loss.Sample(x.T, features, slopes[:, :, : self.few], template, scans, masks)
 
@@ -96,7 +97,6 @@ CASES = st.builds(
 
 
 @given(CASES)
-@settings(deadline=None)
 def test_values_and_derivatives_are_those_of_torch(case: Case) -> None:
     values, slope = case.by_hand()
     expected, expected_slope = case.automatic()
