@@ -19,6 +19,7 @@ import numpy as np
 from deepstd.errors import GeometryError
 from deepstd.geometry import COORDINATE_BITS, BaseMap
 from deepstd.shape.model import HEAD_BITS, Q_BITS, WEIGHT_BITS, FieldCode, ShapeModel
+from deepstd.shape.products import product
 from deepstd.shape.siren import BACKWARD
 
 _SINE_BITS = 14  # fraction bits of sines
@@ -199,9 +200,9 @@ class _Evaluator:
         ):
             scaled = (((p - centre) << (Q_BITS + 1)) + reach) // (2 * reach)
             column[:] = scaled.clip(-limit, limit)
-        h1 = self._sin(q @ self.weight1, self.bias1, Q_BITS)
-        h2 = self._sin(h1 @ self.weight2, self.bias2, _SINE_BITS)
-        u = (h2 @ self.head).astype(np.int64) + self.bias
+        h1 = self._sin(product(q, self.weight1), self.bias1, Q_BITS)
+        h2 = self._sin(product(h1, self.weight2), self.bias2, _SINE_BITS)
+        u = product(h2, self.head).astype(np.int64) + self.bias
         shift = _SINE_BITS + HEAD_BITS - _LATTICE_BITS
         moved = (u * self.reach + (1 << (shift - 1))) >> shift
         return moved.clip(-_FARTHEST, _FARTHEST).T.reshape(coordinates.shape)
