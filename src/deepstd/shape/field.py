@@ -62,13 +62,33 @@ def template_coordinates(
             f"the base map leads to a template of shape {base_map.template_shape}: expected "
             f"{model.template.shape}"
         )
+    if code is None:
+        return coordinates_within(base_map, None, window)
+    lattice = Lattice(model, base_map, code)
+    for rows in lattice.parts:
+        lattice.evaluate(rows)
+    return coordinates_within(base_map, lattice, window)
+
+
+def coordinates_within(
+    base_map: BaseMap, lattice: Lattice | None, window: Sequence[slice] | None
+) -> np.ndarray:
+    """Return the template coordinates of a scan's voxels by an evaluated lattice.
+
+    Args:
+        base_map: affine map from scan voxels to template voxels.
+        lattice: displacement field, all parts evaluated; None for the base map alone.
+        window: region of the scan, one slice without step per axis; None for the whole scan.
+
+    Returns:
+        int32 (ndim, *window shape) in 1/256 template voxels.
+    """
     bounds = [
         s.indices(n)[:2]
         for s, n in zip(window or [slice(None)] * base_map.ndim, base_map.shape, strict=True)
     ]
     size = [stop - start for start, stop in bounds]
     result = np.empty((base_map.ndim, *size), np.int32)
-    lattice = None if code is None else _Lattice(model, base_map, code)
     rows = max(1, _SLAB_VOXELS // max(1, math.prod(size[1:])))
     first, last = bounds[0]
     for start in range(first, last, rows):
@@ -127,18 +147,33 @@ def lattice_stride(length: int) -> int:
     return stride
 
 
-class _Lattice:
-    """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly."""
+class Lattice:
+    """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly.
+
+    Args:
+        model: shape model of the bundle.
+        base_map: affine map from scan voxels to template voxels.
+        code: decoded field of the scan.
+
+    Attributes:
+        parts: rows of the lattice, each to be evaluated once, in any order and on any thread.
+        nodes: int32 (ndim, *lattice), displacement of evaluated nodes in 1/4096 template voxels.
+    """
 
     def __init__(self, model: ShapeModel, base_map: BaseMap, code: FieldCode) -> None:
         self.strides = [lattice_stride(n) for n in base_map.shape]
-        nodes = [np.arange(0, n + s, s) for n, s in zip(base_map.shape, self.strides, strict=True)]
-        evaluate = _Evaluator(model, code)
-        self.nodes = np.empty((base_map.ndim, *map(len, nodes)), np.int32)
-        rows = max(1, _NODES_AT_ONCE // math.prod(map(len, nodes[1:])))
-        for start in range(0, len(nodes[0]), rows):
-            part = slice(start, start + rows)
-            self.nodes[:, part] = evaluate(base_map.coordinates([nodes[0][part], *nodes[1:]]))
+        self._axes = [
+            np.arange(0, n + s, s) for n, s in zip(base_map.shape, self.strides, strict=True)
+        ]
+        self._base_map, self._evaluator = base_map, _Evaluator(model, code)
+        self.nodes = np.empty((base_map.ndim, *map(len, self._axes)), np.int32)
+        rows = max(1, _NODES_AT_ONCE // math.prod(map(len, self._axes[1:])))
+        self.parts = [slice(s, s + rows) for s in range(0, len(self._axes[0]), rows)]
+
+    def evaluate(self, rows: slice) -> None:
+        """Evaluate the nodes of some rows."""
+        coordinates = self._base_map.coordinates([self._axes[0][rows], *self._axes[1:]])
+        self.nodes[:, rows] = self._evaluator(coordinates)
 
     def displacement(self, bounds: Sequence[tuple[int, int]]) -> np.ndarray:
         """Interpolate the displacement of the voxels within bounds.
