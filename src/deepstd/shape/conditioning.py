@@ -13,7 +13,7 @@ import numpy as np
 from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.geometry import COORDINATE_BITS, base_map
-from deepstd.shape.field import Lattice, coordinates_within, warp_template
+from deepstd.shape.field import DisplacementLattice, coordinates_within, warp_template
 from deepstd.shape.model import FieldCode, ShapeModel
 
 _PLACE_ONE = 128  # units of the coordinates across the template
@@ -45,7 +45,7 @@ def condition_on(
 
     lattice = None
     if code is not None:
-        lattice = Lattice(model, placement, code)
+        lattice = DisplacementLattice(model, placement, code)
         evaluate = lattice.evaluate
         list(workers.map(lambda _, rows: evaluate(rows), lattice.parts))
 

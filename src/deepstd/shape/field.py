@@ -64,14 +64,14 @@ def template_coordinates(
         )
     if code is None:
         return coordinates_within(base_map, None, window)
-    lattice = Lattice(model, base_map, code)
+    lattice = DisplacementLattice(model, base_map, code)
     for rows in lattice.parts:
         lattice.evaluate(rows)
     return coordinates_within(base_map, lattice, window)
 
 
 def coordinates_within(
-    base_map: BaseMap, lattice: Lattice | None, window: Sequence[slice] | None
+    base_map: BaseMap, lattice: DisplacementLattice | None, window: Sequence[slice] | None
 ) -> np.ndarray:
     """Return the template coordinates of a scan's voxels by an evaluated lattice.
 
@@ -147,7 +147,7 @@ def lattice_stride(length: int) -> int:
     return stride
 
 
-class Lattice:
+class DisplacementLattice:
     """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly.
 
     Args:
