@@ -23,9 +23,9 @@ from deepstd.conditioning import Conditioning
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.filters.wiener import half_neighbourhood
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.lifting import split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}

@@ -31,9 +31,9 @@ from deepstd.codec.codec import Codec
 from deepstd.codec.model import shape_model_of
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.shape.register import register_all
-from deepstd.texture.entropy.integer import thawed
+from deepstd.texture.networks.integer import thawed
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
-from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.cache import CachedScan
 from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig

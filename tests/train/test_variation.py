@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from deepstd.errors import InputError
+from deepstd.texture.networks.conditioning import TensorConditioning
 from deepstd.texture.scaling import Scaling
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, TensorConditioning
+from deepstd.train.data import Example
 from deepstd.train.variation import magnified_crops, varied_crops
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
 from deepstd.conditioning import Conditioning
-from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.scaling import template_units
 
 
@@ -18,35 +17,27 @@ class Hint(NamedTuple):
     """Prediction of a batch of scans: from a warped template, or from reference slices.
 
     Attributes:
-        units: predicted values, (B, 1, *shape) whole numbers in 1/64 step; the autoencoder also
-            predicts latents, (B, bands, *grid).
+        units: predicted values, (B, 1, *shape) whole numbers in 1/64 step.
         places: coordinates for the context model, (B, ndim, *shape) whole numbers −64 … 64. With a
             template, they are template coordinates; with reference slices, distance and
             difference of the references.
     """
 
-    units: torch.Tensor
-    places: torch.Tensor
-
-    @property
-    def steps(self) -> torch.Tensor:
-        """Predicted values in steps."""
-        return self.units * (1.0 / UNITS_PER_STEP)
+    units: np.ndarray
+    places: np.ndarray
 
     def row(self, number: int) -> Hint:
         """Return the prediction of one scan of the batch."""
         return Hint(self.units[number : number + 1], self.places[number : number + 1])
 
 
-def hint_of(conditioning: Conditioning | None, step_code: int, device: torch.device) -> Hint | None:
+def hint_of(conditioning: Conditioning | None, step_code: int) -> Hint | None:
     """Return the prediction from a warped template; None without a template.
 
     Args:
         conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
-        device: device of the prediction.
     """
     if conditioning is None:
         return None
-    template, places = (torch.from_numpy(part).to(device) for part in conditioning)
-    return Hint(template_units(template, step_code), places)
+    return Hint(template_units(conditioning.template, step_code), conditioning.places)

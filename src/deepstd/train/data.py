@@ -7,30 +7,18 @@ CachedScan ─ register, warp template ─▶ Example ─ random crops ─▶ ba
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from deepstd.shape.conditioning import condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.texture.networks.conditioning import TensorConditioning
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.train.cache import CachedScan
 
 _THICKNESSES = (1, 2, 4)
-
-
-class TensorConditioning(NamedTuple):
-    """`Conditioning` of an example as tensors.
-
-    Attributes:
-        template: int32 (1, 1, *shape), grey values of the warped template, 0 to 1023.
-        places: int16 (1, ndim, *shape), template coordinates, −64 to 64 across the template.
-    """
-
-    template: torch.Tensor
-    places: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
         GeometryError: the scan cannot be laid on the template.
     """
     voxels = scan.voxels.astype(np.float32)
-    template, conditioning = None, None
+    conditioning, template = None, None
     if model is not None:
         template, places = condition_on(model, code, voxels.shape, scan.affine)
         conditioning = TensorConditioning(torch.from_numpy(template), torch.from_numpy(places))

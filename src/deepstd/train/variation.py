@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.train.data import Example, TensorConditioning, crops_within
+from deepstd.texture.networks.conditioning import TensorConditioning
+from deepstd.train.data import Example, crops_within
 
 _FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely
 _SHRUNK_AXIS_SHARE = 3 / 4  # axes of a volume that shrink with its batch

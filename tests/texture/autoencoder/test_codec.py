@@ -31,8 +31,8 @@ from deepstd.texture.autoencoder.transform import (
 )
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture, DecodedTexture
+from deepstd.texture.description import config_of, description_of
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.tiling import TileEdges
 from deepstd.train.coding import code_batch
@@ -138,7 +138,7 @@ def test_parts_join_without_seams(ndim: int, template: bool) -> None:
         axes = [torch.linspace(-64, 64, n) for n in shape]
         places = torch.stack(torch.meshgrid(axes, indexing="ij"))[None].round()
         conditioning = Conditioning(warped.numpy(), places.to(torch.int16).numpy())
-    around = parts.surroundings(config, conditioning, 2000, CPU.first)
+    around = parts.surroundings(config, conditioning, 2000, torch.device("cpu"))
     networks = {CPU.first: net}
 
     def both(workers: Workers, edges: TileEdges) -> tuple[torch.Tensor, torch.Tensor]:

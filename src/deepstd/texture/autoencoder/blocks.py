@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.resampling import resample
-from deepstd.texture.tiling import unfold
+from deepstd.texture.networks.fold import unfold
 
 SLOPE = 0.1
 """Slope of the LeakyReLU below zero."""
