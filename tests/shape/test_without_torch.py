@@ -10,10 +10,11 @@ import sys
 sys.modules["torch"] = None
 import numpy as np
 from deepstd import bundle
+import deepstd.codec.shape_stage
 from deepstd.coding.tables import parametric_tables
-from deepstd.geometry import base_map
-from deepstd.shape import ShapeModel, register, template_coordinates, warp_template
+from deepstd.shape import ShapeModel, register
 from deepstd.shape.codec import decode_field, encode_field
+from deepstd.shape.conditioning import condition_on
 
 loaded = bundle.load(bundle.find("chest-xray"))
 model = ShapeModel.from_tensors(loaded.shape, loaded.manifest.shape)
@@ -21,8 +22,7 @@ scan = model.template[::2, 4::2].astype(np.float32)
 code, report = register(scan, None, model)
 tables = parametric_tables()
 decoded = decode_field(encode_field(code, model, tables), model, tables)
-placement = base_map(scan.shape, None, model.template.shape, model.affine)
-warped = warp_template(model, template_coordinates(model, placement, decoded))
+warped = condition_on(model, decoded, scan.shape, None).template
 print(report.ncc_after, np.corrcoef(warped.ravel(), scan.ravel())[0, 1])
 """
 
