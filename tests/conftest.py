@@ -74,7 +74,8 @@ def make_bundle() -> Callable[[Path, str], Path]:
 
         from deepstd import bundle
         from deepstd.texture.networks.context import LevelContext
-        from deepstd.texture.networks.network import TextureConfig, TextureNetwork
+        from deepstd.texture.networks.network import TextureNetwork
+        from deepstd.texture.wavelet.network import TextureConfig
 
         torch.manual_seed(0)
         networks = {n: TextureNetwork(TextureConfig(n, (4, 4), False, 4, 1)) for n in (2, 3)}

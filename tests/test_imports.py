@@ -32,23 +32,26 @@ LAYERS = (
     ("container",),
     ("coding",),
     ("rate", "engine", "sources"),
-    ("conditioning", "geometry", "io", "quality", "overlap"),
-    ("volume", "devices", "interrupts", "memory", "progress", "threads"),
+    ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
+    ("volume", "devices", "interrupts", "memory", "progress"),
+    ("threads",),
     ("slice_images",),
     ("errors",),
 )
 # The same within the texture stage.
 TEXTURE_LAYERS = (
+    ("trainable", "models"),
     ("codec",),
-    ("models",),
+    ("description",),
     ("slices", "autoencoder"),
+    ("networks",),
     ("wavelet",),
     ("filters",),
     ("coded",),
-    ("conditioning", "header", "serialization"),
+    ("conditioning", "header"),
     ("scaling",),
     ("entropy",),
-    ("tiling", "runtime", "kinds"),
+    ("tiling", "kinds"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TORCH_FREE = ("container", "engine", "io", "lossless", "rate", "volume", "errors")

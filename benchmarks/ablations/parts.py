@@ -16,18 +16,20 @@ from torch import nn
 
 from deepstd.devices import CPU, Workers
 from deepstd.texture.autoencoder.blocks import TCMBlock, TransformerHalf, zero_convolution
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.networks.context import (
     CONDITION_UNIT,
     ContextConfig,
     LevelContext,
     condition_vector,
 )
-from deepstd.texture.networks.features import UNITS_PER_STEP, blur, signed_log
+from deepstd.texture.networks.features import blur, signed_log
 from deepstd.texture.networks.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, relu, round_through
+from deepstd.texture.networks.lifting import merge, split
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.tiling import Sides
 from deepstd.texture.wavelet import levels
-from deepstd.texture.networks.lifting import Plan, merge, split
-from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.wavelet.lifting import Plan
 from deepstd.train import coding
 
 _WIDTH = 16

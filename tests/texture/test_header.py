@@ -15,7 +15,7 @@ from deepstd.texture.header import TextureHeader
 from deepstd.texture.scaling import OFFSET_CODE_MAX, RANGE_CODE_MAX, Scaling
 from deepstd.texture.tiling import tile_regions
 from deepstd.texture.wavelet.check import check_texture, tile_count
-from deepstd.texture.networks.lifting import grid_shapes, split_plan
+from deepstd.texture.wavelet.lifting import grid_shapes, split_plan
 
 SHAPES = st.lists(st.integers(1, 1200), min_size=2, max_size=2) | st.lists(
     st.integers(1, 300), min_size=3, max_size=3

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.texture.networks.context import HALO, ContextConfig, LevelContext
+from deepstd.texture.entropy.context import HALO, ContextConfig
+from deepstd.texture.networks.context import LevelContext
 from deepstd.texture.networks.features import upsample
 from deepstd.texture.tiling import Region, Window
 

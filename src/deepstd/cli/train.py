@@ -155,6 +155,8 @@ def train(
 
         session.keep_checkpoint(checkpoint, resume=resume)
         scans = _scans_of(source, checkpoint, progress)
+        import torch
+
         from deepstd.devices import device_named
         from deepstd.train import run
         from deepstd.train.finish import write_bundle
@@ -170,7 +172,7 @@ def train(
             spent=time.monotonic() - began,
             resume=resume,
             start=start,
-            device=device_named(device),
+            device=torch.device(str(device_named(device))),
             report=progress,
         )
         if trained.finished:
@@ -203,11 +205,10 @@ def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> lis
 
 def _start_of(name: str) -> Start:
     """Load the bundle that the training starts from."""
-    from deepstd.codec.codec import Codec
+    from deepstd import bundle
     from deepstd.train.start import Start
 
-    codec = Codec.load(name, device="cpu")
-    return Start(codec.model.name, codec.model.shape_model, codec.model.networks)
+    return Start.of(bundle.load(bundle.find(name)))
 
 
 def _checked(

@@ -14,7 +14,7 @@ from deepstd.errors import InputError
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Part
 
 if TYPE_CHECKING:
-    from deepstd.texture.models import Config
+    from deepstd.texture.description import Config
 
 _HYPER_SHARE = 8  # channels of the entropy model for each hyper-latent channel
 

@@ -128,7 +128,7 @@ class TestReference:
         condition = condition_of(ndim, 0)
         whole = net(low, seen, condition)[0, 0]
         assert np.abs(whole - low[0, 0] / UNITS_PER_STEP).max() > 0.1
-        restored = restore(net, low, seen, condition, TileEdges(32, 32))
+        restored = restore(lambda _: net, low, seen, condition, edges=TileEdges(32, 32))
         np.testing.assert_allclose(restored, whole, atol=2e-4)
 
     def test_scans_of_a_batch_have_their_own_conditions(self) -> None:
@@ -181,7 +181,9 @@ def test_an_untrained_filter_changes_nothing() -> None:
     net = same_as(networks.PostFilter(3, 4, 1, False, CONDITIONS).requires_grad_(False), 3)
     expected = (low[0, 0] / UNITS_PER_STEP).astype(np.float32)
     for each in (net, NoFilter()):
-        np.testing.assert_array_equal(restore(each, low, None, condition_of(3, 0)), expected)
+        np.testing.assert_array_equal(
+            restore(lambda _, own=each: own, low, None, condition_of(3, 0)), expected
+        )
 
 
 def test_no_filter_has_the_gradient_of_the_plain_error() -> None:

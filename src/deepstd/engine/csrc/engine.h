@@ -7,6 +7,8 @@
  *         offsets.c     scale offsets of bands
  *         trellis.c     residuals -> symbols, by the Viterbi algorithm
  *         range_coder.c symbols <-> bytes
+ *     lifting.c       samples <-> subbands of the wavelet
+ *     motion.c        two slices -> the slice half way between them
  *     lossless.c      a slab of a scan <-> bytes, exactly
  *     postfilter.c    a window of a scan -> restored values, or their gradient
  *       winograd.c      layers of the blocks, by float_convolution.c
@@ -29,7 +31,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 3
+#define ENGINE_INTERFACE 6
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 

@@ -10,18 +10,21 @@ engine computes it; without one, `postfilter_arrays` does. `networks/postfilter`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
+from deepstd.devices import CPU, Device, Workers
 from deepstd.engine.library import engine
 from deepstd.engine.postfilter import FilterLayers, Truth
 from deepstd.errors import BundleError
 from deepstd.texture.filters import postfilter_arrays
 from deepstd.texture.filters.postfilter_arrays import UNITS_PER_STEP, Convolution
-from deepstd.texture.tiling import FILTER_TILES, TileEdges, tiles
+from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, tiles
 from deepstd.threads import thread_count
 
 # Integer that stands for 1 in the condition vector.
@@ -76,6 +79,11 @@ class PostFilter:
         if not blocks:
             raise BundleError("the post-filter has no residual block")
         return PostFilter(ndim, template, tuple(layers), condition)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Channels of the blocks, and number of residual blocks."""
+        return len(self.layers[0].bias), (len(self.layers) - 2) // 2
 
     @property
     def halo(self) -> int:
@@ -182,33 +190,51 @@ class NoFilter:
         return float(np.square(error, dtype=np.float64).sum()), found
 
 
-Filter = PostFilter | NoFilter
+class Filter(Protocol):
+    """Interface of a post-filter, on the CPU or on a GPU."""
+
+    @property
+    def halo(self) -> int:
+        """Voxels that a filtered voxel depends on, on either side."""
+        ...
+
+    def __call__(
+        self, low: np.ndarray, template: np.ndarray | None, condition: np.ndarray
+    ) -> np.ndarray:
+        """Return the restored values in steps (`PostFilter.__call__`)."""
+        ...
 
 
 def restore(
-    postfilter: Filter,
+    filter_on: Callable[[Device], Filter],
     low: np.ndarray,
     template: np.ndarray | None,
     condition: np.ndarray,
+    workers: Workers = CPU,
     edges: TileEdges = FILTER_TILES,
 ) -> np.ndarray:
     """Filter a scan tile by tile, so that memory stays bounded.
 
     Args:
-        postfilter: the filter.
+        filter_on: returns the filter on a device.
         low: reconstruction in 1/64 step, (1, 1, *shape).
         template: predicted values in 1/64 step, (1, 1, *shape), or None.
         condition: condition vector, (1, conditions, 1 …).
+        workers: devices that share the tiles.
         edges: edges of the tiles.
 
     Returns:
         Restored values in steps, (*shape) float32.
     """
     restored = np.empty(low.shape[2:], np.float32)
-    for tile in tiles(restored.shape, postfilter.halo, edges):
+
+    def restore_tile(device: Device, tile: Tile) -> None:
         part = None if template is None else template[tile.window]
-        values = postfilter(low[tile.window], part, condition)
+        values = filter_on(device)(low[tile.window], part, condition)
         restored[tile.outer] = values[0, 0][tile.inner]
+
+    halo = filter_on(workers.first).halo
+    deque(workers.map(restore_tile, tiles(restored.shape, halo, edges)), maxlen=0)
     return restored
 
 

@@ -1,12 +1,11 @@
-"""Input features of the context model, as whole numbers.
+"""Input features of the context model in torch: the trainable version of `entropy.features`.
 
     coarser reconstruction ─ detail ─┐
     parent high subbands ────────────┼─ signed logarithm ─▶ features in −127 … 127
     warped template, its subbands ───┤
     template coordinates ────────────┘
 
-All inputs are whole numbers of the fixed-point unit (1/64 of the quantiser step) held in float64,
-so every result is exact. The logarithm is a comparison with frozen integer thresholds.
+Means are not rounded where a gradient is required.
 """
 
 from __future__ import annotations
@@ -14,39 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
 import torch
 
-from deepstd.texture.networks.integer import FEATURE_MAX
-
-UNITS_PER_STEP = 64
-"""Fixed-point units a quantisation step."""
-BLUR_REACH = 1
-# Units in the unit of the logarithm: a quarter step.
-_LOG_UNIT = 16
-
-
-@lru_cache(maxsize=1)
-def log_thresholds() -> np.ndarray:
-    """Return the smallest x with round(8 log2(1 + x)) ≥ n for n = 1 … 127, (127,) float64.
-
-    Computed in integers.
-    """
-    values = []
-    for n in range(1, FEATURE_MAX + 1):
-        # x ≥ 2**((2n − 1) / 16) − 1  ⇔  (x + 1)**16 ≥ 2**(2n − 1)
-        x = 1
-        while (x + 1) ** 16 < 2 ** (2 * n - 1):
-            x *= 2
-        low, high = x // 2, x
-        while low < high:
-            middle = (low + high) // 2
-            if (middle + 1) ** 16 < 2 ** (2 * n - 1):
-                low = middle + 1
-            else:
-                high = middle
-        values.append(max(low, 1))
-    return np.array(values, dtype=np.float64)
+from deepstd.texture.entropy.features import LOG_UNIT, log_thresholds
 
 
 @lru_cache(maxsize=8)
@@ -56,7 +25,7 @@ def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
 
 def signed_log(x: torch.Tensor) -> torch.Tensor:
     """Return sign(x) round(8 log2(1 + |x| / 16)), clipped to ±127, of x in 1/64 step."""
-    magnitude = torch.floor(x.abs() * (1.0 / _LOG_UNIT))
+    magnitude = torch.floor(x.abs() * (1.0 / LOG_UNIT))
     index = torch.bucketize(magnitude, _thresholds(x.device, x.dtype), right=True)
     return torch.sign(x) * index.to(x.dtype)
 

@@ -1,4 +1,4 @@
-"""Integer network layers: exact on any device and in any order of summation.
+"""Integer network layers in torch: the trainable version of `entropy.integer`.
 
     whole numbers ─ convolution with whole weights ─ shift, round, clamp ─▶ whole numbers
 
@@ -20,22 +20,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.errors import BundleError
+from deepstd.texture.entropy.integer import (
+    ACTIVATION_BITS,
+    EXACT,
+    HIDDEN_MAX,
+    MAX_SHIFT,
+    OUTPUT_MAX,
+    LayerSize,
+    WholeConv,
+)
 from deepstd.texture.tiling import Sides
 
-ACTIVATION_BITS = 5
-"""Fractional bits of activations."""
-# Largest magnitudes of input features, hidden activations and outputs.
-FEATURE_MAX = 127
-HIDDEN_MAX = 1023
-OUTPUT_MAX = 8191
-# Whole numbers below this are exact in float32.
-_EXACT = float(2**24)
 _HALF = torch.tensor(0.5)
-_MAX_SHIFT = 8
 _Network = TypeVar("_Network", bound=nn.Module)
 _Whole = tuple[torch.Tensor, torch.Tensor]
-_STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
 
 
 def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
@@ -51,21 +49,17 @@ class ExactConv(nn.Module):
 
     Args:
         ndim: 2 or 3 spatial axes.
-        inputs, outputs: numbers of channels.
-        size: edge of the kernel.
-        input_max: largest magnitude of an input.
+        size: channels, kernel and range of the layer.
         gain: factor on the initial weights.
     """
 
-    def __init__(
-        self, ndim: int, inputs: int, outputs: int, size: int, input_max: int, *, gain: float = 1.0
-    ) -> None:
+    def __init__(self, ndim: int, size: LayerSize, *, gain: float = 1.0) -> None:
         super().__init__()
-        bound = gain * math.sqrt(3.0 / (inputs * size**ndim))
-        shape = (outputs, inputs, *[size] * ndim)
+        shape = size.kernel(ndim)
+        bound = gain * math.sqrt(3.0 / math.prod(shape[1:]))
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.input_max = input_max
+        self.bias = nn.Parameter(torch.zeros(size.outputs))
+        self.size = size
         self.frozen_shift: int | None = None
         self._frozen: dict[tuple[torch.device, torch.dtype], _Whole] = {}
 
@@ -78,7 +72,7 @@ class ExactConv(nn.Module):
     @torch.no_grad()
     def reach(self) -> torch.Tensor:
         """Return the largest magnitude of a sum at shift 0, a scalar tensor."""
-        reach = self.weight.abs().flatten(1).sum(1) * self.input_max
+        reach = self.weight.abs().flatten(1).sum(1) * self.size.input_max
         return (reach + self.bias.abs() * 2**ACTIVATION_BITS).max()
 
     def forward(self, x: torch.Tensor, borders: Sides | None = None) -> torch.Tensor:
@@ -119,31 +113,13 @@ class ExactConv(nn.Module):
             "shift": torch.tensor([shift], dtype=torch.int8),
         }
 
-    def load_integers(self, stored: dict[str, torch.Tensor]) -> None:
-        """Load stored integers and freeze the shift.
-
-        Raises:
-            BundleError: the integers do not fit, or sums could overflow.
-        """
-        weight, bias = stored["weight"], stored["bias"]
-        for part, kind in _STORED_AS.items():
-            if stored[part].dtype != kind:
-                raise BundleError(f"stored {part} is {stored[part].dtype}, expected {kind}")
-        if stored["shift"].numel() != 1:
-            raise BundleError("a layer must have one shift")
-        shift = int(stored["shift"])
-        if weight.shape != self.weight.shape or bias.shape != self.bias.shape:
-            raise BundleError(
-                f"stored weights have shape {tuple(weight.shape)}, "
-                f"expected {tuple(self.weight.shape)}"
-            )
-        reach = weight.long().abs().flatten(1).sum(1) * self.input_max + bias.long().abs()
-        if not 0 <= shift <= _MAX_SHIFT or int(reach.max()) >= _EXACT:
-            raise BundleError("stored weights are too large for exact arithmetic")
+    def load_integers(self, stored: WholeConv) -> None:
+        """Load the integers of a bundle's layer and freeze the shift."""
+        weight, bias = torch.from_numpy(stored.weight), torch.from_numpy(stored.bias)
         with torch.no_grad():
-            self.weight.copy_(weight.double() / 2.0**shift)
-            self.bias.copy_(bias.double() / 2.0 ** (shift + ACTIVATION_BITS))
-        self.frozen_shift = shift
+            self.weight.copy_(weight.double() / 2.0**stored.shift)
+            self.bias.copy_(bias.double() / 2.0 ** (stored.shift + ACTIVATION_BITS))
+        self.frozen_shift = stored.shift
         self._frozen.clear()
 
 
@@ -176,7 +152,7 @@ def fixed_shifts(network: nn.Module) -> Iterator[None]:
 
 
 def _shift_for(reach: float) -> int:
-    return max(0, min(_MAX_SHIFT, math.floor(math.log2(0.9 * _EXACT / max(reach, 1e-6)))))
+    return max(0, min(MAX_SHIFT, math.floor(math.log2(0.9 * EXACT / max(reach, 1e-6)))))
 
 
 def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:

@@ -1,51 +1,34 @@
-"""Coding of levels from coarse to fine: one loop for training, encoding and decoding.
+"""Coding of levels from coarse to fine on tensors: the loop of training (`wavelet.levels`).
 
     last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
 
-The three uses differ in the `SymbolSource`: the encoder quantises, the decoder reads, the trainer
-quantises and sums a loss. All tensors hold whole numbers of the fixed-point unit, 1/64 of the
-quantisation step.
+The `TensorSource` quantises and sums a loss. All tensors hold whole numbers of the fixed-point
+unit, 1/64 of the quantisation step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from deepstd.devices import CPU, Workers
-from deepstd.texture.conditioning import Hint
+from deepstd.texture.entropy.context import HALO
+from deepstd.texture.entropy.features import BLUR_REACH, UNITS_PER_STEP
+from deepstd.texture.networks.conditioning import TensorHint
 from deepstd.texture.networks.context import (
-    HALO,
     ContextModel,
     LevelContext,
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.networks.features import (
-    BLUR_REACH,
-    UNITS_PER_STEP,
-    blur,
-    signed_log,
-    subsample,
-    upsample,
-)
+from deepstd.texture.networks.features import blur, signed_log, subsample, upsample
 from deepstd.texture.networks.integer import round_through
-from deepstd.texture.entropy.native_context import NativeContext, native_context
-from deepstd.texture.entropy.native_tile import LevelArrays, NativeLevel, TileCoder
-from deepstd.texture.entropy.source import SymbolSource
+from deepstd.texture.networks.lifting import decompose, merge, subband_mask
 from deepstd.texture.networks.runtime import Arithmetic
+from deepstd.texture.networks.source import TensorSource
 from deepstd.texture.tiling import Region, Window, tile_regions
-from deepstd.texture.networks.lifting import (
-    Plan,
-    decompose,
-    grid_shapes,
-    merge,
-    merge_in_slabs,
-    subband_mask,
-)
+from deepstd.texture.wavelet.lifting import Plan, grid_shapes
 
 # The model predicts means in sixteenths of a step.
 _MEAN_UNITS = UNITS_PER_STEP // 16
@@ -66,7 +49,7 @@ class TemplatePyramid:
     places: list[torch.Tensor]
 
 
-def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
+def pyramid_of(hint: TensorHint, plan: Plan) -> TemplatePyramid:
     """Decompose the prediction of a batch by the split plan of its scans.
 
     Args:
@@ -114,68 +97,33 @@ class Level:
     fine: tuple[int, ...]
     dtype: torch.dtype
     network_dtype: torch.dtype
-    _native: list[NativeLevel] = field(default_factory=list, init=False, repr=False)
 
     @property
     def grid(self) -> tuple[int, ...]:
         """Shape of the subbands."""
         return tuple(self.low.shape[2:])
 
-    @property
-    def bare(self) -> Level:
-        """The level without the fields that only coding needs."""
-        return replace(self, parents=None, pyramid=None)
-
     def regions(self) -> Iterator[Region]:
         """Yield the tiles in coding order."""
         return tile_regions(self.grid, len(self.grid))
 
-    def code(
-        self, region: Region, source: SymbolSource, model: LevelContext | None = None
-    ) -> torch.Tensor:
+    def code(self, region: Region, source: TensorSource) -> torch.Tensor:
         """Code a tile; return its high subbands in 1/64 step, (B, bands, *tile).
 
         Args:
             region: the tile.
             source: source of its symbols.
-            model: copy of the context model on the device to use; None for the level's own model.
         """
-        model = model or self.model
-        device = model.first.weight.device
+        model = self.model
         window = Window.around(region, self.grid, HALO)
-        native = native_context(model)
-        if native is not None and source.coders and self.dtype == torch.float64:
-            return self._code_natively(native, window, region, source.coders)
-        features = self._features(window.outer).to(device)
-        hidden = model.hidden(features, self.condition.to(device), window.borders)
-        hidden = hidden[(..., *window.kept)]
+        features = self._features(window.outer)
+        hidden = model.hidden(features, self.condition, window.borders)[(..., *window.kept)]
         template_high = None
         if self.pyramid is not None:
-            template_high = self.pyramid.highs[self.number][(..., *region)].to(device)
-        order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
-        mask = self.mask[(..., *region)].to(device)
+            template_high = self.pyramid.highs[self.number][(..., *region)]
+        order = pass_of_position(tuple(hidden.shape[2:]), self.passes, hidden.device)
+        mask = self.mask[(..., *region)]
         return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
-
-    def _code_natively(
-        self, native: NativeContext, window: Window, region: Region, coders: Sequence[TileCoder]
-    ) -> torch.Tensor:
-        """Return what `code` returns, computed by the engine."""
-        prepared = self._prepared(native, len(coders))
-        tile = prepared.tile(window, region, self.mask[(..., *region)].numpy())
-        found = [coder.code_tile(tile.of_scan(scan)) for scan, coder in enumerate(coders)]
-        return torch.from_numpy(np.stack(found))
-
-    def _prepared(self, native: NativeContext, scans: int) -> NativeLevel:
-        """Return the level as the engine reads it, made for the first tile and kept."""
-        if not self._native:
-            pyramid, number = self.pyramid, self.number
-            template = None
-            if pyramid is not None:
-                parts = pyramid.lows, pyramid.highs, pyramid.places
-                template = parts[0][number], parts[1][number], parts[2][number]
-            arrays = LevelArrays(self.low, self.parents, self.parent_axes, template, self.condition)
-            self._native.append(NativeLevel(native, arrays, scans))
-        return self._native[0]
 
     def _features(self, region: Region) -> torch.Tensor:
         """Return the input features of the model in a region, (B, features, *region)."""
@@ -194,12 +142,6 @@ class Level:
             parts.append(self.pyramid.places[self.number][here].to(dtype))
         return torch.cat(parts, dim=1)
 
-    def merged(self, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
-        """Merge the low subband with the high subbands of all tiles, (B, 1, *fine)."""
-        if high.dtype != self.dtype:
-            return merge_in_slabs(self.low, high, self.axes, self.fine, workers)
-        return merge(self.low, high, self.axes, self.fine)
-
 
 def code_passes(
     model: LevelContext,
@@ -207,7 +149,7 @@ def code_passes(
     template_high: torch.Tensor | None,
     mask: torch.Tensor,
     order: torch.Tensor,
-    source: SymbolSource,
+    source: TensorSource,
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """Code coefficients pass by pass, each pass conditioned on the passes before.
@@ -255,17 +197,16 @@ class ScanBatch:
     shape: tuple[int, ...]
     plan: Plan
     log_rates: Sequence[int]
-    hint: Hint | None
+    hint: TensorHint | None
 
 
 def code_levels(
     model: ContextModel,
     batch: ScanBatch,
-    source: SymbolSource,
+    source: TensorSource,
     arithmetic: Arithmetic,
     *,
     last_level: int = 0,
-    finest: Callable[[Level], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Code scans from coarse to fine and return their reconstruction.
 
@@ -275,7 +216,6 @@ def code_levels(
         source: source of the symbols.
         arithmetic: device and number types of the computation.
         last_level: level to stop after: 0 for full resolution, 1 for half, and so on.
-        finest: codes the tiles of level 0 in place of this loop and returns the reconstruction.
 
     Returns:
         (B, 1, *grid) in units of 1/64 step.
@@ -306,14 +246,10 @@ def code_levels(
             dtype,
             arithmetic.network_dtype,
         )
-        if level == 0 and finest is not None:
-            return finest(task)
-        # The finest level is stored in float32: conversion rounds alike on every machine.
-        stored = torch.float32 if level == 0 else dtype
-        high = torch.zeros((len(low), bands, *task.grid), dtype=stored, device=device)
+        high = torch.zeros((len(low), bands, *task.grid), dtype=dtype, device=device)
         for region in task.regions():
             source.begin_tile(level, region)
             high[(..., *region)] = task.code(region, source)
-        low = task.merged(high)
+        low = merge(low, high, plan[level], shapes[level])
         parents = signed_log(high).to(arithmetic.network_dtype) if level > last_level else None
     return low

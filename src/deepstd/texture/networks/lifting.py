@@ -1,124 +1,37 @@
-"""CDF 9/7 wavelet by lifting, in 2-D and 3-D, on any size.
+"""CDF 9/7 wavelet in torch: the trainable version of `wavelet.lifting`, and its reference.
 
     x ─ split axis by axis ─▶ low (ceil n/2) ─ split ─▶ … ─▶ one last low
                            └▶ 2**ndim − 1 high subbands a level
 
-Lengths are not padded: an axis of n samples splits into ceil(n/2) low and floor(n/2) high samples,
-with whole-sample symmetric extension. High subbands are zero-padded to the low grid, so that one
-tensor holds all of them; `subband_mask` is true where they have a coefficient.
-
-`merge` rounds every lifting step to a whole number of the fixed-point unit, so float64 computes it
-exactly and every machine gets the same reconstruction. `split` is ordinary floating point, which is
-all an encoder needs, unless asked to work in whole numbers too. Both use the same rational lifting
-factors (CDF 9/7 of Daubechies and Sweldens, 1998, scaled so that one quantiser step suits all
-subbands).
+Lifting steps are not rounded where a gradient is required. In float64, `merge` gives the same bits
+as the version in numpy.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 
-from deepstd.devices import CPU, Workers
-
-# Lifting factors in units of 1/16384.
-_ONE = 16384
-_PREDICT_1 = -25987
-_UPDATE_1 = -868
-_PREDICT_2 = 14466
-_UPDATE_2 = 7266
-_GAIN = 18835
-_GAIN_INVERSE = 14252
+from deepstd.texture.wavelet import lifting
+from deepstd.texture.wavelet.lifting import Plan, subband_shape
+from deepstd.texture.wavelet.lifting_steps import (
+    GAIN,
+    GAIN_INVERSE,
+    ONE,
+    PREDICT_1,
+    PREDICT_2,
+    UPDATE_1,
+    UPDATE_2,
+)
 
 _HALF = torch.tensor(0.5)
-# Coefficients that a merged sample depends on, on either side, and samples of a slab.
-_REACH = 4
-_SLAB_SAMPLES = 1 << 22
-
-Plan = tuple[tuple[int, ...], ...]
-
-
-def coarseness(spacing: Sequence[float] | None, ndim: int) -> tuple[int, ...]:
-    """Return voxel sizes relative to the finest in half octaves, 0 … 15; zeros when unknown.
-
-    Args:
-        spacing: voxel size along each axis in any unit, or None.
-        ndim: number of axes.
-    """
-    if spacing is None or not all(0.0 < s < math.inf for s in spacing):
-        return (0,) * ndim
-    finest = min(spacing)
-    return tuple(min(15, round(2.0 * math.log2(s / finest))) for s in spacing)
-
-
-def split_plan(shape: Sequence[int], coarse: Sequence[int]) -> Plan:
-    """Return the axes split at each level, finest level first, until a single sample is left.
-
-    Where voxel sizes differ by more than half an octave, only the finer axes are split, so that a
-    low subband tends to isotropic voxels.
-
-    Args:
-        shape: samples along each axis.
-        coarse: relative voxel sizes in half octaves, 0 … 15.
-    """
-    lengths, sizes = list(shape), list(coarse)
-    plan: list[tuple[int, ...]] = []
-    while max(lengths) > 1:
-        splittable = [a for a, n in enumerate(lengths) if n > 1]
-        finest = min(sizes[a] for a in splittable)
-        axes = tuple(a for a in splittable if sizes[a] <= finest + 1)
-        for axis in axes:
-            lengths[axis] = (lengths[axis] + 1) // 2
-            sizes[axis] += 2
-        plan.append(axes)
-    return tuple(plan)
-
-
-def grid_shapes(shape: Sequence[int], plan: Plan) -> list[tuple[int, ...]]:
-    """Return the shapes of the low subband after 0, 1, … levels."""
-    shapes = [tuple(shape)]
-    for axes in plan:
-        shapes.append(tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(shapes[-1])))
-    return shapes
-
-
-def subband_shape(fine: Sequence[int], axes: Sequence[int], band: int) -> tuple[int, ...] | None:
-    """Return the extent of a high subband without padding; None where the split has no such band.
-
-    Args:
-        fine: shape before the split.
-        axes: axes that are split.
-        band: 1 … 2**ndim − 1; bit a is set where the band is high-pass along axis a.
-    """
-    if any(band >> a & 1 and a not in axes for a in range(len(fine))):
-        return None
-    return tuple(
-        (n // 2 if band >> a & 1 else (n + 1) // 2) if a in axes else n for a, n in enumerate(fine)
-    )
 
 
 def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
-    """Return a mask that is true where padded high subbands have a coefficient.
-
-    Args:
-        fine: shape before the split.
-        axes: axes that are split.
-
-    Returns:
-        Bool, (2**ndim − 1, *coarse).
-    """
-    ndim = len(fine)
-    coarse = tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(fine))
-    mask = torch.zeros((2**ndim - 1, *coarse), dtype=torch.bool)
-    for band in range(1, 2**ndim):
-        shape = subband_shape(fine, axes, band)
-        if shape is not None:
-            mask[(band - 1, *(slice(0, n) for n in shape))] = True
-    return mask
+    """Return `wavelet.lifting.subband_mask` as a tensor."""
+    return torch.from_numpy(lifting.subband_mask(fine, axes))
 
 
 def _neighbours_of_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
@@ -138,19 +51,19 @@ def _neighbours_of_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor
 
 
 def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
-    return x * (factor / _ONE)
+    return x * (factor / ONE)
 
 
 def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
     """Multiply by factor / 16384 and round; exact in float64 for results below 2**38."""
-    return torch.add(_HALF, x, alpha=factor / _ONE).floor_()
+    return torch.add(_HALF, x, alpha=factor / ONE).floor_()
 
 
 def _plus(x: torch.Tensor, neighbours: torch.Tensor, factor: int, whole: bool) -> torch.Tensor:
     """Apply a lifting step, rounded to whole numbers where ``whole`` is true."""
     if whole:
         return _times(neighbours, factor).add_(x)
-    return torch.add(x, neighbours, alpha=factor / _ONE)
+    return torch.add(x, neighbours, alpha=factor / ONE)
 
 
 @lru_cache(maxsize=256)
@@ -164,22 +77,22 @@ def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, t
     low = x.index_select(dim, _every_second(0, length, x.device))
     high = x.index_select(dim, _every_second(1, length, x.device))
     n_low, n_high = low.shape[dim], high.shape[dim]
-    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_1, whole)
-    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_1, whole)
-    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_2, whole)
-    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_2, whole)
-    return times(low, _GAIN), times(high, _GAIN_INVERSE)
+    high = _plus(high, _neighbours_of_high(low, n_high, dim), PREDICT_1, whole)
+    low = _plus(low, _neighbours_of_low(high, n_low, dim), UPDATE_1, whole)
+    high = _plus(high, _neighbours_of_high(low, n_high, dim), PREDICT_2, whole)
+    low = _plus(low, _neighbours_of_low(high, n_low, dim), UPDATE_2, whole)
+    return times(low, GAIN), times(high, GAIN_INVERSE)
 
 
 def _merge_axis(low: torch.Tensor, high: torch.Tensor, dim: int) -> torch.Tensor:
     # Rounding has no useful gradient.
     times = _scaled if low.requires_grad or high.requires_grad else _times
     n_low, n_high = low.shape[dim], high.shape[dim]
-    low, high = times(low, _GAIN_INVERSE), times(high, _GAIN)
-    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
-    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
-    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
-    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
+    low, high = times(low, GAIN_INVERSE), times(high, GAIN)
+    low = low - times(_neighbours_of_low(high, n_low, dim), UPDATE_2)
+    high = high - times(_neighbours_of_high(low, n_high, dim), PREDICT_2)
+    low = low - times(_neighbours_of_low(high, n_low, dim), UPDATE_1)
+    high = high - times(_neighbours_of_high(low, n_high, dim), PREDICT_1)
     shape = list(low.shape)
     shape[dim] = n_low + n_high
     x = low.new_empty(shape)
@@ -251,51 +164,6 @@ def merge(
     return bands[0]
 
 
-def merge_in_slabs(
-    low: torch.Tensor,
-    high: torch.Tensor,
-    axes: Sequence[int],
-    fine: Sequence[int],
-    workers: Workers = CPU,
-) -> torch.Tensor:
-    """Merge a large level slab by slab along the first axis, bit-exactly as `merge`.
-
-    Args:
-        low: low subband, (B, 1, *coarse) whole numbers; the computation is in float64.
-        high: high subbands, (B, 2**ndim − 1, *coarse) whole numbers; padding is not read.
-        axes: axes that were split.
-        fine: shape before the split.
-        workers: workers that share the slabs; slabs are computed on the device of the subbands.
-
-    Returns:
-        (B, 1, *fine), whole numbers in float32.
-    """
-    split_first = 0 in axes
-    count = low.shape[2]
-    factor = 2 if split_first else 1
-    reach = _REACH if split_first else 0
-    rows = max(1, _SLAB_SAMPLES // max(1, math.prod(fine[1:]) * factor))
-    merged = low.new_empty((low.shape[0], 1, *fine), dtype=torch.float32)
-
-    def merge_slab(_: torch.device, start: int) -> None:
-        stop = min(start + rows, count)
-        first, last = max(start - reach, 0), min(stop + reach, count)
-        length = min(factor * last, fine[0]) - factor * first
-        part = merge(
-            low[:, :, first:last].double(),
-            high[:, :, first:last].double(),
-            axes,
-            (length, *fine[1:]),
-        )
-        end = min(factor * stop, fine[0])
-        merged[:, :, factor * start : end] = part[
-            :, :, factor * (start - first) : end - factor * first
-        ]
-
-    deque(workers.map(merge_slab, range(0, count, rows)), maxlen=0)
-    return merged
-
-
 def decompose(
     x: torch.Tensor, plan: Plan, *, whole: bool = False
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -312,66 +180,3 @@ def decompose(
         lows.append(x)
         highs.append(high)
     return lows, highs
-
-
-def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
-    """Return the gradients of the high subbands, given the gradient of the merged samples.
-
-    The lifting steps of `merge` are transposed and run backwards, without rounding.
-
-    Args:
-        gradient: gradient of the merged samples, (B, 1, *shape) floating point.
-        plan: axes split at each level, finest first.
-        levels: number of finest levels.
-
-    Returns:
-        (B, 2**ndim − 1, *coarse) of each level, finest first; zero in the padding.
-    """
-    gradients = []
-    for axes in plan[:levels]:
-        bands = {0: gradient}
-        for axis in axes:
-            halves = {band: _merge_adjoint(part, axis + 2) for band, part in bands.items()}
-            bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
-        gradient, high = _gathered(bands, gradient)
-        gradients.append(high)
-    return gradients
-
-
-def _merge_adjoint(gradient: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of both inputs of `_merge_axis`."""
-    length = gradient.shape[dim]
-    low = gradient.index_select(dim, _every_second(0, length, gradient.device))
-    high = gradient.index_select(dim, _every_second(1, length, gradient.device))
-    for predict, update in ((_PREDICT_1, _UPDATE_1), (_PREDICT_2, _UPDATE_2)):
-        low = torch.sub(low, _to_low(high, low.shape[dim], dim), alpha=predict / _ONE)
-        high = torch.sub(high, _to_high(low, high.shape[dim], dim), alpha=update / _ONE)
-    return _scaled(low, _GAIN_INVERSE), _scaled(high, _GAIN)
-
-
-def _to_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_high`."""
-    reach = high.shape[dim]
-    to_low = _extended(high, count, dim)
-    to_low.narrow(dim, 1, min(reach, count - 1)).add_(high.narrow(dim, 0, min(reach, count - 1)))
-    if count == reach:
-        to_low.narrow(dim, count - 1, 1).add_(high.narrow(dim, reach - 1, 1))
-    return to_low
-
-
-def _to_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_low`."""
-    to_high = low.narrow(dim, 0, count).clone()
-    following = min(count, low.shape[dim] - 1)
-    to_high.narrow(dim, 0, following).add_(low.narrow(dim, 1, following))
-    to_high.narrow(dim, 0, 1).add_(low.narrow(dim, 0, 1))
-    if low.shape[dim] > count:
-        to_high.narrow(dim, count - 1, 1).add_(low.narrow(dim, count, 1))
-    return to_high
-
-
-def _extended(x: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Return a copy with zeros behind, up to ``count`` samples along an axis."""
-    shape = list(x.shape)
-    shape[dim] = count - x.shape[dim]
-    return torch.cat([x, x.new_zeros(shape)], dim)

@@ -1,4 +1,4 @@
-"""Learned post-filter: estimates the quantisation error of the reconstruction.
+"""Learned post-filter in torch: the trainable version of `filters.postfilter`.
 
     reconstruction ─ high-pass ─┐
     template − reconstruction ──┴ fold voxels into channels ─ blocks ─ unfold ─ + ─▶ restored
@@ -10,17 +10,13 @@ uses ordinary floating point, because no symbol depends on it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.devices import Workers
-from deepstd.texture.networks.features import UNITS_PER_STEP, blur
-from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, fold, tiles, unfold
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.features import blur
+from deepstd.texture.networks.fold import fold, unfold
 
 # Largest magnitude of the inputs, in steps.
 _LIMIT = 16.0
@@ -109,37 +105,3 @@ class NoFilter(nn.Module):
 
 
 Filter = PostFilter | NoFilter
-
-
-def restore(
-    filters: Mapping[torch.device, Filter],
-    low: torch.Tensor,
-    template: torch.Tensor | None,
-    condition: torch.Tensor,
-    workers: Workers,
-    edges: TileEdges = FILTER_TILES,
-) -> np.ndarray:
-    """Filter a scan tile by tile, so that memory stays bounded.
-
-    Args:
-        filters: copy of the filter on every device of the workers.
-        low: reconstruction in 1/64 step, (1, 1, *shape).
-        template: predicted values in 1/64 step, (1, 1, *shape), or None.
-        condition: condition vector, (1, conditions, 1 …).
-        workers: devices that share the tiles.
-        edges: edges of the tiles.
-
-    Returns:
-        Restored values in steps, (*shape) float32.
-    """
-    shape = tuple(low.shape[2:])
-    restored = np.empty(shape, dtype=np.float32)
-
-    def restore_tile(device: torch.device, tile: Tile) -> None:
-        part = None if template is None else template[tile.window].to(device)
-        with torch.no_grad():
-            values = filters[device](low[tile.window].to(device), part, condition.to(device))
-        restored[tile.outer] = values[0, 0][tile.inner].cpu().numpy()
-
-    deque(workers.map(restore_tile, tiles(shape, filters[workers.first].halo, edges)), maxlen=0)
-    return restored

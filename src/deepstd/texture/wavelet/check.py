@@ -13,7 +13,7 @@ from deepstd.errors import DamagedError
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
 from deepstd.texture.tiling import tile_size
-from deepstd.texture.networks.lifting import Plan, grid_shapes, split_plan
+from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 
 
 class CheckedTexture(NamedTuple):
