@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,6 +22,7 @@ from shutil import which
 from typing import TypeVar
 
 from deepstd.errors import DeviceError
+from deepstd.extras import check_torch, has_torch
 from deepstd.threads import limit_to, thread_count
 
 _AHEAD = 2  # parts under way for each device
@@ -61,6 +61,7 @@ def device_named(name: str) -> Device:
 
     Raises:
         DeviceError: the name is another, or the device is not available.
+        MissingExtraError: a GPU is asked for, and PyTorch is not installed.
     """
     if name == "auto":
         return Device("cuda") if _has_gpu() else Device()
@@ -69,11 +70,7 @@ def device_named(name: str) -> Device:
         raise DeviceError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
     if kind == "cpu":
         return Device()
-    if find_spec("torch") is None:
-        raise DeviceError(
-            f"device {name!r} needs PyTorch. Install it with: pip install 'deepstd[gpu]'. "
-            "Or use cpu"
-        )
+    check_torch(f"device {name!r}", "gpu")
     import torch
 
     device = Device(kind, int(number) if number else None)
@@ -89,7 +86,7 @@ def _has_gpu() -> bool:
     """Return whether torch finds a GPU; torch is not imported where there is no driver."""
     if not which("nvidia-smi") and not any(Path("/dev").glob("nvidia[0-9]*")):
         return False
-    if find_spec("torch") is None:
+    if not has_torch():
         return False
     import torch
 

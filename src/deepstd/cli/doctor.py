@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from importlib.util import find_spec
 from typing import Any
 
 import typer
 
 import deepstd
 from deepstd.cli import console, model, options
+from deepstd.extras import has_torch
 from deepstd.threads import thread_count
 
 _CORE = (
@@ -106,7 +106,7 @@ def _version_of(name: str) -> str | None:
 
 def _devices() -> dict[str, Any]:
     cuda: list[str] = []
-    if find_spec("torch") is not None:
+    if has_torch():
         import torch
 
         cuda = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]

@@ -14,6 +14,7 @@ import typer
 
 from deepstd.cli import console, options
 from deepstd.errors import InputError, OutputExistsError
+from deepstd.extras import check_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,6 +219,7 @@ def _checked(
     from deepstd import io, preflight
     from deepstd.train.config import TrainConfig
 
+    check_torch("training", "train")
     preflight.check_sources([source])
     preflight.check_devices(device)
     io.check_folder(output)

@@ -9,13 +9,12 @@ Only the autoencoder and GPUs need torch, which is imported for them alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from deepstd.devices import Workers
-from deepstd.errors import BundleError
+from deepstd.extras import check_torch
 from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.codec import Network, TextureCodec, WaveletCodec
 from deepstd.texture.description import config_of
@@ -34,15 +33,12 @@ def network_of(
         workers: devices that share the work.
 
     Raises:
-        BundleError: description and arrays do not fit, or the network needs torch.
+        BundleError: description and arrays do not fit.
+        MissingExtraError: the network needs PyTorch, which is not installed.
     """
     config = config_of(description)
     if isinstance(config, AutoencoderConfig):
-        if find_spec("torch") is None:
-            raise BundleError(
-                "its transform, the autoencoder, needs PyTorch. Install it with: "
-                "pip install 'deepstd[train]'"
-            )
+        check_torch("its transform, the autoencoder,", "train")
         from deepstd.texture.autoencoder.network import AutoencoderNetwork
 
         return AutoencoderNetwork.from_tensors(config, stored).to(str(workers.first))

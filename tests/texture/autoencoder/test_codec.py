@@ -138,7 +138,7 @@ def test_parts_join_without_seams(ndim: int, template: bool) -> None:
         axes = [torch.linspace(-64, 64, n) for n in shape]
         places = torch.stack(torch.meshgrid(axes, indexing="ij"))[None].round()
         conditioning = Conditioning(warped.numpy(), places.to(torch.int16).numpy())
-    around = parts.surroundings(config, conditioning, 2000, CPU.first)
+    around = parts.surroundings(config, conditioning, 2000, torch.device("cpu"))
     networks = {CPU.first: net}
 
     def both(workers: Workers, edges: TileEdges) -> tuple[torch.Tensor, torch.Tensor]:

@@ -142,6 +142,10 @@ class Level:
             parts.append(self.pyramid.places[self.number][here].to(dtype))
         return torch.cat(parts, dim=1)
 
+    def merged(self, high: torch.Tensor) -> torch.Tensor:
+        """Merge the low subband with the high subbands of all tiles, (B, 1, *fine)."""
+        return merge(self.low, high, self.axes, self.fine)
+
 
 def code_passes(
     model: LevelContext,
@@ -250,6 +254,6 @@ def code_levels(
         for region in task.regions():
             source.begin_tile(level, region)
             high[(..., *region)] = task.code(region, source)
-        low = merge(low, high, plan[level], shapes[level])
+        low = task.merged(high)
         parents = signed_log(high).to(arithmetic.network_dtype) if level > last_level else None
     return low

@@ -16,15 +16,15 @@ _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 
 
 class Matching(NamedTuple):
-    """How motion vectors are chosen.
+    """Candidates and costs of motion vectors.
 
     Attributes:
         candidates: changes of the coarser level's vector, the preferred first, (n, 2) int32 from
             −1 to 1.
-        radius: of the matching window, in pixels.
+        radius: radius of the matching window, in pixels.
         largest_difference: in 1/64 step; larger differences of pixels are clipped.
         change_price: cost of a change in 1/64 step per pixel of the window.
-        length_price: the same of each pixel of the vector's length along either axis.
+        length_price: cost of each pixel of the vector's length along either axis, likewise.
     """
 
     candidates: np.ndarray
