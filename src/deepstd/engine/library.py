@@ -23,6 +23,7 @@ LIMIT = "DEEPSTD_INSTRUCTIONS"
 LIMITS = ("plain", "avx2", "avx512")
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
 _INTERFACE = 8
+_CACHE_LINE = 64
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
@@ -106,6 +107,15 @@ def describe() -> str:
         return "MISSING: the slower reference in Python computes the same"
     limit = f", limited by {LIMIT}={os.environ[LIMIT]}" if os.environ.get(LIMIT) else ""
     return f"native, {_INSTRUCTIONS[library.engine_instructions()]}{limit}"
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous copy that begins at a cache line, as loads of whole lines like it."""
+    room = np.empty(array.nbytes + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def address(array: np.ndarray) -> int:
