@@ -22,7 +22,7 @@ LIMIT = "DEEPSTD_INSTRUCTIONS"
 """Environment variable with the best instruction set to use, one of `LIMITS`."""
 LIMITS = ("plain", "avx2", "avx512")
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 8
+_INTERFACE = 9
 _CACHE_LINE = 64
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
@@ -50,7 +50,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "postfilter_run": (_INT, (_POINTER, _POINTER)),
     "lift_level": (_INT, (_POINTER, _INT)),
     "motion_halfway": (_INT, (_POINTER, _INT)),
-    "signed_logs": (None, (_POINTER, _LONG, _POINTER, _POINTER)),
+    "signed_logs": (None, (_POINTER, _LONG, _POINTER)),
     "wiener_run": (None, (_POINTER,)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),

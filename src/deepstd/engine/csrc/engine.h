@@ -31,7 +31,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 8
+#define ENGINE_INTERFACE 9
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 
