@@ -52,6 +52,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "motion_halfway": (_INT, (_POINTER, _INT)),
     "signed_logs": (None, (_POINTER, _LONG, _POINTER)),
     "wiener_run": (None, (_POINTER,)),
+    "window_means": (_INT, (_POINTER,)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (

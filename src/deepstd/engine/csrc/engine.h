@@ -13,6 +13,7 @@
  *     postfilter.c    a window of a scan -> restored values, or their gradient
  *       winograd.c      layers of the blocks, by float_convolution.c
  *     wiener.c        restored values -> filtered values
+ *     window.c        values -> means of the windows around them
  *
  * Every function is called through ctypes, which releases the interpreter's lock. Only
  * `engine_limit` keeps global state, when the library is loaded. Sizes and indices are checked by the Python side; data from a file is
