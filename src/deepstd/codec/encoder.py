@@ -28,7 +28,7 @@ from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.search import SizeWindow, search
-from deepstd.rate.start import Point, Start
+from deepstd.rate.start import Point
 from deepstd.rate.target import LOWEST_FILL, Target
 from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
@@ -279,9 +279,12 @@ class Encoding:
         if fill is not None:
             return self._search_size(shapes, encoders, fill)
         start = self._steps.first(encoders)
+        # A refinement aims at the size by itself, where a trial has shown how.
+        rounds = self._effort.rounds_for(self._volume.voxels.size)
+        enough = _NEAR if rounds and self._steps.tried_before else _ROUGHLY
         for _ in range(_ROUGH_TRIES):
             found = self._encode_once(start.step_code, self._weight, shapes, encoders)
-            if self._meets(found.point.nbytes, fill):
+            if abs(math.log2(found.point.nbytes / self._allowed)) <= enough:
                 return found
             start = self._steps.aim(found.point, LOWEST_FILL)
         return self._search_size(shapes, encoders, LOWEST_FILL)
@@ -289,11 +292,7 @@ class Encoding:
     def _meets(self, nbytes: int, fill: float | None) -> bool:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
         if fill is None:
-            # A refinement aims at the size itself. A filter is fitted to the encoding as it is, and
-            # a field is chosen by it.
-            rounds = self._effort.rounds_for(self._volume.voxels.size)
-            enough = _NEAR if rounds and self._shape == "off" else _ROUGHLY
-            return abs(math.log2(nbytes / self._allowed)) <= enough
+            return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
         return SizeWindow(self._allowed, fill).holds(nbytes)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:

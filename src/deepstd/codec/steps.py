@@ -46,10 +46,16 @@ class FirstSteps:
     progress: Progress
     _start: Start | None = None
     _whole: bool = False
+    _tried: bool = False
 
     def tried(self, start: Start) -> None:
         """Take over the step of a trial on a part of the scan."""
-        self._start, self._whole = start, False
+        self._start, self._whole, self._tried = start, False, True
+
+    @property
+    def tried_before(self) -> bool:
+        """True where a trial has shown how the size of this scan changes with the step."""
+        return self._tried
 
     def aim(self, point: Point, fill: float, nbytes: float | None = None) -> Start:
         """Extrapolate the next first step from an encoding of the whole scan.
