@@ -221,7 +221,7 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         notes=notes_of(container),
         field_bytes=sum(s.nbytes for s in container.sections if s.name == _FIELD),
         registration=head.registration,
-        latents_digest=container.latents_digest,
+        digest=container.digest,
         sections=container.sections,
         lossless=container.lossless,
     )

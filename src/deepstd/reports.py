@@ -80,7 +80,7 @@ class CompressReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """Result of `deepstd.verify` for a file that decodes to the symbols that were encoded.
+    """Result of `deepstd.verify` for a file that decodes to what was encoded.
 
     Attributes:
         source: path or URL of the file.
@@ -140,8 +140,7 @@ class FileInfo:
         field_bytes: bytes of the deformation fields, framing included; 0 without.
         registration: fit of the scan to the template of its bundle; None where the file has no
             deformation field, or no room to state the fit.
-        latents_digest: first bytes of the SHA-256 of the latents, or of the voxels of a lossless
-            file, which a decoder checks.
+        digest: hash of everything that decides a voxel, which a decoder checks.
         sections: all parts of the file in order, with offset and bytes.
         lossless: True if every voxel comes back bit for bit.
     """
@@ -165,7 +164,7 @@ class FileInfo:
     notes: tuple[str, ...]
     field_bytes: int
     registration: Registration | None
-    latents_digest: bytes
+    digest: bytes
     sections: tuple[Section, ...]
     lossless: bool = False
 
@@ -179,7 +178,7 @@ class FileInfo:
             "bundle": {**plain["bundle"], "digest": self.bundle.digest.hex()},
             "notes": list(self.notes),
             "registration": {"bytes": self.field_bytes, **fit} if self.field_bytes else None,
-            "latents_digest": self.latents_digest.hex(),
+            "digest": self.digest.hex(),
             "sections": [
                 {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in self.sections
             ],

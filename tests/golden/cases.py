@@ -1,4 +1,4 @@
-"""The golden files of format version 3: each kind of file, of chunk and of scan at least once."""
+"""The golden files of format version 4: each kind of file, of chunk and of scan at least once."""
 
 from __future__ import annotations
 

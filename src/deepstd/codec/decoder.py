@@ -15,7 +15,7 @@ from deepstd.codec import without_bundle
 from deepstd.codec.frames import flat_axis, stored
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import decode_shape
-from deepstd.container import LATENTS_DIGEST_BYTES, Beginning, Container
+from deepstd.container import Beginning, Container
 from deepstd.errors import DamagedError, InputError, named
 from deepstd.inspection import mismatch
 from deepstd.progress import Progress
@@ -34,8 +34,8 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
 
     Raises:
         BundleMismatchError: the file was written with another bundle.
-        DamagedError: the payload is malformed, or the decoded latents differ from the encoded
-            latents.
+        DamagedError: the payload is malformed, or the hash of the file is not that of its
+            contents.
     """
     if without_bundle.is_without_bundle(container):
         return without_bundle.decode(container)
@@ -45,13 +45,8 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
         raise mismatch(container)
     progress = progress or Progress()
     with named(container.name), progress.timed("decode rest"):
-        volume, latents = _decode(model, container, 0, progress, container.wiener)
-        if latents[:LATENTS_DIGEST_BYTES] != container.latents_digest:
-            raise DamagedError(
-                f"{container.name}: the decoded symbols are not those that were encoded. The "
-                "file passed its checksums, so please report this with the output of "
-                "`deepstd doctor`."
-            )
+        volume, symbols = _decode(model, container, 0, progress, container.wiener)
+        container.check(symbols)
         return volume
 
 

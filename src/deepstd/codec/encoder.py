@@ -22,7 +22,7 @@ from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
-from deepstd.container import LATENTS_DIGEST_BYTES, parse
+from deepstd.container import parse
 from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
@@ -381,16 +381,15 @@ class Encoding:
     def finish(self, result: EncodedScan) -> Compressed:
         """Decode the file, measure its error, and write the quality into its header."""
         self._progress("decoding to measure the error")
-        latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        latents = latents[:LATENTS_DIGEST_BYTES]
+        symbols = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         parts = result.shapes, result.texture, result.wiener
-        data = self._builder.file(*parts, NO_QUALITY, latents)
+        data = self._builder.file(*parts, NO_QUALITY, symbols)
         with self._progress.timed("encode check"):
             restored = decoder.decode(self._model, parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         error = rmse(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._builder.file(*parts, quality, latents),
+            self._builder.file(*parts, quality, symbols),
             quality,
             error * error,
             tuple(s.report for s in result.shapes),

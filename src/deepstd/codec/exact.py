@@ -19,7 +19,6 @@ from deepstd.codec.smallest_type import smallest_type
 from deepstd.codec.uniform import UniformQuantiser, largest_error
 from deepstd.coding.bytes import Cursor
 from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
     NO_BUNDLE,
     About,
     Beginning,
@@ -31,7 +30,7 @@ from deepstd.container import (
     parse,
     write_exact_container,
 )
-from deepstd.errors import DamagedError, DeepSTDError, InputError
+from deepstd.errors import DeepSTDError, InputError
 from deepstd.progress import Progress
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate.bound import ErrorBound
@@ -132,11 +131,8 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         voxels = quantiser.voxels(voxels, head.dtype)
     elif way == Coding.STORED:
         voxels = io.voxels_of(voxels, grid.source, head.dtype)
-    if isinstance(container, Container) and digest_of(voxels) != container.latents_digest:
-        raise DamagedError(
-            f"{container.name} is damaged: the decoded voxels are not those that were encoded. The "
-            "file passed its checksums, so please report this with the output of `deepstd doctor`."
-        )
+    if isinstance(container, Container):
+        container.check(digest_of(voxels))
     # A copy, so that the voxels that a preview leaves out do not stay in memory.
     kept = voxels[tuple(slice(None, None, f) for f in grid.factors)].copy() if level else voxels
     return grid.volume(kept)
@@ -152,7 +148,7 @@ def check_kept(volume: Volume) -> None:
 
 
 def digest_of(voxels: np.ndarray) -> bytes:
-    """Return the first 4 bytes of the SHA-256 of voxels, little-endian, the first axis fastest."""
+    """Return the SHA-256 of voxels, little-endian, the first axis fastest."""
     digest = hashlib.sha256()
     little = voxels.dtype.newbyteorder("<")
     planes = voxels.T
@@ -160,7 +156,7 @@ def digest_of(voxels: np.ndarray) -> bytes:
     for start in range(0, len(planes), count):
         block = np.ascontiguousarray(planes[start : start + count], dtype=little)
         digest.update(block.reshape(-1).view(np.uint8).data)
-    return digest.digest()[:LATENTS_DIGEST_BYTES]
+    return digest.digest()
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:

@@ -17,7 +17,6 @@ from deepstd.codec.frames import are_nonnegative, limits
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.codec.smallest_type import smallest_type
 from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
     REGISTRATION_BYTES,
     About,
     BundleRef,
@@ -118,7 +117,7 @@ class FileBuilder:
         encoded: Sequence[Encoded],
         wiener: bytes | None,
         quality: Quality,
-        latents: bytes,
+        symbols: bytes,
     ) -> bytes:
         """Return the bytes of a file.
 
@@ -126,7 +125,7 @@ class FileBuilder:
             shapes, encoded: shape part and encoded texture of every frame.
             wiener: packed adaptive loop filter, or None.
             quality: quality of the decoded scan.
-            latents: hash of the symbols.
+            symbols: SHA-256 of the symbols.
         """
         volume = self._volume
         head = Head(
@@ -143,7 +142,7 @@ class FileBuilder:
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
-        return write_container(head, self._header, frames, latents, wiener, self._about)
+        return write_container(head, self._header, frames, symbols, wiener, self._about)
 
     def size(
         self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded], wiener: bytes | None
@@ -152,7 +151,7 @@ class FileBuilder:
 
         The quality fields have a fixed size, so placeholders give the exact size.
         """
-        return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+        return len(self.file(shapes, encoded, wiener, NO_QUALITY, b""))
 
     def restored(self, encoding: EncodedScan) -> list[RestoredFrame]:
         """Return the restored frames before the adaptive loop filter, with the true values."""

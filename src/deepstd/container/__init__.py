@@ -5,6 +5,7 @@
 The format is specified in docs/format.md.
 """
 
+from deepstd.container.digest import FrameChunks
 from deepstd.container.format import Coding
 from deepstd.container.head import (
     BUNDLE_DIGEST_BYTES,
@@ -32,18 +33,11 @@ from deepstd.container.source_header import (
     pack_source_header,
     unpack_source_header,
 )
-from deepstd.container.writer import (
-    LATENTS_DIGEST_BYTES,
-    About,
-    FrameChunks,
-    write_container,
-    write_exact_container,
-)
+from deepstd.container.writer import About, write_container, write_exact_container
 
 __all__ = [
     "BUNDLE_DIGEST_BYTES",
     "LARGEST_FIGURE",
-    "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
     "NO_BUNDLE",
     "REGISTRATION_BYTES",
