@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd import io
-from deepstd.codec import without_bundle
+from deepstd.codec import exact, without_bundle
 from deepstd.codec.frames import flat_axis, frames_of
 from deepstd.container import NO_BUNDLE
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
 from deepstd.inspection import AUTO
 from deepstd.progress import Progress
 from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.target import Target
 from deepstd.rate.tradeoff import decibels
 from deepstd.volume import Volume
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 # Largest ratio of a scan's extents to the template's.
 _FIELD_OF_VIEW_FACTOR = 2.0
+# Share of the stored bytes that lossless files of scans are never below, unless nearly constant.
+_NEVER_LOSSLESS = 0.05
+_NO_BUNDLE = f"{NO_BUNDLE.name} {NO_BUNDLE.version}"
 # Most dB that coding slice by slice gains over the volume of the estimate.
 _GAIN_OF_SLICES = 1.0
 
@@ -84,9 +88,8 @@ def best_encoding(
     """
     found = without_bundle.encode(volume, target, progress)
     if found is not None:
-        return Chosen(f"{NO_BUNDLE.name} {NO_BUNDLE.version}", found)
+        return Chosen(_NO_BUNDLE, found)
     from deepstd.codec.codec import Codec
-    from deepstd.codec.encoder import Encoding
 
     load = load or Codec.load
     if model != AUTO:
@@ -94,11 +97,7 @@ def best_encoding(
     else:
         codecs = _fitting(volume, device, progress, load)
     failures = _Failures(alone=len(codecs) == 1)
-    jobs: dict[str, Encoding] = {}
-    for codec in codecs:
-        name = codec.model.name
-        with failures.kept(name), progress.timed("encode texture"):
-            jobs[name] = Encoding.of(codec.model, volume, target, effort=effort, progress=progress)
+    jobs = _begun(codecs, volume, target, effort, progress, failures)
     best: Chosen | None = None
     tried: dict[str, float] = {}
     for name, may_pay in _ranked(jobs, effort_named(effort).close, failures, progress):
@@ -108,11 +107,60 @@ def best_encoding(
         with failures.kept(name), progress.timed("encode texture"):
             found = jobs[name].finish(jobs[name].best())
             tried[name] = found.mean_squared_error
-            if best is None or found.mean_squared_error < best.encoding.mean_squared_error:
+            if best is None or _is_better(found, best.encoding, target):
                 best = Chosen(name, found, tried)
+    if target.goal is not None and target.sizeless:
+        best = _or_lossless(best, volume, target.goal, progress)
     if best is None:
         raise failures.error()
     return best
+
+
+def _begun(
+    codecs: list[Codec],
+    volume: Volume,
+    target: Target,
+    effort: str,
+    progress: Progress,
+    failures: _Failures,
+) -> dict[str, Encoding]:
+    """Begin the encodings with each bundle, by the name of the bundle."""
+    from deepstd.codec import to_quality
+    from deepstd.codec.encoder import Encoding
+
+    jobs: dict[str, Encoding] = {}
+    if target.goal is not None and target.sizeless:
+        models = [codec.model for codec in codecs]
+        begun = to_quality.begun(models, volume, target.goal, effort, progress)
+        return {model.name: job for model, job in zip(models, begun, strict=True)}
+    for codec in codecs:
+        name = codec.model.name
+        with failures.kept(name), progress.timed("encode texture"):
+            jobs[name] = Encoding.of(codec.model, volume, target, effort=effort, progress=progress)
+    return jobs
+
+
+def _is_better(one: Compressed, other: Compressed, target: Target) -> bool:
+    """Return True if a file is better: of less error at one size, of fewer bytes at one quality."""
+    if target.sizeless:
+        return len(one.data) < len(other.data)
+    return one.mean_squared_error < other.mean_squared_error
+
+
+def _or_lossless(
+    best: Chosen | None, volume: Volume, goal: QualityGoal, progress: Progress
+) -> Chosen | None:
+    """Return a lossless file where it is smaller than the best one that keeps a quality."""
+    is_small = best is not None and len(best.encoding.data) < _NEVER_LOSSLESS * volume.nbytes
+    if volume.loss or is_small:
+        return best
+    progress("comparing with a lossless file")
+    found = exact.encode(volume, progress, goal=goal)
+    if best is not None and len(best.encoding.data) <= len(found.data):
+        return best
+    reason = "is smaller than one that just keeps" if best else "alone keeps"
+    note = f"a lossless file {reason} {goal}, so every voxel is kept"
+    return Chosen(_NO_BUNDLE, replace(found, notes=(*found.notes, note)), best.tried if best else {})
 
 
 class _Failures:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from contextlib import suppress
 from dataclasses import replace
+from typing import Self
 
 from deepstd import io
 from deepstd.codec import decoder
@@ -27,6 +28,7 @@ from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.search import SizeWindow, search
 from deepstd.rate.start import Point, Start
 from deepstd.rate.target import LOWEST_FILL, Target
@@ -63,6 +65,7 @@ class Encoding:
         shape: str,
         effort: Effort,
         progress: Progress,
+        goal: QualityGoal | None = None,
     ) -> None:
         """Take out special values.
 
@@ -73,6 +76,7 @@ class Encoding:
             shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
             effort: limits on the time.
             progress: progress of the job, with the parts "encode shape" and "encode check".
+            goal: quality that the file states as asked for, or None.
         """
         self._model, self._volume, self._allowed = model, volume, allowed
         self._shape, self._effort, self._progress = shape, effort, progress
@@ -82,7 +86,7 @@ class Encoding:
         taken = take_out(frames, allowed, spacing_of(self._affine, grid, grid), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes)
+        self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes, goal)
         self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
         self._weight = model.bundle.manifest.rate_weight
         self._steps = FirstSteps(
@@ -91,8 +95,9 @@ class Encoding:
         self._wiener: bytes | None = None
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
 
-    @staticmethod
+    @classmethod
     def of(
+        cls,
         model: Model,
         volume: Volume,
         target: Target,
@@ -100,16 +105,12 @@ class Encoding:
         shape: str = "auto",
         effort: str = NORMAL,
         progress: Progress | None = None,
-    ) -> Encoding:
-        """Begin to compress a scan that needs a bundle.
+    ) -> Self:
+        """Begin to compress a scan that needs a bundle; other arguments are those of the class.
 
         Args:
-            model: networks and template of the bundle.
             volume: scan of 2 to 4 axes.
-            target: requested size.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
-            effort: "fast", "normal" or "best".
-            progress: progress of the job; None to show nothing.
+            target: requested size, with a quality that the file states.
 
         Raises:
             InputError: the bundle has no network for the scan's axes, or a name is unknown.
@@ -117,13 +118,14 @@ class Encoding:
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
         volume = io.with_own_header(volume)
-        return Encoding(
+        return cls(
             model,
             volume,
             target.bytes_for(volume.voxels.size, volume.nbytes),
             shape="off" if model.shape_model is None else shape,
             effort=effort_named(effort),
             progress=progress or Progress(),
+            goal=target.goal,
         )
 
     def estimated_cost(self) -> float:
@@ -158,9 +160,7 @@ class Encoding:
         """
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
-        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
-        filtered = not self._codec.network.config.template
-        if not rounds and not filtered:
+        if not rounds and not self._filtered:
             return self._choose_field(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
@@ -168,10 +168,10 @@ class Encoding:
         found = near = self._choose_field(shape, None)
         if rounds:
             start = self._refine(found, rounds)
-            if filtered:
+            if self._filtered:
                 parts = found.shapes, found.encoders
                 near = self._encode_once(start.step_code, self._weight, *parts)
-        if filtered:
+        if self._filtered:
             self._wiener = self._filter_for(near)
             nbytes = near.point.nbytes + len(self._wiener or b"")
             self._steps.aim(near.point, LOWEST_FILL, nbytes)
@@ -184,6 +184,11 @@ class Encoding:
                 if wiener is None and found.point.nbytes > self._allowed:
                     raise
         return found
+
+    @property
+    def _filtered(self) -> bool:
+        """True where an adaptive loop filter may pay: a template's post-filter leaves it nothing."""
+        return not self._codec.network.config.template
 
     def _with_room(self, shape: str) -> EncodedScan:
         """Search once, leaving room for the adaptive loop filter that is fitted to the result."""
@@ -227,7 +232,10 @@ class Encoding:
             self._progress("the file cannot be that small with a deformation field")
             return self._rough_or_exact(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
-        without_field = self._with_step_of(kept, shapes, encoders)
+        # At the step of the other in grey values.
+        wider = math.log2(encoders[0].scaling.range / kept.encoders[0].scaling.range)
+        code = kept.point.step_code + round(wider * STEPS_PER_OCTAVE)
+        without_field = self._encode_once(code, kept.point.rate_weight, shapes, encoders)
         if decibels(without_field.cost - kept.cost) > _CLEAR_LEAD:
             return kept
         other = without_field
@@ -308,19 +316,11 @@ class Encoding:
 
     def _ways(self, encoders: list[Encoder]) -> list[Way]:
         """Return the ways to code the scan slice by slice."""
-        networks, middle = self._codec.slices, encoders[len(encoders) // 2]
-        if networks is None:
+        if (networks := self._codec.slices) is None:
             return []
+        middle = encoders[len(encoders) // 2]
         between = self._effort.between_for(self._volume.voxels.size)
         return ways(middle.coarse, middle.shape, networks if between else networks.alone)
-
-    def _with_step_of(
-        self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> EncodedScan:
-        """Encode with other encoders at the step of ``other`` in grey values."""
-        wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
-        code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
-        return self._encode_once(code, other.point.rate_weight, shapes, encoders)
 
     def _encode_once(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]

@@ -7,13 +7,14 @@ volume, bundle ─▶ header, original header, special values ┬▶ .dstd file,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from deepstd.codec.frames import are_nonnegative, limits
+from deepstd import io
+from deepstd.codec.frames import are_nonnegative, limits, stored
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.codec.smallest_type import smallest_type
 from deepstd.container import (
@@ -28,6 +29,7 @@ from deepstd.container import (
     write_container,
 )
 from deepstd.quality import Quality
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.start import Point
 from deepstd.rate.target import in_words
 from deepstd.rate.tradeoff import rd_cost
@@ -86,6 +88,7 @@ class FileBuilder:
         parts: finite values and special values of each frame.
         allowed: most bytes of a file.
         notes: notes on the scan for the user, in sentences.
+        goal: quality that the file states as asked for, or None.
     """
 
     def __init__(
@@ -95,8 +98,10 @@ class FileBuilder:
         parts: Sequence[tuple[np.ndarray, Specials | None]],
         allowed: int,
         notes: Sequence[str],
+        goal: QualityGoal | None = None,
     ) -> None:
         self._volume, self._bundle, self._allowed = volume, bundle, allowed
+        self.goal = goal
         self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._specials = [specials for _, specials in parts]
@@ -137,6 +142,7 @@ class FileBuilder:
             self._registration(shapes),
             self._nonnegative,
             volume.source_nbytes,
+            self.goal,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)
@@ -169,6 +175,26 @@ class FileBuilder:
             )
             for encoder, texture, specials in frames
         ]
+
+    def voxels(
+        self, encoding: EncodedScan, filtered: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the voxels that a decoder restores, except for the last bits of floats.
+
+        Args:
+            encoding: an encoding whose encoders were not used since.
+            filtered: applies the adaptive loop filter to a frame in steps.
+        """
+        dtype, shape = self._volume.voxels.dtype, self._volume.shape
+        voxels = np.empty(shape, dtype)
+        frames = zip(self.restored(encoding), self._specials, strict=True)
+        for number, (frame, specials) in enumerate(frames):
+            steps = filtered(frame.steps).reshape(shape[:3])
+            grey = steps, frame.step, frame.offset
+            voxels[(..., number) if len(shape) == 4 else ...] = stored(
+                *grey, dtype, specials, nonnegative=self._nonnegative
+            )
+        return io.requantised(replace(self._volume, voxels=voxels)).voxels
 
     def describe(self, nbytes: int) -> str:
         """Return a text that states a size in bytes by the options that request it."""

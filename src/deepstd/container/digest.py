@@ -52,7 +52,7 @@ def hash_of(
 ) -> bytes:
     """Return the payload of the HASH chunk.
 
-    Figures of quality and registration, notes and the smallest type decide no voxel.
+    Figures of quality and registration, the goal, notes and the smallest type decide no voxel.
 
     Args:
         head: contents of the HEAD chunk.
@@ -60,7 +60,7 @@ def hash_of(
         coded: type and payload of the chunks of voxels, in the order of the file.
         decoded: SHA-256 of the decoded symbols or voxels; empty where there are none.
     """
-    described = replace(head, quality=None, registration=None).pack()
+    described = replace(head, quality=None, registration=None, goal=None).pack()
     digest = hashlib.sha256()
     for kind, payload in ((ChunkType.HEAD, described), (ChunkType.SRCH, source_header), *coded):
         digest.update(bytes([kind]) + encode_varint(len(payload)))
