@@ -22,6 +22,7 @@ from deepstd.container import Beginning, Container, pack_source_header, parse, p
 from deepstd.errors import InputError, RateError, named
 from deepstd.inspection import (
     AUTO,
+    asked_of,
     error_scale_of,
     notes_of,
     read_container,
@@ -32,6 +33,7 @@ from deepstd.io import Metadata
 from deepstd.progress import Progress, Show
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.target import Target, check_alone, note_on_fill
 from deepstd.reports import CompressReport
 from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
@@ -50,6 +52,9 @@ def compress(
     max_bytes: int | None = None,
     lossless: bool = False,
     max_error: float | str | None = None,
+    min_psnr: float | None = None,
+    min_ssim: float | None = None,
+    mae: float | None = None,
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
@@ -59,7 +64,10 @@ def compress(
     overwrite: bool = False,
     progress: Show | None = None,
 ) -> CompressReport:
-    """Compress a scan to a .dstd file of a chosen size, or without loss.
+    """Compress a scan to a .dstd file of a chosen size or quality, or without loss.
+
+    A size with one of ``max_error``, ``min_psnr``, ``min_ssim`` and ``mae`` asks for both. A file
+    of that size is refused where it misses the quality.
 
     Args:
         source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file;
@@ -68,12 +76,16 @@ def compress(
         output: file or URL to write, or "-" for standard output.
         ratio: compression ratio, bytes of the stored voxels divided by bytes of the file.
         bpv: bits of the file per voxel.
-        max_bytes: bytes of the file. Exactly one of the three is given, and the file fills 0.997
+        max_bytes: bytes of the file. At most one of the three is given, and the file fills 0.997
             to 1.000 of it.
-        lossless: True, in place of a size, to restore every voxel bit for bit. The encoder decodes
-            the file and compares before it writes. Bundle and effort do not apply.
-        max_error: largest error of any voxel, in place of a size: in real-world units such as HU,
-            or as a share of the range of the scan, such as "1%". The encoder verifies it.
+        lossless: True, in place of all others, to restore every voxel bit for bit. The encoder
+            decodes the file and compares before it writes. Bundle and effort do not apply.
+        max_error: largest error of any voxel: in real-world units such as HU, or as a share of the
+            range of the scan, such as "1%". The encoder verifies it. Without a size no bundle is
+            needed.
+        min_psnr: least PSNR in dB. Without a size the file is the smallest found that keeps it.
+        min_ssim: least SSIM, 1 at most.
+        mae: largest mean absolute error in real-world units.
         affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
@@ -87,7 +99,8 @@ def compress(
 
     Raises:
         InputError: the scan cannot be read or compressed, or not without loss.
-        RateError: the size cannot be reached; the message names the nearest size that can.
+        RateError: the size or the quality cannot be reached, or not both; the message names what
+            can be.
         BundleError: the bundle is missing or damaged.
         DeviceError: the device is not available.
         OutputExistsError: the output is there and ``overwrite`` is False.
@@ -95,7 +108,8 @@ def compress(
     """
     began, told = time.monotonic(), Progress(progress)
     bound = None if max_error is None else ErrorBound.of(max_error)
-    target = Target(ratio, bpv, max_bytes, lossless, bound)
+    goal = QualityGoal.of(min_psnr, min_ssim, mae)
+    target = Target(ratio, bpv, max_bytes, lossless, bound, goal)
     check_alone(target, model, effort)
     output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
@@ -107,14 +121,16 @@ def compress(
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
             chosen = best_encoding(volume, target, model, device, told, effort=effort)
+            if chosen.missed:
+                raise RateError(chosen.missed)
         best = chosen.encoding
         with io.needing(len(best.data)):
             temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    unfilled = None
-    if not target.sizeless:
-        unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     container = parse(best.data, io.shown(output))
+    unfilled = None
+    if not target.sizeless and (target.bound is None or container.exact is None):
+        unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     scale = error_scale_of(container)
     quality = best.quality.scaled(scale.slope)
     return CompressReport(
@@ -144,6 +160,7 @@ def compress(
         scale.unit,
         *smallest_of(container),
         lossless or container.lossless,
+        asked_of(container),
     )
 
 

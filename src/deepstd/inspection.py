@@ -23,7 +23,7 @@ from deepstd.container import (
     read_beginning,
 )
 from deepstd.errors import BundleMismatchError, BundleNotFoundError, DamagedError, InputError
-from deepstd.reports import FileInfo
+from deepstd.reports import Asked, FileInfo
 
 if TYPE_CHECKING:
     from deepstd.bundle import Bundle
@@ -119,6 +119,21 @@ def quality_of(container: Description) -> dict[str, float] | None:
     if quality is None:
         return None
     return asdict(quality.scaled(error_scale_of(container).slope))
+
+
+def asked_of(container: Description) -> Asked | None:
+    """Return the quality that was asked for, and what was reached; None where none was.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
+    goal, quality = container.head.goal, container.head.quality
+    if goal is None or quality is None:
+        return None
+    slope = error_scale_of(container).slope
+    return Asked(
+        goal.measure, goal.value, goal.reached(quality, slope), goal.kept_by(quality, slope)
+    )
 
 
 def smallest_of(container: Description) -> tuple[str | None, float | None]:
@@ -224,6 +239,7 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         digest=container.digest,
         sections=container.sections,
         lossless=container.lossless,
+        asked=asked_of(container),
     )
 
 

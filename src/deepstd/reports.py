@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Quality that was asked for.
+
+    Attributes:
+        measure: "psnr" in dB, "ssim", "mae" or "max_error" in real-world values.
+        value: the least PSNR or SSIM, or the largest error.
+        reached: the same figure of the restored scan.
+        kept: True if the restored scan has the quality.
+    """
+
+    measure: str
+    value: float
+    reached: float
+    kept: bool
+
+
+@dataclass(frozen=True)
 class CompressReport:
     """Result of `deepstd.compress`.
 
@@ -46,6 +63,7 @@ class CompressReport:
             and a smaller one is enough; else None.
         smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
         lossless: True if every voxel comes back bit for bit, as the encoder has verified.
+        asked: quality that was asked for; None where none was.
     """
 
     source: str
@@ -72,6 +90,7 @@ class CompressReport:
     smallest_dtype: str | None = None
     smallest_ratio: float | None = None
     lossless: bool = False
+    asked: Asked | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -143,6 +162,7 @@ class FileInfo:
         digest: hash of everything that decides a voxel, which a decoder checks.
         sections: all parts of the file in order, with offset and bytes.
         lossless: True if every voxel comes back bit for bit.
+        asked: quality that was asked for, to the precision of a float32; None where none was.
     """
 
     file: str
@@ -167,6 +187,7 @@ class FileInfo:
     digest: bytes
     sections: tuple[Section, ...]
     lossless: bool = False
+    asked: Asked | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `deepstd info --json` prints them."""

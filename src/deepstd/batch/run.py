@@ -23,6 +23,7 @@ from deepstd.batch import local, plan, pseudonyms, ray_executor, report
 from deepstd.batch.book import Book
 from deepstd.batch.case import Case, Request
 from deepstd.batch.ledger import Ledger
+from deepstd.batch.misses import OnMiss, misses
 from deepstd.batch.names import output_names
 from deepstd.batch.outputs import make_folder
 from deepstd.batch.past import Past, read_past
@@ -55,6 +56,8 @@ class Job:
         ray: address of a Ray cluster, or None to work on this machine.
         key_file: file of names and pseudonyms, where outputs, ledger and reports are to have
             pseudonyms; None for the scans' own names.
+        on_miss: what is done with a file of the requested size that misses the quality asked for;
+            None to let the scan fail.
     """
 
     source: Path
@@ -69,6 +72,7 @@ class Job:
     overwrite: bool = False
     ray: str | None = None
     key_file: Path | None = None
+    on_miss: OnMiss | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         str(ledger.path),
         report.worst(book.rows),
         passed,
+        misses(book.rows),
     )
 
 
@@ -195,7 +200,7 @@ def _begin(job: Job) -> _Begun:
         found,
         [scan for scan in found.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
-        Request(job.target, described, job.effort, job.metadata),
+        Request(job.target, described, job.effort, job.metadata, job.on_miss),
         model,
     )
 

@@ -60,6 +60,7 @@ def info(
         ("size", f"{file_bytes}, {console.rate(described)}"),
         ("bundle", f"{bundle['name']} {bundle['version']} ({bundle['digest']})"),
         ("error", "none: lossless" if described["lossless"] else error),
+        *console.asked(described["asked"], described["unit"]),
         *_registration(described["registration"]),
         ("parts", _parts(described["sections"])),
     ]

@@ -17,6 +17,7 @@ from deepstd import bundle as bundles
 from deepstd import io
 from deepstd.codec import exact, without_bundle
 from deepstd.codec.frames import flat_axis, frames_of
+from deepstd.codec.missed import missed
 from deepstd.container import NO_BUNDLE
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
 from deepstd.inspection import AUTO
@@ -50,11 +51,14 @@ class Chosen:
         bundle: name and version of the bundle.
         encoding: encoding with the smallest error.
         tried: mean squared error by bundle, in squared stored units, of each bundle searched.
+        missed: what the file misses of the quality asked for beside its size, in words; empty where
+            it misses nothing.
     """
 
     bundle: str
     encoding: Compressed
     tried: dict[str, float] = field(default_factory=dict[str, float])
+    missed: str = ""
 
 
 def best_encoding(
@@ -69,7 +73,8 @@ def best_encoding(
 ) -> Chosen:
     """Encode with one bundle, or with the best of all bundles that suit the scan.
 
-    Constant scans and lossless files need no bundle.
+    Constant scans, lossless files and those of bounded error need no bundle. With a size and a
+    quality the file has the size, and `Chosen.missed` tells whether it misses the quality.
 
     Args:
         volume: the scan.
@@ -89,6 +94,12 @@ def best_encoding(
     found = without_bundle.encode(volume, target, progress)
     if found is not None:
         return Chosen(_NO_BUNDLE, found)
+    bounded = None
+    if target.bound is not None:
+        bounded = exact.encode(volume, progress, target.bound)
+        if len(bounded.data) <= target.bytes_for(volume.voxels.size, volume.nbytes):
+            return Chosen(_NO_BUNDLE, bounded)
+        target = replace(target, bound=None, goal=exact.goal_of(target.bound, volume))
     from deepstd.codec.codec import Codec
 
     load = load or Codec.load
@@ -96,7 +107,8 @@ def best_encoding(
         codecs = [load(model, device=device)]
     else:
         codecs = _fitting(volume, device, progress, load)
-    failures = _Failures(alone=len(codecs) == 1)
+    # What no bundle can keep, a lossless file can.
+    failures = _Failures(alone=len(codecs) == 1 and not target.sizeless)
     jobs = _begun(codecs, volume, target, effort, progress, failures)
     best: Chosen | None = None
     tried: dict[str, float] = {}
@@ -113,6 +125,8 @@ def best_encoding(
         best = _or_lossless(best, volume, target.goal, progress)
     if best is None:
         raise failures.error()
+    if target.goal is not None and best.bundle != _NO_BUNDLE:
+        best.missed = missed(best.encoding, volume, target.goal, bounded)
     return best
 
 
@@ -160,7 +174,9 @@ def _or_lossless(
         return best
     reason = "is smaller than one that just keeps" if best else "alone keeps"
     note = f"a lossless file {reason} {goal}, so every voxel is kept"
-    return Chosen(_NO_BUNDLE, replace(found, notes=(*found.notes, note)), best.tried if best else {})
+    return Chosen(
+        _NO_BUNDLE, replace(found, notes=(*found.notes, note)), best.tried if best else {}
+    )
 
 
 class _Failures:

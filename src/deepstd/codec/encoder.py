@@ -73,7 +73,7 @@ class Encoding:
             model: networks and template of the bundle.
             volume: the scan.
             allowed: most bytes of the file.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
+            shape: "on" for deformation fields, "off" for none, "auto" for the better.
             effort: limits on the time.
             progress: progress of the job, with the parts "encode shape" and "encode check".
             goal: quality that the file states as asked for, or None.
@@ -86,8 +86,12 @@ class Encoding:
         taken = take_out(frames, allowed, spacing_of(self._affine, grid, grid), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes, goal)
+        self._builder = FileBuilder(
+            volume, model.bundle.reference, self._parts, allowed, notes, goal
+        )
         self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
+        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
+        self._filtered = not self._codec.network.config.template
         self._weight = model.bundle.manifest.rate_weight
         self._steps = FirstSteps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
@@ -156,7 +160,7 @@ class Encoding:
         """Return the best encoding found for the requested size.
 
         Rough encoding ─ choice of field and slices ─ refinement ─ filter ─ search of the size.
-        Efforts and scans leave out parts: a fast effort the refinement, a template the filter.
+        A fast effort leaves out the refinement, a template the filter.
         """
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
@@ -184,11 +188,6 @@ class Encoding:
                 if wiener is None and found.point.nbytes > self._allowed:
                     raise
         return found
-
-    @property
-    def _filtered(self) -> bool:
-        """True where an adaptive loop filter may pay: a template's post-filter leaves it nothing."""
-        return not self._codec.network.config.template
 
     def _with_room(self, shape: str) -> EncodedScan:
         """Search once, leaving room for the adaptive loop filter that is fitted to the result."""

@@ -56,7 +56,7 @@ class QualityEncoding(Encoding):
     def _goal(self) -> QualityGoal:
         if self._builder.goal is None:
             raise ValueError("the encoding has no goal")
-        return self._builder.goal
+        return self._builder.goal.tightened()
 
     @property
     def _slope(self) -> float:
@@ -184,8 +184,8 @@ class QualityEncoding(Encoding):
                 return found
         reached = self._goal.reached(found.quality, self._slope)
         raise RateError(
-            f"cannot keep {self._goal}: the finest quantisation reaches {reached:.6g}. Ask for "
-            "less, or keep every voxel (--lossless)"
+            f"cannot keep {self._builder.goal}: the finest quantisation reaches {reached:.6g}. Ask "
+            "for less, or keep every voxel (--lossless)"
         )
 
 

@@ -37,7 +37,7 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
     """
     if not target.lossless:
         found = constant.encode(volume, target) or _labels(volume, target, progress)
-        if found is None and target.bound is not None:
+        if found is None and target.bound is not None and target.sizeless:
             found = exact.encode(volume, progress, target.bound)
         return found
     exact.check_kept(volume)

@@ -19,7 +19,7 @@ _WORDS = {
     "mae": "a mean absolute error of at most {}",
     "max_error": "an error of at most {} for every voxel",
 }
-# Relative precision of the figures in a file, so that the figure that a file states keeps the goal.
+# Relative precision of the figures in a file.
 _PRECISION = 2.0**-16
 # dB of PSNR by which the error halves.
 _DB_AN_OCTAVE = 20 * math.log10(2)
@@ -43,8 +43,12 @@ class QualityGoal:
         most = 1.0 if self.measure == "ssim" else math.inf
         if not 0 < self.value <= most or math.isinf(self.value):
             kind = "a number above 0, 1 at most" if most == 1 else "a positive number"
-            name = self.measure if self.measure in ("mae", "max_error") else f"min_{self.measure}"
-            raise RateError(f"{name} must be {kind}, not {self.value!r}")
+            raise RateError(f"{self.option} must be {kind}, not {self.value!r}")
+
+    @property
+    def option(self) -> str:
+        """Name of the argument of `deepstd.compress` that asks for it."""
+        return self.measure if self.measure in ("mae", "max_error") else f"min_{self.measure}"
 
     @staticmethod
     def of(
@@ -76,16 +80,23 @@ class QualityGoal:
         reached = self.reached(quality, slope)
         if math.isnan(reached):
             return -math.inf
-        margin = 0.0 if self.measure == "max_error" else _PRECISION * self.value
         if self.measure == "psnr":
-            return (reached - self.value - margin) / _DB_AN_OCTAVE
+            return (reached - self.value) / _DB_AN_OCTAVE
+        wanted, found = self.value, reached
         if self.measure == "ssim":
-            wanted, found = 1 - self.value - margin, 1 - reached
-        else:
-            wanted, found = self.value - margin, reached
+            wanted, found = 1 - self.value, 1 - reached
         if found <= 0:
             return math.inf
         return math.log2(wanted / found) if wanted > 0 and math.isfinite(found) else -math.inf
+
+    def tightened(self) -> QualityGoal:
+        """Return the goal that an encoder aims at, so that figures rounded in a file keep this."""
+        if self.measure == "max_error":  # which a file rounds up
+            return self
+        if self.measure == "mae":
+            return QualityGoal("mae", self.value * (1 - _PRECISION))
+        value = self.value * (1 + _PRECISION)
+        return QualityGoal(self.measure, min(value, 1.0) if self.measure == "ssim" else value)
 
     def kept_by(self, quality: Quality, slope: float) -> bool:
         """Return True if a quality keeps the goal."""

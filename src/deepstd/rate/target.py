@@ -47,8 +47,7 @@ class Target:
         conditions = (self.bound is not None) + (self.goal is not None)
         if self.lossless and (given or conditions):
             raise RateError(
-                "a lossless file has the size that it needs: give lossless no size, and no other "
-                "quality"
+                "a lossless file has the size that it needs: give no size, and no other quality"
             )
         if conditions > 1:
             raise RateError("give one of max_error, min_psnr, min_ssim and mae")
@@ -67,6 +66,11 @@ class Target:
     def sizeless(self) -> bool:
         """True where no size is given, and the file has the size that its fidelity needs."""
         return self.ratio is None and self.bpv is None and self.max_bytes is None
+
+    @property
+    def conditional(self) -> bool:
+        """True where a size comes with a quality that a file of that size may miss."""
+        return not self.sizeless and (self.goal is not None or self.bound is not None)
 
     @property
     def without_bundle(self) -> bool:
