@@ -23,9 +23,9 @@ from deepstd.conditioning import Conditioning
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.filters.wiener import half_neighbourhood
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.lifting import split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}
@@ -57,8 +57,8 @@ def counted(network: TextureNetwork) -> dict[str, float]:
             layer.register_forward_hook(hook(part))
     conditioning = None
     if network.config.template:
-        template = torch.zeros((1, 1, *shape), dtype=torch.int32)
-        conditioning = Conditioning(template, torch.zeros((1, ndim, *shape), dtype=torch.int16))
+        template = np.zeros((1, 1, *shape), np.int32)
+        conditioning = Conditioning(template, np.zeros((1, ndim, *shape), np.int16))
     values = np.random.default_rng(0).normal(size=shape)
     encoder = TextureEncoder(network, values, None, conditioning)
     encoder.restored(encoder.encode(2048, 0.08), 2048)

@@ -26,12 +26,12 @@ from deepstd.coding.native import NativeDecoder
 from deepstd.coding.tables import SCALE_COUNT, parametric_tables
 from deepstd.engine import library
 from deepstd.errors import DamagedError
-from deepstd.texture.entropy.context import ContextConfig, LevelContext, condition_vector
-from deepstd.texture.entropy.integer import ExactConv
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import DecoderSource, EncoderSource
-from deepstd.texture.wavelet.levels import Level
-from deepstd.texture.wavelet.lifting import subband_mask
+from deepstd.texture.networks.context import ContextConfig, LevelContext, condition_vector
+from deepstd.texture.networks.integer import ExactConv
+from deepstd.texture.networks.levels import Level
+from deepstd.texture.networks.lifting import subband_mask
 
 _SANITIZED = "DEEPSTD_SANITIZED_ENGINE"
 _FLAGS = ("-O1", "-g", "-std=c11", "-ffp-contract=off", "-fPIC", "-shared")

@@ -73,8 +73,9 @@ def make_bundle() -> Callable[[Path, str], Path]:
         import torch
 
         from deepstd import bundle
-        from deepstd.texture.entropy.context import LevelContext
-        from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+        from deepstd.texture.networks.context import LevelContext
+        from deepstd.texture.networks.network import TextureNetwork
+        from deepstd.texture.wavelet.network import TextureConfig
 
         torch.manual_seed(0)
         networks = {n: TextureNetwork(TextureConfig(n, (4, 4), False, 4, 1)) for n in (2, 3)}

@@ -14,9 +14,10 @@ import torch
 import deepstd
 from deepstd import api
 from deepstd.codec.codec import Codec
-from deepstd.devices import CPU, Workers
+from deepstd.devices import CPU, Device, Workers
 from deepstd.errors import DeviceError
 from deepstd.shape import conditioning
+from deepstd.threads import limited_to, thread_count
 
 Phantom = Callable[..., np.ndarray]
 TWO = Workers.named("cpu, cpu")
@@ -26,9 +27,9 @@ class TestWorkers:
     """How parts are handed out."""
 
     def test_results_come_in_the_order_of_the_parts(self) -> None:
-        def slow_first(device: torch.device, part: int) -> tuple[int, str]:
+        def slow_first(device: Device, part: int) -> tuple[int, str]:
             time.sleep(0.05 if part == 0 else 0.0)
-            return part * part, device.type
+            return part * part, device.kind
 
         assert list(TWO.map(slow_first, range(9))) == [(n * n, "cpu") for n in range(9)]
 
@@ -46,41 +47,29 @@ class TestWorkers:
 
     @pytest.mark.parametrize(("parts", "threads"), [(0, []), (1, [4]), (2, [2, 2]), (3, [1] * 3)])
     def test_few_parts_have_all_cores(self, parts: int, threads: list[int]) -> None:
-        before = torch.get_num_threads()
         four = Workers.named("cpu,cpu,cpu,cpu")
-        try:
-            torch.set_num_threads(4)
-            found = four.map(lambda device, part: torch.get_num_threads(), range(parts))
+        with limited_to(4):
+            found = four.map(lambda device, part: thread_count(), range(parts))
             assert list(found) == threads
-        finally:
-            torch.set_num_threads(before)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="auto takes the GPU")
     @pytest.mark.parametrize(("threads", "shares"), [(1, 1), (2, 2), (5, 1), (6, 3), (8, 4)])
     def test_auto_divides_the_cores(self, threads: int, shares: int) -> None:
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(threads)
+        with limited_to(threads):
             assert len(Workers.named("auto").devices) == shares
             assert len(Workers.named("cpu").devices) == 1
-        finally:
-            torch.set_num_threads(before)
 
     def test_an_error_ends_it(self) -> None:
-        def fail(device: torch.device, part: int) -> None:
+        def fail(device: Device, part: int) -> None:
             raise ValueError(f"part {part}")
 
         with pytest.raises(ValueError, match="part 0"):
             list(TWO.map(fail, range(20)))
 
     def test_cores_are_divided_and_given_back(self) -> None:
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(2)
-            assert list(TWO.map(lambda device, part: torch.get_num_threads(), range(3))) == [1] * 3
-            assert torch.get_num_threads() == 2
-        finally:
-            torch.set_num_threads(before)
+        with limited_to(2):
+            assert list(TWO.map(lambda device, part: thread_count(), range(3))) == [1] * 3
+            assert thread_count() == 2
 
     @pytest.mark.parametrize("names", ["", "cpu,", "cpu,abacus", "cpu;cpu", "cuda:977,cpu"])
     def test_names_that_are_none(self, names: str) -> None:

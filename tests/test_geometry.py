@@ -1,4 +1,4 @@
-"""The base map is exact and lays centres upon centres; resampling knows its axes."""
+"""The base map is exact and lays centres upon centres."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepstd.errors import GeometryError
-from deepstd.geometry import COORDINATE_BITS, FRACTION_BITS, BaseMap, base_map, resample
+from deepstd.geometry import COORDINATE_BITS, FRACTION_BITS, BaseMap, base_map
 
 ONE = 1 << COORDINATE_BITS
 LENGTHS = st.integers(1, 300)
@@ -35,8 +34,8 @@ def affine_of(
     return affine
 
 
-def whole_grid(placement: BaseMap) -> torch.Tensor:
-    return placement.coordinates([torch.arange(n) for n in placement.shape])
+def whole_grid(placement: BaseMap) -> np.ndarray:
+    return placement.coordinates([np.arange(n) for n in placement.shape])
 
 
 def at_centre(placement: BaseMap) -> list[Fraction]:
@@ -95,13 +94,13 @@ def test_reversed_axes_are_turned_back() -> None:
     )
     axes = (np.arange(3, -1, -1), np.arange(5), np.arange(5, -1, -1))
     expected = np.stack(np.meshgrid(*axes, indexing="ij"))
-    assert (whole_grid(placement).numpy() == expected * ONE).all()
+    assert (whole_grid(placement) == expected * ONE).all()
 
 
 def test_swapped_axes_and_spacing_are_followed() -> None:
     placement = base_map((3, 5), affine_of((2, 1, 1), [1, 0, 2]), (5, 6), affine_of((1, 1, 1)))
     i, j = np.meshgrid(range(3), range(5), indexing="ij")
-    found = whole_grid(placement).numpy()
+    found = whole_grid(placement)
     assert (found[0] == j * ONE).all()
     assert (found[1] == (2 * i + 0.5) * ONE).all()
 
@@ -160,20 +159,3 @@ def test_metres_against_millimetres_are_refused() -> None:
 def test_other_numbers_of_axes_are_refused() -> None:
     with pytest.raises(GeometryError, match="axes"):
         base_map((4, 4), None, (4, 4, 4), None)
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 6), (1, 4, 3)])
-def test_resampling_at_every_voxel_gives_the_image(shape: tuple[int, ...]) -> None:
-    image = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0))
-    grid = torch.stack(torch.meshgrid(*[torch.arange(n) for n in shape], indexing="ij"), -1)
-    found = resample(image, grid.float().expand(2, *grid.shape))
-    torch.testing.assert_close(found, image, atol=1e-5, rtol=0)
-
-
-def test_resampling_between_voxels_and_beyond_the_border() -> None:
-    image = torch.arange(24.0).reshape(1, 1, 4, 6)
-    points = torch.tensor([[[1.5, 2.0], [2.0, 2.25], [9.0, 5.0], [-9.0, -9.0]]])
-    torch.testing.assert_close(
-        resample(image, points)[0, 0], torch.tensor([11.0, 14.25, 23.0, 0.0])
-    )
-    assert resample(image, points + 20, "zeros").abs().max() == 0

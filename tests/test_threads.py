@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from deepstd.batch.case import Request
 from deepstd.batch.work import Compressor
 from deepstd.cli.app import main
 from deepstd.rate.target import Target
+from deepstd.threads import thread_count
 from deepstd.train.__main__ import main as train
 
 POLICY, SPINS = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
@@ -29,9 +29,7 @@ def _training() -> None:
 
 
 def _worker() -> None:
-    told = Compressor(Request(Target(ratio=16), "auto"), "auto", "abacus").start(
-        torch.get_num_threads()
-    )
+    told = Compressor(Request(Target(ratio=16), "auto"), "auto", "abacus").start(thread_count())
     assert "abacus" in str(told)
 
 

@@ -33,8 +33,8 @@ from deepstd.rate.target import Target
 from deepstd.registration.pair import register_pair
 from deepstd.texture.autoencoder.blocks import TCMBlock
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.filters.postfilter import NoFilter
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.postfilter import NoFilter
 from deepstd.volume import Volume
 
 _OUT = FOLDER / "ablations.json"

@@ -14,20 +14,18 @@ from unittest import mock
 import torch
 from torch import nn
 
-from deepstd.devices import CPU, Workers
 from deepstd.texture.autoencoder.blocks import TCMBlock, TransformerHalf, zero_convolution
-from deepstd.texture.entropy.context import (
-    CONDITION_UNIT,
-    ContextConfig,
-    LevelContext,
-    condition_vector,
-)
-from deepstd.texture.entropy.features import UNITS_PER_STEP, blur, signed_log
-from deepstd.texture.entropy.integer import FEATURE_MAX, HIDDEN_MAX, ExactConv, relu, round_through
+from deepstd.texture.entropy.context import CONDITION_UNIT, ContextConfig
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.integer import FEATURE_MAX, HIDDEN_MAX, LayerSize
+from deepstd.texture.networks import levels
+from deepstd.texture.networks.context import LevelContext, condition_vector
+from deepstd.texture.networks.features import blur, signed_log
+from deepstd.texture.networks.integer import ExactConv, relu, round_through
+from deepstd.texture.networks.lifting import merge, split
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.tiling import Sides
-from deepstd.texture.wavelet import levels
-from deepstd.texture.wavelet.lifting import Plan, merge, split
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.lifting import Plan
 from deepstd.train import coding
 
 _WIDTH = 16
@@ -42,10 +40,10 @@ class LowFromHigh(nn.Module):
     def __init__(self, config: ContextConfig, *, sees_low: bool) -> None:
         super().__init__()
         ndim, inputs = config.ndim, config.bands + sees_low
-        self.first = ExactConv(ndim, inputs, _WIDTH, 3, FEATURE_MAX, gain=1.3)
-        self.condition = ExactConv(ndim, config.conditions, _WIDTH, 1, CONDITION_UNIT)
-        self.second = ExactConv(ndim, _WIDTH, _WIDTH, 3, HIDDEN_MAX, gain=1.3)
-        self.last = ExactConv(ndim, _WIDTH, 1, 3, HIDDEN_MAX, gain=0.0)
+        self.first = ExactConv(ndim, LayerSize(inputs, _WIDTH, 3, FEATURE_MAX), gain=1.3)
+        self.condition = ExactConv(ndim, LayerSize(config.conditions, _WIDTH, 1, CONDITION_UNIT))
+        self.second = ExactConv(ndim, LayerSize(_WIDTH, _WIDTH, 3, HIDDEN_MAX), gain=1.3)
+        self.last = ExactConv(ndim, LayerSize(_WIDTH, 1, 3, HIDDEN_MAX), gain=0.0)
 
     def forward(
         self, high: torch.Tensor, condition: torch.Tensor, low: torch.Tensor | None = None
@@ -76,7 +74,7 @@ def learned_update(network: TextureNetwork) -> Iterator[None]:
     for model in _each_level(network):
         model.low_from_high = LowFromHigh(network.context.config, sees_low=False)
 
-    def merged(level: levels.Level, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
+    def merged(level: levels.Level, high: torch.Tensor) -> torch.Tensor:
         low = level.low - _of(level.model)(high, level.condition)
         return merge(low, high, level.axes, level.fine)
 
@@ -117,7 +115,7 @@ def level_filter(network: TextureNetwork) -> Iterator[None]:
     for model in _each_level(network):
         model.low_from_high = LowFromHigh(network.context.config, sees_low=True)
 
-    def merged(level: levels.Level, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
+    def merged(level: levels.Level, high: torch.Tensor) -> torch.Tensor:
         low = level.low + _of(level.model)(high, level.condition, level.low)
         return merge(low, high, level.axes, level.fine)
 

@@ -29,16 +29,15 @@ from benchmarks.standing.studies import STUDIES, Scan, split
 from deepstd import io
 from deepstd.codec.codec import Codec
 from deepstd.codec.model import shape_model_of
-from deepstd.conditioning import Conditioning
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.shape.register import register_all
-from deepstd.texture.entropy.integer import thawed
+from deepstd.texture.networks.integer import thawed
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
-from deepstd.texture.wavelet.network import TextureNetwork
 from deepstd.train.cache import CachedScan
 from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, make_example
+from deepstd.train.data import Example, TensorConditioning, make_example
 from deepstd.train.loop import averaged, new_state, train_until
 
 _OUT = FOLDER / "ablations-trained.json"
@@ -85,16 +84,16 @@ class Variant:
     """
 
     added: Callable[[TextureNetwork], AbstractContextManager[None]] = lambda _: nullcontext()
-    seen: Callable[[Conditioning], Conditioning] = lambda conditioning: conditioning
+    seen: Callable[[TensorConditioning], TensorConditioning] = lambda conditioning: conditioning
     rate: int | None = None
 
 
-def _without_template(conditioning: Conditioning) -> Conditioning:
-    return Conditioning(torch.zeros_like(conditioning.template), conditioning.places)
+def _without_template(conditioning: TensorConditioning) -> TensorConditioning:
+    return TensorConditioning(torch.zeros_like(conditioning.template), conditioning.places)
 
 
-def _without_places(conditioning: Conditioning) -> Conditioning:
-    return Conditioning(conditioning.template, torch.zeros_like(conditioning.places))
+def _without_places(conditioning: TensorConditioning) -> TensorConditioning:
+    return TensorConditioning(conditioning.template, torch.zeros_like(conditioning.places))
 
 
 VARIANTS = {

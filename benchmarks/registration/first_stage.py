@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan, add_data_option
@@ -89,7 +88,7 @@ def _first(tree: Path, bundle: str, places: list[Path]) -> Iterator[Shaped]:
         subprocess.run(command, env=own, check=True)
         for number in range(len(places)):
             with np.load(Path(folder) / f"{number}.npz") as found:
-                warped = (torch.from_numpy(found[part]) for part in ("template", "places"))
+                warped = (found[part] for part in ("template", "places"))
                 shape = FrameShape(Conditioning(*warped), found["field"].tobytes(), None)
                 yield Shaped(shape, float(found["ncc"]))
 

@@ -29,8 +29,8 @@ from benchmarks.registration.warp import (
     transformed,
     warp_image,
 )
-from deepstd.geometry import resample
-from deepstd.shape.similarity import correlation
+from deepstd.resampling import resample
+from deepstd.shape.networks.similarity import correlation
 
 Layers = list[tuple[Tensor, Tensor]]
 

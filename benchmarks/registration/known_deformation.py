@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from deepstd import io
-from deepstd.geometry import resample
 from deepstd.registration.pair import register_pair
 from deepstd.registration.transform import Grid, PairTransform
+from deepstd.resampling import resample
 
 _RESULTS = Path(__file__).resolve().parents[1] / "results" / "registration-known.json"
 _SPACING = (1.1, 1.1, 1.6)

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from benchmarks.registration.pairs import Scan
 from benchmarks.registration.warp import Warp, grid, transformed
@@ -27,8 +26,9 @@ from deepstd.registration.pair import PairSettings, register_pair
 from deepstd.shape.alignment import canvas_frame, canvas_of, normalised
 from deepstd.shape.codec import decode_field, encode_field
 from deepstd.shape.field import template_coordinates
+from deepstd.shape.fit import STEPS, HeadFit, evaluated
 from deepstd.shape.model import TEMPLATE_MAX, FieldCode, ShapeModel
-from deepstd.shape.register import STEPS, HeadFit, register
+from deepstd.shape.register import register
 from deepstd.shape.siren import BACKWARD, displacements
 
 
@@ -96,7 +96,7 @@ class BundleField:
             return Warp(_as_fitted(model, scan, fitted))
         placement = base_map(scan.shape, scan.affine, model.template.shape, model.affine)
         places = template_coordinates(model, placement, decode_field(payload, model, tables))
-        coordinates = places.movedim(0, -1).numpy() / np.float32(1 << COORDINATE_BITS)
+        coordinates = np.moveaxis(places, 0, -1) / np.float32(1 << COORDINATE_BITS)
         return Warp(coordinates.astype(np.float32), len(payload))
 
 
@@ -131,20 +131,18 @@ class PairField:
         return Warp(coordinates.astype(np.float32), 2 * report.parameters)
 
 
-@torch.no_grad()
 def _as_fitted(model: ShapeModel, scan: Scan, code: FieldCode) -> np.ndarray:
     """(I, J, K, 3) template voxels by the field that a code was rounded from."""
     frame = canvas_frame(model.template.shape, model.reach)
-    canvas = normalised(canvas_of(scan.voxels, scan.affine, model, frame))
-    with torch.enable_grad():
-        fit = HeadFit(model, frame, canvas, code.omega_index)
-        fit.run(STEPS)
-    if not np.array_equal(fit.symbols()[0].numpy(), code.symbols):
+    canvas = normalised(canvas_of(scan.voxels, scan.affine, model, frame)[None])
+    fit = HeadFit(model, frame, canvas, code.omega_index)
+    fit.run(STEPS)
+    if not np.array_equal(fit.symbols()[0], code.symbols):
         raise RuntimeError("the fit that was repeated is not the fit that was coded")
     placement = base_map(scan.shape, scan.affine, model.template.shape, model.affine)
-    start = template_coordinates(model, placement, None).movedim(0, -1).reshape(-1, 3)
-    t = start / (1 << COORDINATE_BITS)
-    q = (t - frame.centre) / frame.reach
+    start = np.moveaxis(template_coordinates(model, placement, None), 0, -1).reshape(-1, 3)
+    t = start / np.float32(1 << COORDINATE_BITS)
+    q = ((t - frame.centre) / frame.reach).astype(np.float32)
     heads = fit.heads(fit.moves * fit.usual)
-    u = displacements(fit.trunk.features(q[None], fit.omega), heads)[BACKWARD, 0]
-    return (t + frame.reach * u).reshape(*scan.shape, 3).float().numpy()
+    u = displacements(evaluated(fit.layers, q)[0], heads)[BACKWARD, 0].T
+    return (t + frame.reach * u).reshape(*scan.shape, 3).astype(np.float32)

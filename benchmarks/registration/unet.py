@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from deepstd.geometry import resample
+from deepstd.resampling import resample
 
 _ENCODER = (16, 32, 32, 32)
 _DECODER = (32, 32, 32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
 
 class Conditioning(NamedTuple):
@@ -20,5 +20,5 @@ class Conditioning(NamedTuple):
         places: int16 (1, ndim, *shape), template coordinates, −64 to 64 across the template.
     """
 
-    template: torch.Tensor
-    places: torch.Tensor
+    template: np.ndarray
+    places: np.ndarray

@@ -5,7 +5,8 @@
     parts ─ Workers: a thread for each device ─▶ results in the order of the parts
 
 A CPU that is named several times is divided into equal shares of its cores. Threads on parts of
-their own are faster than threads that share every operation and wait for each other.
+their own are faster than threads that share every operation and wait for each other. Only GPUs need
+torch, which is imported here once a GPU is asked for or likely.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from queue import SimpleQueue
+from shutil import which
 from typing import TypeVar
 
-import torch
-
 from deepstd.errors import DeviceError
+from deepstd.extras import check_torch, has_torch
+from deepstd.threads import limit_to, thread_count
 
 _AHEAD = 2  # parts under way for each device
 # Each share holds the activations of a tile, about 200 MB.
@@ -29,7 +32,28 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def device_named(name: str) -> torch.device:
+@dataclass(frozen=True)
+class Device:
+    """A device to compute on; its string is its name in torch.
+
+    Attributes:
+        kind: "cpu" or "cuda".
+        index: number of the GPU; None for the first one, or the CPU.
+    """
+
+    kind: str = "cpu"
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.index is None else f"{self.kind}:{self.index}"
+
+    @property
+    def is_cpu(self) -> bool:
+        """True for the CPU, which needs no torch."""
+        return self.kind == "cpu"
+
+
+def device_named(name: str) -> Device:
     """Return the device of a name; "auto" is a GPU if there is one, else the CPU.
 
     Args:
@@ -37,18 +61,36 @@ def device_named(name: str) -> torch.device:
 
     Raises:
         DeviceError: the name is another, or the device is not available.
+        MissingExtraError: a GPU is asked for, and PyTorch is not installed.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.partition(":")[0] not in ("cpu", "cuda"):
+        return Device("cuda") if _has_gpu() else Device()
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not number.isdigit()):
         raise DeviceError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return Device()
+    check_torch(f"device {name!r}", "gpu")
+    import torch
+
+    device = Device(kind, int(number) if number else None)
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=str(device))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise DeviceError(f"device {name!r} is not available: {reason}. Use cpu or auto") from error
     return device
+
+
+def _has_gpu() -> bool:
+    """Return whether torch finds a GPU; torch is not imported where there is no driver."""
+    if not which("nvidia-smi") and not any(Path("/dev").glob("nvidia[0-9]*")):
+        return False
+    if not has_torch():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -59,7 +101,7 @@ class Workers:
         devices: device of each worker. The first one computes what cannot be divided.
     """
 
-    devices: tuple[torch.device, ...]
+    devices: tuple[Device, ...]
 
     @staticmethod
     def named(names: str) -> Workers:
@@ -73,17 +115,17 @@ class Workers:
             DeviceError: a name is another, or a device is not available.
         """
         devices = tuple(device_named(name.strip()) for name in names.split(","))
-        if names.strip() == "auto" and devices[0].type == "cpu":
-            return Workers(devices * _equal_shares(torch.get_num_threads()))
+        if names.strip() == "auto" and devices[0].is_cpu:
+            return Workers(devices * _equal_shares(thread_count()))
         return Workers(devices)
 
     @property
-    def first(self) -> torch.device:
+    def first(self) -> Device:
         """Device of computations that cannot be divided."""
         return self.devices[0]
 
     def map(
-        self, function: Callable[[torch.device, Part], Result], parts: Iterable[Part]
+        self, function: Callable[[Device, Part], Result], parts: Iterable[Part]
     ) -> Iterator[Result]:
         """Yield the results of ``function(device, part)`` in the order of the parts.
 
@@ -97,7 +139,7 @@ class Workers:
             for part in parts:
                 yield function(self.first, part)
             return
-        free: SimpleQueue[torch.device] = SimpleQueue()
+        free: SimpleQueue[Device] = SimpleQueue()
         for device in devices:
             free.put(device)
 
@@ -108,14 +150,9 @@ class Workers:
             finally:
                 free.put(device)
 
-        threads = torch.get_num_threads()
-        shares = max(1, sum(device.type == "cpu" for device in devices))
-        pool = ThreadPoolExecutor(
-            len(devices),
-            "deepstd",
-            # Torch has a number of threads for each calling thread.
-            lambda: torch.set_num_threads(max(1, threads // shares)),
-        )
+        shares = max(1, sum(device.is_cpu for device in devices))
+        share = thread_count() // shares
+        pool = ThreadPoolExecutor(len(devices), "deepstd", lambda: limit_to(share))
         pending: deque[Future[Result]] = deque()
         try:
             for part in parts:
@@ -126,12 +163,11 @@ class Workers:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
 
 
 def _equal_shares(threads: int) -> int:
     return max(count for count in range(1, _MOST_SHARES + 1) if threads % count == 0)
 
 
-CPU = Workers((torch.device("cpu"),))
+CPU = Workers((Device(),))
 """One worker, on the CPU."""

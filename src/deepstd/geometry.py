@@ -1,7 +1,6 @@
-"""Affine map from a scan's voxels to a template's, and linear resampling of images.
+"""Affine map from a scan's voxels to a template's.
 
     header affines, shapes ─▶ base_map: exact rational arithmetic ─▶ BaseMap, fixed point integers
-    images, coordinates in voxels ─▶ resample ─▶ images
 
 The base map takes directions and spacing from both headers and aligns the centres of both fields of
 view. It ignores the origins, as the origin of a crop says nothing about anatomy. The paper pads a
@@ -13,12 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from deepstd.errors import GeometryError
 
@@ -53,25 +48,24 @@ class BaseMap:
         """Number of spatial axes."""
         return len(self.shape)
 
-    def coordinates(self, indices: Sequence[Tensor]) -> Tensor:
+    def coordinates(self, indices: Sequence[np.ndarray]) -> np.ndarray:
         """Return the template coordinates of a grid of scan voxels.
 
         Args:
             indices: int64 voxel indices along each axis.
 
         Returns:
-            int64 tensor (ndim, *lengths) in 1/256 template voxels, rounded to the nearest.
+            int64 (ndim, *lengths) in 1/256 template voxels, rounded to the nearest.
         """
-        axes = torch.meshgrid(*indices, indexing="ij")
         shift = FRACTION_BITS - COORDINATE_BITS
-        rows = []
-        for row, offset in zip(self.matrix.tolist(), self.offset.tolist(), strict=True):
-            total = torch.full_like(axes[0], offset + (1 << (shift - 1)))
-            for factor, axis in zip(row, axes, strict=True):
+        result = np.empty((self.ndim, *map(len, indices)), np.int64)
+        for rows, factors, offset in zip(result, self.matrix, self.offset, strict=True):
+            rows[...] = offset + (1 << (shift - 1))
+            for axis, (factor, index) in enumerate(zip(factors, indices, strict=True)):
                 if factor:
-                    total += factor * axis
-            rows.append(total >> shift)
-        return torch.stack(rows)
+                    rows += (factor * index).reshape(-1, *[1] * (self.ndim - 1 - axis))
+            rows >>= shift
+        return result
 
     def as_float(self) -> tuple[np.ndarray, np.ndarray]:
         """Return matrix and offset in template voxels, float64."""
@@ -137,29 +131,6 @@ def base_map(
         tuple(int(n) for n in shape),
         tuple(int(n) for n in template_shape),
     )
-
-
-def resample(
-    images: Tensor, coordinates: Tensor, padding: Literal["border", "zeros"] = "border"
-) -> Tensor:
-    """Interpolate images (bi/tri)linearly at any coordinates.
-
-    Args:
-        images: (B, C, I, J) or (B, C, I, J, K).
-        coordinates: (B, *out, ndim) in voxels, in the order of the image's axes.
-        padding: values outside the image: its border, or zeros.
-
-    Returns:
-        (B, C, *out).
-    """
-    ndim = images.ndim - 2
-    batch, *out, _ = coordinates.shape
-    size = coordinates.new_tensor([max(n - 1, 1) for n in images.shape[2:]])
-    single = coordinates.new_tensor([float(n == 1) for n in images.shape[2:]])
-    grid = (coordinates * (2 / size) - (1 - single)).flip(-1)
-    grid = grid.reshape(batch, -1, *([1] * (ndim - 1)), ndim)
-    values = F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=True)
-    return values.reshape(batch, images.shape[1], *out)
 
 
 def _columns(affine: np.ndarray, ndim: int, whose: str) -> _Matrix:

@@ -22,6 +22,7 @@ from deepstd import io
 from deepstd.codec.without_bundle import is_without_bundle
 from deepstd.container import Beginning, least_bytes
 from deepstd.errors import DeviceError, InputError, RateError, named
+from deepstd.extras import check_torch
 from deepstd.inspection import AUTO
 from deepstd.memory import free_memory
 from deepstd.rate.target import Target, in_words
@@ -155,11 +156,11 @@ def check_bundle(name: str) -> None:
 
 def check_devices(names: str) -> None:
     """Raise a DeviceError where a comma-separated list names an unknown kind of device."""
-    for name in names.split(","):
-        if _DEVICE.fullmatch(name.strip()) is None:
-            raise DeviceError(
-                f"device {name.strip()!r} is not supported: use auto, cpu, cuda or cuda:N"
-            )
+    for name in map(str.strip, names.split(",")):
+        if _DEVICE.fullmatch(name) is None:
+            raise DeviceError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
+        if name.startswith("cuda"):
+            check_torch(f"device {name!r}", "gpu")
 
 
 def check_sources(paths: Sequence[Path]) -> None:

@@ -21,9 +21,10 @@ import torch
 from deepstd import bundle
 from deepstd.shape import ShapeModel
 from deepstd.shape.register import register_all
-from deepstd.texture.autoencoder.transform import AutoencoderConfig
+from deepstd.texture.autoencoder.config import AutoencoderConfig
+from deepstd.texture.description import Config, description_of
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import Config, Network, description_of, untrained
+from deepstd.texture.trainable import Trainable, untrained
 from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
@@ -98,7 +99,7 @@ def _shape_model(scans: list[CachedScan]) -> ShapeModel:
 
 def _trained(
     part: Part, sizes: Config, scans: list[CachedScan], shape: ShapeModel | None
-) -> Network:
+) -> Trainable:
     """A network after so many steps, its tables frozen."""
     ndim = 2 if part == 2 else 3
     chosen = [s for s in scans if s.voxels.ndim == ndim and min(s.voxels.shape) >= FEWEST]

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepstd.texture.codec import Encoded
+from deepstd.texture.codec import Encoded, Network
 from deepstd.texture.coded import CodedTexture, DecodedTexture
-from deepstd.texture.models import Network
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.trainable import Trainable
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 
-def lifting(network: Network) -> TextureNetwork:
+def lifting(network: Network) -> WaveletNetwork:
     """The network, which must be one of the lifting transform."""
+    assert isinstance(network, WaveletNetwork)
+    return network
+
+
+def trainable(network: Trainable) -> TextureNetwork:
+    """The network in torch, which must be one of the lifting transform."""
     assert isinstance(network, TextureNetwork)
     return network
+
+
+def finished(network: TextureNetwork) -> WaveletNetwork:
+    """The network as a coder uses it."""
+    return WaveletNetwork.from_tensors(network.config, network.to_tensors())
 
 
 def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

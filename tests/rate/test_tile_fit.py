@@ -16,7 +16,7 @@ from deepstd.texture.codec import squared_error
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 SHAPE = (200, 190, 6)
 STEP = 3000
@@ -34,7 +34,7 @@ class Counting:
 
 
 @pytest.fixture(scope="module")
-def network(tiny_bundle: Path) -> TextureNetwork:
+def network(tiny_bundle: Path) -> WaveletNetwork:
     return lifting(Codec.load(str(tiny_bundle), device="cpu").model.networks[3])
 
 
@@ -47,7 +47,7 @@ def values(phantom: Callable[..., np.ndarray]) -> np.ndarray:
 
 @pytest.mark.parametrize("wanted", [0.97, 0.996, 1.005, 1.03])
 def test_a_size_near_by_is_met_and_decodes(
-    network: TextureNetwork, values: np.ndarray, wanted: float
+    network: WaveletNetwork, values: np.ndarray, wanted: float
 ) -> None:
     encoder = TextureEncoder(network, values, None)
     first = encoder.encode(STEP, 0.1)
@@ -120,7 +120,7 @@ def test_where_no_size_fits_the_largest_of_the_tried_that_is_allowed_remains() -
     assert fitted.nbytes != sizes[-1]
 
 
-def test_what_fits_is_left_alone(network: TextureNetwork, values: np.ndarray) -> None:
+def test_what_fits_is_left_alone(network: WaveletNetwork, values: np.ndarray) -> None:
     encoder = TextureEncoder(network, values, None)
     first = encoder.encode(STEP, 0.1)
     counting = Counting(encoder)
@@ -129,7 +129,7 @@ def test_what_fits_is_left_alone(network: TextureNetwork, values: np.ndarray) ->
     assert counting.coded == 0
 
 
-def test_a_size_out_of_reach_ends(network: TextureNetwork, values: np.ndarray) -> None:
+def test_a_size_out_of_reach_ends(network: WaveletNetwork, values: np.ndarray) -> None:
     encoder = TextureEncoder(network, values, None)
     first = encoder.encode(STEP, 0.1)
     (fitted,) = fit_tiles([encoder], [first], first.nbytes, 9, 10)
@@ -137,12 +137,12 @@ def test_a_size_out_of_reach_ends(network: TextureNetwork, values: np.ndarray) -
 
 
 def test_bytes_go_with_the_significant_coefficients(
-    network: TextureNetwork, values: np.ndarray
+    network: WaveletNetwork, values: np.ndarray
 ) -> None:
     encoder = TextureEncoder(network, values, None)
     counts = [encoder.significant(code) for code in (2000, 3500, 5000)]
     truth = [
-        sum(int((band.abs() * 2.0 ** (code / 1024) > 0.6).sum()) for band in encoder._highs)
+        sum(int((np.abs(band) * 2.0 ** (code / 1024) > 0.6).sum()) for band in encoder._highs)
         for code in (2000, 3500, 5000)
     ]
     assert counts == pytest.approx(truth, rel=0.02)

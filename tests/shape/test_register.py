@@ -23,7 +23,7 @@ from deepstd.shape import (
     warp_template,
 )
 from deepstd.shape.codec import decode_field, encode_field
-from deepstd.shape.register import TRIAL_STEPS, HeadFit
+from deepstd.shape.fit import TRIAL_STEPS, HeadFit
 from deepstd.train.template.build import build_shape_model, template_grid
 
 Scan = tuple[np.ndarray, np.ndarray]
@@ -35,14 +35,14 @@ def explained(
     scan: np.ndarray, affine: np.ndarray | None, model: ShapeModel, code: FieldCode | None
 ) -> float:
     placement = base_map(scan.shape, affine, model.template.shape, model.affine)
-    warped = warp_template(model, template_coordinates(model, placement, code)).numpy()
+    warped = warp_template(model, template_coordinates(model, placement, code))
     return float(np.corrcoef(scan.ravel(), warped.ravel())[0, 1] ** 2)
 
 
 def landmarks_on_template(scan: Scan, model: ShapeModel, code: FieldCode | None) -> np.ndarray:
     """(landmark, axis) template voxels at which known points of the anatomy land."""
     placement = base_map(scan[0].shape, None, model.template.shape, model.affine)
-    coordinates = template_coordinates(model, placement, code).numpy() / (1 << COORDINATE_BITS)
+    coordinates = template_coordinates(model, placement, code) / (1 << COORDINATE_BITS)
     found = []
     for landmark in LANDMARKS:
         distance = ((scan[1] - np.reshape(landmark, (2, 1, 1))) ** 2).sum(0)
@@ -125,7 +125,7 @@ def test_a_hard_scan_is_tried_with_smoother_fields(
     tried: list[tuple[int, float]] = []
     run = HeadFit.run
 
-    def noted(fit: HeadFit, until: int) -> torch.Tensor:
+    def noted(fit: HeadFit, until: int) -> np.ndarray:
         losses = run(fit, until)
         if until == TRIAL_STEPS:
             tried.append((int(fit.omega), float(losses[0])))

@@ -8,26 +8,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from textures import coded, grey_values, smooth
+from textures import coded, finished, grey_values, smooth
 
 from deepstd.conditioning import Conditioning
+from deepstd.devices import CPU, Device, Workers
 from deepstd.engine import library
 from deepstd.errors import BundleError, ContainerError, DamagedError
 from deepstd.texture import scaling
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.entropy import symbols as sources
+from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.placed import PlacedContext, PlacedFilter
 from deepstd.texture.scaling import Scaling, template_units
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.wavelet.network import TextureConfig, WaveletNetwork
+from deepstd.threads import limited_to
 
 
-def network(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:
+def untrained(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:
     torch.manual_seed(seed)
-    config = TextureConfig(ndim, (12, 16), template, 8, 1)
-    untrained = TextureNetwork(config)
-    return TextureNetwork.from_tensors(config, untrained.to_tensors())
+    return TextureNetwork(TextureConfig(ndim, (12, 16), template, 8, 1))
+
+
+def network(ndim: int, *, template: bool = False, seed: int = 0) -> WaveletNetwork:
+    return finished(untrained(ndim, template=template, seed=seed))
 
 
 SHAPES = [(1, 1), (2, 1, 1), (35, 51), (20, 17, 13), (33, 5, 40), (150, 20, 9)]
@@ -50,21 +56,40 @@ def test_decoder_gets_the_encoders_values(
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
+def test_latents_do_not_depend_on_threads(ndim: int) -> None:
     shape = (70, 66) if ndim == 2 else (24, 30, 22)
     net, x = network(ndim), smooth(shape)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+    with limited_to(2):
         encoded = TextureEncoder(net, x, None).encode(5000, 0.1)
-        found = set()
-        for threads, dtype in ((1, torch.float32), (2, torch.float64), (1, torch.float64)):
-            torch.set_num_threads(threads)
-            decoded = decode_texture(net, coded(encoded, shape), network_dtype=dtype)
-            found.add(decoded.latents)
-        assert found == {encoded.latents}
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 3):
+        with limited_to(threads):
+            assert decode_texture(net, coded(encoded, shape)).latents == encoded.latents
+
+
+@pytest.mark.parametrize(("ndim", "template"), [(2, False), (3, False), (3, True)])
+def test_networks_in_torch_compute_the_same_symbols(ndim: int, *, template: bool) -> None:
+    """Also those of GPUs, which are placed on the CPU here."""
+    shape = (70, 66) if ndim == 2 else (24, 30, 22)
+    net, x = untrained(ndim, template=template), smooth(shape)
+    here, gpu = finished(net), Device("cuda")
+    copy = TextureNetwork.from_tensors(net.config, net.to_tensors())
+    models = [PlacedContext(copy.context.level(n)[0], torch.device("cpu")) for n in (0, 1)]
+    filters = {gpu: PlacedFilter(copy.postfilter, torch.device("cpu"))}
+    there = here.on(here.context.on({gpu: models}), filters)
+    conditioning = None
+    if template:
+        grey = np.clip(np.rint(x), 0, 1023).astype(np.int32)[None, None]
+        conditioning = Conditioning(grey, np.zeros((1, 3, *shape), np.int16))
+    encoded = TextureEncoder(here, x, None, conditioning).encode(5000, 0.1)
+    workers = Workers((gpu,))
+    again = TextureEncoder(there, x, None, conditioning, workers=workers).encode(5000, 0.1)
+    assert again.payload == encoded.payload
+    ours, theirs = (
+        decode_texture(own, coded(encoded, shape), conditioning, workers=on)
+        for own, on in ((here, CPU), (there, workers))
+    )
+    assert ours.latents == theirs.latents
+    np.testing.assert_allclose(ours.steps, theirs.steps, atol=1e-3)
 
 
 def test_tiles_decode_without_each_other() -> None:
@@ -124,8 +149,8 @@ def test_template_conditioning_round_trip() -> None:
     shape = (21, 30, 17)
     net, x = network(3, template=True), smooth(shape)
     low, high = x.min(), x.max()
-    template = torch.from_numpy(np.rint((x - low) / (high - low) * 1000)).int()[None, None]
-    places = torch.zeros((1, 3, *shape), dtype=torch.int16)
+    template = np.rint((x - low) / (high - low) * 1000).astype(np.int32)[None, None]
+    places = np.zeros((1, 3, *shape), np.int16)
     conditioning = Conditioning(template, places)
     encoder = TextureEncoder(net, x, None, conditioning)
     encoded = encoder.encode(3000, 0.1)
@@ -152,12 +177,12 @@ def test_damaged_payloads_never_escape_as_other_errors() -> None:
 
 
 def test_unit_of_the_template_is_exact_and_monotonic() -> None:
-    template = torch.arange(1024)[None, None]
+    template = np.arange(1024)[None, None]
     for code in (-4096, -1, 0, 1, 777, 16384):
         units = template_units(template, code)
-        assert torch.equal(units, torch.round(units))
-        exact = template.double() * 64 * 2.0 ** (code / 1024) / 1024
-        assert (units - exact).abs().max() <= 1 + exact.max() * 1e-5
+        assert np.array_equal(units, np.rint(units))
+        exact = template.astype(float) * 64 * 2.0 ** (code / 1024) / 1024
+        assert np.abs(units - exact).max() <= 1 + exact.max() * 1e-5
         assert (units[..., 1:] >= units[..., :-1]).all()
 
 
@@ -169,38 +194,41 @@ def test_scaling_of_constant_and_tiny_scans_is_finite() -> None:
 
 
 def test_overflowing_weights_are_refused() -> None:
-    net = network(2)
+    net = untrained(2)
     stored = net.to_tensors()
     name = next(n for n in stored if n.endswith("second.weight"))
     stored[name] = np.full_like(stored[name], 32767)
-    with pytest.raises(BundleError, match="too large"):
-        TextureNetwork.from_tensors(net.config, stored)
+    for kind in (TextureNetwork, WaveletNetwork):
+        with pytest.raises(BundleError, match="too large"):
+            kind.from_tensors(net.config, stored)
 
 
 def test_arrays_without_a_place_are_refused() -> None:
-    net = network(2)
-    with pytest.raises(BundleError, match=r"no place for postfilter\.more"):
-        TextureNetwork.from_tensors(net.config, {**net.to_tensors(), "postfilter.more": np.ones(3)})
+    net = untrained(2)
+    for kind in (TextureNetwork, WaveletNetwork):
+        with pytest.raises(BundleError, match=r"no place for (postfilter\.)?more"):
+            kind.from_tensors(net.config, {**net.to_tensors(), "postfilter.more": np.ones(3)})
 
 
 @pytest.mark.parametrize("part", ["weight", "bias", "shift"])
 def test_weights_of_another_type_are_refused(part: str) -> None:
-    net = network(2)
+    net = untrained(2)
     stored = net.to_tensors()
     name = next(n for n in stored if n.endswith(f"second.{part}"))
     stored[name] = stored[name].astype(np.float32)
-    with pytest.raises(BundleError, match=part):
-        TextureNetwork.from_tensors(net.config, stored)
+    for kind in (TextureNetwork, WaveletNetwork):
+        with pytest.raises(BundleError, match=part):
+            kind.from_tensors(net.config, stored)
 
 
 def test_a_network_may_do_without_a_post_filter() -> None:
     config = TextureConfig(3, (12, 16), False, 0, 0)
-    net = TextureNetwork.from_tensors(config, TextureNetwork(config).to_tensors())
+    net = finished(TextureNetwork(config))
     x = smooth((20, 17, 13))
     encoder = TextureEncoder(net, x, None)
     encoded = encoder.encode(4096, 0.1)
     decoded = decode_texture(net, coded(encoded, x.shape))
-    expected = encoded.low[0, 0].numpy() / 64
+    expected = encoded.low[0, 0] / 64
     np.testing.assert_allclose(decoded.steps, expected, rtol=1e-6, atol=1e-4)
     encoder.refine(4096, 0.1, 1)
     for half in ((0, 1), (8, 0)):

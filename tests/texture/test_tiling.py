@@ -6,8 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepstd.texture.entropy.context import HALO, ContextConfig, LevelContext
-from deepstd.texture.entropy.features import upsample
+from deepstd.texture.entropy.context import HALO, ContextConfig
+from deepstd.texture.networks.context import LevelContext
+from deepstd.texture.networks.features import upsample
 from deepstd.texture.tiling import Region, Window
 
 CONFIGS = {ndim: ContextConfig(ndim, (6,), template=False) for ndim in (2, 3)}

@@ -10,15 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textures import lifting, smooth
+from textures import finished, smooth, trainable
 
+from deepstd import bundle
 from deepstd.codec.codec import Codec
 from deepstd.errors import InputError
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.kinds import BETWEEN
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.encoder import TextureEncoder, encode_together
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.between import draw_batch
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
@@ -65,13 +67,13 @@ def test_batches_are_slices_with_what_their_neighbours_tell(
 def test_a_thinned_network_that_is_as_wide_codes_as_before(
     phantom: Callable[..., np.ndarray],
 ) -> None:
-    images = lifting(Codec.load("generic", device="cpu").model.networks[2])
+    images = trainable(Start.of(bundle.load(bundle.find("generic"))).networks[2])
     sizes = images.config
     config = TextureConfig(2, sizes.widths, True, sizes.filter_width, sizes.filter_blocks)
     between = thinned(images, config).eval().requires_grad_(False)
     values = phantom((44, 37)).astype(np.float64)
-    nothing = Hint(torch.zeros(1, 1, 44, 37).double(), torch.zeros(1, 2, 44, 37))
-    alone, hinted = (TextureEncoder(network, values, None) for network in (images, between))
+    nothing = Hint(np.zeros((1, 1, 44, 37)), np.zeros((1, 2, 44, 37)))
+    alone, hinted = (TextureEncoder(finished(net), values, None) for net in (images, between))
     (coded,) = encode_together([hinted], 2500, [0.08], nothing)
     assert coded.payload == alone.encode(2500, 0.08).payload
     with pytest.raises(InputError, match="no level may be wider"):
@@ -79,9 +81,9 @@ def test_a_thinned_network_that_is_as_wide_codes_as_before(
 
 
 def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: Path) -> None:
-    generic = Codec.load("generic", device="cpu")
-    without = {part: network for part, network in generic.model.networks.items() if part != BETWEEN}
-    start = Start("generic", generic.model.shape_model, without)
+    generic = Start.of(bundle.load(bundle.find("generic")))
+    without = {part: network for part, network in generic.networks.items() if part != BETWEEN}
+    start = Start("generic", generic.shape, without)
     values = {
         **start.sizes([3, 2]),
         "name": "mine",
@@ -112,8 +114,8 @@ def test_a_run_that_keeps_networks_adds_one_for_slices_between_others(tmp_path: 
     codec = Codec.load(str(tmp_path / "mine"), device="cpu")
     assert "taken over" in codec.bundle.card
     for part in (2, 3):
-        kept = lifting(generic.model.networks[part]).to_tensors()
-        for name, array in lifting(codec.model.networks[part]).to_tensors().items():
+        kept = generic.networks[part].to_tensors()
+        for name, array in codec.bundle.textures[str(part)].items():
             np.testing.assert_array_equal(array, kept[name])
     networks = codec.model.codec_for((30, 28, 12))[0].slices
     assert networks is not None

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from textures import lifting
+from textures import finished, trainable
 
-from deepstd.codec.codec import Codec
+from deepstd import bundle
 from deepstd.errors import InputError
 from deepstd.texture.codec import squared_error
-from deepstd.texture.models import Network, untrained
+from deepstd.texture.trainable import Trainable, untrained
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train.cache import CachedScan
@@ -26,23 +26,22 @@ from deepstd.train.start import Start, grow
 
 @pytest.fixture(scope="module")
 def generic() -> Start:
-    codec = Codec.load("generic")
-    return Start("generic", codec.model.shape_model, codec.model.networks)
+    found = Start.of(bundle.load(bundle.find("generic")))
+    return Start("generic", found.shape, found.networks)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_grown_network_codes_as_the_one_it_grew_from(
     generic: Start, phantom: Callable[..., np.ndarray], ndim: int
 ) -> None:
-    small = lifting(generic.networks[ndim])
+    small = trainable(generic.networks[ndim])
     before = small.config
     widths = tuple(width + 8 for width in before.widths)
     config = TextureConfig(ndim, widths, False, before.filter_width + 5, before.filter_blocks + 1)
     values = phantom((40, 44, 37)[:ndim]).astype(np.float64)
     encoded = []
     for network in (small, grow(small, config)):
-        network.eval().requires_grad_(False)
-        encoder = TextureEncoder(network, values, None)
+        encoder = TextureEncoder(finished(network), values, None)
         texture = encoder.encode(2500, 0.08)
         encoded.append((texture.payload, squared_error(encoder, texture, 2500)))
     assert encoded[0][0] == encoded[1][0]
@@ -50,7 +49,7 @@ def test_a_grown_network_codes_as_the_one_it_grew_from(
 
 
 def test_a_post_filter_can_be_left_out_or_added(generic: Start) -> None:
-    small = lifting(generic.networks[2])
+    small = trainable(generic.networks[2])
     sizes = small.config.to_dict()
     without = grow(small, TextureConfig.from_dict({**sizes, "filter_width": 0, "filter_blocks": 0}))
     assert without.to_tensors().keys() < small.to_tensors().keys()
@@ -63,11 +62,11 @@ def test_a_post_filter_can_be_left_out_or_added(generic: Start) -> None:
 
 
 def test_new_channels_learn(generic: Start) -> None:
-    small = lifting(generic.networks[2]).config
+    small = trainable(generic.networks[2]).config
     config = TextureConfig(
         2, tuple(w + 4 for w in small.widths), False, small.filter_width, small.filter_blocks
     )
-    level = grow(lifting(generic.networks[2]), config).context.levels[0]
+    level = grow(trainable(generic.networks[2]), config).context.levels[0]
     new = level.get_parameter("first.weight")[small.widths[0] :]
     assert float(new.detach().abs().max()) > 0
 
@@ -77,7 +76,7 @@ def test_new_channels_learn(generic: Start) -> None:
     [{"widths": (8, 8)}, {"filter_width": 4}, {"filter_blocks": 1}, {"template": True}],
 )
 def test_what_cannot_grow_is_refused(generic: Start, change: dict[str, object]) -> None:
-    small = lifting(generic.networks[2])
+    small = trainable(generic.networks[2])
     sizes = {**small.config.to_dict(), **change}
     with pytest.raises(InputError, match="cannot grow"):
         grow(small, TextureConfig.from_dict(sizes))
@@ -100,11 +99,10 @@ def test_a_run_begins_where_the_bundle_ended(
     assert begun.start == "generic"
     scratch = train(scans, config, tmp_path / "scratch", total_seconds=0.01)
 
-    def nbytes(trained: Network) -> int:
-        network = lifting(trained)
+    def nbytes(trained: Trainable) -> int:
+        network = trainable(trained)
         values = phantom((24, 24, 20), seed=9).astype(np.float64)
-        network.eval().requires_grad_(False)
-        return TextureEncoder(network, values, None).encode(2500, 0.08).nbytes
+        return TextureEncoder(finished(network), values, None).encode(2500, 0.08).nbytes
 
     assert nbytes(begun.networks[3]) < 0.5 * nbytes(scratch.networks[3])
 

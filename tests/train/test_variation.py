@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepstd.conditioning import Conditioning
 from deepstd.errors import InputError
+from deepstd.texture.networks.conditioning import TensorConditioning
 from deepstd.texture.scaling import Scaling
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example
@@ -51,7 +51,7 @@ def _with_template(image: torch.Tensor) -> Example:
     """An image that is its own template, and its rows as places."""
     rows = torch.arange(image.shape[2])[:, None].expand(image.shape[2:]) // 4 - 64
     places = torch.stack([rows, rows])[None].to(torch.int16)
-    return Example(image, (0, 0), Scaling(0, 0), Conditioning(image.int(), places))
+    return Example(image, (0, 0), Scaling(0, 0), TensorConditioning(image.int(), places))
 
 
 def test_magnified_images_stay_on_their_template() -> None:

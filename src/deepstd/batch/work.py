@@ -19,7 +19,7 @@ from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_mem
 from deepstd.inspection import figures_of
 from deepstd.progress import Progress
 from deepstd.rate.target import Target
-from deepstd.threads import wait_passively
+from deepstd.threads import limit_process, wait_passively
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Compressor:
         self._load: Callable[..., Codec] | None = None
 
     def start(self, threads: int) -> str | None:
-        """Import torch and load the bundle; return the reason of a failure, else None.
+        """Import the codec and load the bundle; return the reason of a failure, else None.
 
         A lossless compression needs neither.
         """
@@ -84,12 +84,10 @@ class Compressor:
             return None
         wait_passively()
         try:
-            import torch
-
             from deepstd.codec.codec import Codec
             from deepstd.devices import Workers
 
-            torch.set_num_threads(threads)
+            limit_process(threads)
             Workers.named(self._device)
             self._load = functools.cache(Codec.load)
             if self._model != AUTO:

@@ -13,6 +13,8 @@ import typer
 
 import deepstd
 from deepstd.cli import console, model, options
+from deepstd.extras import has_torch
+from deepstd.threads import thread_count
 
 _CORE = (
     "torch",
@@ -103,10 +105,12 @@ def _version_of(name: str) -> str | None:
 
 
 def _devices() -> dict[str, Any]:
-    import torch
+    cuda: list[str] = []
+    if has_torch():
+        import torch
 
-    cuda = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    return {"cpus": os.cpu_count(), "threads": torch.get_num_threads(), "cuda": cuda}
+        cuda = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return {"cpus": os.cpu_count(), "threads": thread_count(), "cuda": cuda}
 
 
 def _try_out(entry: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from deepstd.cli import console, options
 from deepstd.errors import InputError
+from deepstd.extras import check_torch
 
 if TYPE_CHECKING:
     from deepstd.registration.files import RegisterReport
@@ -70,6 +71,7 @@ def register(
     Sizes, spacings and orientations may differ. Images are interpolated linearly; labels keep their
     values.
     """
+    check_torch("registration", "train")
     with console.Progress(f"reading {options.shown(moving)}") as progress:
         from deepstd.registration import files as registration
 

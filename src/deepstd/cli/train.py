@@ -14,6 +14,7 @@ import typer
 
 from deepstd.cli import console, options
 from deepstd.errors import InputError, OutputExistsError
+from deepstd.extras import check_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,8 @@ def train(
 
         session.keep_checkpoint(checkpoint, resume=resume)
         scans = _scans_of(source, checkpoint, progress)
+        import torch
+
         from deepstd.devices import device_named
         from deepstd.train import run
         from deepstd.train.finish import write_bundle
@@ -170,7 +173,7 @@ def train(
             spent=time.monotonic() - began,
             resume=resume,
             start=start,
-            device=device_named(device),
+            device=torch.device(str(device_named(device))),
             report=progress,
         )
         if trained.finished:
@@ -203,11 +206,10 @@ def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> lis
 
 def _start_of(name: str) -> Start:
     """Load the bundle that the training starts from."""
-    from deepstd.codec.codec import Codec
+    from deepstd import bundle
     from deepstd.train.start import Start
 
-    codec = Codec.load(name, device="cpu")
-    return Start(codec.model.name, codec.model.shape_model, codec.model.networks)
+    return Start.of(bundle.load(bundle.find(name)))
 
 
 def _checked(
@@ -217,6 +219,7 @@ def _checked(
     from deepstd import io, preflight
     from deepstd.train.config import TrainConfig
 
+    check_torch("training", "train")
     preflight.check_sources([source])
     preflight.check_devices(device)
     io.check_folder(output)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from deepstd import special_values
 from deepstd.rate.start import StepScale, first_start
@@ -139,7 +138,7 @@ def _saved(
 
     def magnitudes(values: np.ndarray) -> Magnitudes:
         normalised = np.clip(scaling.normalise(values), -_FARTHEST, _FARTHEST)
-        return Magnitudes(decompose(torch.from_numpy(normalised)[None, None], plan)[1])
+        return Magnitudes(decompose(normalised[None, None], plan)[1])
 
     with_edge, without = magnitudes(original), magnitudes(filled)
     start = first_start(

@@ -141,4 +141,4 @@ def _filter_of(
         return lambda steps: steps
     codec, seen = model.codec_for(shape)
     found = WienerFilter.unpack(wiener, len(seen), codec.network.tables, name)
-    return lambda steps: found.apply(steps, model.workers)
+    return found.apply

@@ -15,13 +15,12 @@ from deepstd.codec.frames import flat_axis
 from deepstd.devices import Workers
 from deepstd.errors import BundleError, DeepSTDError, InputError, named
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.autoencoder.codec import AutoencoderCodec
-from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.codec import TextureCodec, WaveletCodec
+from deepstd.texture.codec import TextureCodec
+from deepstd.texture.description import part_named
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import Network, network_of, part_named
+from deepstd.texture.models import Network, codec_of, network_of
 from deepstd.texture.slices.decoder import SliceNetworks
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 
 class Model:
@@ -50,7 +49,7 @@ class Model:
             with named(f"bundle {bundle.manifest.name}"):
                 self.shape_model = shape_model_of(bundle)
                 self.networks: Mapping[Part, Network] = {
-                    part_named(part): network_of(networks[part], arrays).to(self.workers.first)
+                    part_named(part): network_of(networks[part], arrays, self.workers)
                     for part, arrays in bundle.textures.items()
                 }
                 slices = _networks_of_slices(self.networks, self.shape_model)
@@ -65,7 +64,7 @@ class Model:
         if self.shape_model is None and any(n.config.template for n in whole.values()):
             raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
         self._codecs = {
-            part: _codec_of(network, slices if part == 3 else None, self.workers)
+            part: codec_of(network, slices if part == 3 else None, self.workers)
             for part, network in whole.items()
         }
 
@@ -88,23 +87,17 @@ class Model:
         )
 
 
-def _codec_of(network: Network, slices: SliceNetworks | None, workers: Workers) -> TextureCodec:
-    if isinstance(network, AutoencoderNetwork):
-        return AutoencoderCodec(network, workers)
-    return WaveletCodec(network, workers, slices)
-
-
 def _networks_of_slices(
     networks: Mapping[Part, Network], shape_model: ShapeModel | None
 ) -> SliceNetworks | None:
     images, between = networks.get(2), networks.get(BETWEEN)
     if between is not None:
-        fits = isinstance(between, TextureNetwork) and between.config.template
+        fits = isinstance(between, WaveletNetwork) and between.config.template
         if not fits or between.config.ndim != 2:
             raise BundleError("its network for slices between others is not one for such slices")
-    if shape_model is not None or not isinstance(images, TextureNetwork):
+    if shape_model is not None or not isinstance(images, WaveletNetwork):
         return None
-    return SliceNetworks(images, between if isinstance(between, TextureNetwork) else None)
+    return SliceNetworks(images, between if isinstance(between, WaveletNetwork) else None)
 
 
 def shape_model_of(bundle: Bundle) -> ShapeModel | None:

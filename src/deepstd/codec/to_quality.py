@@ -77,7 +77,7 @@ class QualityEncoding(Encoding):
             return steps
         tables = self._codec.network.tables
         found = WienerFilter.unpack(self._wiener, steps.ndim, tables, "the new file")
-        return found.apply(steps, self._model.workers)
+        return found.apply(steps)
 
     def rough(self) -> EncodedScan:
         """Encode without field, slices, refinement and filter, near the goal."""

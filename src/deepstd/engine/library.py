@@ -17,7 +17,7 @@ import numpy as np
 DISABLED = "DEEPSTD_NO_ENGINE"
 """Environment variable that turns the engine off, with any value but "" and "0"."""
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 3
+_INTERFACE = 7
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
@@ -40,6 +40,11 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
     "tile_encode": (_INT, (_POINTER,) * 7),
     "tile_decode": (_INT, (_POINTER,) * 8),
+    "postfilter_run": (_INT, (_POINTER, _POINTER)),
+    "lift_level": (_INT, (_POINTER, _INT)),
+    "motion_halfway": (_INT, (_POINTER, _INT)),
+    "signed_logs": (None, (_POINTER, _LONG, _POINTER, _POINTER)),
+    "wiener_run": (None, (_POINTER,)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (

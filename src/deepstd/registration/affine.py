@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepstd.geometry import resample
 from deepstd.registration.view import View
+from deepstd.resampling import resample
 
 # Voxel sizes in field coordinates: 16, 32 and 64 voxels along the longest axis.
 _SIZES = (2 / 16, 2 / 32, 2 / 64)

@@ -18,16 +18,12 @@ import torch
 from torch import Tensor
 
 from deepstd.registration.view import View
-from deepstd.shape.adam import Adam
-from deepstd.shape.loss import JACOBIAN_WEIGHT, irregularity
-from deepstd.shape.similarity import correlation
-from deepstd.shape.siren import (
-    BACKWARD,
-    FORWARD,
-    Trunk,
-    displacements,
-    initial_trunk,
-)
+from deepstd.shape.loss import JACOBIAN_WEIGHT
+from deepstd.shape.networks.adam import Adam
+from deepstd.shape.networks.loss import irregularity
+from deepstd.shape.networks.similarity import correlation
+from deepstd.shape.networks.siren import Trunk, displacements, initial_trunk
+from deepstd.shape.siren import BACKWARD, FORWARD
 
 _TRUNK_RATE, _HEAD_RATE = 2e-3, 1e-2
 _RECENT = 10  # last steps whose loss is averaged

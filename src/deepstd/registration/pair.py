@@ -22,8 +22,10 @@ from deepstd.registration.cycle import CycleFields, CycleSettings, fit_fields
 from deepstd.registration.report import PairReport
 from deepstd.registration.transform import Grid, PairTransform
 from deepstd.registration.view import View, view_of
-from deepstd.shape.similarity import correlation
-from deepstd.shape.siren import BACKWARD, FORWARD, Trunk, determinants
+from deepstd.shape import siren
+from deepstd.shape.networks.similarity import correlation
+from deepstd.shape.networks.siren import Trunk, determinants
+from deepstd.shape.siren import BACKWARD, FORWARD
 
 _LONGEST_VIEW = 128  # voxels of a view along the longest axis, at most
 _LONGEST_WHOLE = 64  # longest axis of scans that keep their resolution
@@ -52,7 +54,7 @@ def register_pair(
     fixed: np.ndarray,
     fixed_affine: np.ndarray | None,
     settings: PairSettings | None = None,
-    start: Trunk | None = None,
+    start: siren.Trunk | None = None,
 ) -> tuple[PairTransform, PairReport]:
     """Register a moving scan to a fixed scan.
 
@@ -89,8 +91,9 @@ def register_pair(
     laid = views[0], views[1].moved(matrix, offset)
     fields = None
     if not settings.affine_only:
+        layers = None if start is None else Trunk.of_arrays(start)
         limit = torch.tensor(fixed.shape) / 2 / torch.from_numpy(fixed_grid.reach).float()
-        fields = fit_fields(*laid, limit, settings.cycle, start)
+        fields = fit_fields(*laid, limit, settings.cycle, layers)
     transform = PairTransform(fixed_grid, moving_grid, start_map @ affine, fields)
     cycle, folding = (0.0, 0.0) if fields is None else _regularity(fields, laid[0], fixed_grid)
     report = PairReport(

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from deepstd.errors import InputError
-from deepstd.geometry import resample
 from deepstd.registration.cycle import CycleFields
+from deepstd.resampling import resample
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.siren import BACKWARD, FORWARD
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from deepstd.errors import InputError
-from deepstd.geometry import resample
+from deepstd.resampling import resample
 
 _FEWEST = 12  # voxels that averaging leaves along an axis, where there are as many
 _SLAB_VOXELS = 1 << 23  # bounds the memory of the average

@@ -8,16 +8,15 @@ The paper registers at half resolution (Methods, "Gradual degradation strategy")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from deepstd.errors import GeometryError
-from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
+from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map
 from deepstd.shape.model import TEMPLATE_MAX, ShapeModel
+from deepstd.shape.sampling import sampled
 
 _LONGEST_CANVAS = 128  # voxels; bounds time and memory of a registration
 
@@ -30,12 +29,12 @@ class Frame:
 
     Attributes:
         template_shape: voxels of the template along each axis.
-        reach: (ndim,) template voxels in a unit of q.
+        reach: (ndim,) float32, template voxels in a unit of q.
         factors: template voxels that a canvas voxel averages, along each axis.
     """
 
     template_shape: tuple[int, ...]
-    reach: Tensor
+    reach: np.ndarray
     factors: tuple[int, ...]
 
     @property
@@ -44,36 +43,30 @@ class Frame:
         return tuple(-(-n // f) for n, f in zip(self.template_shape, self.factors, strict=True))
 
     @property
-    def centre(self) -> Tensor:
+    def centre(self) -> np.ndarray:
         """Centre of the template in template voxels, (ndim,)."""
-        return self.reach.new_tensor([(n - 1) / 2 for n in self.template_shape])
+        return np.array([(n - 1) / 2 for n in self.template_shape], np.float32)
 
     @property
-    def canvas_reach(self) -> Tensor:
+    def canvas_reach(self) -> np.ndarray:
         """Canvas voxels in a unit of q, (ndim,)."""
-        return self.reach / self._factors
+        return self.reach / np.array(self.factors, np.float32)
 
     @property
-    def _factors(self) -> Tensor:
-        return self.reach.new_tensor(self.factors)
+    def canvas_centre(self) -> np.ndarray:
+        """Centre of the template in canvas voxels, (ndim,)."""
+        factors = np.array(self.factors, np.float32)
+        return (self.centre - (factors - 1) / 2) / factors
 
-    def to(self, device: torch.device | str) -> Frame:
-        """Return the frame on another device."""
-        return Frame(self.template_shape, self.reach.to(device), self.factors)
-
-    def to_template(self, q: Tensor) -> Tensor:
-        """Convert field coordinates, (…, ndim), to template voxels."""
-        return self.centre + self.reach * q
-
-    def to_canvas(self, q: Tensor) -> Tensor:
-        """Convert field coordinates, (…, ndim), to canvas voxels."""
-        return (self.to_template(q) - (self._factors - 1) / 2) / self._factors
-
-    def nodes(self) -> Tensor:
-        """Return the field coordinates of all canvas voxels, (N, ndim)."""
-        axes = [torch.arange(n, device=self.reach.device) for n in self.canvas_shape]
-        t = torch.cartesian_prod(*axes) * self._factors + (self._factors - 1) / 2
-        return (t - self.centre) / self.reach
+    def nodes(self) -> np.ndarray:
+        """Return the field coordinates of all canvas voxels, float32 (N, ndim)."""
+        axes = [
+            ((np.arange(n, dtype=np.float32) * f + (f - 1) / 2) - centre) / reach
+            for n, f, centre, reach in zip(
+                self.canvas_shape, self.factors, self.centre, self.reach, strict=True
+            )
+        ]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
 def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
@@ -89,11 +82,11 @@ def canvas_frame(template_shape: tuple[int, ...], reach: np.ndarray) -> Frame:
     while max(template_shape) > _LONGEST_CANVAS * factor:
         factor *= 2
     factors = np.maximum(1, np.rint(factor * reach / reach.max())).astype(int).tolist()
-    pixels = torch.from_numpy(reach.astype(np.float32)) / (1 << COORDINATE_BITS)
+    pixels = reach.astype(np.float32) / np.float32(1 << COORDINATE_BITS)
     return Frame(tuple(template_shape), pixels, tuple(factors))
 
 
-def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> Tensor:
+def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: np.ndarray) -> np.ndarray:
     """Sample the grey values and the mask of a scan at field coordinates.
 
     The scan is averaged over boxes of the canvas voxel's size first, against aliasing.
@@ -110,30 +103,43 @@ def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: Tensor) -> T
     Raises:
         GeometryError: the base map is singular in float64.
     """
-    values = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
-    mask = torch.isfinite(values)
-    both = torch.stack([torch.where(mask, values, torch.zeros_like(values)), mask.float()])[None]
+    mask = np.isfinite(volume)
+    both = np.stack([np.where(mask, volume, 0), mask]).astype(np.float32)
     matrix, offset = placement.as_float()
     lengths = np.linalg.norm(matrix / np.reshape(frame.factors, (-1, 1)), axis=0)
     wanted = np.rint(1 / lengths).astype(int).tolist()
     box = [max(1, min(n, w)) for w, n in zip(wanted, volume.shape, strict=True)]
-    if max(box) > 1:
-        pool = F.avg_pool2d if volume.ndim == 2 else F.avg_pool3d
-        both = pool(both, box, ceil_mode=True, count_include_pad=False)
-    t = frame.to_template(at).double().cpu().numpy()
+    both = averaged(both, box)
+    t = (frame.centre + frame.reach * at).astype(np.float64)
     try:
-        index = np.linalg.solve(matrix, (t - offset).T).T
+        index = np.linalg.solve(matrix, (t - offset).T)
     except np.linalg.LinAlgError as error:
         raise GeometryError(
             "the scan cannot be laid on the template: its voxels are too thin"
         ) from error
-    index = (index - (np.array(box) - 1) / 2) / np.array(box)
-    sampled = resample(both, torch.from_numpy(index.astype(np.float32))[None], "zeros")[0]
-    covered = sampled[1] > 0.5
-    return torch.stack([sampled[0] / sampled[1].clamp_min(0.5) * covered, covered.float()])
+    size = np.reshape(box, (-1, 1))
+    values, share = sampled(both, ((index - (size - 1) / 2) / size).astype(np.float32), edge=False)
+    covered = share > 0.5
+    return np.stack([values / np.maximum(share, 0.5) * covered, covered]).astype(np.float32)
 
 
-def normalised(canvases: Tensor) -> Tensor:
+def averaged(images: np.ndarray, box: Sequence[int]) -> np.ndarray:
+    """Average images over boxes; those at the far ends may be smaller.
+
+    Args:
+        images: float32 (C, *shape).
+        box: voxels of a box along each axis.
+    """
+    for axis, (size, length) in enumerate(zip(box, images.shape[1:], strict=True), 1):
+        if size > 1:
+            starts = np.arange(0, length, size)
+            counts = np.minimum(length - starts, size).astype(np.float32)
+            images = np.add.reduceat(images, starts, axis)
+            images /= counts.reshape(-1, *[1] * (images.ndim - 1 - axis))
+    return images
+
+
+def normalised(canvases: np.ndarray) -> np.ndarray:
     """Normalise each scan to mean 0 and variance 1 within its mask.
 
     Args:
@@ -143,23 +149,21 @@ def normalised(canvases: Tensor) -> Tensor:
         (B, 2, *canvas); grey values are 0 outside the mask.
     """
     values, mask = canvases[:, :1], canvases[:, 1:]
-    axes = list(range(1, canvases.ndim))
-    count = mask.sum(axes, keepdim=True).clamp_min(1)
-    centred = (values - (values * mask).sum(axes, keepdim=True) / count) * mask
-    spread = ((centred**2).sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-12)
-    return torch.cat([centred / spread, mask], 1)
+    axes = tuple(range(1, canvases.ndim))
+    count = np.maximum(mask.sum(axes, keepdims=True), 1)
+    centred = (values - (values * mask).sum(axes, keepdims=True) / count) * mask
+    spread = np.sqrt((centred**2).sum(axes, keepdims=True) / count)
+    return np.concatenate([centred / np.maximum(spread, 1e-12), mask], 1)
 
 
-def template_canvas(model: ShapeModel, frame: Frame) -> Tensor:
-    """Return the template averaged to the canvas, (1, 1, *canvas), 0 to 1."""
-    image = torch.from_numpy(model.template.astype(np.float32))[None, None] / TEMPLATE_MAX
-    pool = F.avg_pool2d if model.ndim == 2 else F.avg_pool3d
-    return pool(image, frame.factors, ceil_mode=True, count_include_pad=False)
+def template_canvas(model: ShapeModel, frame: Frame) -> np.ndarray:
+    """Return the template averaged to the canvas, float32 (*canvas), 0 to 1."""
+    return averaged(model.template[None] / np.float32(TEMPLATE_MAX), frame.factors)[0]
 
 
 def canvas_of(
     volume: np.ndarray, affine: np.ndarray | None, model: ShapeModel, frame: Frame
-) -> Tensor:
+) -> np.ndarray:
     """Resample a scan to the canvas by its base map.
 
     Args:
@@ -169,10 +173,10 @@ def canvas_of(
         frame: frame of registration.
 
     Returns:
-        float32 (1, 2, *canvas): grey values and mask.
+        float32 (2, *canvas): grey values and mask.
 
     Raises:
         GeometryError: the scan cannot be laid on the template.
     """
     placement = base_map(volume.shape, affine, model.template.shape, model.affine)
-    return align(volume, placement, frame, frame.nodes()).reshape(1, 2, *frame.canvas_shape)
+    return align(volume, placement, frame, frame.nodes()).reshape(2, *frame.canvas_shape)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
@@ -30,35 +29,32 @@ def condition_on(
 ) -> Conditioning:
     """Warp the template to a scan's grid.
 
-    Each worker computes a region (Fig. 4b of the paper). The result lies on the first device.
+    Each worker computes a region (Fig. 4b of the paper).
 
     Args:
         model: shape model of the bundle.
         code: decoded field of the scan; None for the base map alone.
         shape: voxels of the scan along 2 or 3 axes.
         affine: (4, 4) voxel-to-world matrix in mm, or None.
-        workers: devices to compute on.
+        workers: their number divides the scan; all compute on the CPU.
 
     Raises:
         GeometryError: the scan cannot be laid on the template.
     """
     placement = base_map(shape, affine, model.template.shape, model.affine)
 
-    def region(device: torch.device, rows: slice) -> Conditioning:
+    def region(_: object, rows: slice) -> Conditioning:
         window = [rows, *[slice(None)] * (len(shape) - 1)]
-        coordinates = template_coordinates(model, placement, code, window, device)
-        template = warp_template(model, coordinates)
-        extents = torch.tensor(model.template.shape, device=device, dtype=torch.int64)
-        extents = (extents << COORDINATE_BITS).reshape(-1, *[1] * len(shape))
-        places = torch.div(coordinates.long() * _PLACE_ONE, extents, rounding_mode="floor")
-        places = (places - _PLACE_ONE // 2).clamp(-_PLACE_ONE // 2, _PLACE_ONE // 2)
-        return Conditioning(
-            template[None, None].to(workers.first), places.to(torch.int16)[None].to(workers.first)
-        )
+        coordinates = template_coordinates(model, placement, code, window)
+        places = np.empty((1, *coordinates.shape), np.int16)
+        for place, axis, n in zip(places[0], coordinates, model.template.shape, strict=True):
+            scaled = axis.astype(np.int64) * _PLACE_ONE // (n << COORDINATE_BITS)
+            place[...] = (scaled - _PLACE_ONE // 2).clip(-_PLACE_ONE // 2, _PLACE_ONE // 2)
+        return Conditioning(warp_template(model, coordinates)[None, None], places)
 
     # Every region evaluates the field's lattice again, so small scans are not divided.
     count = min(len(workers.devices), max(1, math.prod(shape) // _REGION_VOXELS))
     height = -(-shape[0] // count)
     parts = workers.map(region, [slice(s, s + height) for s in range(0, shape[0], height)])
     templates, places = zip(*parts, strict=True)
-    return Conditioning(torch.cat(templates, 2), torch.cat(places, 2))
+    return Conditioning(np.concatenate(templates, 2), np.concatenate(places, 2))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from deepstd.coding.tables import SCALE_COUNT
 from deepstd.errors import BundleError, DamagedError
@@ -131,8 +130,8 @@ class ShapeModel:
     def trunk(self) -> Trunk:
         """Return the hidden layers in float32, for registration."""
 
-        def real(values: np.ndarray, bits: int) -> torch.Tensor:
-            return torch.from_numpy(values.astype(np.float32)) / (1 << bits)
+        def real(values: np.ndarray, bits: int) -> np.ndarray:
+            return values.astype(np.float32) / np.float32(1 << bits)
 
         return Trunk(
             real(self.weight1, WEIGHT_BITS),
@@ -195,6 +194,6 @@ class ShapeModel:
         )
 
 
-def integers(values: torch.Tensor, bits: int) -> np.ndarray:
+def integers(values: np.ndarray, bits: int) -> np.ndarray:
     """Round floats to int32 in units of 2**-bits."""
-    return np.rint(values.detach().double().cpu().numpy() * (1 << bits)).astype(np.int32)
+    return np.rint(values.astype(np.float64) * (1 << bits)).astype(np.int32)

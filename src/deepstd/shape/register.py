@@ -16,34 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from deepstd.coding.tables import scale_of_index
 from deepstd.container import Registration
-from deepstd.geometry import resample
-from deepstd.shape.adam import Adam
-from deepstd.shape.alignment import Frame, canvas_frame, canvas_of, normalised, template_canvas
-from deepstd.shape.loss import Sample, pair_loss, regularity_points
-from deepstd.shape.model import HEAD_BITS, FieldCode, ShapeModel
+from deepstd.shape.alignment import canvas_frame, canvas_of, normalised
+from deepstd.shape.fit import STEPS, TRIAL_STEPS, HeadFit
+from deepstd.shape.loss import round_trip
+from deepstd.shape.model import FieldCode, ShapeModel
 from deepstd.shape.similarity import correlation
-from deepstd.shape.siren import (
-    BACKWARD,
-    FORWARD,
-    determinants,
-    displacements,
-    own_displacements,
-)
+from deepstd.shape.siren import BACKWARD, determinants, displacements, jacobians
 
-POINTS = 1000  # canvas voxels in a step
-STEPS = 200  # steps of Adam in a whole fit
-TRIAL_STEPS = 100  # steps after which the loss decides whether Ω is lowered
-_RECENT = 10  # last steps whose loss is averaged
-_HEAD_RATE = 5e-3
-_MOVE_RATE = 0.1
-_PRIOR_WEIGHT = 3e-5  # loss of a move by a standard deviation: stands for the bits of symbols
-_POOL = 1 << 13  # canvas voxels that all steps draw from
 _MEASURED = 1 << 15  # canvas voxels of a report's metrics, at most
+_AT_ONCE = 1 << 10  # points measured at once, in the cache
 
 
 @dataclass(frozen=True)
@@ -111,7 +94,7 @@ def register_all(
     began = time.monotonic()
     frame = canvas_frame(model.template.shape, model.reach)
     canvases = normalised(
-        torch.cat([canvas_of(v, a, model, frame) for v, a in zip(volumes, affines, strict=True)])
+        np.stack([canvas_of(v, a, model, frame) for v, a in zip(volumes, affines, strict=True)])
     )
     best: list[tuple[float, int, int]] = [(math.inf, 0, 0)] * len(volumes)
     fits: list[HeadFit] = []
@@ -128,7 +111,7 @@ def register_all(
     for index in {index for _, index, _ in best}:
         fits[index].run(STEPS)
         symbols = fits[index].symbols()
-        found[index] = symbols.numpy().astype(np.int32), measure(fits[index], symbols)
+        found[index] = symbols.astype(np.int32), measure(fits[index], symbols)
     seconds = (time.monotonic() - began) / len(volumes)
     results = []
     for _, index, row in best:
@@ -139,88 +122,7 @@ def register_all(
     return results
 
 
-class HeadFit:
-    """Fit of the heads of a batch of scans to a model, at one of its Ω.
-
-    The forward head is free. The backward head moves along the model's modes, in units of each
-    mode's standard deviation. A quadratic prior stands for the bits of its symbols.
-
-    Args:
-        model: shape model of the bundle.
-        frame: frame of the canvases.
-        canvases: (B, 2, *canvas), normalised grey values and masks.
-        omega_index: index into the model's ``omegas``.
-    """
-
-    def __init__(self, model: ShapeModel, frame: Frame, canvases: Tensor, omega_index: int) -> None:
-        self.frame, self.canvases = frame, canvases
-        self.omega = float(model.omegas[omega_index])
-        device = canvases.device
-        self.trunk, self.nodes = model.trunk().to(device), frame.nodes()
-        self.template = template_canvas(model, frame).to(device)
-        self.starts = _real(model.heads[omega_index], device) / (1 << HEAD_BITS)
-        self.modes = _real(model.modes[omega_index], device) / (1 << HEAD_BITS)
-        self.usual = _real(usual_sizes(model.scale_index[omega_index]), device)
-        self.generator = torch.Generator().manual_seed(0)
-        self._fill_pool()
-        batch = len(canvases)
-        self.forward_head = self.starts.new_zeros(batch, *self.starts.shape[1:]).requires_grad_()
-        self.moves = self.starts.new_zeros(batch, len(self.usual)).requires_grad_()
-        self.optimiser = Adam([self.forward_head, self.moves])
-        self.step = 0
-
-    def heads(self, symbols: Tensor) -> Tensor:
-        """Return the heads, (2, B, W+1, ndim), for (B, K) symbols, rounded or not."""
-        forward = self.starts[FORWARD] + self.forward_head
-        backward = self.starts[BACKWARD] + (symbols @ self.modes).reshape(forward.shape)
-        return torch.stack([forward, backward])
-
-    def run(self, until: int) -> Tensor:
-        """Fit until a number of steps; return the mean loss of the last ten, (B,).
-
-        The loss leaves out the prior.
-        """
-        recent = []
-        while self.step < until:
-            falling = 0.5 * (1 + math.cos(math.pi * self.step / STEPS))
-            heads = self.heads(self.moves * self.usual)
-            images = self.canvases, self.template, self.frame
-            loss = pair_loss(self.trunk, self.omega, heads, *images, self._sample())
-            price = _PRIOR_WEIGHT * (self.moves**2).sum(-1)
-            self.optimiser.step((loss + price).sum(), (falling * _HEAD_RATE, falling * _MOVE_RATE))
-            self.step += 1
-            recent = [*recent[1 - _RECENT :], loss.detach()]
-        return torch.stack(recent).mean(0)
-
-    def symbols(self) -> Tensor:
-        """Return the fit rounded to whole symbols, (B, K)."""
-        return torch.round(self.moves.detach() * self.usual)
-
-    @torch.no_grad()
-    def _fill_pool(self) -> None:
-        """Evaluate the trunk, which is not trained here, once at the points of all steps."""
-        pool = torch.randperm(len(self.nodes), generator=self.generator)[:_POOL]
-        self.pool = pool.to(self.nodes.device)
-        x = self.nodes[self.pool][None]
-        self.pool_features = self.trunk.features(x, self.omega)
-        self.pool_slopes = self.trunk.slopes(x, self.omega)
-
-    def _sample(self) -> Sample:
-        """Draw points from the pool."""
-        rows = torch.randint(len(self.pool), (POINTS,), generator=self.generator)
-        rows = rows.to(self.pool.device)
-        few = rows[: regularity_points(POINTS)]
-        voxels = self.pool[rows]
-        return Sample(
-            voxels,
-            self.nodes[voxels],
-            self.pool_features[:, rows],
-            self.pool_slopes[:, :, few],
-        )
-
-
-@torch.no_grad()
-def measure(fit: HeadFit, symbols: Tensor) -> dict[str, Tensor]:
+def measure(fit: HeadFit, symbols: np.ndarray) -> dict[str, np.ndarray]:
     """Measure each scan of a fit on evenly spaced canvas voxels.
 
     Args:
@@ -230,27 +132,24 @@ def measure(fit: HeadFit, symbols: Tensor) -> dict[str, Tensor]:
     Returns:
         (B,) by name of the `ShapeReport` entry.
     """
-    voxels = torch.arange(0, len(fit.nodes), math.ceil(len(fit.nodes) / _MEASURED))
-    heads, x = fit.heads(symbols), fit.nodes[voxels]
-    y = x + displacements(fit.trunk.features(x[None], fit.omega), heads)
-    template = fit.template.expand(len(symbols), *fit.template.shape[1:])
-    warped = resample(template, fit.frame.to_canvas(y[BACKWARD]))[:, 0]
-    values, mask = fit.canvases.flatten(2)[:, :, voxels].unbind(1)
-    start = y.flip(0)
-    missed = start + own_displacements(fit.trunk, start, heads, fit.omega) - x
-    folded = determinants(fit.trunk.slopes(x[None], fit.omega), heads)[BACKWARD] <= 0
+    voxels = np.arange(0, len(fit.nodes), math.ceil(len(fit.nodes) / _MEASURED))
+    heads, batch = fit.heads(symbols), len(symbols)
+    warped = np.empty((batch, len(voxels)), np.float32)
+    missed, folded = np.zeros(batch), np.zeros(batch)
+    for start in range(0, len(voxels), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        x = fit.nodes[voxels[part]]
+        features, slopes = fit.layers.features_and_slopes(x[None])
+        y = x.T + displacements(features, heads)
+        warped[:, part] = fit.images.sample(y).values[BACKWARD]
+        back = round_trip(fit.layers, heads, x.T, y).missed[BACKWARD]
+        missed += np.linalg.norm(back * fit.frame.reach[:, None], axis=1).sum(-1)
+        folded += (determinants(jacobians(slopes, heads))[0][BACKWARD] <= 0).sum(-1)
+    template = fit.template.reshape(1, -1)[:, voxels]
+    values, mask = fit.canvases.reshape(batch, 2, -1)[..., voxels].swapaxes(0, 1)
     return {
-        "ncc_before": correlation(template.flatten(1)[:, voxels], values, mask),
+        "ncc_before": correlation(np.broadcast_to(template, values.shape), values, mask),
         "ncc_after": correlation(warped, values, mask),
-        "cycle_error_voxels": (missed[BACKWARD] * fit.frame.reach).norm(dim=-1).mean(-1),
-        "folding_percent": 100 * folded.float().mean(-1),
+        "cycle_error_voxels": missed / len(voxels),
+        "folding_percent": 100 * folded / len(voxels),
     }
-
-
-def usual_sizes(scale_index: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of symbols with each scale index (logistic distribution)."""
-    return np.array([scale_of_index(int(i)) for i in scale_index]) * (math.pi / math.sqrt(3))
-
-
-def _real(values: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)

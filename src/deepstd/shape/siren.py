@@ -1,30 +1,27 @@
 """Pairs of SIREN deformation fields with hidden layers that all scans of a bundle share.
 
     q (2, N, ndim) ─▶ sin Ω(qW₁+b₁) ─▶ sin Ω(hW₂+b₂) ─▶ features φ (2, N, W+1)
-    φ, heads (2, B, W+1, ndim) ─▶ displacement u (2, B, N, ndim)        Φ(q) = q + u(q)
+    φ, heads (2, B, W+1, ndim) ─▶ displacement u (2, B, ndim, N)        Φ(q) = q + u(q)
 
 Axis 0 is the direction: `FORWARD` leads from the template to the scan, `BACKWARD` from the scan
 to the template (paper, Methods, "Cycle-INR based shape registration"). Both directions share the
 coordinates q: 0 is the template's centre, and one unit is half its longest extent along every axis.
-The last feature is the constant 1, so a head's last row is its bias. Derivatives are computed in
-the forward pass, one column per axis, which is cheaper than differentiating twice.
+The last feature is the constant 1, so a head's last row is its bias. Trained layers are constants
+here: `shape.networks` trains them.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 FORWARD, BACKWARD = 0, 1
-_FINER = 1.8  # factor on the published bound of the first layer's weights
 
 
 @dataclass(frozen=True, eq=False)
 class Trunk:
-    """Hidden layers of both fields, and the border of their coordinates.
+    """Hidden layers of both fields, and the border of their coordinates, all float32.
 
     Attributes:
         weight1: (2, ndim, W); bias1: (2, 1, W).
@@ -32,136 +29,113 @@ class Trunk:
         limit: (ndim,) largest coordinate; a field is constant beyond it.
     """
 
-    weight1: Tensor
-    bias1: Tensor
-    weight2: Tensor
-    bias2: Tensor
-    limit: Tensor
+    weight1: np.ndarray
+    bias1: np.ndarray
+    weight2: np.ndarray
+    bias2: np.ndarray
+    limit: np.ndarray
 
-    @property
-    def width(self) -> int:
-        """Neurons in a hidden layer."""
-        return self.weight1.shape[-1]
+    def at(self, omega: float) -> Layers:
+        """Return the layers at a frequency factor Ω."""
+        factor = np.float32(omega)
+        hidden = (self.weight1, self.bias1, self.weight2, self.bias2)
+        return Layers(*(factor * values for values in hidden), limit=self.limit)
 
-    @property
-    def ndim(self) -> int:
-        """Number of spatial axes."""
-        return self.weight1.shape[-2]
 
-    @property
-    def parameters(self) -> list[Tensor]:
-        """Trainable tensors."""
-        return [self.weight1, self.bias1, self.weight2, self.bias2]
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Hidden layers of both fields with Ω multiplied into them; attributes as of `Trunk`."""
 
-    def to(self, target: torch.device | str | torch.dtype) -> Trunk:
-        """Return the trunk on another device or in another type."""
-        return Trunk(*[p.to(target) for p in self.parameters], limit=self.limit.to(target))
+    weight1: np.ndarray
+    bias1: np.ndarray
+    weight2: np.ndarray
+    bias2: np.ndarray
+    limit: np.ndarray
 
-    def of(self, field: int) -> Trunk:
-        """Return the hidden layers of one direction."""
-        return Trunk(*[p[field : field + 1] for p in self.parameters], limit=self.limit)
+    def features_and_slopes(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features, and their derivatives by each axis.
 
-    def features(self, q: Tensor, omega: float) -> Tensor:
-        """Return the last hidden layer and a constant, (2, N, W+1), at q (2 or 1, N, ndim)."""
-        h1 = torch.sin(omega * self._first(self._clamped(q)))
-        h2 = torch.sin(omega * torch.baddbmm(self.bias2, h1, self.weight2))
-        return torch.cat([h2, torch.ones_like(h2[..., :1])], -1)
+        Args:
+            q: (2 or 1, N, ndim), field coordinates.
 
-    def slopes(self, q: Tensor, omega: float) -> Tensor:
-        """Return the derivatives of the features by each axis, (ndim, 2, N, W).
-
-        The constant feature is left out.
+        Returns:
+            (2, N, W+1), and (ndim, 2, N, W) without the constant feature.
         """
-        inside = (q.abs() < self.limit).to(q.dtype)
-        z1 = omega * self._first(self._clamped(q))
-        slope1 = omega * torch.cos(z1) * self.weight1.movedim(1, 0)[:, :, None]
-        slope1 = slope1 * inside.movedim(-1, 0)[..., None]
-        z2 = omega * torch.baddbmm(self.bias2, torch.sin(z1), self.weight2)
-        return omega * torch.cos(z2) * torch.matmul(slope1, self.weight2)
+        z1 = self._first(q)
+        z2 = np.sin(z1) @ self.weight2
+        z2 += self.bias2
+        cos1, cos2 = np.cos(z1, out=z1), np.cos(z2)
+        inside = np.abs(q) < self.limit
+        slopes = np.empty((q.shape[-1], *z2.shape), np.float32)
+        for axis, slope in enumerate(slopes):
+            # The border stops a field: it is constant along an axis beyond it.
+            first = cos1 * self.weight1[:, axis, None] * inside[..., axis, None]
+            np.matmul(first, self.weight2, out=slope)
+            slope *= cos2
+        return _with_constant(np.sin(z2)), slopes
 
-    def _clamped(self, q: Tensor) -> Tensor:
-        q = torch.maximum(torch.minimum(q, self.limit), -self.limit)
-        return q.expand(len(self.weight1), -1, -1)
-
-    def _first(self, q: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias1, q, self.weight1)
-
-
-def initial_trunk(
-    ndim: int, width: int, omega: float, limit: Tensor, generator: torch.Generator
-) -> Trunk:
-    """Draw random hidden layers after Sitzmann et al. 2020, equal for both directions.
-
-    The first layer's weights are 1.8 times larger than published. The template then predicts scans
-    outside the training set better, by some 2 % of their variance.
-
-    Args:
-        ndim: spatial axes, 2 or 3.
-        width: neurons in a hidden layer.
-        omega: frequency factor Ω.
-        limit: (ndim,) largest coordinate.
-        generator: source of the random numbers.
-    """
-
-    def uniform(*shape: int, bound: float) -> Tensor:
-        return (torch.rand(1, *shape, generator=generator) * 2 - 1).repeat(2, 1, 1) * bound
-
-    return Trunk(
-        weight1=uniform(ndim, width, bound=_FINER / ndim),
-        bias1=uniform(1, width, bound=math.pi / omega),
-        weight2=uniform(width, width, bound=math.sqrt(6 / width) / omega),
-        bias2=uniform(1, width, bound=math.pi / omega),
-        limit=limit,
-    )
+    def _first(self, q: np.ndarray) -> np.ndarray:
+        z1 = q.clip(-self.limit, self.limit) @ self.weight1
+        z1 += self.bias1
+        return z1
 
 
-def displacements(features: Tensor, heads: Tensor) -> Tensor:
+def displacements(features: np.ndarray, heads: np.ndarray) -> np.ndarray:
     """Return the displacement of every scan at shared points.
 
     Args:
-        features: (2, N, W+1), last hidden layer and a constant.
-        heads: (2, B, W+1, ndim), output layers.
+        features: (2, N, W), last hidden layer; or (2, N, W+1), with the constant.
+        heads: (2, B, ndim, W or W+1), output layers without or with biases.
 
     Returns:
-        (2, B, N, ndim) in field coordinates.
+        (2, B, ndim, N) in field coordinates.
     """
-    fields, batch, rows, ndim = heads.shape
-    side = heads.movedim(1, 2).reshape(fields, rows, batch * ndim)
-    flat = torch.bmm(features, side)
-    return flat.reshape(fields, -1, batch, ndim).movedim(2, 1)
+    fields, batch, ndim, rows = heads.shape
+    moved = heads.reshape(fields, batch * ndim, rows) @ features.swapaxes(-1, -2)
+    return moved.reshape(fields, batch, ndim, -1)
 
 
-def own_displacements(trunk: Trunk, points: Tensor, heads: Tensor, omega: float) -> Tensor:
-    """Return the displacement of every scan at its own points.
-
-    Args:
-        trunk: hidden layers of both fields.
-        points: (2, B, N, ndim) in field coordinates.
-        heads: (2, B, W+1, ndim), output layers.
-        omega: frequency factor Ω.
-
-    Returns:
-        (2, B, N, ndim) in field coordinates.
-    """
-    fields, batch, count, ndim = points.shape
-    features = trunk.features(points.reshape(fields, batch * count, ndim), omega)
-    features = features.reshape(fields * batch, count, -1)
-    moved = torch.bmm(features, heads.reshape(fields * batch, -1, ndim))
-    return moved.reshape(fields, batch, count, ndim)
-
-
-def determinants(slopes: Tensor, heads: Tensor) -> Tensor:
-    """Return the Jacobian determinant of Φ, (2, B, N).
+def jacobians(slopes: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Return the columns of the Jacobian matrix of Φ, (ndim, 2, B, ndim, N).
 
     Args:
         slopes: (ndim, 2, N, W), derivatives of the features by each axis.
-        heads: (2, B, W+1, ndim), output layers.
+        heads: (2, B, ndim, W+1), output layers.
+
+    Returns:
+        Derivatives of Φ by each axis, the first.
     """
-    ndim = slopes.shape[0]
-    weights = heads[:, :, :-1]
-    columns = torch.stack([displacements(slope, weights) for slope in slopes], -1)
-    j = columns + torch.eye(ndim, dtype=columns.dtype, device=columns.device)
-    if ndim == 2:
-        return j[..., 0, 0] * j[..., 1, 1] - j[..., 0, 1] * j[..., 1, 0]
-    cross = torch.linalg.cross(j[..., 1], j[..., 2], dim=-1)
-    return (j[..., 0] * cross).sum(-1)
+    fields, batch, ndim, rows = heads.shape
+    weights = heads[..., :-1].reshape(fields, batch * ndim, rows - 1)
+    columns = (weights @ slopes.swapaxes(-1, -2)).reshape(ndim, fields, batch, ndim, -1)
+    for axis, column in enumerate(columns):
+        column[:, :, axis] += 1
+    return columns
+
+
+def determinants(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the determinants of Jacobian matrices, and their derivatives by the entries.
+
+    Args:
+        columns: (ndim, 2, B, ndim, N), as of `jacobians`.
+
+    Returns:
+        (2, B, N), and cofactors of the shape of the columns.
+    """
+    if len(columns) == 2:
+        cofactors = columns[::-1, :, :, ::-1].copy()
+        cofactors[0, :, :, 1] *= -1
+        cofactors[1, :, :, 0] *= -1
+    else:
+        around = (0, 1, 2, 0, 1)
+        twice = columns[around, ...][:, :, :, around]
+        cofactors = twice[1:4, :, :, 1:4] * twice[2:5, :, :, 2:5]
+        cofactors -= twice[1:4, :, :, 2:5] * twice[2:5, :, :, 1:4]
+    return (columns[0] * cofactors[0]).sum(-2), cofactors
+
+
+def _with_constant(hidden: np.ndarray) -> np.ndarray:
+    features = np.empty((*hidden.shape[:-1], hidden.shape[-1] + 1), np.float32)
+    features[..., :-1] = hidden
+    features[..., -1] = 1
+    return features

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from deepstd.coding.tables import ScaleTables
 from deepstd.conditioning import Conditioning
 from deepstd.devices import Workers
 from deepstd.errors import DamagedError
 from deepstd.rate.tile_fit import TileCoder
 from deepstd.texture.coded import CodedTexture, DecodedTexture
-from deepstd.texture.models import Network
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import EncodedSlices
@@ -25,10 +25,38 @@ from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.check import check_texture
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.network import WaveletNetwork
 from deepstd.texture.wavelet.preview import subsampling
 
 Encoded = EncodedTexture | EncodedSlices
+
+
+class NetworkSizes(Protocol):
+    """Interface of the sizes of a network."""
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3 spatial axes."""
+        ...
+
+    @property
+    def template(self) -> bool:
+        """True where the network is conditioned on a warped template."""
+        ...
+
+
+class Network(Protocol):
+    """Interface of the networks of one number of axes."""
+
+    @property
+    def config(self) -> NetworkSizes:
+        """Sizes of the networks."""
+        ...
+
+    @property
+    def tables(self) -> ScaleTables:
+        """Frequencies of the symbols."""
+        ...
 
 
 class Encoder(Protocol):
@@ -130,7 +158,7 @@ class TextureCodec(Protocol):
 
     @property
     def network(self) -> Network:
-        """Network of the frames, on the first of the devices that share the work."""
+        """Network of the frames."""
         ...
 
     @property
@@ -196,12 +224,12 @@ class WaveletCodec:
     """Codec of frames as a whole by wavelet, which also decodes frames coded slice by slice.
 
     Attributes:
-        network: network of the frames, on the first of the workers.
+        network: network of the frames.
         workers: devices that share the work.
         slices: networks for slices; None where frames cannot be coded slice by slice.
     """
 
-    network: TextureNetwork
+    network: WaveletNetwork
     workers: Workers
     slices: SliceNetworks | None = None
 

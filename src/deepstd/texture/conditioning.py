@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
+import numpy as np
 
 from deepstd.conditioning import Conditioning
-from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.scaling import template_units
 
 
@@ -18,20 +17,14 @@ class Hint(NamedTuple):
     """Prediction of a batch of scans: from a warped template, or from reference slices.
 
     Attributes:
-        units: predicted values, (B, 1, *shape) whole numbers in 1/64 step; the autoencoder also
-            predicts latents, (B, bands, *grid).
+        units: predicted values, (B, 1, *shape) whole numbers in 1/64 step.
         places: coordinates for the context model, (B, ndim, *shape) whole numbers −64 … 64. With a
             template, they are template coordinates; with reference slices, distance and
             difference of the references.
     """
 
-    units: torch.Tensor
-    places: torch.Tensor
-
-    @property
-    def steps(self) -> torch.Tensor:
-        """Predicted values in steps."""
-        return self.units * (1.0 / UNITS_PER_STEP)
+    units: np.ndarray
+    places: np.ndarray
 
     def row(self, number: int) -> Hint:
         """Return the prediction of one scan of the batch."""

@@ -1,9 +1,9 @@
-"""Networks of both transforms, made from the descriptions of bundles and training runs.
+"""Networks of both transforms, made from the descriptions of bundles.
 
-    description ─▶ TextureNetwork (lifting: wavelet, context model, post-filter)
-                 └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
+    description, arrays ─▶ WaveletNetwork (lifting: wavelet, context model, post-filter)
+                        └ AutoencoderNetwork ("transform": "autoencoder": the paper's 3DTCMPE)
 
-No module that codes is imported, so that training needs no range coder.
+Only the autoencoder and GPUs need torch, which is imported for them alone.
 """
 
 from __future__ import annotations
@@ -13,58 +13,56 @@ from typing import Any
 
 import numpy as np
 
-from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.transform import AutoencoderConfig
-from deepstd.texture.kinds import AUTOENCODER, LIFTING, Part
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
-
-_TRANSFORM = "transform"
-Config = TextureConfig | AutoencoderConfig
-Network = TextureNetwork | AutoencoderNetwork
-
-
-def part_named(name: str) -> Part:
-    """Parse the key of a network from its name."""
-    return int(name) if name.isdigit() else name
+from deepstd.devices import Workers
+from deepstd.extras import check_torch
+from deepstd.texture.autoencoder.config import AutoencoderConfig
+from deepstd.texture.codec import Network, TextureCodec, WaveletCodec
+from deepstd.texture.description import config_of
+from deepstd.texture.slices.decoder import SliceNetworks
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 
-def config_of(description: Mapping[str, Any]) -> Config:
-    """Parse the sizes of a network from a bundle's description.
-
-    Raises:
-        BundleError: the description makes no sense.
-    """
-    if description.get(_TRANSFORM, LIFTING) == AUTOENCODER:
-        entries = {name: value for name, value in description.items() if name != _TRANSFORM}
-        return AutoencoderConfig.from_dict(entries)
-    return TextureConfig.from_dict(description)
-
-
-def description_of(config: Config) -> dict[str, Any]:
-    """Return the description of a network's sizes, as plain values for JSON."""
-    if isinstance(config, AutoencoderConfig):
-        return {_TRANSFORM: AUTOENCODER, **config.to_dict()}
-    return config.to_dict()
-
-
-def untrained(config: Config) -> Network:
-    """Make an untrained network of given sizes."""
-    if isinstance(config, AutoencoderConfig):
-        return AutoencoderNetwork(config)
-    return TextureNetwork(config)
-
-
-def network_of(description: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> Network:
+def network_of(
+    description: Mapping[str, Any], stored: Mapping[str, np.ndarray], workers: Workers
+) -> Network:
     """Load a network of a bundle, ready to code.
 
     Args:
         description: sizes of the network.
         stored: its arrays by name.
+        workers: devices that share the work.
 
     Raises:
         BundleError: description and arrays do not fit.
+        MissingExtraError: the network needs PyTorch, which is not installed.
     """
     config = config_of(description)
     if isinstance(config, AutoencoderConfig):
-        return AutoencoderNetwork.from_tensors(config, stored)
-    return TextureNetwork.from_tensors(config, stored)
+        check_torch("its transform, the autoencoder,", "train")
+        from deepstd.texture.autoencoder.network import AutoencoderNetwork
+
+        return AutoencoderNetwork.from_tensors(config, stored).to(str(workers.first))
+    network = WaveletNetwork.from_tensors(config, stored)
+    if all(device.is_cpu for device in workers.devices):
+        return network
+    from deepstd.texture.networks.placed import placed
+
+    return placed(network, stored, workers)
+
+
+def codec_of(network: Network, slices: SliceNetworks | None, workers: Workers) -> TextureCodec:
+    """Return the codec of frames of a network.
+
+    Args:
+        network: network of the frames.
+        slices: networks for slices; None where frames cannot be coded slice by slice.
+        workers: devices that share the work.
+    """
+    if isinstance(network, WaveletNetwork):
+        return WaveletCodec(network, workers, slices)
+    from deepstd.texture.autoencoder.codec import AutoencoderCodec
+    from deepstd.texture.autoencoder.network import AutoencoderNetwork
+
+    if not isinstance(network, AutoencoderNetwork):
+        raise TypeError(f"no codec for a {type(network).__name__}")
+    return AutoencoderCodec(network, workers)

@@ -15,7 +15,6 @@ from decimal import Context, Decimal, localcontext
 from functools import cache
 
 import numpy as np
-import torch
 
 from deepstd.errors import InputError
 from deepstd.texture.entropy.features import UNITS_PER_STEP
@@ -129,7 +128,7 @@ def log_rate(step_code: int) -> int:
     return (step_code * 32 + STEPS_PER_OCTAVE // 2) // STEPS_PER_OCTAVE
 
 
-def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
+def template_units(template: np.ndarray, step_code: int) -> np.ndarray:
     """Convert a warped template (whole numbers 0 … 1023) to units of 1/64 step, exactly.
 
     Returns:
@@ -137,9 +136,11 @@ def template_units(template: torch.Tensor, step_code: int) -> torch.Tensor:
     """
     octaves, fraction = divmod(step_code, STEPS_PER_OCTAVE)
     factor = _power_of_two(fraction) * UNITS_PER_STEP
-    return torch.floor(
-        template.to(torch.float64) * factor * 2.0 ** (octaves - _POWER_BITS) / TEMPLATE_ONE
-    )
+    units = template.astype(np.float64)
+    units *= factor
+    units *= 2.0 ** (octaves - _POWER_BITS)
+    units /= TEMPLATE_ONE
+    return np.floor(units, out=units)
 
 
 def finest_step_code(normalised: np.ndarray, growth: float) -> int:

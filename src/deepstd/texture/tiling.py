@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 
 Region = tuple[slice, ...]
 Sides = tuple[tuple[bool, bool], ...]
+_Array = TypeVar("_Array", bound=Any)
 
 
 class TileEdges(NamedTuple):
@@ -49,11 +49,11 @@ def tile_regions(grid: Sequence[int], ndim: int) -> Iterator[Region]:
         yield tuple(slice(s, min(s + size, n)) for s, n in zip(start, grid, strict=True))
 
 
-def without_margin(x: torch.Tensor, borders: Sides | None, margin: int) -> torch.Tensor:
+def without_margin(x: _Array, borders: Sides | None, margin: int) -> _Array:
     """Crop (B, C, *grid) by a margin on every side that is not a border.
 
     Args:
-        x: tensor to crop.
+        x: array or tensor to crop.
         borders: for each axis, whether ``x`` begins and ends at a border; None for all.
         margin: positions to remove.
     """
@@ -95,28 +95,6 @@ class Window:
             first = span.start if start == 0 else 0
             kept.append(slice(first, first + size))
         return Window(tuple(outer), tuple(borders), tuple(inner), tuple(kept))
-
-
-def fold(x: torch.Tensor) -> torch.Tensor:
-    """Fold voxels into channels: (B, C, *2n) to (B, C * 2**ndim, *n)."""
-    ndim = x.ndim - 2
-    shape = [*x.shape[:2]]
-    for n in x.shape[2:]:
-        shape += [n // 2, 2]
-    x = x.reshape(shape)
-    order = [0, 1, *(3 + 2 * a for a in range(ndim)), *(2 + 2 * a for a in range(ndim))]
-    return x.permute(order).flatten(1, 1 + ndim)
-
-
-def unfold(x: torch.Tensor, channels: int) -> torch.Tensor:
-    """Unfold channels into voxels: (B, channels * 2**ndim, *n) to (B, channels, *2n)."""
-    ndim = x.ndim - 2
-    grid = x.shape[2:]
-    x = x.reshape(x.shape[0], channels, *[2] * ndim, *grid)
-    order = [0, 1]
-    for axis in range(ndim):
-        order += [2 + ndim + axis, 2 + axis]
-    return x.permute(order).reshape(x.shape[0], channels, *(2 * n for n in grid))
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.networks.conditioning import TensorHint, tensors_of
+from deepstd.texture.networks.lifting import decompose, merge
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, log_rate
 from deepstd.texture.slices.schedule import hint_after, hint_between
-from deepstd.texture.wavelet.lifting import Plan, decompose, grid_shapes, merge, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.lifting import Plan, grid_shapes, split_plan
 from deepstd.train.coding import Batch, code_units
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw
@@ -90,16 +93,23 @@ def draw_batch(
     dead = float(random.uniform(*_DEAD_ZONES))
 
     if not between:
-        hint = hint_after(_quantised(at(-distance), plan, dead), distance)
+        hint = _hint(hint_after, _quantised(at(-distance), plan, dead), distance=distance)
         return Batch(at(0), hint, rates), view.coarse
     before, after = _quantised(torch.cat([at(-distance), at(far)]), plan, dead).chunk(2)
     if chained:
-        hint = hint_between(before, after, 2 * distance)
+        hint = _hint(hint_between, before, after, distance=2 * distance)
         batch = Batch(at(distance), hint, rates)
         with torch.no_grad():
             after = code_units(network, batch, view.coarse, config.rate_weight, generator).low
-    hint = hint_between(before, after, distance)
+    hint = _hint(hint_between, before, after, distance=distance)
     return Batch(at(0), hint, rates), view.coarse
+
+
+def _hint(predict: Callable[..., Hint], *references: torch.Tensor, distance: int) -> TensorHint:
+    """Predict slices from reference slices as the coder does, on the references' device."""
+    known = (np.floor(slices.double().cpu().numpy()) for slices in references)
+    hint = tensors_of(predict(*known, distance), references[0].device)
+    return TensorHint(hint.units.to(references[0].dtype), hint.places.to(references[0].dtype))
 
 
 class _View:

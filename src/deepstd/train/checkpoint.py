@@ -19,8 +19,9 @@ from deepstd.coding.tables import ScaleTables
 from deepstd.errors import InputError
 from deepstd.io import atomic_path
 from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.texture.description import config_of, description_of, part_named
 from deepstd.texture.kinds import Part
-from deepstd.texture.models import config_of, description_of, part_named, untrained
+from deepstd.texture.trainable import untrained
 from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 

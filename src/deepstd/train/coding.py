@@ -25,16 +25,17 @@ from deepstd.texture.autoencoder.latents import (
 )
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.autoencoder.transform import padded
-from deepstd.texture.conditioning import Hint, hint_of
-from deepstd.texture.entropy.context import condition_vector
 from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
-from deepstd.texture.models import Network
-from deepstd.texture.runtime import Arithmetic
+from deepstd.texture.networks.conditioning import TensorHint, tensor_hint
+from deepstd.texture.networks.context import condition_vector
+from deepstd.texture.networks.levels import ScanBatch, code_levels
+from deepstd.texture.networks.lifting import decompose
+from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.wavelet.levels import ScanBatch, code_levels
-from deepstd.texture.wavelet.lifting import decompose, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.trainable import Trainable
+from deepstd.texture.wavelet.lifting import split_plan
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 
@@ -62,7 +63,7 @@ class Coded:
 
 
 def code_batch(
-    network: Network,
+    network: Trainable,
     examples: list[Example],
     step_codes: list[int],
     rate_weight: float,
@@ -110,19 +111,19 @@ class Batch:
     """
 
     units: torch.Tensor
-    hint: Hint | None
+    hint: TensorHint | None
     rates: list[int]
 
 
-def _hint_of(examples: list[Example], step_codes: list[int]) -> Hint | None:
+def _hint_of(examples: list[Example], step_codes: list[int]) -> TensorHint | None:
     hints = []
     for example, code in zip(examples, step_codes, strict=True):
-        hint = hint_of(example.conditioning, code)
+        hint = tensor_hint(example.conditioning, code)
         if hint is None:
             return None
         hints.append(hint)
     units, places = (torch.cat(parts).float() for parts in zip(*hints, strict=True))
-    return Hint(units, places)
+    return TensorHint(units, places)
 
 
 def _weights(bits: torch.Tensor) -> torch.Tensor:
@@ -154,7 +155,7 @@ def code_units(
     shape = tuple(units.shape[2:])
     plan = split_plan(shape, coarse)
     lows, highs = decompose(units, plan)
-    savings = symbol_savings(network.tables, device)
+    savings = torch.from_numpy(symbol_savings(network.tables)).to(device)
     last_low = lows[-1] if lows else units
     source = TrainingSource(last_low, highs, savings, rate_weight, generator)
     source.seen = seen
@@ -193,11 +194,11 @@ def _through_autoencoder(
     if batch.hint is not None:
         hint = padded_hint(batch.hint, config)
         exact = hint_of_latents(hint, config)
-        blocks = Hint(exact.units.float(), exact.places)
+        blocks = TensorHint(exact.units.float(), exact.places)
     latents = network.analysis(truth, hint, condition)
     hyper = network.hyper_analysis(latents)
     targets = [latents * UNITS_PER_STEP, hyper * UNITS_PER_STEP]
-    savings = symbol_savings(network.tables, device)
+    savings = torch.from_numpy(symbol_savings(network.tables)).to(device)
     source = TrainingSource(batch.units, targets, savings, rate_weight, generator)
     source.seen = seen
     coded = code_latents(

@@ -14,7 +14,7 @@ from deepstd.errors import InputError
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Part
 
 if TYPE_CHECKING:
-    from deepstd.texture.models import Config
+    from deepstd.texture.description import Config
 
 _HYPER_SHARE = 8  # channels of the entropy model for each hyper-latent channel
 
@@ -157,7 +157,7 @@ class TrainConfig:
             BundleError: the sizes are not possible.
         """
         from deepstd.texture.autoencoder.transform import AutoencoderConfig
-        from deepstd.texture.wavelet.network import TextureConfig
+        from deepstd.texture.networks.network import TextureConfig
 
         if isinstance(part, str):
             return TextureConfig(2, self.widths_between, True, *self.filter_between)

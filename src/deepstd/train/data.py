@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from deepstd.conditioning import Conditioning
 from deepstd.shape.conditioning import condition_on
 from deepstd.shape.model import FieldCode, ShapeModel
+from deepstd.texture.networks.conditioning import TensorConditioning
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.wavelet.anisotropy import relative_sizes
 from deepstd.train.cache import CachedScan
@@ -36,7 +36,7 @@ class Example:
     values: torch.Tensor
     coarse: tuple[int, ...]
     scaling: Scaling
-    conditioning: Conditioning | None
+    conditioning: TensorConditioning | None
     source: int = 0
 
     @property
@@ -48,7 +48,7 @@ class Example:
         """Return the example on a device."""
         conditioning = self.conditioning
         if conditioning is not None:
-            conditioning = Conditioning(*(t.to(device) for t in conditioning))
+            conditioning = TensorConditioning(*(t.to(device) for t in conditioning))
         return replace(self, values=self.values.to(device), conditioning=conditioning)
 
 
@@ -64,10 +64,10 @@ def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | N
         GeometryError: the scan cannot be laid on the template.
     """
     voxels = scan.voxels.astype(np.float32)
-    conditioning = None
+    conditioning, template = None, None
     if model is not None:
-        conditioning = condition_on(model, code, voxels.shape, scan.affine)
-    template = None if conditioning is None else conditioning.template.numpy()
+        template, places = condition_on(model, code, voxels.shape, scan.affine)
+        conditioning = TensorConditioning(torch.from_numpy(template), torch.from_numpy(places))
     scaling = Scaling.fit(voxels, template)
     values = torch.from_numpy(voxels - np.float32(scaling.offset))[None, None]
     spacing = None
@@ -138,5 +138,5 @@ def _crop(example: Example, sizes: list[int], random: np.random.Generator) -> Ex
     window = (..., *(slice(a, a + s) for a, s in zip(starts, sizes, strict=True)))
     conditioning = example.conditioning
     if conditioning is not None:
-        conditioning = Conditioning(*(t[window].contiguous() for t in conditioning))
+        conditioning = TensorConditioning(*(t[window].contiguous() for t in conditioning))
     return replace(example, values=example.values[window].contiguous(), conditioning=conditioning)

@@ -21,6 +21,7 @@ import torch
 from torch import distributed, nn
 
 from deepstd.devices import device_named
+from deepstd.texture.networks.runtime import torch_device
 
 # The other processes wait while the first builds a template.
 _LONGEST_WAIT = timedelta(days=2)
@@ -103,11 +104,11 @@ def joined(device: str) -> Iterator[Group]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Group(0, 1, device_named(device))
+        yield Group(0, 1, torch_device(device_named(device)))
         return
-    own = device_named(device)
+    own = torch_device(device_named(device))
     if own.type == "cuda" and own.index is None:
-        own = device_named(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+        own = torch_device(device_named(f"cuda:{os.environ.get('LOCAL_RANK', '0')}"))
         torch.cuda.set_device(own)
     distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:

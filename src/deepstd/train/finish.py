@@ -12,8 +12,8 @@ from pathlib import Path
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
 from deepstd.io import room_told
+from deepstd.texture.description import description_of
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import description_of
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained

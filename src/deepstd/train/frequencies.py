@@ -7,7 +7,6 @@ residuals, scale indices of training crops ─ quantisers ─▶ symbols ─ cou
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from deepstd.coding.tables import PLAIN, ScaleTables, symbol_counts, tables_from_counts
 from deepstd.coding.trellis import FIRST_INDEX, arranged, search
@@ -35,9 +34,8 @@ def fitted_tables(
         tcq = np.random.default_rng(0).choice(tcq, _MOST_TCQ, replace=False)
     order = arranged(scale_index[tcq])
     tcq = tcq[order.tcq]
-    at, scale = torch.from_numpy(residual), torch.from_numpy(scale_index.astype(np.float32))
     for _ in range(_ROUNDS):
-        scalar = quantize(at, scale, symbol_savings(tables, "cpu"), rate_weight).numpy()
+        scalar = quantize(residual, scale_index, symbol_savings(tables), rate_weight)
         symbols, quantizer = search(
             residual[tcq], scale_index[tcq], order.lanes, tables, rate_weight
         )

@@ -14,7 +14,7 @@ import torch
 
 from deepstd.errors import InputError
 from deepstd.texture.kinds import Part
-from deepstd.texture.models import Network, untrained
+from deepstd.texture.trainable import Trainable, untrained
 from deepstd.train.between import FEWEST
 from deepstd.train.budget import READY_SHARE, Budget
 from deepstd.train.cache import CachedScan
@@ -152,9 +152,9 @@ class Job:
                 state.seconds = self._group.first(state.seconds + time.monotonic() - began)
         self.finished = ended
 
-    def frozen(self) -> dict[Part, Network]:
+    def frozen(self) -> dict[Part, Trainable]:
         """Return the networks with averaged weights; fit their tables if the run is finished."""
-        networks: dict[Part, Network] = {}
+        networks: dict[Part, Trainable] = {}
         states = self._run.states
         for number, (part, state) in enumerate(states.items()):
             networks[part] = averaged(state)

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from deepstd.texture.entropy.integer import fixed_shifts
 from deepstd.texture.kinds import BETWEEN, Part
-from deepstd.texture.models import Network
+from deepstd.texture.networks.integer import fixed_shifts
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.trainable import Trainable
 from deepstd.train.between import draw_batch
 from deepstd.train.coding import Coded, Seen, code_batch, code_units
 from deepstd.train.config import TrainConfig
@@ -56,7 +56,7 @@ class TrainingState:
     """
 
     part: Part
-    network: Network
+    network: Trainable
     optimiser: torch.optim.Adam
     average: dict[str, torch.Tensor]
     seconds: float = 0.0
@@ -65,7 +65,7 @@ class TrainingState:
     share: float = 0.0
 
 
-def new_state(part: Part, network: Network, config: TrainConfig) -> TrainingState:
+def new_state(part: Part, network: Trainable, config: TrainConfig) -> TrainingState:
     """Return the state of a network before its first step."""
     parameters = list(network.parameters())
     groups = [
@@ -160,7 +160,7 @@ def train_until(
 
 def _coded(
     state: TrainingState,
-    network: Network,
+    network: Trainable,
     examples: list[Example],
     config: TrainConfig,
     random: np.random.Generator,
@@ -212,7 +212,7 @@ def titled(part: Part) -> str:
     return part if isinstance(part, str) else f"{part}-D"
 
 
-def averaged(state: TrainingState) -> Network:
+def averaged(state: TrainingState) -> Trainable:
     """Return a copy of the network with the running average of its weights, for evaluation."""
     network = deepcopy(state.network)
     network.load_state_dict({**network.state_dict(), **state.average})
@@ -248,7 +248,7 @@ def validate(
 
 def _validated(
     state: TrainingState,
-    network: Network,
+    network: Trainable,
     example: Example,
     config: TrainConfig,
     rate: float,
@@ -269,7 +269,7 @@ def _validated(
 
 def freeze_tables(
     state: TrainingState,
-    network: Network,
+    network: Trainable,
     examples: list[Example],
     config: TrainConfig,
     *,

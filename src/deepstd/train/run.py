@@ -18,8 +18,9 @@ import torch
 
 from deepstd.errors import InputError
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.description import part_named
 from deepstd.texture.kinds import Part
-from deepstd.texture.models import Network, part_named
+from deepstd.texture.trainable import Trainable
 from deepstd.train.budget import Budget
 from deepstd.train.cache import CachedScan
 from deepstd.train.checkpoint import Checkpoint, load_checkpoint
@@ -48,7 +49,7 @@ class Trained:
     """
 
     shape: ShapeModel | None
-    networks: dict[Part, Network]
+    networks: dict[Part, Trainable]
     history: dict[Part, list[dict[str, float]]]
     seconds: dict[Part, float]
     used: dict[Part, int]
@@ -118,7 +119,7 @@ def _check_scans(scans: list[CachedScan], config: TrainConfig) -> None:
 
 def _kept_networks(
     config: TrainConfig, start: Start | None, *, resume: bool
-) -> dict[Part, Network]:
+) -> dict[Part, Trainable]:
     """Return the networks that are copied from the start bundle; none without a bundle.
 
     Raises:
@@ -131,7 +132,7 @@ def _kept_networks(
     return {}
 
 
-def _trained(run: Checkpoint, job: Job, networks: dict[Part, Network]) -> Trained:
+def _trained(run: Checkpoint, job: Job, networks: dict[Part, Trainable]) -> Trained:
     """Collect the result of a run from its state and its last session."""
     return Trained(
         run.shape,

@@ -18,9 +18,9 @@ import torch
 from torch.nn import functional
 
 from deepstd.coding.tables import scale_of_index
-from deepstd.texture.entropy.context import Prediction
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.entropy.quantizer import quantize
+from deepstd.texture.networks.context import Prediction
+from deepstd.texture.networks.quantizer import quantize
 from deepstd.texture.tiling import Region
 
 _UNIT_SCALE_INDEX = 20.0  # index of scale 1

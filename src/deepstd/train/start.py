@@ -12,18 +12,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from deepstd.errors import InputError
+from deepstd.errors import InputError, named
 from deepstd.shape.model import ShapeModel
-from deepstd.texture.entropy.integer import thawed
-from deepstd.texture.filters.postfilter import PostFilter
+from deepstd.texture.description import Config, description_of, part_named
 from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
-from deepstd.texture.models import Config, Network, description_of
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.networks.integer import thawed
+from deepstd.texture.networks.network import TextureNetwork
+from deepstd.texture.networks.postfilter import PostFilter
+from deepstd.texture.trainable import Trainable, trainable_of
+from deepstd.texture.wavelet.network import TextureConfig
+
+if TYPE_CHECKING:
+    from deepstd.bundle import Bundle
 
 # Bias of a head of `context.LevelContext` that closes its gate.
 _CLOSED_GATE = -0.5
@@ -41,9 +46,27 @@ class Start:
 
     name: str
     shape: ShapeModel | None
-    networks: Mapping[Part, Network]
+    networks: Mapping[Part, Trainable]
 
-    def network(self, part: Part, config: Config) -> Network:
+    @staticmethod
+    def of(bundle: Bundle) -> Start:
+        """Return the start from a bundle.
+
+        Raises:
+            BundleError: a description or an array of the bundle is invalid.
+        """
+        manifest = bundle.manifest
+        shape = None
+        if bundle.shape is not None and manifest.shape is not None:
+            shape = ShapeModel.from_tensors(bundle.shape, manifest.shape)
+        with named(f"bundle {manifest.name}"):
+            networks = {
+                part_named(part): trainable_of(manifest.networks[part], arrays)
+                for part, arrays in bundle.textures.items()
+            }
+        return Start(f"{manifest.name} {manifest.version}", shape, networks)
+
+    def network(self, part: Part, config: Config) -> Trainable:
         """Return a network of given sizes, grown from the bundle's network.
 
         Autoencoders must have the bundle's sizes. A bundle without a network for predicted slices
@@ -71,7 +94,7 @@ class Start:
             )
         return thawed(deepcopy(own))
 
-    def taken_over(self, part: Part, config: Config) -> Network:
+    def taken_over(self, part: Part, config: Config) -> Trainable:
         """Return a network to keep as it is: the bundle's own, or grown if the sizes differ."""
         own = self._of(part)
         return own if own.config == config else self.network(part, config)
@@ -101,7 +124,7 @@ class Start:
             entries["filter_between"] = (between.config.filter_width, between.config.filter_blocks)
         return entries
 
-    def _of(self, part: Part) -> Network:
+    def _of(self, part: Part) -> Trainable:
         if part not in self.networks:
             name = part if part == BETWEEN else f"{part}-D"
             raise InputError(f"{self.name} has no {name} network to start from")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from deepstd.conditioning import Conditioning
+from deepstd.texture.networks.conditioning import TensorConditioning
 from deepstd.train.data import Example, crops_within
 
 _FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely
@@ -106,7 +106,7 @@ def _magnified(example: Example, factor: float, random: np.random.Generator) -> 
     conditioning = example.conditioning
     if conditioning is not None:
         template, places = (interpolated(part, "bilinear").round() for part in conditioning)
-        conditioning = Conditioning(template.int(), places.to(torch.int16))
+        conditioning = TensorConditioning(template.int(), places.to(torch.int16))
     return replace(example, values=values, conditioning=conditioning)
 
 

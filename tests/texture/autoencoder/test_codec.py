@@ -31,8 +31,8 @@ from deepstd.texture.autoencoder.transform import (
 )
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture, DecodedTexture
+from deepstd.texture.description import config_of, description_of
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.models import config_of, description_of
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.tiling import TileEdges
 from deepstd.train.coding import code_batch
@@ -101,8 +101,8 @@ def test_decoder_gets_the_encoders_values(shape: tuple[int, ...]) -> None:
 def test_latents_depend_neither_on_threads_nor_on_precision(ndim: int) -> None:
     shape = (70, 66) if ndim == 2 else (24, 30, 22)
     net, x = network(ndim, template=True), smooth(shape)
-    template = torch.from_numpy(np.rint(x - x.min()).clip(0, 1023)).int()[None, None]
-    places = torch.zeros((1, ndim, *shape), dtype=torch.int16)
+    template = np.rint(x - x.min()).clip(0, 1023).astype(np.int32)[None, None]
+    places = np.zeros((1, ndim, *shape), np.int16)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -137,8 +137,8 @@ def test_parts_join_without_seams(ndim: int, template: bool) -> None:
         warped = (x[...] * 30).round().clamp(0, 1023).int()
         axes = [torch.linspace(-64, 64, n) for n in shape]
         places = torch.stack(torch.meshgrid(axes, indexing="ij"))[None].round()
-        conditioning = Conditioning(warped, places)
-    around = parts.surroundings(config, conditioning, 2000)
+        conditioning = Conditioning(warped.numpy(), places.to(torch.int16).numpy())
+    around = parts.surroundings(config, conditioning, 2000, torch.device("cpu"))
     networks = {CPU.first: net}
 
     def both(workers: Workers, edges: TileEdges) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepstd.coding.tables import parametric_tables
+from deepstd.devices import Device
 from deepstd.engine import library, tiles
 from deepstd.texture.entropy import native_tile
-from deepstd.texture.entropy.context import ContextConfig, LevelContext, condition_vector
-from deepstd.texture.entropy.integer import ExactConv
-from deepstd.texture.entropy.native_context import native_context
+from deepstd.texture.entropy.context import (
+    ContextConfig,
+    ContextModel,
+    LevelContext,
+    condition_vector,
+    layer_sizes,
+)
+from deepstd.texture.entropy.integer import MAX_SHIFT, WholeConv
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import DecoderSource, EncoderSource, Together
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.levels import Level, TemplatePyramid
 from deepstd.texture.wavelet.lifting import subband_mask
+from deepstd.threads import limited_to
 
 pytestmark = pytest.mark.skipif(
     library.engine() is None, reason="the native engine is not built here"
@@ -29,16 +35,15 @@ TABLES = parametric_tables()
 FACTOR = 64.0
 
 
-def finished_model(config: ContextConfig, seed: int) -> LevelContext:
-    torch.manual_seed(seed)
-    model = LevelContext(config, config.widths[0])
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    for layer in model.modules():
-        if isinstance(layer, ExactConv):
-            layer.load_integers(layer.to_integers())
-    return model.requires_grad_(False)
+def random_model(config: ContextConfig, seed: int) -> ContextModel:
+    """A context model of random weights, as large as exact sums allow."""
+    random, ndim, layers = np.random.default_rng(seed), config.ndim, {}
+    for name, size in layer_sizes(config, config.widths[0]).items():
+        weight = random.normal(0, 20, size.kernel(ndim)).round().astype(np.int16)
+        bias = random.normal(0, 2000, size.outputs).round().astype(np.int32)
+        shift = int(random.integers(5, MAX_SHIFT + 1))
+        layers[name] = WholeConv(weight, bias, shift)
+    return ContextModel(config, [LevelContext(config, layers)])
 
 
 @dataclass(frozen=True)
@@ -47,38 +52,38 @@ class Scene:
 
     level: Level
     region: Region
-    targets: torch.Tensor
-    corrections: torch.Tensor | None
+    targets: np.ndarray
+    corrections: np.ndarray | None
     weights: tuple[float, float]
 
-    def coded(self) -> tuple[list[bytes], torch.Tensor, list[torch.Tensor], list[np.ndarray]]:
+    def coded(self) -> tuple[list[bytes], np.ndarray, list[np.ndarray], list[np.ndarray]]:
         """Streams, coefficients, errors and symbols."""
-        savings = symbol_savings(TABLES, "cpu")
-        last = self.level.model._config.passes - 1, self.weights[1]
-        errors = [torch.zeros(t[None].shape, dtype=torch.float32) for t in self.targets]
+        savings = symbol_savings(TABLES)
+        last = self.level.passes - 1, self.weights[1]
+        errors = [np.zeros(t[None].shape, np.float32) for t in self.targets]
         corrections = () if self.corrections is None else [self.corrections]
         sources = [
             EncoderSource(
-                *(TABLES, torch.zeros(1), [target[None]], FACTOR, self.weights[0], savings),
+                *(TABLES, np.zeros(1), [target[None]], FACTOR, self.weights[0], savings),
                 *(corrections, [error], last),
             )
             for target, error in zip(self.targets, errors, strict=True)
         ]
         together = Together(sources)
         together.begin_tile(0, self.region)
-        values = self.level.code(self.region, together)
+        values = self.level.code(self.region, together, Device())
         symbols = [np.concatenate([s.astype(int) for s in x.symbols_coded]) for x in sources]
         return [source.stream.finish() for source in sources], values, errors, symbols
 
-    def decoded(self, streams: list[bytes]) -> torch.Tensor:
+    def decoded(self, streams: list[bytes]) -> np.ndarray:
         """Coefficients of the tile."""
         source = Together([DecoderSource(TABLES, stream) for stream in streams])
         source.begin_tile(0, self.region)
-        return self.level.code(self.region, source)
+        return self.level.code(self.region, source, Device())
 
 
-def whole(shape: tuple[int, ...], size: float) -> torch.Tensor:
-    return torch.floor(torch.randn(shape, dtype=torch.float64) * size)
+def whole(random: np.random.Generator, shape: tuple[int, ...], size: float) -> np.ndarray:
+    return np.floor(random.normal(size=shape) * size)
 
 
 @st.composite
@@ -88,7 +93,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     width = draw(st.sampled_from([2, 8, 17, 24, 40, 64]))
     config = ContextConfig(ndim, (width,), template)
     seed = draw(st.integers(0, 2**16))
-    model = finished_model(config, seed)
+    random = np.random.default_rng(seed)
     fine = tuple(draw(st.integers(2, 26 if ndim == 3 else 90)) for _ in range(ndim))
     axes = tuple(a for a in range(ndim) if draw(st.integers(0, 3)) or a == ndim - 1)
     grid = tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(fine))
@@ -101,23 +106,22 @@ def scenes(draw: st.DrawFn) -> Scene:
     bands, size = config.bands, 10.0 ** draw(st.integers(0, 4))
     parents = None
     if draw(st.booleans()):
-        parents = torch.randint(-127, 128, (batch, bands, *coarse)).float()
+        parents = random.integers(-127, 128, (batch, bands, *coarse)).astype(np.float32)
     pyramid = None
     if template:
-        places = torch.randint(-64, 65, (batch, ndim, *grid)).double()
-        pyramid = TemplatePyramid(
-            [whole((batch, 1, *grid), size)], [whole((batch, bands, *grid), size)], [places]
-        )
+        places = random.integers(-64, 65, (batch, ndim, *grid)).astype(float)
+        lows, highs = (whole(random, (batch, n, *grid), size) for n in (1, bands))
+        pyramid = TemplatePyramid([lows], [highs], [places])
     conditions = [condition_vector(config, 90 + 50 * n, axes, 0) for n in range(batch)]
     level = Level(
-        *(model, 0, torch.cat(conditions), subband_mask(fine, axes), config.passes),
-        *(whole((batch, 1, *grid), size), parents, parent_axes, pyramid, axes, fine),
-        *(torch.float64, torch.float32),
+        *(random_model(config, seed), 0, np.concatenate(conditions)),
+        *(subband_mask(fine, axes), config.passes),
+        *(whole(random, (batch, 1, *grid), size), parents, parent_axes, pyramid, axes, fine),
     )
-    targets = torch.randn((batch, bands, *grid), dtype=torch.float64) * size / 64
+    targets = random.normal(size=(batch, bands, *grid)) * size / 64
     corrections = None
     if draw(st.booleans()):
-        corrections = 0.3 * torch.randn((1, bands, *grid))
+        corrections = 0.3 * random.normal(size=(1, bands, *grid)).astype(np.float32)
     return Scene(level, region, targets, corrections, (draw(st.floats(0, 0.4)), 0.1))
 
 
@@ -137,36 +141,29 @@ def test_streams_and_coefficients_are_the_reference_s(scene: Scene, instructions
         reference = scene.coded()
     library.engine.cache_clear()
     assert native[0] == reference[0]
-    assert torch.equal(native[1], reference[1])
-    assert torch.equal(read, native[1])
+    assert np.array_equal(native[1], reference[1])
+    assert np.array_equal(read, native[1])
     for ours, theirs in zip(native[2], reference[2], strict=True):
-        assert torch.equal(ours, theirs)
+        assert np.array_equal(ours, theirs)
     for ours, theirs in zip(native[3], reference[3], strict=True):
         assert np.array_equal(ours, theirs)
 
 
 def test_threads_share_a_tile_and_change_nothing() -> None:
     config = ContextConfig(3, (40,), False)
-    torch.manual_seed(0)
-    grid = (30, 31, 32)
+    random, grid = np.random.default_rng(0), (30, 31, 32)
     level = Level(
-        *(finished_model(config, 1), 0, condition_vector(config, 90, (0, 1, 2), 0)),
-        *(subband_mask((60, 62, 64), (0, 1, 2)), config.passes, whole((1, 1, *grid), 100)),
-        *(None, (), None, (0, 1, 2), (60, 62, 64), torch.float64, torch.float32),
+        *(random_model(config, 1), 0, condition_vector(config, 90, (0, 1, 2), 0)),
+        *(subband_mask((60, 62, 64), (0, 1, 2)), config.passes),
+        *(whole(random, (1, 1, *grid), 100), None, (), None, (0, 1, 2), (60, 62, 64)),
     )
-    targets = torch.randn((1, 7, *grid), dtype=torch.float64)
+    targets = random.normal(size=(1, 7, *grid))
     scene = Scene(level, tuple(slice(0, n) for n in grid), targets, None, (0.1, 0.1))
-    before, streams = torch.get_num_threads(), []
+    streams = []
     for threads in (1, 3):
-        torch.set_num_threads(threads)
-        streams.append(scene.coded()[0])
-    torch.set_num_threads(before)
+        with limited_to(threads):
+            streams.append(scene.coded()[0])
     assert streams[0] == streams[1]
-
-
-def test_a_model_in_training_has_no_native_version() -> None:
-    model = LevelContext(ContextConfig(2, (8,), False), 8)
-    assert native_context(model) is None
 
 
 def test_records_have_room_for_all_passes() -> None:

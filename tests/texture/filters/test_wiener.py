@@ -14,12 +14,13 @@ from textures import smooth
 from deepstd.codec.codec import Codec
 from deepstd.coding.tables import parametric_tables
 from deepstd.container import parse
-from deepstd.devices import CPU, Workers
+from deepstd.engine import library
 from deepstd.errors import DamagedError
-from deepstd.texture.filters import wiener_fit
+from deepstd.texture.filters import wiener, wiener_fit
 from deepstd.texture.filters.wiener import Knots, WienerFilter, half_neighbourhood
 from deepstd.texture.filters.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
 from deepstd.texture.tiling import TileEdges
+from deepstd.threads import limited_to
 from deepstd.volume import Volume
 from tests.helpers.chunks import without_filter
 
@@ -61,28 +62,52 @@ def by_definition(filtered: WienerFilter, steps: np.ndarray) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize("shape", [(7, 5), (1, 9), (4, 5, 3), (2, 1, 6)])
+@pytest.fixture(params=["engine", "arrays"])
+def engine_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The engine, or what stands in for it."""
+    if request.param == "arrays":
+        monkeypatch.setattr(wiener, "engine", lambda: None)
+    elif library.engine() is None:
+        pytest.skip("the native engine is not built here")
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (1, 9), (4, 5, 3), (2, 1, 6), (2, 300)])
 @pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.usefixtures("engine_or_not")
 def test_it_computes_what_its_definition_says(shape: tuple[int, ...], count: int) -> None:
     filtered = some_filter(len(shape), count)
     steps = noise(shape)
     expected = by_definition(filtered, steps)
     assert np.abs(expected - steps).max() > 0.05
-    np.testing.assert_allclose(filtered.apply(steps, CPU), expected, atol=1e-5)
+    np.testing.assert_allclose(filtered.apply(steps), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(75, 40), (25, 13, 18)])
-def test_tiles_and_devices_leave_no_trace(shape: tuple[int, ...]) -> None:
-    filtered, steps = some_filter(len(shape)), noise(shape)
-    whole = filtered.apply(steps, CPU)
-    for workers in (CPU, Workers(CPU.devices * 2)):
-        np.testing.assert_allclose(filtered.apply(steps, workers, SMALL), whole, atol=1e-6)
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=3).map(tuple),
+    st.integers(1, 16),
+    st.integers(0, 7),
+    st.integers(0, 255),
+    st.integers(0, 2**32 - 1),
+)
+def test_tiles_leave_no_trace(
+    shape: tuple[int, ...], count: int, limit: int, span: int, seed: int
+) -> None:
+    plain = some_filter(len(shape), count, limit, seed)
+    filtered = WienerFilter(limit, Knots(count, -30, span), plain.coefficients)
+    steps = noise(shape, seed)
+    whole = filtered.apply_in_tiles(steps, TileEdges(64, 64))
+    np.testing.assert_allclose(filtered.apply_in_tiles(steps, SMALL), whole, atol=2e-5)
+    if library.engine() is not None:
+        for threads in (1, 3):
+            with limited_to(threads):
+                np.testing.assert_allclose(filtered.apply(steps), whole, atol=2e-5)
 
 
-def test_devices_that_round_otherwise_agree() -> None:
+def test_machines_that_round_otherwise_agree() -> None:
     filtered, steps = some_filter(3, 8), noise((20, 20, 20))
     other = steps + noise(steps.shape, 1) * np.float32(1e-6)
-    assert np.abs(filtered.apply(other, CPU) - filtered.apply(steps, CPU)).max() < 1e-4
+    assert np.abs(filtered.apply(other) - filtered.apply(steps)).max() < 1e-4
 
 
 @given(
@@ -127,7 +152,7 @@ class TestFit:
         packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 5000, TABLES)
         assert packed is not None
         assert len(packed) <= MOST_BYTES
-        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
+        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy)
         assert np.square(result - true).mean() < 0.25 * np.square(noisy - true).mean()
 
     def test_frames_share_a_filter_in_units_of_their_steps(self) -> None:
@@ -187,7 +212,7 @@ class TestFit:
         noisy = true + noise(true.shape) * (true != 0)
         packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES, SMALL)
         assert packed is not None
-        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
+        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy)
         assert np.square(result - true).mean() < 0.4 * np.square(noisy - true).mean()
 
     def test_a_part_of_a_large_scan_stands_for_all_of_it(
@@ -199,7 +224,7 @@ class TestFit:
         noisy = true + noise(true.shape) * (true != 0)
         packed = best_filter([RestoredFrame(noisy, true, 1.0, 0.0)], 50000, TABLES)
         assert packed is not None
-        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy, CPU)
+        result = WienerFilter.unpack(packed, 3, TABLES, "f").apply(noisy)
         assert np.square(result - true).mean() < 0.4 * np.square(noisy - true).mean()
 
     def test_the_smaller_the_file_the_fewer_bytes(self) -> None:

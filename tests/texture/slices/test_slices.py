@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from textures import coded, grey_values, lifting, smooth
+from textures import coded, finished, grey_values, lifting, smooth
 
 from deepstd.codec.codec import Codec
 from deepstd.codec.slice_decision import Trial, Way, try_slices, ways
@@ -21,16 +21,17 @@ from deepstd.rate.tile_fit import fit_tiles
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.header import TextureHeader
+from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.slices import schedule as neighbours
 from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
 from deepstd.texture.slices.encoder import SlicedEncoder
 from deepstd.texture.slices.schedule import SliceNode
 from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.network import TextureConfig, TextureNetwork
+from deepstd.texture.wavelet.network import TextureConfig, WaveletNetwork
 from deepstd.volume import Volume
 
 
-def untrained(widths: tuple[int, ...], *, template: bool = False) -> TextureNetwork:
+def untrained(widths: tuple[int, ...], *, template: bool = False) -> WaveletNetwork:
     torch.manual_seed(0)
     config = TextureConfig(2, widths, template, 8, 1)
     network = TextureNetwork(config)
@@ -38,7 +39,7 @@ def untrained(widths: tuple[int, ...], *, template: bool = False) -> TextureNetw
         for name, parameter in network.named_parameters():
             if ".head." in name and name.endswith("bias"):
                 parameter[3:6] = -0.5  # scales of about one step
-    return TextureNetwork.from_tensors(config, network.to_tensors())
+    return finished(network)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,12 @@
  *         offsets.c     scale offsets of bands
  *         trellis.c     residuals -> symbols, by the Viterbi algorithm
  *         range_coder.c symbols <-> bytes
+ *     lifting.c       samples <-> subbands of the wavelet
+ *     motion.c        two slices -> the slice half way between them
  *     lossless.c      a slab of a scan <-> bytes, exactly
+ *     postfilter.c    a window of a scan -> restored values, or their gradient
+ *       winograd.c      layers of the blocks, by float_convolution.c
+ *     wiener.c        restored values -> filtered values
  *
  * Every function is called through ctypes, which releases the interpreter's lock. No function
  * keeps global state. Sizes and indices are checked by the Python side; data from a file is
@@ -26,7 +31,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 3
+#define ENGINE_INTERFACE 7
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 

@@ -12,7 +12,8 @@ static uint64_t enabled_state(void) {
 
 int best_instructions(void) {
     unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return PLAIN_C;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA))
+        return PLAIN_C;
     uint64_t state = enabled_state();
     if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return PLAIN_C;
     if (!(b & bit_AVX2)) return PLAIN_C;

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.geometry import resample
-from deepstd.texture.tiling import unfold
+from deepstd.resampling import resample
+from deepstd.texture.networks.fold import unfold
 
 SLOPE = 0.1
 """Slope of the LeakyReLU below zero."""

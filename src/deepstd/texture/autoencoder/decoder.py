@@ -18,7 +18,8 @@ from deepstd.texture.autoencoder.parts import surroundings, synthesise
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.entropy.symbols import DecoderSource, as_hashed
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas, torch_device
+from deepstd.texture.networks.source import OnTensors
 from deepstd.texture.scaling import log_rate
 
 
@@ -57,15 +58,16 @@ def decode_latents(
         DamagedError: the bytes make no sense.
     """
     head, stream = check_latents(coded)
-    around = surroundings(network.config, conditioning, head.step_code)
+    device = torch_device(workers.first)
+    around = surroundings(network.config, conditioning, head.step_code, device)
     source = DecoderSource(network.tables, stream)
     units = code_latents(
         network.latents,
         latent_grid(network.config, coded.shape),
         [log_rate(head.step_code)],
         around.blocks,
-        source,
-        Arithmetic.on(workers.first, network_dtype),
+        OnTensors(source),
+        Arithmetic.on(device, network_dtype),
     )
     symbols = hashlib.sha256(b"".join(map(as_hashed, source.symbols_coded)))
     steps = synthesise(replicas(network, workers), in_steps(units), around, workers)

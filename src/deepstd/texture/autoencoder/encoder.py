@@ -28,7 +28,8 @@ from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
+from deepstd.texture.networks.runtime import Arithmetic, replicas, torch_device
+from deepstd.texture.networks.source import OnTensors
 from deepstd.texture.scaling import STEPS_PER_OCTAVE, Scaling, finest_step_code, log_rate
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.refinement import DAMPING
@@ -61,13 +62,13 @@ class AutoencoderEncoder:
         workers: Workers = CPU,
     ) -> None:
         self._network, self.workers = network, workers
-        self._networks = replicas(network, workers)
-        self._savings = symbol_savings(network.tables, workers.first)
+        self._networks, self._device = replicas(network, workers), torch_device(workers.first)
+        self._savings = symbol_savings(network.tables)
         self._conditioning = conditioning
-        self._correction: torch.Tensor | None = None
+        self._correction: np.ndarray | None = None
         self.shape = tuple(values.shape)
         self.coarse: tuple[int, ...] = (0,) * values.ndim
-        matched = None if conditioning is None else conditioning.template.cpu().numpy()
+        matched = None if conditioning is None else conditioning.template
         self.scaling = Scaling.fit(values, matched)
         self.values = values
         self._normalised = self.scaling.normalise(values)
@@ -122,15 +123,16 @@ class AutoencoderEncoder:
         around = self._around(step_code)
         for left in range(rounds, -1, -1):
             grid = latent_grid(self._network.config, self.shape)
-            error = truth.new_zeros((1, self._network.config.bands, *grid))
+            error = np.zeros((1, self._network.config.bands, *grid), np.float32)
             encoded, latents = self._encode(step_code, rate_weight, (error,))
             squared, gradient = synthesis_gradient(self._network, latents, around, truth)
             cost = rd_cost(squared, encoded.nbytes)
             if cost < best[0]:
                 best = cost, self._correction
             if left:
-                before = torch.zeros_like(error) if self._correction is None else self._correction
-                self._correction = torch.lerp(before, error - 0.5 * gradient, DAMPING)
+                aim = error - 0.5 * gradient.cpu().numpy()
+                before = np.zeros_like(error) if self._correction is None else self._correction
+                self._correction = before + DAMPING * (aim - before)
         self._correction = best[1]
 
     def release(self) -> None:
@@ -138,22 +140,22 @@ class AutoencoderEncoder:
 
     def restored(self, encoded: EncodedTexture, step_code: int) -> np.ndarray:
         """Return the restored values in steps, (*shape) float32."""
-        latents = in_steps(encoded.low)
+        latents = in_steps(torch.from_numpy(encoded.low).to(self._device))
         steps = synthesise(self._networks, latents, self._around(step_code), self.workers)
         return steps[0, 0][tuple(slice(0, n) for n in self.shape)].cpu().numpy()
 
     def _around(self, step_code: int) -> Surroundings:
-        return surroundings(self._network.config, self._conditioning, step_code)
+        return surroundings(self._network.config, self._conditioning, step_code, self._device)
 
     def _in_steps(self, step_code: int) -> torch.Tensor:
-        values = torch.from_numpy(self._normalised)[None, None].to(self.workers.first)
+        values = torch.from_numpy(self._normalised)[None, None].to(self._device)
         return padded(values * 2.0 ** (step_code / STEPS_PER_OCTAVE), self._network.config.stride)
 
     def _encode(
         self,
         step_code: int,
         rate_weight: float,
-        errors: tuple[torch.Tensor, ...],
+        errors: tuple[np.ndarray, ...],
         last_weight: float | None = None,
     ) -> tuple[EncodedTexture, torch.Tensor]:
         network = self._network
@@ -161,11 +163,13 @@ class AutoencoderEncoder:
         latents = analyse(self._networks, self._in_steps(step_code), around, self.workers)
         with torch.no_grad():
             hyper = network.hyper_analysis(latents)
+        grid = latents.shape[2:]
+        targets = [part.cpu().numpy() for part in (latents, hyper)]
         corrections = () if self._correction is None else (self._correction,)
         source = EncoderSource(
             network.tables,
-            latents,
-            [latents, hyper],
+            targets[0],
+            targets,
             UNITS_PER_STEP,
             rate_weight,
             self._savings,
@@ -175,13 +179,14 @@ class AutoencoderEncoder:
         )
         units = code_latents(
             network.latents,
-            latents.shape[2:],
+            grid,
             [log_rate(step_code)],
             around.blocks,
-            source,
-            Arithmetic.on(self.workers.first),
+            OnTensors(source),
+            Arithmetic.on(self._device),
         )
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream, symbols = source.stream.finish(), source.symbols_coded
-        encoded = EncodedTexture(head, stream, symbols, (), lambda tiles: units)
+        low = units.cpu().numpy()
+        encoded = EncodedTexture(head, stream, symbols, (), lambda tiles: low)
         return encoded, in_steps(units)

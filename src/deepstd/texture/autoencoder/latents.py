@@ -8,7 +8,7 @@
 A channel-wise conditional entropy model (Minnen and Singh 2020), as in the paper: slices of
 channels, lowest frequencies first, each conditioned on the slices before. All layers compute whole
 numbers (`integer`). `context.LevelContext` predicts a slice as it predicts a pass of a wavelet
-level. Symbols come from a `SymbolSource`: level 0 are the latents, level 1 the hyper-latents.
+level. Symbols come from a `TensorSource`: level 0 are the latents, level 1 the hyper-latents.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from deepstd.coding.tables import SCALE_COUNT
 from deepstd.texture.autoencoder.blocks import SLOPE, convolution
+from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.autoencoder.transform import (
-    AutoencoderConfig,
     blocks_of,
     compressed,
     exact_transform,
@@ -30,25 +30,25 @@ from deepstd.texture.autoencoder.transform import (
     padded,
     whole_blocks,
 )
-from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.context import (
+from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.entropy.integer import FEATURE_MAX, HIDDEN_MAX, LayerSize
+from deepstd.texture.networks.conditioning import TensorHint
+from deepstd.texture.networks.context import (
     LevelContext,
     Prediction,
     condition_vector,
     pass_of_position,
 )
-from deepstd.texture.entropy.features import UNITS_PER_STEP, signed_log, upsample
-from deepstd.texture.entropy.integer import (
-    FEATURE_MAX,
-    HIDDEN_MAX,
+from deepstd.texture.networks.features import signed_log, upsample
+from deepstd.texture.networks.integer import (
     ExactConv,
     clamp,
     relu,
     round_through,
 )
-from deepstd.texture.entropy.source import SymbolSource
-from deepstd.texture.runtime import Arithmetic
-from deepstd.texture.wavelet.levels import code_passes
+from deepstd.texture.networks.levels import code_passes
+from deepstd.texture.networks.runtime import Arithmetic
+from deepstd.texture.networks.source import TensorSource
 
 # Initial scale index of the hyper-latents.
 _HYPER_SCALE = 24.0
@@ -84,8 +84,8 @@ class LatentModel(nn.Module):
         ndim, width = config.ndim, 2 * config.hyper_width
         self.config = config
         self.hyper_scale = nn.Parameter(torch.full((config.hyper_width,), _HYPER_SCALE))
-        self.first = ExactConv(ndim, config.hyper_width, width, 3, _HYPER_LIMIT)
-        self.second = ExactConv(ndim, width, width, 3, HIDDEN_MAX)
+        self.first = ExactConv(ndim, LayerSize(config.hyper_width, width, 3, _HYPER_LIMIT))
+        self.second = ExactConv(ndim, LayerSize(width, width, 3, HIDDEN_MAX))
         self.slices = LevelContext(config, config.context_width)
 
     def hyper_prediction(self, grid: Sequence[int], like: torch.Tensor) -> Prediction:
@@ -116,8 +116,8 @@ def code_latents(
     model: LatentModel,
     grid: Sequence[int],
     log_rates: Sequence[int],
-    hint: Hint | None,
-    source: SymbolSource,
+    hint: TensorHint | None,
+    source: TensorSource,
     arithmetic: Arithmetic,
 ) -> torch.Tensor:
     """Code hyper-latents and latents; return the latents in 1/64 step, (B, bands, *grid).
@@ -155,12 +155,12 @@ def code_latents(
     return code_passes(model.slices, hidden, template, everywhere, order, source, dtype)
 
 
-def padded_hint(hint: Hint, config: AutoencoderConfig) -> Hint:
+def padded_hint(hint: TensorHint, config: AutoencoderConfig) -> TensorHint:
     """Pad the prediction of the voxels to whole blocks, (B, 1, *whole blocks)."""
-    return Hint(padded(hint.units, config.stride), padded(hint.places, config.stride))
+    return TensorHint(padded(hint.units, config.stride), padded(hint.places, config.stride))
 
 
-def hint_of_latents(hint: Hint, config: AutoencoderConfig) -> Hint:
+def hint_of_latents(hint: TensorHint, config: AutoencoderConfig) -> TensorHint:
     """Predict the latents: the exact DCT of all blocks, and the coordinates of their first voxels.
 
     Args:
@@ -173,7 +173,7 @@ def hint_of_latents(hint: Hint, config: AutoencoderConfig) -> Hint:
     matrix = exact_transform(config.ndim, config.stride).to(hint.units.device)
     blocks = blocks_of(hint.units, config.stride).to(torch.float64)
     places = hint.places[(..., *[slice(None, None, config.stride)] * config.ndim)]
-    return Hint(torch.floor(mixed(blocks, matrix)), places)
+    return TensorHint(torch.floor(mixed(blocks, matrix)), places)
 
 
 def latent_grid(config: AutoencoderConfig, shape: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from torch import nn
 from deepstd.coding.tables import ScaleTables, parametric_tables
 from deepstd.texture.autoencoder.latents import HyperAnalysis, LatentModel
 from deepstd.texture.autoencoder.transform import Analysis, AutoencoderConfig, Synthesis
-from deepstd.texture.serialization import pack, unpack
+from deepstd.texture.networks.serialization import pack, unpack
 
 
 class AutoencoderNetwork(nn.Module):

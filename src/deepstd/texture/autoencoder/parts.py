@@ -15,18 +15,19 @@ from typing import NamedTuple
 import torch
 
 from deepstd.conditioning import Conditioning
-from deepstd.devices import Workers
+from deepstd.devices import Device, Workers
+from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.autoencoder.latents import hint_of_latents, padded_hint
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.autoencoder.transform import AutoencoderConfig
-from deepstd.texture.conditioning import Hint, hint_of
-from deepstd.texture.entropy.context import condition_vector
+from deepstd.texture.networks.conditioning import TensorConditioning, TensorHint, tensor_hint
+from deepstd.texture.networks.context import condition_vector
+from deepstd.texture.networks.runtime import torch_device
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Tile, TileEdges, tiles
 
 NETWORK_TILES = TileEdges(1024, 160)
 """Tiles of analysis and synthesis."""
-Networks = Mapping[torch.device, AutoencoderNetwork]
+Networks = Mapping[Device, AutoencoderNetwork]
 
 
 class Surroundings(NamedTuple):
@@ -38,13 +39,16 @@ class Surroundings(NamedTuple):
         blocks: prediction of the latents, (1, bands, *grid) float64, or None.
     """
 
-    hint: Hint | None
+    hint: TensorHint | None
     condition: torch.Tensor
-    blocks: Hint | None
+    blocks: TensorHint | None
 
 
 def surroundings(
-    config: AutoencoderConfig, conditioning: Conditioning | None, step_code: int
+    config: AutoencoderConfig,
+    conditioning: Conditioning | None,
+    step_code: int,
+    device: torch.device,
 ) -> Surroundings:
     """Return the conditioning of a scan, which encoder and decoder share.
 
@@ -52,15 +56,19 @@ def surroundings(
         config: sizes of the networks.
         conditioning: warped template and coordinates, or None.
         step_code: code of the quantisation step.
+        device: device of the tensors.
     """
     axes = tuple(range(config.ndim))
     condition = condition_vector(config, log_rate(step_code), axes, 0)
-    hint = hint_of(conditioning, step_code)
+    hint = None
+    if conditioning is not None:
+        template, places = (torch.from_numpy(part).to(device) for part in conditioning)
+        hint = tensor_hint(TensorConditioning(template, places), step_code)
     if hint is None:
         return Surroundings(None, condition, None)
     hint = padded_hint(hint, config)
     return Surroundings(
-        Hint(hint.units.float(), hint.places), condition, hint_of_latents(hint, config)
+        TensorHint(hint.units.float(), hint.places), condition, hint_of_latents(hint, config)
     )
 
 
@@ -82,11 +90,12 @@ def analyse(
     """
     config = networks[workers.first].config
     grid = [n // config.stride for n in values.shape[2:]]
-    latents = torch.empty((1, config.bands, *grid), device=workers.first)
+    latents = torch.empty((1, config.bands, *grid), device=torch_device(workers.first))
 
-    def part(device: torch.device, tile: Tile) -> None:
+    def part(on: Device, tile: Tile) -> None:
+        device = torch_device(on)
         with torch.no_grad():
-            found = networks[device].analysis(
+            found = networks[on].analysis(
                 values[tile.window].to(device), *_seen(around, tile, device)
             )
         inner, outer = (_coarse(place, config.stride) for place in (tile.inner, tile.outer))
@@ -115,12 +124,12 @@ def synthesise(
     """
     config = networks[workers.first].config
     shape = [n * config.stride for n in latents.shape[2:]]
-    restored = torch.empty((1, 1, *shape), device=workers.first)
+    restored = torch.empty((1, 1, *shape), device=torch_device(workers.first))
 
-    def part(device: torch.device, tile: Tile) -> None:
-        window = _coarse(tile.window[1:], config.stride)
+    def part(on: Device, tile: Tile) -> None:
+        window, device = _coarse(tile.window[1:], config.stride), torch_device(on)
         with torch.no_grad():
-            found = networks[device].synthesis(
+            found = networks[on].synthesis(
                 latents[(..., *window)].to(device), *_seen(around, tile, device)
             )
         restored[(..., *tile.outer)] = found[(..., *tile.inner)].to(restored)
@@ -166,10 +175,10 @@ def synthesis_gradient(
 
 def _seen(
     around: Surroundings, tile: Tile, device: torch.device
-) -> tuple[Hint | None, torch.Tensor]:
+) -> tuple[TensorHint | None, torch.Tensor]:
     hint = around.hint
     if hint is not None:
-        hint = Hint(hint.units[tile.window].to(device), hint.places[tile.window].to(device))
+        hint = TensorHint(hint.units[tile.window].to(device), hint.places[tile.window].to(device))
     return hint, around.condition.to(device)
 
 

@@ -14,17 +14,14 @@ ordinary floating point: the entropy model alone must be exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.errors import BundleError
 from deepstd.texture.autoencoder.blocks import (
     SLOPE,
     ResidualDown,
@@ -33,97 +30,12 @@ from deepstd.texture.autoencoder.blocks import (
     convolution,
     zero_convolution,
 )
-from deepstd.texture.conditioning import Hint
-from deepstd.texture.entropy.context import RATE_BINS
-from deepstd.texture.tiling import fold, unfold
+from deepstd.texture.autoencoder.config import AutoencoderConfig
+from deepstd.texture.networks.conditioning import TensorHint
+from deepstd.texture.networks.fold import fold, unfold
 
-# Ends of the channel slices, with channels in the order of their frequency.
-_SLICE_ENDS = (1, 4, 10, 20, 36)
-# Most stages by number of axes: a latent spans at most 8 pixels or 4 voxels.
-_MOST_STAGES = {2: 3, 3: 2}
 # Fractional bits of the exact transform.
 _EXACT_BITS = 11
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """Sizes of the networks.
-
-    Attributes:
-        ndim: 2 or 3 spatial axes.
-        widths: channels of each stage, finest (half resolution) first, multiples of 16.
-        context_width: hidden channels of the entropy model.
-        hyper_width: channels of the hyper-latents.
-        window: edge of the attention's windows.
-        template: whether the networks are conditioned on a warped template.
-    """
-
-    ndim: int
-    widths: tuple[int, ...]
-    context_width: int
-    hyper_width: int
-    window: int
-    template: bool
-
-    def __post_init__(self) -> None:
-        sizes = [self.ndim, self.context_width, self.hyper_width, self.window, *self.widths]
-        fit = (
-            all(type(size) is int and 1 <= size <= 512 for size in sizes)
-            and self.ndim in (2, 3)
-            and 1 <= len(self.widths) <= _MOST_STAGES[self.ndim]
-            and all(width % 16 == 0 for width in self.widths)
-            and self.window % 2 == 0
-            and self.window**self.ndim <= 512
-        )
-        if not fit:
-            raise BundleError(f"an autoencoder of sizes {self} is not possible")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the sizes as plain values for JSON."""
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> AutoencoderConfig:
-        """Make sizes from the values of `to_dict`.
-
-        Raises:
-            BundleError: the values make no sense.
-        """
-        try:
-            return AutoencoderConfig(**{**values, "widths": tuple(values["widths"])})
-        except (TypeError, KeyError) as error:
-            raise BundleError(f"an autoencoder's description is not understood: {error}") from error
-
-    @property
-    def stride(self) -> int:
-        """Voxels that a latent spans along each axis."""
-        return 2 ** len(self.widths)
-
-    @property
-    def bands(self) -> int:
-        """Channels of the latents."""
-        return self.stride**self.ndim
-
-    @property
-    def slices(self) -> tuple[int, ...]:
-        """Slice of each channel of the latents; channels are in the order of their frequency."""
-        ends = [end for end in _SLICE_ENDS if end < self.bands]
-        return tuple(sum(channel >= end for end in ends) for channel in range(self.bands))
-
-    @property
-    def passes(self) -> int:
-        """Number of passes of the entropy model: two for slice 0, one for each later slice."""
-        return max(self.slices) + 2
-
-    @property
-    def features(self) -> int:
-        """Input channels of the entropy model: hyper-latents, template and its coordinates."""
-        return 2 * self.hyper_width + (self.bands + self.ndim if self.template else 0)
-
-    @property
-    def conditions(self) -> int:
-        """Length of the condition vector: rate, split axes, depth."""
-        return RATE_BINS + self.ndim + 1
 
 
 def blocks_of(x: torch.Tensor, stride: int) -> torch.Tensor:
@@ -190,7 +102,7 @@ def padded(x: torch.Tensor, stride: int) -> torch.Tensor:
     return x
 
 
-def _places_of(hint: Hint | None, stride: int) -> torch.Tensor | None:
+def _places_of(hint: TensorHint | None, stride: int) -> torch.Tensor | None:
     if hint is None:
         return None
     return hint.places[(..., *[slice(None, None, stride)] * (hint.places.ndim - 2))]
@@ -232,7 +144,7 @@ class Analysis(nn.Module):
     def forward(
         self,
         values: torch.Tensor,
-        hint: Hint | None,
+        hint: TensorHint | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
         """Return the latents in steps, (B, bands, *grid).
@@ -278,7 +190,7 @@ class Synthesis(nn.Module):
     def forward(
         self,
         latents: torch.Tensor,
-        hint: Hint | None,
+        hint: TensorHint | None,
         condition: torch.Tensor,
     ) -> torch.Tensor:
         """Return the restored values in steps, (B, 1, *shape), whole blocks.

@@ -12,21 +12,21 @@ encoder and decoder agree on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import torch
-from torch import nn
+import numpy as np
 
 from deepstd.coding.tables import SCALE_COUNT
+from deepstd.devices import Device
 from deepstd.texture.entropy.integer import (
     FEATURE_MAX,
     HIDDEN_MAX,
-    OUTPUT_MAX,
-    ExactConv,
-    clamp,
+    STORED_PARTS,
+    LayerSize,
+    WholeConv,
     relu,
-    round_through,
 )
 from deepstd.texture.tiling import Sides, without_margin
 
@@ -38,9 +38,10 @@ CONDITION_UNIT = 32
 """Integer that stands for 1 in the condition vector."""
 HALO = 4
 """Positions that an activation depends on, on either side."""
-# Scale index at output 0, and gate of the whole template, in sixteenths.
-_CENTRE_INDEX = 20
-_GATE_ONE = 16
+CENTRE_INDEX = 20
+"""Scale index at output 0."""
+GATE_ONE = 16
+"""Gate of the whole template."""
 
 
 class PredictorConfig(Protocol):
@@ -126,25 +127,54 @@ class Prediction(NamedTuple):
             template.
     """
 
-    mean: torch.Tensor
-    scale: torch.Tensor
-    gate: torch.Tensor | None
+    mean: np.ndarray
+    scale: np.ndarray
+    gate: np.ndarray | None
 
 
-def pass_of_position(grid: tuple[int, ...], passes: int, device: torch.device) -> torch.Tensor:
+class Predictor(Protocol):
+    """Interface of a context model of one level, on the CPU or on a GPU."""
+
+    def hidden(
+        self, features: np.ndarray, condition: np.ndarray, borders: Sides | None = None
+    ) -> Any:
+        """Compute the hidden activations, which depend on ``HALO`` positions around each.
+
+        Args:
+            features: input features, (B, features, *grid).
+            condition: condition vector, (1 or B, conditions, 1 …).
+            borders: for each axis, whether the features begin and end where the level does; None
+                for all. On other sides a margin of ``HALO`` positions is lost.
+
+        Returns:
+            (B, width, *grid) without the margins, where the model computes.
+        """
+        ...
+
+    def predict(self, index: int, hidden: Any, known: np.ndarray) -> Prediction:
+        """Predict the distribution in a pass.
+
+        Args:
+            index: number of the pass.
+            hidden: hidden activations, (B, width, *grid).
+            known: features of the coefficients decoded before, zero elsewhere, (B, bands, *grid).
+        """
+        ...
+
+
+def pass_of_position(grid: Sequence[int], passes: int) -> np.ndarray:
     """Return the pass in which each position of a grid is coded, (1, 1, *grid)."""
-    axes = torch.meshgrid(*[torch.arange(n, device=device) for n in grid], indexing="ij")
-    odd = torch.stack(axes).sum(0) % 2
+    axes = np.indices(grid)
+    odd = axes.sum(0) % 2
     if passes == 2:
         return odd[None, None]
-    first_even = axes[0] % 2 == 0
-    return torch.where(odd == 1, 2, torch.where(first_even, 0, 1))[None, None]
+    return np.where(odd == 1, 2, np.where(axes[0] % 2 == 0, 0, 1))[None, None]
 
 
 def condition_vector(
-    config: PredictorConfig, log_rate: int, axes: tuple[int, ...], depth: int
-) -> torch.Tensor:
-    """Return the condition vector of a level, (1, conditions, 1 …) whole numbers 0 … 32.
+    config: PredictorConfig, log_rate: int, axes: Sequence[int], depth: int
+) -> np.ndarray:
+    """Return the condition vector of a level, (1, conditions, 1 …) whole numbers 0 … 32, float32.
 
     Args:
         config: sizes of the model.
@@ -157,92 +187,149 @@ def condition_vector(
     bins = [max(0, CONDITION_UNIT - abs(rate - CONDITION_UNIT * n)) for n in range(RATE_BINS)]
     flags = [CONDITION_UNIT if a in axes else 0 for a in range(config.ndim)]
     values = [*bins, *flags, min(8 * depth, CONDITION_UNIT)]
-    return torch.tensor(values, dtype=torch.float32).reshape(1, -1, *[1] * config.ndim)
+    return np.array(values, np.float32).reshape(1, -1, *[1] * config.ndim)
 
 
-class LevelContext(nn.Module):
-    """Context model of one wavelet level, or of latents (diagram of the module)."""
+def layer_sizes(config: PredictorConfig, width: int) -> dict[str, LayerSize]:
+    """Return the sizes of the layers of a context model by their names in a bundle.
 
-    def __init__(self, config: PredictorConfig, width: int) -> None:
-        super().__init__()
-        ndim, bands = config.ndim, config.bands
-        self._config = config
-        outputs = (3 if config.template else 2) * bands
-        gain = 1.3
-        self.first = ExactConv(ndim, config.features, width, 3, FEATURE_MAX, gain=gain)
-        self.first_condition = ExactConv(ndim, config.conditions, width, 1, CONDITION_UNIT)
-        self.second = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=gain)
-        self.second_condition = ExactConv(ndim, config.conditions, width, 1, CONDITION_UNIT)
-        self.third = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=gain)
-        self.fourth = ExactConv(ndim, width, width, 3, HIDDEN_MAX, gain=0.0)
-        later = range(config.passes - 1)
-        self.known = nn.ModuleList(
-            ExactConv(ndim, bands, width, 3, FEATURE_MAX, gain=gain) for _ in later
+    Args:
+        config: sizes of the model.
+        width: hidden channels.
+    """
+    bands, conditions = config.bands, config.conditions
+    outputs = (3 if config.template else 2) * bands
+    trunk = LayerSize(width, width, 3, HIDDEN_MAX)
+    sizes = {
+        "first": LayerSize(config.features, width, 3, FEATURE_MAX),
+        "first_condition": LayerSize(conditions, width, 1, CONDITION_UNIT),
+        "second": trunk,
+        "second_condition": LayerSize(conditions, width, 1, CONDITION_UNIT),
+        "third": trunk,
+        "fourth": trunk,
+    }
+    for later in range(config.passes - 1):
+        sizes[f"known.{later}"] = LayerSize(bands, width, 3, FEATURE_MAX)
+    for index in range(config.passes):
+        sizes[f"mix.{index}"] = LayerSize(width, width, 1, HIDDEN_MAX)
+    for index in range(config.passes):
+        sizes[f"head.{index}"] = LayerSize(width, outputs, 1, HIDDEN_MAX)
+    return sizes
+
+
+class LevelContext:
+    """Context model of one wavelet level (diagram of the module), on the CPU.
+
+    Args:
+        config: sizes of the model.
+        layers: layers by the names of `layer_sizes`.
+
+    Attributes:
+        layers: the same.
+        passes: number of passes.
+        has_template: whether template features are among the inputs.
+    """
+
+    def __init__(self, config: PredictorConfig, layers: Mapping[str, WholeConv]) -> None:
+        self.layers = layers
+        self.passes, self.has_template = config.passes, config.template
+
+    @staticmethod
+    def from_arrays(
+        config: PredictorConfig, width: int, stored: Mapping[str, np.ndarray], prefix: str
+    ) -> LevelContext:
+        """Take the layers from the arrays of a bundle.
+
+        Raises:
+            BundleError: an array is missing or does not fit.
+        """
+        sizes = layer_sizes(config, width).items()
+        return LevelContext(
+            config,
+            {n: WholeConv.from_arrays(stored, f"{prefix}.{n}", s, config.ndim) for n, s in sizes},
         )
-        every = range(config.passes)
-        self.mix = nn.ModuleList(
-            ExactConv(ndim, width, width, 1, HIDDEN_MAX, gain=gain) for _ in every
-        )
-        self.head = nn.ModuleList(
-            ExactConv(ndim, width, outputs, 1, HIDDEN_MAX, gain=0.2) for _ in every
-        )
-
-    @property
-    def has_template(self) -> bool:
-        """True where template features are among the inputs."""
-        return self._config.template
 
     def hidden(
-        self, features: torch.Tensor, condition: torch.Tensor, borders: Sides | None = None
-    ) -> torch.Tensor:
-        """Compute the hidden activations, which depend on ``HALO`` positions around each.
-
-        Args:
-            features: input features, (B, features, *grid).
-            condition: condition vector, (1 or B, conditions, 1 …).
-            borders: for each axis, whether the features begin and end where the level does; None
-                for all. On other sides a margin of ``HALO`` positions is lost.
-
-        Returns:
-            (B, width, *grid), without the margins.
-        """
-        x = relu(self.first(features, borders) + self.first_condition(condition))
-        y = self.second(x, borders) + self.second_condition(condition)
+        self, features: np.ndarray, condition: np.ndarray, borders: Sides | None = None
+    ) -> np.ndarray:
+        """Compute the hidden activations (`Predictor.hidden`)."""
+        layers = self.layers
+        x = relu(layers["first"](features, borders) + layers["first_condition"](condition))
+        y = layers["second"](x, borders) + layers["second_condition"](condition)
         x = relu(y + without_margin(x, borders, 1))
-        y = self.fourth(relu(self.third(x, borders)), borders)
+        y = layers["fourth"](relu(layers["third"](x, borders)), borders)
         return relu(y + without_margin(x, borders, 2))
 
-    def predict(self, index: int, hidden: torch.Tensor, known: torch.Tensor) -> Prediction:
-        """Predict the distribution in a pass.
-
-        Args:
-            index: number of the pass.
-            hidden: hidden activations, (B, width, *grid).
-            known: features of the coefficients decoded before, zero elsewhere, (B, bands, *grid).
-        """
-        x = hidden if index == 0 else relu(self.known[index - 1](known) + hidden)
-        x = relu(self.mix[index](x) + x)
-        parts = self.head[index](x).chunk(3 if self._config.template else 2, dim=1)
-        scale = round_through(parts[1], 0.5) + _CENTRE_INDEX
+    def predict(self, index: int, hidden: np.ndarray, known: np.ndarray) -> Prediction:
+        """Predict the distribution in a pass (`Predictor.predict`)."""
+        layers, x = self.layers, hidden
+        if index:
+            x = relu(layers[f"known.{index - 1}"](known) + hidden)
+        x = relu(layers[f"mix.{index}"](x) + x)
+        parts = np.split(layers[f"head.{index}"](x), 3 if self.has_template else 2, axis=1)
+        scale = np.floor(parts[1] * 0.5 + 0.5) + CENTRE_INDEX
         gate = None
-        if self._config.template:
-            gate = clamp(round_through(parts[2], 0.5) + _GATE_ONE // 2, 0, _GATE_ONE)
-        mean = parts[0].clamp(-OUTPUT_MAX, OUTPUT_MAX)
-        return Prediction(mean, clamp(scale, 0, SCALE_COUNT - 1), gate)
+        if self.has_template:
+            gate = np.clip(np.floor(parts[2] * 0.5 + 0.5) + GATE_ONE // 2, 0, GATE_ONE)
+        return Prediction(parts[0], np.clip(scale, 0, SCALE_COUNT - 1), gate)
 
 
-class ContextModel(nn.Module):
-    """Context models of all levels."""
+class ContextModel:
+    """Context models of all levels.
 
-    def __init__(self, config: ContextConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.levels = nn.ModuleList(LevelContext(config, width) for width in config.widths)
+    Args:
+        config: sizes of the models.
+        levels: context model of each level, finest first; the last serves all coarser levels.
+        placed: the models on GPUs, by device.
 
-    def level(self, index: int) -> tuple[LevelContext, int]:
-        """Return the model of a level (0: finest) and the level's depth beyond the last model."""
-        last = len(self.levels) - 1
-        model = self.levels[min(index, last)]
-        if not isinstance(model, LevelContext):
-            raise TypeError("levels hold LevelContext modules only")
-        return model, max(0, index - last)
+    Attributes:
+        config: sizes of the models.
+        levels: context models on the CPU.
+    """
+
+    def __init__(
+        self,
+        config: ContextConfig,
+        levels: Sequence[LevelContext],
+        placed: Mapping[Device, Sequence[Predictor]] | None = None,
+    ) -> None:
+        self.config, self.levels = config, levels
+        self._placed = placed or {}
+
+    @staticmethod
+    def from_arrays(config: ContextConfig, stored: Mapping[str, np.ndarray]) -> ContextModel:
+        """Take the models from the arrays of a bundle.
+
+        Raises:
+            BundleError: an array is missing or does not fit.
+        """
+        return ContextModel(
+            config,
+            [
+                LevelContext.from_arrays(config, width, stored, f"context.levels.{number}")
+                for number, width in enumerate(config.widths)
+            ],
+        )
+
+    def on(self, placed: Mapping[Device, Sequence[Predictor]]) -> ContextModel:
+        """Return the models with their copies on GPUs."""
+        return ContextModel(self.config, self.levels, placed)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the arrays of the models in a bundle."""
+        return {
+            f"context.levels.{number}.{name}.{part}"
+            for number, level in enumerate(self.levels)
+            for name in level.layers
+            for part in STORED_PARTS
+        }
+
+    def depth(self, level: int) -> int:
+        """Return the number of levels between a level (0: finest) and its model's own level."""
+        return max(0, level - len(self.levels) + 1)
+
+    def of_level(self, level: int, device: Device) -> Predictor:
+        """Return the model of a level (0: finest) on a device."""
+        every = self.levels if device.is_cpu else self._placed[device]
+        return every[min(level, len(every) - 1)]

@@ -5,8 +5,9 @@
     warped template, its subbands ───┤
     template coordinates ────────────┘
 
-All inputs are whole numbers of the fixed-point unit (1/64 of the quantiser step) held in float64,
-so every result is exact. The logarithm is a comparison with frozen integer thresholds.
+All inputs are whole numbers of the fixed-point unit (1/64 of the quantiser step) held in floats, so
+every result is exact. The logarithm is a comparison with frozen integer thresholds. The native
+engine computes whole tiles of features; the functions here are its reference.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
 
+from deepstd.engine.library import address, engine
 from deepstd.texture.entropy.integer import FEATURE_MAX
 
 UNITS_PER_STEP = 64
 """Fixed-point units a quantisation step."""
 BLUR_REACH = 1
-# Units in the unit of the logarithm: a quarter step.
-_LOG_UNIT = 16
+"""Samples that `blur` depends on, on either side."""
+LOG_UNIT = 16
+"""Fixed-point units in the unit of the logarithm: a quarter step."""
 
 
 @lru_cache(maxsize=1)
@@ -49,50 +51,59 @@ def log_thresholds() -> np.ndarray:
     return np.array(values, dtype=np.float64)
 
 
-@lru_cache(maxsize=8)
-def _thresholds(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    return torch.from_numpy(log_thresholds()).to(device, dtype)
+def signed_log(x: np.ndarray) -> np.ndarray:
+    """Return sign(x) round(8 log2(1 + |x| / 16)), clipped to ±127, in float32.
+
+    Args:
+        x: whole numbers in 1/64 step, of any shape.
+    """
+    library = engine()
+    if library is None:
+        magnitude = np.floor(np.abs(x) * (1.0 / LOG_UNIT))
+        logs = np.searchsorted(log_thresholds(), magnitude, side="right")
+        return np.where(x < 0, -logs, logs).astype(np.float32)
+    values = np.ascontiguousarray(x, np.float64)
+    found = np.empty(values.shape, np.float32)
+    library.signed_logs(address(values), values.size, address(log_thresholds()), address(found))
+    return found
 
 
-def signed_log(x: torch.Tensor) -> torch.Tensor:
-    """Return sign(x) round(8 log2(1 + |x| / 16)), clipped to ±127, of x in 1/64 step."""
-    magnitude = torch.floor(x.abs() * (1.0 / _LOG_UNIT))
-    index = torch.bucketize(magnitude, _thresholds(x.device, x.dtype), right=True)
-    return torch.sign(x) * index.to(x.dtype)
+def blur(x: np.ndarray) -> np.ndarray:
+    """Return binomial 1-2-1 means along every spatial axis, rounded down; edges are repeated.
 
-
-def blur(x: torch.Tensor) -> torch.Tensor:
-    """Apply the binomial 1-2-1 mean along every spatial axis, with repeated edges.
-
-    Means are rounded down, except where a gradient is required.
+    Args:
+        x: whole numbers, (B, C, *grid) float64.
     """
     ndim = x.ndim - 2
-    for dim in range(2, x.ndim):
-        first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
-        extended = torch.cat([first, x, last], dim)
-        n = x.shape[dim]
-        x = extended.narrow(dim, 0, n) + extended.narrow(dim, 2, n) + 2 * x
-    # Rounding has no useful gradient.
-    return x * 0.25**ndim if x.requires_grad else torch.floor(x * 0.25**ndim)
+    for axis in range(2, x.ndim):
+        ends = np.take(x, [0], axis), np.take(x, [-1], axis)
+        extended = np.moveaxis(np.concatenate([ends[0], x, ends[1]], axis), axis, 0)
+        sums = extended[:-2] + extended[2:]
+        sums += 2 * extended[1:-1]
+        x = np.moveaxis(sums, 0, axis)
+    return np.floor(x * 0.25**ndim)
 
 
-def upsample(x: torch.Tensor, axes: Sequence[int], region: Sequence[slice]) -> torch.Tensor:
-    """Upsample to a region of the fine grid by repeating samples along the axes that were split."""
+def upsample(x: np.ndarray, axes: Sequence[int], region: Sequence[slice]) -> np.ndarray:
+    """Upsample to a region of the fine grid by repeating samples along the axes that were split.
+
+    Args:
+        x: (B, C, *coarse).
+        axes: axes that were split.
+        region: region of the fine grid.
+    """
     for axis, span in enumerate(region):
-        if axis in axes:
-            first = span.start // 2
-            x = x.narrow(axis + 2, first, (span.stop + 1) // 2 - first).repeat_interleave(
-                2, axis + 2
-            )
-            x = x.narrow(axis + 2, span.start % 2, span.stop - span.start)
-        else:
-            x = x.narrow(axis + 2, span.start, span.stop - span.start)
+        places = np.arange(span.start, span.stop)
+        x = np.take(x, places // 2 if axis in axes else places, axis + 2)
     return x
 
 
-def subsample(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
-    """Take every second sample along the axes that were split, the positions of low samples."""
-    for axis in axes:
-        n = x.shape[axis + 2]
-        x = x.index_select(axis + 2, torch.arange(0, n, 2, device=x.device))
-    return x
+def subsample(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Take every second sample along the axes that were split, the positions of low samples.
+
+    Args:
+        x: (B, C, *fine).
+        axes: axes that were split.
+    """
+    spans = [slice(None, None, 2 if axis in axes else 1) for axis in range(x.ndim - 2)]
+    return np.ascontiguousarray(x[(..., *spans)])

@@ -1,251 +1,155 @@
-"""Integer network layers: exact on any device and in any order of summation.
+"""Integer network layers: exact on any machine and in any order of summation.
 
     whole numbers ─ convolution with whole weights ─ shift, round, clamp ─▶ whole numbers
 
-Activations are whole multiples of 1/32. Weights are whole multiples of 2**−shift. The shift is the
-largest (at most 8) for which no partial sum can reach 2**24. Float32 then represents every
-intermediate sum exactly in any order, so threads, devices and float64 agree to the last bit.
-Training runs the same arithmetic with straight-through gradients, so no calibration follows (after
-Ballé et al. 2019, integer networks).
+Activations are whole multiples of 1/32. Weights are whole multiples of 2**−shift. The shift is such
+that no partial sum can reach 2**24. Float32 then represents every intermediate sum exactly, so
+matrix products of any library agree to the last bit (after Ballé et al. 2019, integer networks).
+The native engine computes the same; this is the reference, and serves where the engine is missing.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
-import torch
-from torch import nn
-from torch.nn import functional
+import numpy as np
 
 from deepstd.errors import BundleError
 from deepstd.texture.tiling import Sides
 
 ACTIVATION_BITS = 5
 """Fractional bits of activations."""
-# Largest magnitudes of input features, hidden activations and outputs.
 FEATURE_MAX = 127
+"""Largest magnitude of an input feature."""
 HIDDEN_MAX = 1023
+"""Largest hidden activation."""
 OUTPUT_MAX = 8191
-# Whole numbers below this are exact in float32.
-_EXACT = float(2**24)
-_HALF = torch.tensor(0.5)
-_MAX_SHIFT = 8
-_Network = TypeVar("_Network", bound=nn.Module)
-_Whole = tuple[torch.Tensor, torch.Tensor]
-_STORED_AS = {"weight": torch.int16, "bias": torch.int32, "shift": torch.int8}
+"""Largest magnitude of an output."""
+EXACT = 2**24
+"""Whole numbers below this are exact in float32."""
+MAX_SHIFT = 8
+"""Most fractional bits of weights."""
+STORED_PARTS = ("weight", "bias", "shift")
+"""Arrays of a layer in a bundle."""
+_STORED_AS = {"weight": np.int16, "bias": np.int32, "shift": np.int8}
+# Columns of a matrix product: its operands stay in the cache.
+_COLUMNS = 4096
 
 
-def round_through(x: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
-    """Round ``factor`` x half up; the gradient passes straight through the rounding."""
-    return _RoundThrough.apply(x, factor) if x.requires_grad else _rounded(x, factor)
+class LayerSize(NamedTuple):
+    """Size of an exact convolution.
 
-
-class ExactConv(nn.Module):
-    """Convolution of whole numbers by whole weights to whole numbers, zero-padded at borders.
-
-    Inputs and outputs count units of 1/32. Outputs are clamped to ±8191, so that sums of several
-    outputs stay exact.
-
-    Args:
-        ndim: 2 or 3 spatial axes.
+    Attributes:
         inputs, outputs: numbers of channels.
-        size: edge of the kernel.
+        edge: edge of the kernel.
         input_max: largest magnitude of an input.
-        gain: factor on the initial weights.
     """
 
-    def __init__(
-        self, ndim: int, inputs: int, outputs: int, size: int, input_max: int, *, gain: float = 1.0
-    ) -> None:
-        super().__init__()
-        bound = gain * math.sqrt(3.0 / (inputs * size**ndim))
-        shape = (outputs, inputs, *[size] * ndim)
-        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.input_max = input_max
-        self.frozen_shift: int | None = None
-        self._frozen: dict[tuple[torch.device, torch.dtype], _Whole] = {}
+    inputs: int
+    outputs: int
+    edge: int
+    input_max: int
 
-    def shift(self) -> int:
-        """Return the fractional bits of the weights: the most that keep every sum below 2**24."""
-        if self.frozen_shift is not None:
-            return self.frozen_shift
-        return _shift_for(float(self.reach()))
+    def kernel(self, ndim: int) -> tuple[int, ...]:
+        """Return the shape of the weights for a number of axes."""
+        return (self.outputs, self.inputs, *[self.edge] * ndim)
 
-    @torch.no_grad()
-    def reach(self) -> torch.Tensor:
-        """Return the largest magnitude of a sum at shift 0, a scalar tensor."""
-        reach = self.weight.abs().flatten(1).sum(1) * self.input_max
-        return (reach + self.bias.abs() * 2**ACTIVATION_BITS).max()
 
-    def forward(self, x: torch.Tensor, borders: Sides | None = None) -> torch.Tensor:
-        """Convolve whole numbers (B, inputs, *grid) to (B, outputs, *grid), float32 or float64.
+@dataclass(frozen=True, eq=False)
+class WholeConv:
+    """Convolution of whole numbers by whole weights to whole numbers, zero-padded at borders.
+
+    Attributes:
+        weight: (outputs, inputs, *kernel) int16.
+        bias: (outputs,) int32.
+        shift: fractional bits of the weights.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    shift: int
+
+    @staticmethod
+    def from_arrays(
+        stored: Mapping[str, np.ndarray], name: str, size: LayerSize, ndim: int
+    ) -> WholeConv:
+        """Take a layer from the arrays of a bundle.
+
+        Args:
+            stored: arrays by name: ``name.weight``, ``name.bias`` and ``name.shift``.
+            name: name of the layer.
+            size: size that the network's description asks for.
+            ndim: number of spatial axes.
+
+        Raises:
+            BundleError: an array is missing or does not fit, or sums could overflow.
+        """
+        parts = {part: stored.get(f"{name}.{part}") for part in STORED_PARTS}
+        for part, values in parts.items():
+            if values is None:
+                raise BundleError(f"the texture network is incomplete: {name}.{part} is missing")
+            if values.dtype != _STORED_AS[part]:
+                raise BundleError(
+                    f"stored {part} is {values.dtype}, expected {np.dtype(_STORED_AS[part])}"
+                )
+        weight, bias, stated = (np.asarray(parts[part]) for part in STORED_PARTS)
+        if stated.size != 1:
+            raise BundleError("a layer must have one shift")
+        if weight.shape != size.kernel(ndim) or bias.shape != (size.outputs,):
+            raise BundleError(
+                f"stored weights of {name} have shape {weight.shape}, expected {size.kernel(ndim)}"
+            )
+        shift = int(stated.reshape(-1)[0])
+        total = np.abs(weight.astype(np.int64)).reshape(size.outputs, -1).sum(1)
+        reach = total * size.input_max + np.abs(bias.astype(np.int64))
+        if not 0 <= shift <= MAX_SHIFT or int(reach.max()) >= EXACT:
+            raise BundleError("stored weights are too large for exact arithmetic")
+        return WholeConv(weight, bias, shift)
+
+    def __call__(self, x: np.ndarray, borders: Sides | None = None) -> np.ndarray:
+        """Convolve whole numbers (B, inputs, *grid) to (B, outputs, *grid), float32.
 
         Args:
             x: whole numbers.
             borders: for each axis, whether ``x`` begins and ends at a border; None for all. Other
                 sides are not padded.
         """
-        shift = self.shift()
-        weight, bias = self._whole(shift, x.dtype)
-        total = _convolve(x, weight, bias, borders)
-        if total.dtype == torch.float64:
-            # Whole up to what a transform-domain (Winograd) algorithm may have left.
-            total = torch.round(total)
-        return _bounded(round_through(total, 2.0**-shift), -OUTPUT_MAX, OUTPUT_MAX)
+        reach = self.weight.shape[-1] // 2
+        sides = [(True, True)] * (x.ndim - 2) if borders is None else borders
+        padding = [(reach * begins, reach * ends) for begins, ends in sides]
+        padded = np.pad(x.astype(np.float32), [(0, 0), (0, 0), *padding])
+        grid = tuple(n - 2 * reach for n in padded.shape[2:])
+        result = np.empty((len(x), len(self.weight), *grid), np.float32)
+        matrix = np.ascontiguousarray(self.weight.reshape(len(self.weight), -1), np.float32)
+        for image, target in zip(padded, result, strict=True):
+            self._convolve(image, matrix, target)
+        return result
 
-    def _whole(self, shift: int, dtype: torch.dtype) -> _Whole:
-        """Return weights and biases as whole numbers, cached for frozen layers."""
-        key = self.weight.device, dtype
-        if key in self._frozen and not self.weight.requires_grad:
-            return self._frozen[key]
-        weight = round_through(self.weight, 2.0**shift).to(dtype)
-        bias = round_through(self.bias, 2.0 ** (shift + ACTIVATION_BITS)).to(dtype)
-        if self.frozen_shift is not None and not self.weight.requires_grad:
-            self._frozen[key] = weight, bias
-        return weight, bias
-
-    def to_integers(self) -> dict[str, torch.Tensor]:
-        """Return weights, biases and shift as stored in a bundle."""
-        shift = self.shift()
-        weight = torch.floor(self.weight.detach() * 2.0**shift + 0.5)
-        bias = torch.floor(self.bias.detach() * 2.0 ** (shift + ACTIVATION_BITS) + 0.5)
-        return {
-            "weight": weight.to(torch.int16),
-            "bias": bias.to(torch.int32),
-            "shift": torch.tensor([shift], dtype=torch.int8),
-        }
-
-    def load_integers(self, stored: dict[str, torch.Tensor]) -> None:
-        """Load stored integers and freeze the shift.
-
-        Raises:
-            BundleError: the integers do not fit, or sums could overflow.
-        """
-        weight, bias = stored["weight"], stored["bias"]
-        for part, kind in _STORED_AS.items():
-            if stored[part].dtype != kind:
-                raise BundleError(f"stored {part} is {stored[part].dtype}, expected {kind}")
-        if stored["shift"].numel() != 1:
-            raise BundleError("a layer must have one shift")
-        shift = int(stored["shift"])
-        if weight.shape != self.weight.shape or bias.shape != self.bias.shape:
-            raise BundleError(
-                f"stored weights have shape {tuple(weight.shape)}, "
-                f"expected {tuple(self.weight.shape)}"
-            )
-        reach = weight.long().abs().flatten(1).sum(1) * self.input_max + bias.long().abs()
-        if not 0 <= shift <= _MAX_SHIFT or int(reach.max()) >= _EXACT:
-            raise BundleError("stored weights are too large for exact arithmetic")
-        with torch.no_grad():
-            self.weight.copy_(weight.double() / 2.0**shift)
-            self.bias.copy_(bias.double() / 2.0 ** (shift + ACTIVATION_BITS))
-        self.frozen_shift = shift
-        self._frozen.clear()
+    def _convolve(self, image: np.ndarray, matrix: np.ndarray, target: np.ndarray) -> None:
+        """Convolve one padded image (inputs, *padded) by matrix products, some rows at a time."""
+        inputs, edge, grid = image.shape[0], self.weight.shape[-1], target.shape[1:]
+        taps = list(product(range(edge), repeat=len(grid)))
+        rows = max(1, _COLUMNS // max(1, int(np.prod(grid[1:]))))
+        for start in range(0, grid[0], rows):
+            stop = min(start + rows, grid[0])
+            patches = np.empty((inputs, len(taps), stop - start, *grid[1:]), np.float32)
+            for number, (first, *others) in enumerate(taps):
+                spans = [slice(o, o + n) for o, n in zip(others, grid[1:], strict=True)]
+                patches[:, number] = image[
+                    (slice(None), slice(start + first, stop + first), *spans)
+                ]
+            total = matrix @ patches.reshape(matrix.shape[1], -1)
+            total += self.bias[:, None].astype(np.float32)
+            total *= np.float32(2.0**-self.shift)
+            total += np.float32(0.5)
+            np.floor(total, out=total)
+            np.clip(total, -OUTPUT_MAX, OUTPUT_MAX, out=total)
+            target[:, start:stop] = total.reshape(-1, stop - start, *grid[1:])
 
 
-def thawed(network: _Network) -> _Network:
-    """Make a network trainable: unfreeze its shifts and enable its gradients."""
-    for layer in network.modules():
-        if isinstance(layer, ExactConv):
-            layer.frozen_shift = None
-            layer._frozen.clear()
-    return network.requires_grad_()
-
-
-@contextmanager
-def fixed_shifts(network: nn.Module) -> Iterator[None]:
-    """Fix the shifts of a network in training, whose weights must not change meanwhile.
-
-    All shifts are computed at once, because reading a shift synchronises with the GPU.
-    """
-    layers = [m for m in network.modules() if isinstance(m, ExactConv) and m.frozen_shift is None]
-    if layers:
-        for layer, reach in zip(
-            layers, torch.stack([m.reach() for m in layers]).tolist(), strict=True
-        ):
-            layer.frozen_shift = _shift_for(reach)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.frozen_shift = None
-
-
-def _shift_for(reach: float) -> int:
-    return max(0, min(_MAX_SHIFT, math.floor(math.log2(0.9 * _EXACT / max(reach, 1e-6)))))
-
-
-def clamp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Clamp values, with the gradient kept where it points back into the range."""
-    return _ClampThrough.apply(x, low, high) if x.requires_grad else x.clamp(low, high)
-
-
-def relu(x: torch.Tensor) -> torch.Tensor:
-    """Rectify activations to 0 … 1023; ``x`` is overwritten where no gradient is required."""
-    return _bounded(x, 0, HIDDEN_MAX)
-
-
-def _bounded(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    return x.clamp(low, high) if x.requires_grad else x.clamp_(low, high)
-
-
-def _convolve(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, borders: Sides | None
-) -> torch.Tensor:
-    reach = weight.shape[-1] // 2
-    padding = [reach] * (x.ndim - 2)
-    if borders is not None and reach:
-        padding = [reach * (begins and ends) for begins, ends in borders]
-        sides = [
-            reach * (side and side != other)
-            for begins, ends in reversed(borders)
-            for side, other in ((begins, ends), (ends, begins))
-        ]
-        x = functional.pad(x, sides) if any(sides) else x
-    if x.device.type == "cpu":
-        # CPUs convolve faster in this memory order, which the operations below keep.
-        order = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-        x = x.contiguous(memory_format=order)
-    if x.ndim == 4:
-        return functional.conv2d(x, weight, bias, padding=padding)
-    if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.enabled:
-        # conv3d takes a single small volume to a kernel that is slow and uses one thread.
-        ones = [1, 1, 1]
-        return torch.mkldnn_convolution(x, weight, bias, padding, ones, ones, 1)
-    return functional.conv3d(x, weight, bias, padding=padding)
-
-
-def _rounded(x: torch.Tensor, factor: float) -> torch.Tensor:
-    return torch.add(_HALF, x, alpha=factor).floor_()
-
-
-class _RoundThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
-        ctx.factor = factor
-        return _rounded(x, factor)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        return gradient if ctx.factor == 1.0 else gradient * ctx.factor, None
-
-
-class _ClampThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, low: float, high: float) -> torch.Tensor:
-        ctx.save_for_backward(x)
-        ctx.range = (low, high)
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (gradient,) = gradients
-        (x,) = ctx.saved_tensors
-        low, high = ctx.range
-        outside = ((x > high) & (gradient < 0)) | ((x < low) & (gradient > 0))
-        return gradient.masked_fill(outside, 0.0), None, None
+def relu(x: np.ndarray) -> np.ndarray:
+    """Rectify activations to 0 … 1023, in place."""
+    return np.clip(x, 0, HIDDEN_MAX, out=x)

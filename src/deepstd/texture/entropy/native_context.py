@@ -1,6 +1,6 @@
 """A `LevelContext` packed for the native engine, which computes the same integers.
 
-finished layers ─ integer weights ─ packed ─▶ ModelRecord
+layers ─ integer weights ─ packed ─▶ ModelRecord
 condition ─ two 1 x 1 layers ─▶ what is added to every position of a level
 """
 
@@ -13,14 +13,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
-from torch import nn
 
 from deepstd.engine.convolution import Layer, records
 from deepstd.engine.library import engine
 from deepstd.engine.tiles import ModelRecord
-from deepstd.texture.entropy.context import LevelContext
-from deepstd.texture.entropy.integer import OUTPUT_MAX, ExactConv
+from deepstd.texture.entropy.context import LevelContext, Predictor
+from deepstd.texture.entropy.integer import OUTPUT_MAX, WholeConv
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class NativeContext:
 
     Args:
         library: the engine.
-        model: whose layers are all finished.
+        model: the context model.
 
     Attributes:
         library: the engine.
@@ -53,18 +51,23 @@ class NativeContext:
 
     def __init__(self, library: Any, model: LevelContext) -> None:
         self.library, self.has_template = library, model.has_template
+        layers, passes = model.layers, model.passes
         self._conditions = [
-            _Condition(weight.reshape(len(weight), -1).astype(np.int64), bias, shift)
-            for weight, bias, shift in map(
-                _integers, (model.first_condition, model.second_condition)
+            _Condition(
+                conv.weight.reshape(len(conv.weight), -1).astype(np.int64), conv.bias, conv.shift
             )
+            for conv in (layers["first_condition"], layers["second_condition"])
         ]
-        trunk = [model.first, model.second, model.third, model.fourth]
-        groups = trunk, list(model.known), list(model.mix), list(model.head)
+        groups = (
+            [layers[name] for name in ("first", "second", "third", "fourth")],
+            [layers[f"known.{number}"] for number in range(passes - 1)],
+            [layers[f"mix.{number}"] for number in range(passes)],
+            [layers[f"head.{number}"] for number in range(passes)],
+        )
         # Kept, because the records point to the arrays of the layers.
-        self._layers = [[Layer.packed(*_integers(conv)) for conv in group] for group in groups]
+        self._layers = [[_packed(conv) for conv in group] for group in groups]
         self._records = [records(layers) for layers in self._layers]
-        passes, outputs = len(model.head), self._layers[3][0].outputs
+        outputs = self._layers[3][0].outputs
         self.bands = outputs // (3 if self.has_template else 2)
         self.record = ModelRecord(
             *map(ctypes.addressof, self._records),
@@ -81,28 +84,20 @@ class NativeContext:
 _contexts: WeakKeyDictionary[LevelContext, NativeContext] = WeakKeyDictionary()
 
 
-def native_context(model: LevelContext) -> NativeContext | None:
-    """Return the engine's version of a finished model on a CPU; None where there is none."""
+def native_context(model: Predictor) -> NativeContext | None:
+    """Return the engine's version of a context model; None on GPUs and without the engine."""
     library = engine()
-    weight = model.first.weight
-    if library is None or weight.requires_grad or weight.device.type != "cpu":
+    if library is None or not isinstance(model, LevelContext):
         return None
     if model not in _contexts:
-        layers = [m for m in model.modules() if isinstance(m, ExactConv)]
-        if any(layer.frozen_shift is None for layer in layers):
-            return None
         _contexts[model] = NativeContext(library, model)
     return _contexts[model]
 
 
-def _integers(conv: nn.Module) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return weights, biases and shift of a finished `ExactConv`."""
-    if not isinstance(conv, ExactConv):
-        raise TypeError("a context model is made of exact convolutions only")
-    stored = conv.to_integers()
-    return stored["weight"].numpy(), stored["bias"].numpy(), int(stored["shift"])
+def _packed(conv: WholeConv) -> Layer:
+    return Layer.packed(conv.weight, conv.bias, conv.shift)
 
 
-def contiguous(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> list[np.ndarray]:
-    """Return tensors as arrays that the engine can read."""
-    return [tensor.to(dtype).contiguous().numpy() for tensor in tensors]
+def contiguous(arrays: Sequence[np.ndarray], dtype: type[np.generic]) -> list[np.ndarray]:
+    """Return arrays of a type as the engine can read them."""
+    return [np.ascontiguousarray(array, dtype) for array in arrays]

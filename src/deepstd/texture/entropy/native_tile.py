@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from deepstd.coding.native import NativeDecoder, NativeEncoder, checked, packed_tables
 from deepstd.coding.tables import ScaleTables
@@ -21,6 +20,7 @@ from deepstd.engine.tiles import LevelRecord, OutcomeRecord, TargetsRecord, Tile
 from deepstd.texture.entropy.features import log_thresholds
 from deepstd.texture.entropy.native_context import NativeContext, contiguous
 from deepstd.texture.tiling import Region, Window
+from deepstd.threads import thread_count
 
 _BEST = -1
 
@@ -37,11 +37,11 @@ class LevelArrays:
         condition: (B, conditions, 1 …).
     """
 
-    low: torch.Tensor
-    parents: torch.Tensor | None
+    low: np.ndarray
+    parents: np.ndarray | None
     parent_axes: tuple[int, ...]
-    template: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None
-    condition: torch.Tensor
+    template: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+    condition: np.ndarray
 
 
 class NativeLevel:
@@ -60,19 +60,19 @@ class NativeLevel:
         self.records = [self._record(arrays, scan) for scan in range(scans)]
 
     def _record(self, arrays: LevelArrays, scan: int) -> LevelRecord:
-        def of_scan(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor[min(scan, len(tensor) - 1)]
+        def of_scan(array: np.ndarray) -> np.ndarray:
+            return array[min(scan, len(array) - 1)]
 
-        (low,) = contiguous([of_scan(arrays.low)], torch.float64)
+        (low,) = contiguous([of_scan(arrays.low)], np.float64)
         parents: list[np.ndarray] = []
         coarse = low.shape[1:]
         if arrays.parents is not None:
-            parents = contiguous([of_scan(arrays.parents)], torch.float32)
+            parents = contiguous([of_scan(arrays.parents)], np.float32)
             coarse = parents[0].shape[1:]
         template: list[np.ndarray] = []
         if arrays.template is not None:
-            template = contiguous([of_scan(part) for part in arrays.template], torch.float64)
-        told = self.model.told(of_scan(arrays.condition).numpy())
+            template = contiguous([of_scan(part) for part in arrays.template], np.float64)
+        told = self.model.told(of_scan(arrays.condition))
         self._kept.append([low, *parents, *template, *told])
         return LevelRecord(
             three(low.shape[1:], 1),
@@ -100,7 +100,7 @@ class NativeLevel:
             three([int(ends) for _, ends in window.borders], 0),
             three([span.start for span in region], 0),
             three([span.stop - span.start for span in region], 1),
-            *(address(exists), torch.get_num_threads(), _BEST),
+            *(address(exists), thread_count(), _BEST),
         )
         return NativeTile(self, record, exists, 0)
 

@@ -10,29 +10,28 @@ it. The decoder does not depend on the choice.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from deepstd.coding.tables import PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 
-# Largest magnitude whose bits are tabulated; larger magnitudes are rare.
-_LARGEST = 24
+LARGEST = 24
+"""Largest magnitude whose bits are tabulated; larger magnitudes are rare."""
 
 
-def symbol_savings(tables: ScaleTables, device: torch.device | str) -> torch.Tensor:
+def symbol_savings(tables: ScaleTables) -> np.ndarray:
     """Return the bits that the next smaller magnitude saves, float32 (64, 26).
 
     Rows are scale indices, columns the magnitudes 0 … 24 and all larger magnitudes. The savings are
     zero at magnitude 0, at larger magnitudes, and at scales that split symbols.
     """
-    savings = np.zeros((SCALE_COUNT, _LARGEST + 2), dtype=np.float32)
-    savings[:, 1:-1] = np.diff(magnitude_bits(tables, PLAIN, _LARGEST))
-    return torch.from_numpy(savings).to(device)
+    savings = np.zeros((SCALE_COUNT, LARGEST + 2), dtype=np.float32)
+    savings[:, 1:-1] = np.diff(magnitude_bits(tables, PLAIN, LARGEST))
+    return savings
 
 
 def quantize(
-    residual: torch.Tensor, scale_index: torch.Tensor, savings: torch.Tensor, rate_weight: float
-) -> torch.Tensor:
-    """Quantise residuals to whole-number symbols.
+    residual: np.ndarray, scale_index: np.ndarray, savings: np.ndarray, rate_weight: float
+) -> np.ndarray:
+    """Quantise residuals to whole-number symbols, int64.
 
     Args:
         residual: coefficient less prediction in steps, any shape.
@@ -40,11 +39,10 @@ def quantize(
         savings: bits saved by the next smaller magnitude, from `symbol_savings`.
         rate_weight: λ, squared steps that a bit is worth; 0 rounds to the nearest.
     """
-    magnitude = residual.abs()
-    nearest = torch.floor(magnitude + 0.5)
-    entry = torch.add(nearest.clamp(max=_LARGEST + 1), scale_index, alpha=savings.shape[1]).long()
-    saved = savings.reshape(-1)[entry]
+    magnitude = np.abs(residual)
+    nearest = np.floor(magnitude + 0.5)
+    saved = savings[scale_index.astype(np.intp), np.minimum(nearest, LARGEST + 1).astype(np.intp)]
     # (m − n + 1)² − (m − n)² for magnitude m and nearest symbol n
     worse = 2 * (magnitude - nearest) + 1
-    symbol = nearest - (worse < rate_weight * saved).to(nearest.dtype)
-    return torch.sign(residual) * symbol
+    symbol = nearest - (worse < rate_weight * saved)
+    return (np.sign(residual) * symbol).astype(np.int64)

@@ -1,15 +1,13 @@
-"""Interface of the sources of symbols: quantiser, range decoder or training loss."""
+"""Interface of the sources of symbols: quantiser or range decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
+import numpy as np
 
-from deepstd.texture.entropy.context import (
-    Prediction,
-)
+from deepstd.texture.entropy.context import Prediction
 from deepstd.texture.entropy.native_tile import TileCoder
 from deepstd.texture.tiling import Region
 
@@ -22,7 +20,7 @@ class SymbolSource(Protocol):
         """Streams of the scans of a batch that the native engine can code; empty for none."""
         ...
 
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+    def last_low(self, prediction: np.ndarray) -> np.ndarray:
         """Code the last low-pass band; return it in 1/64 step.
 
         Args:
@@ -34,17 +32,15 @@ class SymbolSource(Protocol):
         """Begin a tile, before its passes; ``region`` is the tile on the level's grid."""
         ...
 
-    def residuals(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Code a pass; return the dequantised residuals, which are zero where ``coded`` is false.
 
         Args:
             mean: predicted coefficients in 1/64 step, (B, bands, *tile).
             prediction: distribution of the coefficients.
-            coded: true at the coefficients of the pass, (B, bands, *tile).
+            coded: true at the coefficients of the pass, (1 or B, bands, *tile).
 
         Returns:
-            Whole numbers in 1/64 step, (B, bands, *tile).
+            Whole numbers in 1/64 step, (B, bands, *tile) float64.
         """
         ...

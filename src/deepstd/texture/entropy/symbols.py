@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from deepstd.coding.adaptation import FEWEST_SYMBOLS, best_offsets, shifted
 from deepstd.coding.backend import new_decoder, new_encoder, search_trellis
@@ -73,10 +72,9 @@ class EncoderSource(_Stream):
         highs: high subbands of each level, normalised, finest first.
         factor: fixed-point units (1/64 step) of normalised value 1.
         rate_weight: λ, squared steps that a bit is worth.
-        savings: bits saved by the next smaller magnitude (`quantizer.symbol_savings`), on the
-            device where the tiles are coded.
+        savings: bits saved by the next smaller magnitude (`quantizer.symbol_savings`).
         corrections: offsets of the quantisation targets of the finest levels, in steps.
-        errors: tensors that receive decoded less true coefficients of the finest levels, in steps.
+        errors: arrays that receive decoded less true coefficients of the finest levels, in steps.
         last: number of the last pass of the finest level, and its λ; None for ``rate_weight``.
 
     Attributes:
@@ -86,31 +84,31 @@ class EncoderSource(_Stream):
     def __init__(
         self,
         tables: ScaleTables,
-        last_low: torch.Tensor,
-        highs: list[torch.Tensor],
+        last_low: np.ndarray,
+        highs: list[np.ndarray],
         factor: float,
         rate_weight: float,
-        savings: torch.Tensor,
-        corrections: Sequence[torch.Tensor] = (),
-        errors: Sequence[torch.Tensor] = (),
+        savings: np.ndarray,
+        corrections: Sequence[np.ndarray] = (),
+        errors: Sequence[np.ndarray] = (),
         last: tuple[int, float] | None = None,
     ) -> None:
         super().__init__(tables)
         self._last, self._place = last, (0, 0)
         self._corrections, self._errors = corrections, errors
-        self._correction: torch.Tensor | None = None
-        self._error: torch.Tensor | None = None
+        self._correction: np.ndarray | None = None
+        self._error: np.ndarray | None = None
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
         self._savings = savings
         self.stream = new_encoder()
         self._target = last_low
 
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+    def last_low(self, prediction: np.ndarray) -> np.ndarray:
         """Quantise and encode the last low-pass band; return it in 1/64 step."""
-        truth = self._last_low.to(prediction.dtype) * self._factor
-        symbols = torch.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
-        flat = symbols.cpu().numpy().astype(np.int64).reshape(-1)
+        truth = self._last_low.astype(np.float64) * self._factor
+        symbols = np.floor((truth - prediction) * (1 / UNITS_PER_STEP) + 0.5)
+        flat = symbols.astype(np.int64).reshape(-1)
         self.stream.encode(flat, _LAST_LOW_SCALE.repeat(flat.size), self._tables)
         self._note(flat)
         return prediction + UNITS_PER_STEP * symbols
@@ -123,55 +121,43 @@ class EncoderSource(_Stream):
     def begin_tile(self, level: int, region: Region) -> None:
         """Select the subbands of a tile."""
         self._place = level, 0
-        device = self._savings.device
-        self._target = self._highs[level][(..., *region)].to(device)
+        self._target = self._highs[level][(..., *region)]
         self._correction = _part(self._corrections, level, region)
-        if self._correction is not None:
-            self._correction = self._correction.to(device)
         self._error = _part(self._errors, level, region)
 
-    def residuals(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Quantise and encode a pass; return the dequantised residuals, zero elsewhere."""
-        places = coded.flatten().nonzero()[:, 0]
-        expected = prediction.scale.flatten()[places]
-        target = self._target.flatten()[places].to(mean.dtype)
-        residual = (target * self._factor - mean.flatten()[places]) * (1 / UNITS_PER_STEP)
-        aim = residual
-        if self._correction is not None:
-            aim = residual + self._correction.flatten()[places]
-        scale = expected.cpu().numpy().astype(np.uint8)
+        scale = prediction.scale[coded].astype(np.uint8)
+        target = self._target[coded].astype(np.float64)
+        residual = (target * self._factor - mean[coded]) * (1 / UNITS_PER_STEP)
+        aim = residual if self._correction is None else residual + self._correction[coded]
         counts = _symbols_of_bands(coded)
         rate_weight = self._weight_of_pass()
-        trial = quantize(aim, expected, self._savings, rate_weight)
-        offsets = best_offsets(_whole(trial), scale, counts, self._tables)
+        trial = quantize(aim, scale, self._savings, rate_weight)
+        offsets = best_offsets(trial, scale, counts, self._tables)
         for offset in offsets[counts >= FEWEST_SYMBOLS]:
             self.stream.encode_offset(int(offset))
         if offsets.any():
             scale = shifted(scale, offsets.repeat(counts))
-            known = torch.from_numpy(scale).to(expected)
-            trial = quantize(aim, known, self._savings, rate_weight)
-        symbols, quantizer = self._coded_pass(_whole(trial), aim.cpu().numpy(), scale, rate_weight)
-        units = torch.from_numpy(units_of(symbols, quantizer)).to(mean)
+            trial = quantize(aim, scale, self._savings, rate_weight)
+        symbols, quantizer = self._coded_pass(trial, aim, scale, rate_weight)
+        units = units_of(symbols, quantizer)
         if self._error is not None:
-            device, dtype = self._error.device, self._error.dtype
-            error = units * (1 / UNITS_PER_STEP) - residual
-            self._error.masked_scatter_(coded.to(device), error.to(device, dtype))
-        residuals = mean.new_zeros(mean.numel())
-        residuals[places] = units
-        return residuals.reshape(mean.shape)
+            self._error[coded] = units * (1 / UNITS_PER_STEP) - residual
+        residuals = np.zeros(mean.shape)
+        residuals[coded] = units
+        return residuals
 
     def code_tile(self, tile: NativeTile) -> np.ndarray:
         """Choose and write the symbols of a tile on the native engine; return units (float64)."""
         coder = self.stream
         if not isinstance(coder, NativeEncoder):
             raise TypeError("the engine writes to its own streams only")
-        (values,) = contiguous([self._target[0]], torch.float64)
-        kept = [values, self._savings.numpy()]
+        (values,) = contiguous([self._target[0]], np.float64)
+        kept = [values, self._savings]
         corrections = errors = None
         if self._correction is not None:
-            kept += contiguous([self._correction[0]], torch.float32)
+            kept += contiguous([self._correction[0]], np.float32)
             corrections = address(kept[-1])
         if self._error is not None:
             errors = np.zeros(values.shape, np.float32)
@@ -186,7 +172,7 @@ class EncoderSource(_Stream):
         )
         units, symbols = tile.encode(coder, self._tables, targets)
         if self._error is not None and errors is not None:
-            self._error[0] = torch.from_numpy(errors)
+            self._error[0] = errors
         self._note(symbols)
         return units
 
@@ -221,22 +207,18 @@ class EncoderSource(_Stream):
         return symbols, quantizer
 
 
-def _whole(symbols: torch.Tensor) -> np.ndarray:
-    return symbols.cpu().numpy().astype(np.int64)
-
-
 def units_of(symbols: np.ndarray, quantizer: np.ndarray) -> np.ndarray:
     """Dequantise symbols to whole numbers in 1/64 step (float64)."""
     tcq = values_of(symbols, quantizer) * (SPACING * UNITS_PER_STEP)
     return np.where(quantizer == PLAIN, symbols * float(UNITS_PER_STEP), tcq)
 
 
-def _symbols_of_bands(coded: torch.Tensor) -> np.ndarray:
+def _symbols_of_bands(coded: np.ndarray) -> np.ndarray:
     """Count the symbols of each band of a scan in a pass, (bands,)."""
-    return coded[0].flatten(1).sum(1).cpu().numpy()
+    return coded[0].reshape(len(coded[0]), -1).sum(1)
 
 
-def _part(levels: Sequence[torch.Tensor], level: int, region: Region) -> torch.Tensor | None:
+def _part(levels: Sequence[np.ndarray], level: int, region: Region) -> np.ndarray | None:
     return levels[level][(..., *region)] if level < len(levels) else None
 
 
@@ -247,12 +229,11 @@ class DecoderSource(_Stream):
         super().__init__(tables)
         self._stream = new_decoder(stream)
 
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+    def last_low(self, prediction: np.ndarray) -> np.ndarray:
         """Read the last low-pass band; return it in 1/64 step."""
-        flat = self._stream.decode(_LAST_LOW_SCALE.repeat(prediction.numel()), self._tables)
+        flat = self._stream.decode(_LAST_LOW_SCALE.repeat(prediction.size), self._tables)
         self._note(flat)
-        symbols = torch.from_numpy(flat.astype(np.float64)).to(prediction)
-        return prediction + UNITS_PER_STEP * symbols.reshape(prediction.shape)
+        return prediction + UNITS_PER_STEP * flat.astype(np.float64).reshape(prediction.shape)
 
     @property
     def coders(self) -> Sequence[TileCoder]:
@@ -271,17 +252,16 @@ class DecoderSource(_Stream):
     def begin_tile(self, level: int, region: Region) -> None:
         """Do nothing: all tiles of this source are in one stream."""
 
-    def residuals(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Read a pass; return the dequantised residuals, zero elsewhere."""
         counts = _symbols_of_bands(coded)
         offsets = [
             self._stream.decode_offset() if count >= FEWEST_SYMBOLS else 0 for count in counts
         ]
-        expected = prediction.scale[coded].cpu().numpy().astype(np.uint8)
-        units = torch.from_numpy(self._read(shifted(expected, np.repeat(offsets, counts))))
-        return torch.zeros_like(mean).masked_scatter(coded, units.to(mean))
+        expected = prediction.scale[coded].astype(np.uint8)
+        residuals = np.zeros(mean.shape)
+        residuals[coded] = self._read(shifted(expected, np.repeat(offsets, counts)))
+        return residuals
 
     def _read(self, scale: np.ndarray) -> np.ndarray:
         """Read the symbols of a pass; return dequantised residuals in 1/64 step (float64)."""
@@ -308,10 +288,10 @@ class Together:
         """The sources of all scans."""
         return [coder for source in self._sources for coder in source.coders]
 
-    def last_low(self, prediction: torch.Tensor) -> torch.Tensor:
+    def last_low(self, prediction: np.ndarray) -> np.ndarray:
         """Code the last low-pass band of every scan; return them in 1/64 step."""
-        rows = prediction.expand(len(self._sources), *prediction.shape[1:])
-        return torch.cat(
+        rows = np.broadcast_to(prediction, (len(self._sources), *prediction.shape[1:]))
+        return np.concatenate(
             [s.last_low(row[None]) for s, row in zip(self._sources, rows, strict=True)]
         )
 
@@ -320,9 +300,7 @@ class Together:
         for source in self._sources:
             source.begin_tile(level, region)
 
-    def residuals(
-        self, mean: torch.Tensor, prediction: Prediction, coded: torch.Tensor
-    ) -> torch.Tensor:
+    def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Code a pass scan by scan; return the dequantised residuals."""
         parts = []
         for number, source in enumerate(self._sources):
@@ -330,4 +308,4 @@ class Together:
             gate = None if prediction.gate is None else prediction.gate[row]
             own = Prediction(prediction.mean[row], prediction.scale[row], gate)
             parts.append(source.residuals(mean[row], own, coded))
-        return torch.cat(parts)
+        return np.concatenate(parts)

@@ -7,25 +7,25 @@
 The coefficients minimise the squared error on the scan itself and are stored in the file (Wiener
 1949; by classes of activity as in the adaptive loop filter of VVC, Karczewicz et al. 2021).
 Opposite neighbours share a coefficient. Coefficients are interpolated between knots of the
-activity. The result is continuous in the values, so devices that round differently still agree.
+activity. The result is continuous in the values, so machines that round differently still agree.
+The engine filters whole frames; without one, array operations filter tiles.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.coding.bytes import Cursor
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
-from deepstd.devices import Workers
+from deepstd.engine.library import engine
+from deepstd.engine.wiener import wiener_filtered
 from deepstd.texture.tiling import Tile, TileEdges, tiles
+from deepstd.threads import thread_count
 
 # Voxels to the farthest neighbour.
 REACH = 2
@@ -66,19 +66,23 @@ class Knots:
     lowest: int
     span: int
 
-    def interpolation_weights(self, activity: torch.Tensor) -> torch.Tensor:
-        """Return the linear interpolation weights of the knots, (count, n) with sum 1.
+    @property
+    def codes_apart(self) -> float:
+        """Distance of neighbouring knots' places for each code of the activity."""
+        return (self.count - 1) / max(self.span, 1)
+
+    def interpolation_weights(self, activity: np.ndarray) -> np.ndarray:
+        """Return the linear interpolation weights of the knots, (count, n) float32 with sum 1.
 
         Args:
-            activity: activities in steps, (n,).
+            activity: activities in steps, (n,) float32.
         """
         if self.count == 1:
-            return torch.ones_like(activity)[None]
-        octaves = (activity + FLOOR).log2_()
-        position = (octaves * KNOT_CODES - self.lowest) * ((self.count - 1) / max(self.span, 1))
-        knots = torch.arange(self.count, device=activity.device, dtype=activity.dtype)
-        position = position.clamp_(0, self.count - 1)
-        return (1 - (position - knots[:, None]).abs_()).clamp_(min=0)
+            return np.ones((1, len(activity)), np.float32)
+        codes = np.log2(activity + np.float32(FLOOR)) * KNOT_CODES - self.lowest
+        place = (codes * np.float32(self.codes_apart)).clip(0, self.count - 1)
+        knots = np.arange(self.count, dtype=np.float32)
+        return np.maximum(1 - np.abs(place - knots[:, None]), 0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class WienerFilter:
     """Adaptive loop filter of a file.
 
     Attributes:
-        limit: code of the clipping bound of differences, 2**(limit − 3) steps; 0 … 7.
+        limit: code of the clipping bound of differences (`bound_of`), 0 … 7.
         knots: knots of the activity.
         coefficients: whole numbers in units of 1/128, (knots, neighbours).
     """
@@ -141,70 +145,92 @@ class WienerFilter:
             raise cursor.error("a coefficient is out of range")
         return WienerFilter(limit, knots, coefficients)
 
-    def change(self, differences: torch.Tensor, activities: torch.Tensor) -> torch.Tensor:
-        """Return the corrections of n voxels in steps, (n,).
+    def change(self, differences: np.ndarray, activities: np.ndarray) -> np.ndarray:
+        """Return the corrections of n voxels in steps, (n,) float32.
 
         Args:
             differences: summed differences to opposite neighbours in steps, (neighbours, n).
             activities: activity of each voxel in steps, (n,).
         """
-        weights = torch.from_numpy(self.coefficients * COEFFICIENT_UNIT).to(differences)
-        return (weights @ differences).mul_(self.knots.interpolation_weights(activities)).sum(0)
+        changes = self._in_steps() @ differences
+        changes *= self.knots.interpolation_weights(activities)
+        return changes.sum(0)
 
-    def apply(
-        self, steps: np.ndarray, workers: Workers, edges: TileEdges = WIENER_TILES
-    ) -> np.ndarray:
-        """Filter a frame tile by tile; return its values in steps, (*shape) float32.
+    def apply(self, steps: np.ndarray) -> np.ndarray:
+        """Filter a frame; return its values in steps, (*shape) float32.
 
         Args:
             steps: restored values in steps, (*shape) float32.
-            workers: devices that share the tiles.
-            edges: edges of the tiles.
         """
-        whole = torch.from_numpy(steps)
-        filtered = np.empty_like(steps)
+        if engine() is None:
+            return self.apply_in_tiles(steps, WIENER_TILES)
+        knots = self.knots
+        return wiener_filtered(
+            steps,
+            half_neighbourhood(steps.ndim),
+            self._in_steps(),
+            bound_of(self.limit),
+            (FLOOR, KNOT_CODES, knots.lowest, knots.codes_apart),
+            thread_count(),
+        )
 
-        def filter_tile(device: torch.device, tile: Tile) -> None:
-            values = whole[tile.window].to(device)
+    def apply_in_tiles(self, steps: np.ndarray, edges: TileEdges) -> np.ndarray:
+        """Filter a frame in array operations, tile by tile, so that memory stays bounded.
+
+        Args:
+            steps: restored values in steps, (*shape) float32.
+            edges: edges of the tiles.
+
+        Returns:
+            Filtered values in steps, (*shape) float32.
+        """
+        filtered = np.empty_like(steps)
+        for tile in tiles(steps.shape, REACH, edges):
+            values = steps[tile.window]
             differences = neighbour_differences(values, tile, self.limit)
             change = self.change(differences, activity(differences))
             centre = values[tile.inner]
-            filtered[tile.outer] = (centre + change.reshape(centre.shape)).cpu().numpy()
-
-        deque(workers.map(filter_tile, tiles(steps.shape, REACH, edges)), maxlen=0)
+            filtered[tile.outer] = centre + change.reshape(centre.shape)
         return filtered
 
+    def _in_steps(self) -> np.ndarray:
+        return (self.coefficients * COEFFICIENT_UNIT).astype(np.float32)
 
-def neighbour_differences(values: torch.Tensor, tile: Tile, limit: int) -> torch.Tensor:
+
+def bound_of(limit: int) -> float:
+    """Return the largest difference to a neighbour in steps, of a code of the clipping bound."""
+    return 2.0 ** (limit - 3)
+
+
+def neighbour_differences(values: np.ndarray, tile: Tile, limit: int) -> np.ndarray:
     """Return the summed clipped differences of each voxel to its pairs of opposite neighbours.
 
     Args:
         values: values of the tile's window in steps; the border of the scan is repeated.
         tile: the tile.
-        limit: code of the clipping bound, 2**(limit − 3) steps.
+        limit: code of the clipping bound.
 
     Returns:
-        (pairs of `half_neighbourhood`, voxels), in steps.
+        (pairs of `half_neighbourhood`, voxels) float32, in steps.
     """
     margins = [(s.start, n - s.stop) for s, n in zip(tile.inner, values.shape, strict=True)]
-    padding = [REACH - have for pair in reversed(margins) for have in pair]
-    padded = functional.pad(values[None, None], padding, mode="replicate")[0, 0]
-    centre, largest = values[tile.inner], 2.0 ** (limit - 3)
+    padded = np.pad(values, [tuple(REACH - have for have in pair) for pair in margins], "edge")
+    centre, largest = values[tile.inner], np.float32(bound_of(limit))
 
-    def difference(offset: Sequence[int]) -> torch.Tensor:
+    def difference(offset: Sequence[int]) -> np.ndarray:
         spans = [slice(REACH + o, REACH + o + n) for o, n in zip(offset, centre.shape, strict=True)]
-        return (padded[tuple(spans)] - centre).clamp_(-largest, largest)
+        return (padded[tuple(spans)] - centre).clip(-largest, largest)
 
     offsets = half_neighbourhood(values.ndim)
-    differences = values.new_empty((len(offsets), *centre.shape))
-    for row, offset in zip(differences, offsets, strict=True):
-        torch.add(difference(offset), difference([-o for o in offset]), out=row)
-    return differences.flatten(1)
+    differences = np.empty((len(offsets), *centre.shape), np.float32)
+    for number, offset in enumerate(offsets):
+        differences[number] = difference(offset) + difference([-o for o in offset])
+    return differences.reshape(len(offsets), -1)
 
 
-def activity(differences: torch.Tensor) -> torch.Tensor:
+def activity(differences: np.ndarray) -> np.ndarray:
     """Return the root mean square of differences in steps, (neighbours, voxels) to (voxels,)."""
-    return differences.square().mean(0).sqrt_()
+    return np.sqrt(np.square(differences).mean(0))
 
 
 def _best_scale(symbols: np.ndarray, tables: ScaleTables) -> int:

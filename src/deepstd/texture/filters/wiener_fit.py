@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from deepstd.coding.tables import ScaleTables
 from deepstd.rate.tradeoff import rd_cost
@@ -88,15 +87,15 @@ def best_filter(
     """
     samples = _samples(frames, edges)
     restored, true, low, high, counted = map(
-        torch.cat, zip(*(sample.voxels for sample in samples), strict=True)
+        np.concatenate, zip(*(sample.voxels for sample in samples), strict=True)
     )
 
-    def error(change: torch.Tensor | float) -> float:
-        written = (restored + change).clamp(low, high)
-        return float(((written - true) * counted).square().mean())
+    def error(change: np.ndarray | float) -> float:
+        written = (restored + change).clip(low, high)
+        return float(np.square((written - true) * counted).mean())
 
     # Exclude voxels that are exact, typically clipped: they carry no information on the filter.
-    used = counted * (restored.clamp(low, high) != true)
+    used = counted * (restored.clip(low, high) != true)
     residual = (true - restored) * used
 
     def tried(bounded: _Bounded, count: int) -> tuple[float, bytes]:
@@ -113,7 +112,7 @@ def best_filter(
     best: _Bounded | None = None
     for limit in _LIMITS:
         parts = [neighbour_differences(s.window, s.tile, limit)[:, s.taken] for s in samples]
-        differences = torch.cat(parts, 1)
+        differences = np.concatenate(parts, 1)
         bounded = _Bounded(limit, differences, activity(differences))
         found.append(tried(bounded, _KNOTS[0]))
         if best is None or found[-1][0] < min(found[:-1])[0]:
@@ -133,8 +132,8 @@ class _Bounded(NamedTuple):
     """
 
     limit: int
-    differences: torch.Tensor
-    activities: torch.Tensor
+    differences: np.ndarray
+    activities: np.ndarray
 
 
 class _Sample(NamedTuple):
@@ -148,10 +147,10 @@ class _Sample(NamedTuple):
             and 1 elsewhere; (n,) each.
     """
 
-    window: torch.Tensor
+    window: np.ndarray
     tile: Tile
-    taken: torch.Tensor
-    voxels: tuple[torch.Tensor, ...]
+    taken: np.ndarray
+    voxels: tuple[np.ndarray, ...]
 
 
 def _samples(frames: Sequence[RestoredFrame], edges: TileEdges) -> list[_Sample]:
@@ -176,17 +175,16 @@ def _samples(frames: Sequence[RestoredFrame], edges: TileEdges) -> list[_Sample]
             counted[frame.ignored[tile.outer]] = 0
         taken = np.flatnonzero(random.random(restored.size) < share)
         every = (restored, true.astype(np.float32), low, high, counted)
-        flat = tuple(torch.from_numpy(v.reshape(-1)[taken]) for v in every)
-        window = torch.from_numpy(frame.steps[tile.window])
-        samples.append(_Sample(window, tile, torch.from_numpy(taken), flat))
+        flat = tuple(v.reshape(-1)[taken] for v in every)
+        samples.append(_Sample(frame.steps[tile.window], tile, taken, flat))
     return samples
 
 
 def _fitted(
     limit: int,
-    differences: torch.Tensor,
-    activities: torch.Tensor,
-    residual: torch.Tensor,
+    differences: np.ndarray,
+    activities: np.ndarray,
+    residual: np.ndarray,
     count: int,
 ) -> WienerFilter:
     """Fit a filter by regularised least squares.
@@ -201,21 +199,22 @@ def _fitted(
     """
     knots = _knots(activities, count)
     size = count * len(differences)
-    gram = torch.eye(size, dtype=torch.float64) * (_RIDGE * residual.numel() + 1e-9)
-    target = torch.zeros(size, dtype=torch.float64)
-    parts = (tensor.split(_PART, -1) for tensor in (differences, activities, residual))
-    for some, activity_part, error in zip(*parts, strict=True):
-        terms = (knots.interpolation_weights(activity_part)[:, None] * some).flatten(0, 1)
+    gram = np.eye(size) * (_RIDGE * len(residual) + 1e-9)
+    target = np.zeros(size)
+    for start in range(0, len(residual), _PART):
+        part = slice(start, start + _PART)
+        weights = knots.interpolation_weights(activities[part])
+        terms = (weights[:, None] * differences[:, part]).reshape(size, -1)
         gram += terms @ terms.T
-        target += terms @ error
-    solved = torch.linalg.solve(gram, target) / COEFFICIENT_UNIT
-    whole = torch.round(solved).clamp_(-LARGEST, LARGEST).reshape(count, -1)
-    return WienerFilter(limit, knots, whole.numpy().astype(np.int64))
+        target += terms @ residual[part]
+    solved = np.linalg.solve(gram, target) / COEFFICIENT_UNIT
+    whole = np.rint(solved).clip(-LARGEST, LARGEST).reshape(count, -1)
+    return WienerFilter(limit, knots, whole.astype(np.int64))
 
 
-def _knots(activities: torch.Tensor, count: int) -> Knots:
+def _knots(activities: np.ndarray, count: int) -> Knots:
     """Spread knots from the 5 % quantile to the 95 % quantile of the activity."""
-    ordered = activities[:: max(1, len(activities) // _ORDERED)].sort().values
+    ordered = np.sort(activities[:: max(1, len(activities) // _ORDERED)])
     outer = [float(ordered[int(share * (len(ordered) - 1))]) for share in _OUTER]
     first, last = (round(KNOT_CODES * math.log2(value + FLOOR)) for value in outer)
     return Knots(count, first, min(last - first, 255))

@@ -15,12 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from deepstd.devices import CPU, Workers
+from deepstd.devices import CPU, Device, Workers
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.slices.schedule import (
     SliceNode,
@@ -37,7 +35,7 @@ from deepstd.texture.wavelet.decoder import (
 )
 from deepstd.texture.wavelet.levels import ScanBatch
 from deepstd.texture.wavelet.lifting import decompose, split_plan
-from deepstd.texture.wavelet.network import TextureNetwork
+from deepstd.texture.wavelet.network import WaveletNetwork
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 
@@ -50,15 +48,15 @@ class SliceNetworks:
         predicted: network of slices with references, or None.
     """
 
-    images: TextureNetwork
-    predicted: TextureNetwork | None = None
+    images: WaveletNetwork
+    predicted: WaveletNetwork | None = None
 
     @property
     def alone(self) -> SliceNetworks:
         """The networks of a scan whose slices are all intra."""
         return SliceNetworks(self.images)
 
-    def of(self, node: SliceNode) -> TextureNetwork:
+    def of(self, node: SliceNode) -> WaveletNetwork:
         """Return the network of a slice."""
         if not node.references:
             return self.images
@@ -134,21 +132,16 @@ def decode_slices(
     short = level if not head.octaves else 0
     layers = coding_order(coded.shape[head.sliced], head.octaves)
     free = set(non_reference(layers))
-    used = {networks.of(node) for layer in layers for node in layer}
-    copies = {network: replicas(network, workers) for network in used}
-    lows: dict[int, torch.Tensor] = {}
+    lows: dict[int, np.ndarray] = {}
     latents: dict[int, bytes] = {}
     steps: dict[int, np.ndarray] = {}
 
-    def work(
-        device: torch.device, group: list[SliceNode]
-    ) -> list[tuple[np.ndarray, DecodedStream]]:
-        network, only = copies[networks.of(group[0])][device], Workers((device,))
-        hint = hint_of_group(group, lows, device)
+    def work(device: Device, group: list[SliceNode]) -> list[tuple[np.ndarray, DecodedStream]]:
+        network, only = networks.of(group[0]), Workers((device,))
+        hint = hint_of_group(group, lows)
         own_streams = [streams[node.index] for node in group]
         batch = ScanBatch(image, plan, [log_rate(own.step_code)] * len(group), hint)
-        arithmetic = Arithmetic.on(device)
-        every = decode_together(network, batch, own_streams, arithmetic, level=short)
+        every = decode_together(network, batch, own_streams, device, level=short)
         found = []
         for number, one in enumerate(every):
             if level:

@@ -15,13 +15,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from deepstd.coding.bytes import encode_varint
-from deepstd.devices import CPU, Workers
+from deepstd.devices import CPU, Device, Workers
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import replicas
 from deepstd.texture.scaling import Scaling
 from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.slices.schedule import (
@@ -131,7 +129,7 @@ class SlicedEncoder:
         coarse: relative voxel sizes of the three axes in half octaves.
         octaves: log2 of the key interval; 0 makes every slice intra.
         scaling: scaling of the whole scan; fitted if None.
-        workers: devices that share the slices; the networks are on the first of them.
+        workers: devices that share the slices.
 
     Attributes:
         values: finite grey values, (I, J, K).
@@ -164,24 +162,18 @@ class SlicedEncoder:
         self._free = non_reference(self._layers)
         self._nodes = {node.index: node for layer in self._layers for node in layer}
         sizes = self._head(0).of_slice().coarse
-        copies = {
-            network: list(replicas(network, workers).items())
-            for network in set(map(networks.of, self._nodes.values()))
-        }
-        self._encoders = []
-        for number, image in enumerate(np.moveaxis(values, axis, 0)):
-            every = copies[networks.of(self._nodes[number])]
-            device, copy = every[number % len(every)]
-            self._encoders.append(
-                TextureEncoder(
-                    copy,
-                    image,
-                    None,
-                    scaling=self.scaling,
-                    coarse=sizes,
-                    workers=Workers((device,)),
-                )
+        devices = workers.devices
+        self._encoders = [
+            TextureEncoder(
+                networks.of(self._nodes[number]),
+                image,
+                None,
+                scaling=self.scaling,
+                coarse=sizes,
+                workers=Workers((devices[number % len(devices)],)),
             )
+            for number, image in enumerate(np.moveaxis(values, axis, 0))
+        ]
         self.finest = min(encoder.finest for encoder in self._encoders)
 
     @staticmethod
@@ -240,7 +232,7 @@ class SlicedEncoder:
         self._coded(step_code, rate_weight, rounds)
 
     def release(self) -> None:
-        """Release nothing: no tensors are kept between encodings."""
+        """Release nothing: no arrays are kept between encodings."""
 
     def significant(self, step_code: int) -> float:
         """Estimate the number of coefficients that are not quantised to zero."""
@@ -272,7 +264,7 @@ class SlicedEncoder:
         """Return the values after the post-filter in steps, (*shape) float32."""
         slices = dict(enumerate(encoded.slices))
 
-        def work(_: torch.device, number: int) -> np.ndarray:
+        def work(_: Device, number: int) -> np.ndarray:
             hint = self._hint([self._nodes[number]], slices)
             return self._encoders[number].restored(slices[number].texture, step_code, hint)
 
@@ -319,7 +311,7 @@ class SlicedEncoder:
         self, work: Callable[[list[SliceNode]], list[EncodedSlice]], nodes: Sequence[SliceNode]
     ) -> Iterator[tuple[list[SliceNode], list[EncodedSlice]]]:
         """Run ``work`` on batches of slices; each batch has one network on one device."""
-        on_device: dict[torch.device, list[SliceNode]] = {}
+        on_device: dict[Device, list[SliceNode]] = {}
         for node in nodes:
             on_device.setdefault(self._encoders[node.index].workers.first, []).append(node)
         image = math.prod(self._encoders[0].shape)
@@ -328,6 +320,5 @@ class SlicedEncoder:
         return zip(groups, results, strict=True)
 
     def _hint(self, group: list[SliceNode], coded: Mapping[int, EncodedSlice]) -> Hint | None:
-        device = self._encoders[group[0].index].workers.first
         lows = {n: coded[n].texture.low for node in group for n in node.references}
-        return hint_of_group(group, lows, device)
+        return hint_of_group(group, lows)

@@ -13,106 +13,113 @@ from __future__ import annotations
 
 from itertools import product
 
-import torch
-from torch.nn import functional
+import numpy as np
 
+from deepstd.engine.library import engine
 from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.slices.native_motion import Matching, compensate
+from deepstd.threads import thread_count
 
 # Levels of the pyramid, and the shortest side of its coarsest images in pixels.
 _LEVELS = 3
 _SHORTEST = 16
-# Of the matching window, in pixels.
-_RADIUS = 3
-# Larger differences are clipped, so that single pixels do not decide a match.
-_LARGEST_DIFFERENCE = 16 * UNITS_PER_STEP
-# Costs in 1/64 step per pixel of the window: of a change of the coarser level's vector, and of each
-# pixel of the vector's length.
-_CHANGE_PRICE = 4
-_LENGTH_PRICE = 2
 _CANDIDATES = sorted(product((-1, 0, 1), repeat=2), key=lambda v: abs(v[0]) + abs(v[1]))
+_MATCHING = Matching(
+    candidates=np.array(_CANDIDATES, np.int32),
+    radius=3,
+    # Larger differences are clipped, so that single pixels do not decide a match.
+    largest_difference=16 * UNITS_PER_STEP,
+    change_price=4,
+    length_price=2,
+)
 
 
-def halfway(before: torch.Tensor, after: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def halfway(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the difference of two reference slices after motion compensation.
 
     Args:
         before, after: reference slices, (B, 1, h, w) whole numbers in 1/64 step.
 
     Returns:
-        Mean, rounded down, and difference; both (B, 1, h, w) whole numbers in 1/64 step.
+        Mean, rounded down, and difference; both (B, 1, h, w) whole numbers in 1/64 step, float64.
     """
+    before, after = (np.ascontiguousarray(x, np.float64) for x in (before, after))
+    levels, side = 1, min(before.shape[2:])
+    while levels < _LEVELS and side >= 2 * _SHORTEST:
+        levels, side = levels + 1, (side + 1) // 2
+    library = engine()
+    if library is not None:
+        return compensate(library, _MATCHING, before, after, levels, thread_count())
+    return _compensated(before, after, levels)
+
+
+def _compensated(
+    before: np.ndarray, after: np.ndarray, levels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `halfway` does: the reference of the native engine."""
     pairs = [(before, after)]
-    while len(pairs) < _LEVELS and min(pairs[-1][0].shape[2:]) >= 2 * _SHORTEST:
+    while len(pairs) < levels:
         pairs.append((_halved(pairs[-1][0]), _halved(pairs[-1][1])))
-    moves: torch.Tensor | None = None
+    moves = np.zeros((len(before), 2, *pairs[-1][0].shape[2:]), np.int64)
     for first, second in reversed(pairs):
+        height, width = first.shape[2:]
+        if moves.shape[2:] != (height, width):
+            moves = 2 * moves.repeat(2, 2).repeat(2, 3)[:, :, :height, :width]
         moves = _matched(first, second, moves)
-    if moves is None:
-        raise ValueError("there is always one level")
     first, second = _moved(before, moves), _moved(after, -moves)
-    return torch.floor((first + second) * 0.5), first - second
+    return np.floor((first + second) * 0.5), first - second
 
 
-def _halved(x: torch.Tensor) -> torch.Tensor:
-    """Return the means of two by two pixels, rounded down."""
-    return torch.floor(functional.avg_pool2d(x, 2, ceil_mode=True))
+def _halved(x: np.ndarray) -> np.ndarray:
+    """Return the means of two by two pixels, rounded down; fewer at odd edges."""
+    for axis in (2, 3):
+        if x.shape[axis] % 2:
+            x = np.concatenate([x, np.take(x, [-1], axis)], axis)
+    sums = x[:, :, ::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, ::2] + x[:, :, 1::2, 1::2]
+    return np.floor(sums * 0.25)
 
 
-def _matched(
-    before: torch.Tensor, after: torch.Tensor, coarser: torch.Tensor | None
-) -> torch.Tensor:
+def _matched(before: np.ndarray, after: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return motion vectors in whole pixels, (B, 2, h, w).
 
     Args:
         before, after: images of one pyramid level, (B, 1, h, w).
-        coarser: vectors of the next coarser level, or None; doubled, then changed by one at most.
+        start: vectors that may change by one pixel along each axis, (B, 2, h, w).
     """
     height, width = before.shape[2:]
-    if coarser is None:
-        start = before.new_zeros((len(before), 2, height, width))
-    else:
-        start = 2 * coarser.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        start = start[:, :, :height, :width].contiguous()
-    first, second = (
-        functional.pad(_moved(x, moves), [1] * 4, mode="replicate")
-        for x, moves in ((before, start), (after, -start))
-    )
-    window = (2 * _RADIUS + 1) ** 2
-    rows, columns = (
-        [(start[:, [axis]] + change).abs_().mul_(_LENGTH_PRICE * window) for change in (-1, 0, 1)]
-        for axis in (0, 1)
-    )
-    best = torch.full_like(before, torch.inf)
-    choice = torch.zeros_like(before, dtype=torch.long)
+    one = [(0, 0), (0, 0), (1, 1), (1, 1)]
+    first = np.pad(_moved(before, start), one, mode="edge")
+    second = np.pad(_moved(after, -start), one, mode="edge")
+    window = (2 * _MATCHING.radius + 1) ** 2
+    best, choice = np.full(before.shape, np.inf), np.zeros(before.shape, np.int64)
     for number, (down, right) in enumerate(_CANDIDATES):
         ahead = first[:, :, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
         behind = second[:, :, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
-        cost = _window_sums((ahead - behind).abs_().clamp_(max=_LARGEST_DIFFERENCE))
-        cost += rows[1 + down]
-        cost += columns[1 + right]
-        cost += _CHANGE_PRICE * window * (number > 0)
+        cost = _window_sums(np.minimum(np.abs(ahead - behind), _MATCHING.largest_difference))
+        length = np.abs(start[:, :1] + down) + np.abs(start[:, 1:] + right)
+        cost += _MATCHING.length_price * window * length
+        cost += _MATCHING.change_price * window * (number > 0)
         better = cost < best
-        best = torch.where(better, cost, best)
-        choice.masked_fill_(better, number)
-    changes = start.new_tensor(_CANDIDATES).T
-    return start + changes[:, choice[:, 0]].transpose(0, 1)
+        best[better], choice[better] = cost[better], number
+    return start + np.moveaxis(_MATCHING.candidates[choice[:, 0]], -1, 1)
 
 
-def _moved(x: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+def _moved(x: np.ndarray, moves: np.ndarray) -> np.ndarray:
     """Sample x at every pixel plus its vector, (B, 1, h, w); edges are repeated."""
     height, width = x.shape[2:]
-    rows = torch.arange(height, device=x.device)[:, None] + moves[:, 0].long()
-    columns = torch.arange(width, device=x.device) + moves[:, 1].long()
-    places = rows.clamp_(0, height - 1) * width + columns.clamp_(0, width - 1)
-    return x.flatten(1).gather(1, places.flatten(1)).reshape(x.shape)
+    rows = np.clip(np.arange(height)[:, None] + moves[:, :1], 0, height - 1)
+    columns = np.clip(np.arange(width) + moves[:, 1:], 0, width - 1)
+    places = (rows * width + columns).reshape(len(x), -1)
+    return np.take_along_axis(x.reshape(len(x), -1), places, 1).reshape(x.shape)
 
 
-def _window_sums(x: torch.Tensor) -> torch.Tensor:
-    """Return the sums over the 7 × 7 pixels around every pixel; edges are repeated."""
-    extended = functional.pad(x, [_RADIUS] * 4, mode="replicate")
-    for dim in (2, 3):
-        length = x.shape[dim]
-        two = extended.narrow(dim, 0, length + 5) + extended.narrow(dim, 1, length + 5)
-        four = two.narrow(dim, 0, length) + two.narrow(dim, 2, length)
-        extended = four.add_(two.narrow(dim, 4, length)).add_(extended.narrow(dim, 6, length))
-    return extended
+def _window_sums(x: np.ndarray) -> np.ndarray:
+    """Return the sums over the window around every pixel; edges are repeated."""
+    reach = _MATCHING.radius
+    for axis in (2, 3):
+        sides = [(reach, reach) if a == axis else (0, 0) for a in range(4)]
+        extended = np.moveaxis(np.pad(x, sides, mode="edge"), axis, 0)
+        count = x.shape[axis]
+        sums = sum(extended[k : k + count] for k in range(2 * reach + 1))
+        x = np.moveaxis(np.asarray(sums), 0, axis)
+    return x

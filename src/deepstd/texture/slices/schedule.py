@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
+import numpy as np
 
 from deepstd.devices import Workers
 from deepstd.texture.conditioning import Hint
@@ -113,7 +113,7 @@ def non_reference(layers: Sequence[Sequence[SliceNode]]) -> list[int]:
     return sorted(node.index for node in nodes if node.index not in needed)
 
 
-def hint_between(before: torch.Tensor, after: torch.Tensor, distance: int) -> Hint:
+def hint_between(before: np.ndarray, after: np.ndarray, distance: int) -> Hint:
     """Predict slices half way between two reference slices.
 
     Args:
@@ -124,14 +124,14 @@ def hint_between(before: torch.Tensor, after: torch.Tensor, distance: int) -> Hi
         The motion-compensated mean and two coordinates: distance and difference of the references.
     """
     expected, difference = halfway(before, after)
-    places = expected.new_empty((len(expected), 2, *expected.shape[2:]))
+    places = np.empty((len(expected), 2, *expected.shape[2:]))
     places[:, 0] = _NEAREST_BETWEEN + _OCTAVE * (distance.bit_length() - 1)
     # From −64 to 63, the range of template coordinates.
-    places[:, 1:] = torch.floor(signed_log(difference) * 0.5)
+    places[:, 1:] = np.floor(signed_log(difference) * 0.5)
     return Hint(expected, places)
 
 
-def hint_after(before: torch.Tensor, distance: int) -> Hint:
+def hint_after(before: np.ndarray, distance: int) -> Hint:
     """Predict slices from the reference slice before them.
 
     Args:
@@ -141,7 +141,7 @@ def hint_after(before: torch.Tensor, distance: int) -> Hint:
     Returns:
         The reference slice itself and two coordinates: distance and an unknown difference.
     """
-    places = before.new_full((len(before), 2, *before.shape[2:]), _UNKNOWN)
+    places = np.full((len(before), 2, *before.shape[2:]), float(_UNKNOWN))
     place = _NEAREST_AFTER + _OCTAVE * (distance.bit_length() - 1)
     places[:, 0] = min(place, _LARGEST_PLACE)
     return Hint(before, places)
@@ -169,19 +169,16 @@ def groups_of(nodes: Sequence[SliceNode], image: int, workers: Workers) -> list[
     return groups
 
 
-def hint_of_group(
-    group: Sequence[SliceNode], lows: Mapping[int, torch.Tensor], device: torch.device
-) -> Hint | None:
+def hint_of_group(group: Sequence[SliceNode], lows: Mapping[int, np.ndarray]) -> Hint | None:
     """Return the predictions of a batch from `groups_of`; None for intra slices.
 
     Args:
         group: B slices of one prediction mode and reference distance.
         lows: reconstructions by slice number, (1, 1, h, w) whole numbers in 1/64 step.
-        device: device of the computation.
     """
     first = group[0]
     known = [
-        torch.cat([lows[node.references[number]].to(device) for node in group])
+        np.concatenate([lows[node.references[number]] for node in group])
         for number in range(len(first.references))
     ]
     if not known:

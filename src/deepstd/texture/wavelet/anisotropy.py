@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from deepstd.texture.wavelet.lifting import coarseness, decompose, split_plan
 
@@ -83,8 +82,11 @@ def _difference(values: np.ndarray, axis: int, lag: int) -> float | None:
 def _bits(values: np.ndarray, sizes: tuple[int, ...], step: float) -> float:
     """Estimate the bits of the coefficients of a decomposition, to rank decompositions."""
     plan = split_plan(values.shape, sizes)
-    _, highs = decompose(torch.from_numpy(values)[None, None], plan)
-    return sum(float(torch.log2(1.0 + (high / step).abs()).sum()) for high in highs)
+    _, highs = decompose(values[None, None], plan)
+    return sum(
+        float(np.log2(1.0 + np.abs(high / np.float32(step))).sum(dtype=np.float64))
+        for high in highs
+    )
 
 
 def _centre(values: np.ndarray) -> np.ndarray:

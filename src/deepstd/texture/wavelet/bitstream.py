@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
-from deepstd.devices import Workers
 from deepstd.texture.entropy.symbols import hash_of
 from deepstd.texture.wavelet.levels import Level
 
@@ -30,7 +28,7 @@ class EncodedTile:
 
     stream: bytes
     symbols: list[np.ndarray]
-    high: torch.Tensor
+    high: np.ndarray
     rate_weight: float
 
 
@@ -51,7 +49,7 @@ class EncodedTexture:
     stream: bytes
     symbols: list[np.ndarray]
     coded: tuple[EncodedTile, ...]
-    reconstruct: Callable[[Sequence[EncodedTile]], torch.Tensor]
+    reconstruct: Callable[[Sequence[EncodedTile]], np.ndarray]
 
     @property
     def payload(self) -> bytes:
@@ -74,15 +72,14 @@ class EncodedTexture:
         return hash_of([*self.symbols, *(part for tile in self.coded for part in tile.symbols)])
 
     @cached_property
-    def low(self) -> torch.Tensor:
+    def low(self) -> np.ndarray:
         """Reconstruction before the filters in 1/64 step, (1, 1, *shape); or latents."""
         return self.reconstruct(self.coded)
 
 
-def merge_tiles(level: Level, workers: Workers, coded: Sequence[EncodedTile]) -> torch.Tensor:
-    """Merge the tiles of the finest level; return the reconstruction, (1, 1, *shape)."""
-    shape = (1, len(level.mask), *level.grid)
-    high = level.low.new_zeros(shape, dtype=torch.float32)
+def merge_tiles(level: Level, coded: Sequence[EncodedTile]) -> np.ndarray:
+    """Merge the tiles of the finest level; return the reconstruction, (1, 1, *shape) float32."""
+    high = np.zeros((1, *level.mask.shape), np.float32)
     for region, tile in zip(level.regions(), coded, strict=True):
         high[(..., *region)] = tile.high
-    return level.merged(high, workers)
+    return level.merged(high)

@@ -11,33 +11,30 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from deepstd.conditioning import Conditioning
-from deepstd.devices import CPU, Workers
+from deepstd.devices import CPU, Device, Workers
 from deepstd.texture.coded import CodedTexture, DecodedTexture
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.symbols import DecoderSource, Together, as_hashed, hash_of
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.bitstream import EncodedTile
 from deepstd.texture.wavelet.check import CheckedTexture, check_texture, tile_count
 from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import split_plan
-from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.wavelet.network import WaveletNetwork, condition_of
 from deepstd.texture.wavelet.preview import preview_steps, subsampling
 
 
 def decode_texture(
-    network: TextureNetwork,
+    network: WaveletNetwork,
     coded: CodedTexture,
     conditioning: Conditioning | None = None,
     *,
     workers: Workers = CPU,
-    network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> DecodedTexture:
     """Decode the texture of one frame.
@@ -46,8 +43,7 @@ def decode_texture(
         network: network that the texture was coded with.
         coded: payload of a wavelet, and its tiles; tiles are not read for a preview.
         conditioning: warped template and coordinates, or None.
-        workers: devices that share the work; the network is on the first of them.
-        network_dtype: type of the context model's activations; symbols do not depend on it.
+        workers: devices that share the work.
         level: number of finest levels that a preview leaves out; 0 for the whole scan.
 
     Raises:
@@ -58,9 +54,7 @@ def decode_texture(
     head = checked.head
     factors = subsampling(checked.plan, level, len(checked.shape))
     hint = hint_of(conditioning, head.step_code)
-    low, latents = decode_streams(
-        network, checked, hint, workers=workers, network_dtype=network_dtype, level=level
-    )
+    low, latents = decode_streams(network, checked, hint, workers=workers, level=level)
     if level:
         steps = preview_steps(low, factors)
     else:
@@ -76,38 +70,37 @@ class DecodedStream(NamedTuple):
         latents: SHA-256 of the symbols.
     """
 
-    low: torch.Tensor
+    low: np.ndarray
     latents: bytes
 
 
 def post_filtered(
-    network: TextureNetwork,
+    network: WaveletNetwork,
     head: TextureHeader,
-    low: torch.Tensor,
+    low: np.ndarray,
     hint: Hint | None,
     workers: Workers,
 ) -> np.ndarray:
     """Apply the post-filter; return the values in steps, (*shape) float32.
 
     Args:
-        network: network of the texture, on the first device of the workers.
+        network: network of the texture.
         head: header of the texture.
         low: reconstruction in 1/64 step, (1, 1, *shape).
         hint: prediction of the scan, or None.
         workers: devices that share the tiles.
     """
-    filters = {device: copy.postfilter for device, copy in replicas(network, workers).items()}
     condition = condition_of(network, head.step_code, split_plan(low.shape[2:], head.coarse))
-    return restore(filters, low, None if hint is None else hint.units, condition, workers)
+    prediction = None if hint is None else hint.units
+    return restore(network.filter_on, low, prediction, condition, workers)
 
 
 def decode_streams(
-    network: TextureNetwork,
+    network: WaveletNetwork,
     checked: CheckedTexture,
     hint: Hint | None,
     *,
     workers: Workers = CPU,
-    network_dtype: torch.dtype | None = None,
     level: int = 0,
 ) -> DecodedStream:
     """Decode the streams of a texture to the reconstruction before the post-filter.
@@ -116,8 +109,7 @@ def decode_streams(
         network: network that the texture was coded with.
         checked: header and streams; tiles are not read for a preview.
         hint: prediction of the scan, or None.
-        workers: devices that share the tiles; the network is on the first of them.
-        network_dtype: type of the context model's activations; symbols do not depend on it.
+        workers: devices that share the tiles.
         level: number of finest levels that a preview leaves out; 0 for the whole scan.
 
     Raises:
@@ -125,42 +117,40 @@ def decode_streams(
     """
     head, plan, shape, stream, tiles = checked
     batch = ScanBatch(shape, plan, [log_rate(head.step_code)], hint)
-    arithmetic = Arithmetic.on(workers.first, network_dtype)
     if not tile_count(plan, shape):
-        return decode_together(network, batch, [stream], arithmetic, level=level)[0]
-    copies = replicas(network, workers)
+        return decode_together(network, batch, [stream], workers.first, level=level)[0]
     source = DecoderSource(network.tables, stream)
     symbols = hashlib.sha256()
 
-    def finest(finest_level: Level) -> torch.Tensor:
-        def decode(device: torch.device, part: tuple[Region, bytes]) -> EncodedTile:
+    def finest(finest_level: Level) -> np.ndarray:
+        def decode(device: Device, part: tuple[Region, bytes]) -> EncodedTile:
             region, tile = part
             read = DecoderSource(network.tables, tile)
-            model, _ = copies[device].context.level(0)
-            high = finest_level.code(region, read, model).float().to(workers.first)
+            high = finest_level.code(region, read, device).astype(np.float32)
             return EncodedTile(tile, read.symbols_coded, high, 0.0)
 
         symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
         source.symbols_coded.clear()
         regions = list(finest_level.regions())
-        low = finest_level.low
-        high = low.new_zeros((1, len(finest_level.mask), *finest_level.grid), dtype=torch.float32)
+        high = np.zeros((1, *finest_level.mask.shape), np.float32)
         parts = workers.map(decode, zip(regions, tiles, strict=True))
         for region, tile in zip(regions, parts, strict=True):
             high[(..., *region)] = tile.high
             symbols.update(b"".join(map(as_hashed, tile.symbols)))
-        return finest_level.merged(high, workers)
+        return finest_level.merged(high)
 
-    low = code_levels(network.context, batch, source, arithmetic, last_level=level, finest=finest)
+    low = code_levels(
+        network.context, batch, source, workers.first, last_level=level, finest=finest
+    )
     symbols.update(b"".join(map(as_hashed, source.symbols_coded)))
     return DecodedStream(low, symbols.digest())
 
 
 def decode_together(
-    network: TextureNetwork,
+    network: WaveletNetwork,
     batch: ScanBatch,
     streams: Sequence[bytes],
-    arithmetic: Arithmetic,
+    device: Device = CPU.first,
     *,
     level: int = 0,
 ) -> list[DecodedStream]:
@@ -170,15 +160,15 @@ def decode_together(
         network: network that the scans were coded with.
         batch: shape, rates and prediction of the scans.
         streams: stream of each scan.
-        arithmetic: number types, and the device of the network.
+        device: device of the context model.
         level: number of finest levels that previews leave out; 0 for whole scans.
 
     Raises:
         DamagedError: the bytes make no sense.
     """
     sources = [DecoderSource(network.tables, stream) for stream in streams]
-    low = code_levels(network.context, batch, Together(sources), arithmetic, last_level=level)
+    low = code_levels(network.context, batch, Together(sources), device, last_level=level)
     return [
         DecodedStream(own, hash_of(source.symbols_coded))
-        for own, source in zip(low.split(1), sources, strict=True)
+        for own, source in zip(np.split(low, len(low)), sources, strict=True)
     ]

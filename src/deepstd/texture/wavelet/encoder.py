@@ -16,10 +16,9 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
-import torch
 
 from deepstd.conditioning import Conditioning
-from deepstd.devices import CPU, Workers
+from deepstd.devices import CPU, Device, Workers
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.features import UNITS_PER_STEP
@@ -27,7 +26,6 @@ from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
-from deepstd.texture.runtime import Arithmetic, replicas
 from deepstd.texture.scaling import (
     STEPS_PER_OCTAVE,
     Scaling,
@@ -41,7 +39,7 @@ from deepstd.texture.wavelet.check import tile_count
 from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
-from deepstd.texture.wavelet.network import TextureNetwork, condition_of
+from deepstd.texture.wavelet.network import WaveletNetwork, condition_of
 from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
 # Fewest slices of a part of the scan on which the step is estimated.
@@ -58,7 +56,7 @@ class TextureEncoder:
         conditioning: warped template and coordinates, or None.
         scaling: scaling of the values; fitted if None.
         coarse: relative voxel sizes of another frame in half octaves; found if None.
-        workers: devices that share the tiles; the network is on the first of them.
+        workers: devices that share the tiles.
 
     Attributes:
         values: finite grey values, (*shape).
@@ -71,7 +69,7 @@ class TextureEncoder:
 
     def __init__(
         self,
-        network: TextureNetwork,
+        network: WaveletNetwork,
         values: np.ndarray,
         spacing: Sequence[float] | None,
         conditioning: Conditioning | None = None,
@@ -80,23 +78,21 @@ class TextureEncoder:
         coarse: tuple[int, ...] | None = None,
         workers: Workers = CPU,
     ) -> None:
-        self._network, self.workers, self._device = network, workers, workers.first
-        self._replicas = replicas(network, workers)
-        self._savings = {d: symbol_savings(network.tables, d) for d in self._replicas}
+        self._network, self.workers = network, workers
+        self._savings = symbol_savings(network.tables)
         self._open: tuple[int, Level] | None = None
-        self._corrections: list[torch.Tensor] = []
+        self._corrections: list[np.ndarray] = []
         self._conditioning = conditioning
         self.shape = tuple(values.shape)
         self.coarse = coarse or relative_sizes(values, spacing)
         self.plan = split_plan(self.shape, self.coarse)
-        matched = None if conditioning is None else conditioning.template.cpu().numpy()
+        matched = None if conditioning is None else conditioning.template
         self.scaling = scaling or Scaling.fit(values, matched)
         self.values = values
         normalised = self.scaling.normalise(values)
         self.finest = finest_step_code(normalised, sum(map(len, self.plan)) / 2)
-        centred = torch.from_numpy(normalised)[None, None].to(self._device)
-        lows, self._highs = decompose(centred, self.plan)
-        self._last_low = lows[-1] if lows else centred
+        lows, self._highs = decompose(normalised[None, None], self.plan)
+        self._last_low = lows[-1] if lows else normalised[None, None]
 
     @property
     def conditioned(self) -> bool:
@@ -146,11 +142,11 @@ class TextureEncoder:
         refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
 
     def _cost(
-        self, encoded: EncodedTexture, step_code: int, template: torch.Tensor | None
-    ) -> tuple[float, torch.Tensor]:
+        self, encoded: EncodedTexture, step_code: int, template: np.ndarray | None
+    ) -> tuple[float, np.ndarray]:
         """Return the rate-distortion cost of an encoding and the gradient of its distortion."""
-        truth = torch.from_numpy(self.scaling.normalise(self.values))[None, None]
-        truth = (truth * 2.0 ** (step_code / STEPS_PER_OCTAVE)).float().to(self._device)
+        truth = self.scaling.normalise(self.values)[None, None]
+        truth = truth * np.float32(2.0 ** (step_code / STEPS_PER_OCTAVE))
         condition = condition_of(self._network, step_code, self.plan)
         error, gradient = restoration_gradient(
             self._network.postfilter, encoded.low, template, condition, truth
@@ -164,7 +160,7 @@ class TextureEncoder:
         self,
         step_code: int,
         rate_weight: float,
-        errors: Sequence[torch.Tensor],
+        errors: Sequence[np.ndarray],
         hint: Hint | None,
         last_weight: float | None = None,
     ) -> EncodedTexture:
@@ -174,21 +170,20 @@ class TextureEncoder:
             return encode_together([self], step_code, weights, hint, [errors], last_weight)[0]
         opened: list[Level] = []
 
-        def finest(level: Level) -> torch.Tensor:
+        def finest(level: Level) -> np.ndarray:
             opened.append(level)
             return level.low
 
-        source = self._source(step_code, rate_weight, self._device, errors)
+        source = self._source(step_code, rate_weight, errors)
         batch = ScanBatch(self.shape, self.plan, [log_rate(step_code)], hint)
-        arithmetic = Arithmetic.on(self._device)
-        code_levels(self._network.context, batch, source, arithmetic, finest=finest)
+        code_levels(self._network.context, batch, source, self.workers.first, finest=finest)
         head = TextureHeader(self.scaling, step_code, self.coarse).pack()
         stream = source.stream.finish()
         level = opened[0]
         self._open = step_code, level
         work = [(region, rate_weight) for region in level.regions()]
         coded = tuple(self._code_tiles(step_code, level, work, errors))
-        reconstruct = partial(merge_tiles, level.bare, self.workers)
+        reconstruct = partial(merge_tiles, level.bare)
         return EncodedTexture(head, stream, source.symbols_coded, coded, reconstruct)
 
     def recode(self, encoded: EncodedTexture, weights: Mapping[int, float]) -> EncodedTexture:
@@ -209,7 +204,7 @@ class TextureEncoder:
         return replace(encoded, coded=tuple(coded))
 
     def release(self) -> None:
-        """Release the tensors that `recode` uses."""
+        """Release the arrays that `recode` uses."""
         self._open = None
 
     def _code_tiles(
@@ -217,16 +212,14 @@ class TextureEncoder:
         step_code: int,
         level: Level,
         work: list[tuple[Region, float]],
-        errors: Sequence[torch.Tensor] = (),
+        errors: Sequence[np.ndarray] = (),
     ) -> Iterator[EncodedTile]:
-        def code(device: torch.device, part: tuple[Region, float]) -> EncodedTile:
+        def code(device: Device, part: tuple[Region, float]) -> EncodedTile:
             region, rate_weight = part
-            source = self._source(step_code, rate_weight, device, errors)
+            source = self._source(step_code, rate_weight, errors)
             source.begin_tile(0, region)
-            model, _ = self._replicas[device].context.level(0)
-            high = level.code(region, source, model)
             # Conversion to float32 rounds alike on every machine.
-            high = high.float().to(self._device)
+            high = level.code(region, source, device).astype(np.float32)
             return EncodedTile(source.stream.finish(), source.symbols_coded, high, rate_weight)
 
         return self.workers.map(code, work)
@@ -235,8 +228,7 @@ class TextureEncoder:
         self,
         step_code: int,
         rate_weight: float,
-        device: torch.device,
-        errors: Sequence[torch.Tensor],
+        errors: Sequence[np.ndarray],
         last_weight: float | None = None,
     ) -> EncoderSource:
         last_pass = self._network.context.config.passes - 1
@@ -246,7 +238,7 @@ class TextureEncoder:
             self._highs,
             UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
             rate_weight,
-            self._savings[device],
+            self._savings,
             self._corrections,
             errors,
             None if last_weight is None else (last_pass, last_weight),
@@ -294,7 +286,7 @@ class TextureEncoder:
         """
         hint = hint or self._hint(step_code)
         return restore(
-            {device: network.postfilter for device, network in self._replicas.items()},
+            self._network.filter_on,
             encoded.low,
             None if hint is None else hint.units,
             condition_of(self._network, step_code, self.plan),
@@ -307,7 +299,7 @@ def encode_together(
     step_code: int,
     rate_weights: Sequence[float],
     hint: Hint | None,
-    errors: Sequence[Sequence[torch.Tensor]] = (),
+    errors: Sequence[Sequence[np.ndarray]] = (),
     last_weight: float | None = None,
 ) -> list[EncodedTexture]:
     """Encode a batch of untiled scans of one shape; batches are faster for small scans.
@@ -317,21 +309,18 @@ def encode_together(
         step_code: code of the quantisation step of all scans.
         rate_weights: λ of each scan.
         hint: prediction of the batch, (B, …), or None.
-        errors: tensors of each scan that receive the errors of its decoded coefficients in steps.
+        errors: arrays of each scan that receive the errors of its decoded coefficients in steps.
         last_weight: λ of the last pass; `None` to use ``rate_weights``.
     """
     first = encoders[0]
     sources = [
-        encoder._source(
-            step_code, weight, first._device, errors[number] if errors else (), last_weight
-        )
+        encoder._source(step_code, weight, errors[number] if errors else (), last_weight)
         for number, (encoder, weight) in enumerate(zip(encoders, rate_weights, strict=True))
     ]
     batch = ScanBatch(first.shape, first.plan, [log_rate(step_code)] * len(encoders), hint)
-    arithmetic = Arithmetic.on(first._device)
-    low = code_levels(first._network.context, batch, Together(sources), arithmetic)
+    low = code_levels(first._network.context, batch, Together(sources), first.workers.first)
     encoded = []
-    for encoder, source, own in zip(encoders, sources, low.split(1), strict=True):
+    for encoder, source, own in zip(encoders, sources, np.split(low, len(low)), strict=True):
         head = TextureHeader(encoder.scaling, step_code, encoder.coarse).pack()
         coded = source.stream.finish(), source.symbols_coded
         encoded.append(EncodedTexture(head, *coded, (), lambda _, own=own: own))
@@ -357,8 +346,7 @@ def refine_together(
     best = [(math.inf, encoder._corrections) for encoder in encoders]
     for left in range(rounds, -1, -1):
         errors = [
-            [torch.zeros_like(h, dtype=torch.float32) for h in encoder._highs[:LEVELS]]
-            for encoder in encoders
+            [np.zeros(h.shape, np.float32) for h in encoder._highs[:LEVELS]] for encoder in encoders
         ]
         if encoders[0].divided:
             encoded = [encoders[0]._encode(step_code, rate_weight, errors[0], hint)]
@@ -371,7 +359,7 @@ def refine_together(
             if cost < best[number][0]:
                 best[number] = cost, encoder._corrections
             if left:
-                before = encoder._corrections or [torch.zeros_like(e) for e in errors[number]]
+                before = encoder._corrections or [np.zeros_like(e) for e in errors[number]]
                 after = corrected(before, errors[number], gradient, encoder.plan)
                 encoder._corrections = after
     for encoder, (_, corrections) in zip(encoders, best, strict=True):

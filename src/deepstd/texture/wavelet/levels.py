@@ -1,26 +1,27 @@
-"""Coding of levels from coarse to fine: one loop for training, encoding and decoding.
+"""Coding of levels from coarse to fine: one loop for encoding and decoding.
 
     last low ─▶ level n: features ─ context model ─ passes ─▶ high ─ merge ─▶ low of n − 1 …
 
-The three uses differ in the `SymbolSource`: the encoder quantises, the decoder reads, the trainer
-quantises and sums a loss. All tensors hold whole numbers of the fixed-point unit, 1/64 of the
-quantisation step.
+The two uses differ in the `SymbolSource`: the encoder quantises, the decoder reads. All arrays hold
+whole numbers of the fixed-point unit, 1/64 of the quantisation step. The native engine codes whole
+tiles; without it, or on a GPU, the passes run here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-import torch
 
-from deepstd.devices import CPU, Workers
+from deepstd.devices import Device
 from deepstd.texture.conditioning import Hint
 from deepstd.texture.entropy.context import (
+    GATE_ONE,
     HALO,
     ContextModel,
-    LevelContext,
+    Predictor,
     condition_vector,
     pass_of_position,
 )
@@ -32,20 +33,11 @@ from deepstd.texture.entropy.features import (
     subsample,
     upsample,
 )
-from deepstd.texture.entropy.integer import round_through
 from deepstd.texture.entropy.native_context import NativeContext, native_context
 from deepstd.texture.entropy.native_tile import LevelArrays, NativeLevel, TileCoder
 from deepstd.texture.entropy.source import SymbolSource
-from deepstd.texture.runtime import Arithmetic
 from deepstd.texture.tiling import Region, Window, tile_regions
-from deepstd.texture.wavelet.lifting import (
-    Plan,
-    decompose,
-    grid_shapes,
-    merge,
-    merge_in_slabs,
-    subband_mask,
-)
+from deepstd.texture.wavelet.lifting import Plan, decompose, grid_shapes, merge, subband_mask
 
 # The model predicts means in sixteenths of a step.
 _MEAN_UNITS = UNITS_PER_STEP // 16
@@ -61,9 +53,9 @@ class TemplatePyramid:
         places: coordinates on the coarse grid, (B, ndim, *coarse) whole numbers −64 … 64.
     """
 
-    lows: list[torch.Tensor]
-    highs: list[torch.Tensor]
-    places: list[torch.Tensor]
+    lows: list[np.ndarray]
+    highs: list[np.ndarray]
+    places: list[np.ndarray]
 
 
 def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
@@ -74,7 +66,7 @@ def pyramid_of(hint: Hint, plan: Plan) -> TemplatePyramid:
         plan: axes split at each level, finest first.
     """
     lows, highs = decompose(hint.units, plan, whole=True)
-    places, coarse_places = hint.places.to(hint.units.dtype), []
+    places, coarse_places = hint.places.astype(np.float64), []
     for axes in plan:
         places = subsample(places, axes)
         coarse_places.append(places)
@@ -86,7 +78,7 @@ class Level:
     """State shared by all tiles of a decomposition level; tiles are coded independently.
 
     Attributes:
-        model: context model of the level.
+        context: context models of all levels.
         number: number of the level, 0 for the finest.
         condition: constant input of the model, (B, conditions, 1 …).
         mask: true where the padded high subbands have a coefficient, (bands, *grid).
@@ -97,23 +89,19 @@ class Level:
         pyramid: decomposed prediction, or None.
         axes: axes that the level splits.
         fine: shape that low and high subbands merge to.
-        dtype: type of reconstructions.
-        network_dtype: type of the model's activations.
     """
 
-    model: LevelContext
+    context: ContextModel
     number: int
-    condition: torch.Tensor
-    mask: torch.Tensor
+    condition: np.ndarray
+    mask: np.ndarray
     passes: int
-    low: torch.Tensor
-    parents: torch.Tensor | None
+    low: np.ndarray
+    parents: np.ndarray | None
     parent_axes: tuple[int, ...]
     pyramid: TemplatePyramid | None
     axes: tuple[int, ...]
     fine: tuple[int, ...]
-    dtype: torch.dtype
-    network_dtype: torch.dtype
     _native: list[NativeLevel] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -130,40 +118,35 @@ class Level:
         """Yield the tiles in coding order."""
         return tile_regions(self.grid, len(self.grid))
 
-    def code(
-        self, region: Region, source: SymbolSource, model: LevelContext | None = None
-    ) -> torch.Tensor:
-        """Code a tile; return its high subbands in 1/64 step, (B, bands, *tile).
+    def code(self, region: Region, source: SymbolSource, device: Device) -> np.ndarray:
+        """Code a tile; return its high subbands in 1/64 step, (B, bands, *tile) float64.
 
         Args:
             region: the tile.
             source: source of its symbols.
-            model: copy of the context model on the device to use; None for the level's own model.
+            device: device of the context model.
         """
-        model = model or self.model
-        device = model.first.weight.device
+        model = self.context.of_level(self.number, device)
         window = Window.around(region, self.grid, HALO)
         native = native_context(model)
-        if native is not None and source.coders and self.dtype == torch.float64:
+        if native is not None and source.coders:
             return self._code_natively(native, window, region, source.coders)
-        features = self._features(window.outer).to(device)
-        hidden = model.hidden(features, self.condition.to(device), window.borders)
-        hidden = hidden[(..., *window.kept)]
+        features = self._features(window.outer)
+        hidden = model.hidden(features, self.condition, window.borders)[(..., *window.kept)]
         template_high = None
         if self.pyramid is not None:
-            template_high = self.pyramid.highs[self.number][(..., *region)].to(device)
-        order = pass_of_position(tuple(hidden.shape[2:]), self.passes, device)
-        mask = self.mask[(..., *region)].to(device)
-        return code_passes(model, hidden, template_high, mask, order, source, self.dtype)
+            template_high = self.pyramid.highs[self.number][(..., *region)]
+        mask = self.mask[(..., *region)]
+        order = pass_of_position(mask.shape[1:], self.passes)
+        return code_passes(model, hidden, template_high, mask, order, source)
 
     def _code_natively(
         self, native: NativeContext, window: Window, region: Region, coders: Sequence[TileCoder]
-    ) -> torch.Tensor:
+    ) -> np.ndarray:
         """Return what `code` returns, computed by the engine."""
         prepared = self._prepared(native, len(coders))
-        tile = prepared.tile(window, region, self.mask[(..., *region)].numpy())
-        found = [coder.code_tile(tile.of_scan(scan)) for scan, coder in enumerate(coders)]
-        return torch.from_numpy(np.stack(found))
+        tile = prepared.tile(window, region, self.mask[(..., *region)])
+        return np.stack([coder.code_tile(tile.of_scan(n)) for n, coder in enumerate(coders)])
 
     def _prepared(self, native: NativeContext, scans: int) -> NativeLevel:
         """Return the level as the engine reads it, made for the first tile and kept."""
@@ -177,39 +160,39 @@ class Level:
             self._native.append(NativeLevel(native, arrays, scans))
         return self._native[0]
 
-    def _features(self, region: Region) -> torch.Tensor:
-        """Return the input features of the model in a region, (B, features, *region)."""
+    def _features(self, region: Region) -> np.ndarray:
+        """Return the input features of the model in a region, (B, features, *region) float32."""
         here = (..., *region)
         window = Window.around(region, self.grid, BLUR_REACH)
         around = self.low[(..., *window.outer)]
-        low, dtype = self.low[here], self.network_dtype
-        parts = [signed_log(low - blur(around)[(..., *window.inner)]).to(dtype)]
+        low = self.low[here]
+        parts = [signed_log(low - blur(around)[(..., *window.inner)])]
         if self.parents is None:
-            parts.append(low.new_zeros((len(low), len(self.mask), *low.shape[2:]), dtype=dtype))
+            parts.append(np.zeros((len(low), len(self.mask), *low.shape[2:]), np.float32))
         else:
             parts.append(upsample(self.parents, self.parent_axes, region))
         if self.pyramid is not None:
-            parts.append(signed_log(self.pyramid.highs[self.number][here]).to(dtype))
-            parts.append(signed_log(low - self.pyramid.lows[self.number][here]).to(dtype))
-            parts.append(self.pyramid.places[self.number][here].to(dtype))
-        return torch.cat(parts, dim=1)
+            for part in (
+                signed_log(self.pyramid.highs[self.number][here]),
+                signed_log(low - self.pyramid.lows[self.number][here]),
+                self.pyramid.places[self.number][here],
+            ):
+                parts.append(np.broadcast_to(part, (len(low), *part.shape[1:])))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
-    def merged(self, high: torch.Tensor, workers: Workers = CPU) -> torch.Tensor:
+    def merged(self, high: np.ndarray) -> np.ndarray:
         """Merge the low subband with the high subbands of all tiles, (B, 1, *fine)."""
-        if high.dtype != self.dtype:
-            return merge_in_slabs(self.low, high, self.axes, self.fine, workers)
-        return merge(self.low, high, self.axes, self.fine)
+        return merge(self.low, high, self.axes, self.fine, dtype=high.dtype)
 
 
 def code_passes(
-    model: LevelContext,
-    hidden: torch.Tensor,
-    template_high: torch.Tensor | None,
-    mask: torch.Tensor,
-    order: torch.Tensor,
+    model: Predictor,
+    hidden: Any,
+    template_high: np.ndarray | None,
+    mask: np.ndarray,
+    order: np.ndarray,
     source: SymbolSource,
-    dtype: torch.dtype,
-) -> torch.Tensor:
+) -> np.ndarray:
     """Code coefficients pass by pass, each pass conditioned on the passes before.
 
     Args:
@@ -219,25 +202,22 @@ def code_passes(
         mask: true where there is a coefficient, (bands, *grid).
         order: pass of each coefficient, (1, 1 or bands, *grid).
         source: source of the symbols.
-        dtype: type of the values.
 
     Returns:
-        Decoded coefficients in 1/64 step, (B, bands, *grid).
+        Decoded coefficients in 1/64 step, (B, bands, *grid) float64.
     """
-    shape = (hidden.shape[0], mask.shape[0], *hidden.shape[2:])
-    value = torch.zeros(shape, dtype=dtype, device=hidden.device)
-    known = torch.zeros_like(value, dtype=hidden.dtype)
-    passes = len(model.head)
+    value = np.zeros((len(hidden), *mask.shape))
+    known = np.zeros(value.shape, np.float32)
+    passes = int(order.max()) + 1
     for index in range(passes):
         prediction = model.predict(index, hidden, known)
-        mean = prediction.mean.to(dtype) * _MEAN_UNITS
+        mean = prediction.mean.astype(np.float64) * _MEAN_UNITS
         if prediction.gate is not None and template_high is not None:
-            mean = mean + round_through(prediction.gate.to(dtype) * template_high, 1 / 16)
+            mean += np.floor(prediction.gate * template_high * (1 / GATE_ONE) + 0.5)
         coded = (order == index) & mask
-        residuals = source.residuals(mean, prediction, coded)
-        value = torch.where(coded, mean.detach() + residuals, value)
+        value = np.where(coded, mean + source.residuals(mean, prediction, coded), value)
         if index + 1 < passes:
-            known = signed_log(value).to(hidden.dtype)
+            known = signed_log(value)
     return value
 
 
@@ -262,58 +242,55 @@ def code_levels(
     model: ContextModel,
     batch: ScanBatch,
     source: SymbolSource,
-    arithmetic: Arithmetic,
+    device: Device,
     *,
     last_level: int = 0,
-    finest: Callable[[Level], torch.Tensor] | None = None,
-) -> torch.Tensor:
+    finest: Callable[[Level], np.ndarray] | None = None,
+) -> np.ndarray:
     """Code scans from coarse to fine and return their reconstruction.
 
     Args:
         model: context model.
         batch: scans to code.
         source: source of the symbols.
-        arithmetic: device and number types of the computation.
+        device: device of the context model.
         last_level: level to stop after: 0 for full resolution, 1 for half, and so on.
         finest: codes the tiles of level 0 in place of this loop and returns the reconstruction.
 
     Returns:
         (B, 1, *grid) in units of 1/64 step.
     """
-    bands, plan, device, dtype = model.config.bands, batch.plan, arithmetic.device, arithmetic.dtype
+    bands, plan = model.config.bands, batch.plan
     shapes = grid_shapes(batch.shape, plan)
     pyramid = None if batch.hint is None else pyramid_of(batch.hint, plan)
-    start = torch.zeros((1, 1, *shapes[-1]), dtype=dtype, device=device)
+    start = np.zeros((1, 1, *shapes[-1]))
     low = source.last_low(pyramid.lows[-1] if pyramid is not None and plan else start)
     parents = None
     for level in range(len(plan) - 1, last_level - 1, -1):
-        network, depth = model.level(level)
-        condition = torch.cat(
-            [condition_vector(model.config, rate, plan[level], depth) for rate in batch.log_rates]
-        )
+        depth, axes = model.depth(level), plan[level]
         task = Level(
-            network,
+            model,
             level,
-            condition.to(device=device, dtype=arithmetic.network_dtype),
-            subband_mask(shapes[level], plan[level]).to(device),
+            np.concatenate(
+                [condition_vector(model.config, rate, axes, depth) for rate in batch.log_rates]
+            ),
+            subband_mask(shapes[level], axes),
             model.config.passes,
             low,
             parents,
             plan[level + 1] if level + 1 < len(plan) else (),
             pyramid,
-            plan[level],
+            axes,
             shapes[level],
-            dtype,
-            arithmetic.network_dtype,
         )
         if level == 0 and finest is not None:
             return finest(task)
         # The finest level is stored in float32: conversion rounds alike on every machine.
-        stored = torch.float32 if level == 0 else dtype
-        high = torch.zeros((len(low), bands, *task.grid), dtype=stored, device=device)
+        stored = np.float32 if level == 0 else np.float64
+        high = np.zeros((len(low), bands, *task.grid), stored)
         for region in task.regions():
             source.begin_tile(level, region)
-            high[(..., *region)] = task.code(region, source)
+            high[(..., *region)] = task.code(region, source, device)
         low = task.merged(high)
-        parents = signed_log(high).to(arithmetic.network_dtype) if level > last_level else None
+        parents = signed_log(high) if level > last_level else None
     return low

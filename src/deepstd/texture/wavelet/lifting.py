@@ -5,7 +5,7 @@
 
 Lengths are not padded: an axis of n samples splits into ceil(n/2) low and floor(n/2) high samples,
 with whole-sample symmetric extension. High subbands are zero-padded to the low grid, so that one
-tensor holds all of them; `subband_mask` is true where they have a coefficient.
+array holds all of them; `subband_mask` is true where they have a coefficient.
 
 `merge` rounds every lifting step to a whole number of the fixed-point unit, so float64 computes it
 exactly and every machine gets the same reconstruction. `split` is ordinary floating point, which is
@@ -17,27 +17,15 @@ subbands).
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import Any
 
-import torch
+import numpy as np
 
-from deepstd.devices import CPU, Workers
-
-# Lifting factors in units of 1/16384.
-_ONE = 16384
-_PREDICT_1 = -25987
-_UPDATE_1 = -868
-_PREDICT_2 = 14466
-_UPDATE_2 = 7266
-_GAIN = 18835
-_GAIN_INVERSE = 14252
-
-_HALF = torch.tensor(0.5)
-# Coefficients that a merged sample depends on, on either side, and samples of a slab.
-_REACH = 4
-_SLAB_SAMPLES = 1 << 22
+from deepstd.engine.library import engine
+from deepstd.texture.wavelet import native_lifting, reference_lifting
+from deepstd.texture.wavelet.lifting_steps import ADJOINT, MERGE, SPLIT, SPLIT_WHOLE, Steps
+from deepstd.threads import thread_count
 
 Plan = tuple[tuple[int, ...], ...]
 
@@ -101,7 +89,7 @@ def subband_shape(fine: Sequence[int], axes: Sequence[int], band: int) -> tuple[
     )
 
 
-def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
+def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> np.ndarray:
     """Return a mask that is true where padded high subbands have a coefficient.
 
     Args:
@@ -112,8 +100,8 @@ def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
         Bool, (2**ndim − 1, *coarse).
     """
     ndim = len(fine)
-    coarse = tuple((n + 1) // 2 if a in axes else n for a, n in enumerate(fine))
-    mask = torch.zeros((2**ndim - 1, *coarse), dtype=torch.bool)
+    (_, coarse) = grid_shapes(fine, (tuple(axes),))
+    mask = np.zeros((2**ndim - 1, *coarse), dtype=bool)
     for band in range(1, 2**ndim):
         shape = subband_shape(fine, axes, band)
         if shape is not None:
@@ -121,188 +109,27 @@ def subband_mask(fine: Sequence[int], axes: Sequence[int]) -> torch.Tensor:
     return mask
 
 
-def _neighbours_of_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Return low[i] + low[i + 1] for each of ``count`` high samples, mirrored at the end."""
-    following = low.narrow(dim, 1, low.shape[dim] - 1)
-    if following.shape[dim] < count:
-        following = torch.cat([following, low.narrow(dim, low.shape[dim] - 1, 1)], dim)
-    return low.narrow(dim, 0, count) + following
-
-
-def _neighbours_of_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Return high[i − 1] + high[i] for each of ``count`` low samples, mirrored at both ends."""
-    extended = torch.cat([high.narrow(dim, 0, 1), high], dim)
-    if extended.shape[dim] <= count:
-        extended = torch.cat([extended, high.narrow(dim, high.shape[dim] - 1, 1)], dim)
-    return extended.narrow(dim, 0, count) + extended.narrow(dim, 1, count)
-
-
-def _scaled(x: torch.Tensor, factor: int) -> torch.Tensor:
-    return x * (factor / _ONE)
-
-
-def _times(x: torch.Tensor, factor: int) -> torch.Tensor:
-    """Multiply by factor / 16384 and round; exact in float64 for results below 2**38."""
-    return torch.add(_HALF, x, alpha=factor / _ONE).floor_()
-
-
-def _plus(x: torch.Tensor, neighbours: torch.Tensor, factor: int, whole: bool) -> torch.Tensor:
-    """Apply a lifting step, rounded to whole numbers where ``whole`` is true."""
-    if whole:
-        return _times(neighbours, factor).add_(x)
-    return torch.add(x, neighbours, alpha=factor / _ONE)
-
-
-@lru_cache(maxsize=256)
-def _every_second(first: int, length: int, device: torch.device) -> torch.Tensor:
-    return torch.arange(first, length, 2, device=device)
-
-
-def _split_axis(x: torch.Tensor, dim: int, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    times = _times if whole else _scaled
-    length = x.shape[dim]
-    low = x.index_select(dim, _every_second(0, length, x.device))
-    high = x.index_select(dim, _every_second(1, length, x.device))
-    n_low, n_high = low.shape[dim], high.shape[dim]
-    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_1, whole)
-    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_1, whole)
-    high = _plus(high, _neighbours_of_high(low, n_high, dim), _PREDICT_2, whole)
-    low = _plus(low, _neighbours_of_low(high, n_low, dim), _UPDATE_2, whole)
-    return times(low, _GAIN), times(high, _GAIN_INVERSE)
-
-
-def _merge_axis(low: torch.Tensor, high: torch.Tensor, dim: int) -> torch.Tensor:
-    # Rounding has no useful gradient.
-    times = _scaled if low.requires_grad or high.requires_grad else _times
-    n_low, n_high = low.shape[dim], high.shape[dim]
-    low, high = times(low, _GAIN_INVERSE), times(high, _GAIN)
-    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_2)
-    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_2)
-    low = low - times(_neighbours_of_low(high, n_low, dim), _UPDATE_1)
-    high = high - times(_neighbours_of_high(low, n_high, dim), _PREDICT_1)
-    shape = list(low.shape)
-    shape[dim] = n_low + n_high
-    x = low.new_empty(shape)
-    index = [slice(None)] * low.ndim
-    index[dim] = slice(0, None, 2)
-    x[tuple(index)] = low
-    index[dim] = slice(1, None, 2)
-    x[tuple(index)] = high
-    return x
-
-
 def split(
-    x: torch.Tensor, axes: Sequence[int], *, whole: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
+    x: np.ndarray, axes: Sequence[int], *, whole: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Split one level into low (B, 1, *coarse) and high subbands (B, 2**ndim − 1, *coarse).
 
     Args:
-        x: samples, (B, 1, *fine).
-        axes: axes to split.
+        x: samples, (B, 1, *fine) float32 or float64; the subbands are of the same type. All is
+            computed in float64.
+        axes: axes to split, in ascending order; each has two samples or more.
         whole: whether every lifting step is rounded to a whole number, exactly in float64.
     """
-    bands = {0: x}
-    for axis in axes:
-        halves = {band: _split_axis(part, axis + 2, whole) for band, part in bands.items()}
-        bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
-    return _gathered(bands, x)
-
-
-def _gathered(bands: dict[int, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the low subband, and all high subbands of ``x`` in one tensor, zero in the padding."""
-    low = bands[0]
-    high = x.new_zeros((x.shape[0], 2 ** (x.ndim - 2) - 1, *low.shape[2:]))
-    for band, part in bands.items():
-        if band:
-            high[(slice(None), slice(band - 1, band), *(slice(0, n) for n in part.shape[2:]))] = (
-                part
-            )
-    return low, high
-
-
-def merge(
-    low: torch.Tensor, high: torch.Tensor, axes: Sequence[int], fine: Sequence[int]
-) -> torch.Tensor:
-    """Merge one level, the inverse of `split`, on whole numbers of the fixed-point unit.
-
-    Lifting steps are not rounded where a gradient is required.
-
-    Args:
-        low: low subband, (B, 1, *coarse) whole numbers in float64 (float32 in training).
-        high: high subbands, (B, 2**ndim − 1, *coarse) of the same type; padding is not read.
-        axes: axes that were split.
-        fine: shape before the split.
-
-    Returns:
-        (B, 1, *fine), whole numbers.
-    """
-    bands = {0: low}
-    for band in range(1, 2 ** len(fine)):
-        shape = subband_shape(fine, axes, band)
-        if shape is not None:
-            region = (slice(None), slice(band - 1, band), *(slice(0, n) for n in shape))
-            bands[band] = high[region]
-    for axis in reversed(axes):
-        bands = {
-            band: _merge_axis(part, bands[band | 1 << axis], axis + 2)
-            for band, part in bands.items()
-            if not band >> axis & 1
-        }
-    return bands[0]
-
-
-def merge_in_slabs(
-    low: torch.Tensor,
-    high: torch.Tensor,
-    axes: Sequence[int],
-    fine: Sequence[int],
-    workers: Workers = CPU,
-) -> torch.Tensor:
-    """Merge a large level slab by slab along the first axis, bit-exactly as `merge`.
-
-    Args:
-        low: low subband, (B, 1, *coarse) whole numbers; the computation is in float64.
-        high: high subbands, (B, 2**ndim − 1, *coarse) whole numbers; padding is not read.
-        axes: axes that were split.
-        fine: shape before the split.
-        workers: workers that share the slabs; slabs are computed on the device of the subbands.
-
-    Returns:
-        (B, 1, *fine), whole numbers in float32.
-    """
-    split_first = 0 in axes
-    count = low.shape[2]
-    factor = 2 if split_first else 1
-    reach = _REACH if split_first else 0
-    rows = max(1, _SLAB_SAMPLES // max(1, math.prod(fine[1:]) * factor))
-    merged = low.new_empty((low.shape[0], 1, *fine), dtype=torch.float32)
-
-    def merge_slab(_: torch.device, start: int) -> None:
-        stop = min(start + rows, count)
-        first, last = max(start - reach, 0), min(stop + reach, count)
-        length = min(factor * last, fine[0]) - factor * first
-        part = merge(
-            low[:, :, first:last].double(),
-            high[:, :, first:last].double(),
-            axes,
-            (length, *fine[1:]),
-        )
-        end = min(factor * stop, fine[0])
-        merged[:, :, factor * start : end] = part[
-            :, :, factor * (start - first) : end - factor * first
-        ]
-
-    deque(workers.map(merge_slab, range(0, count, rows)), maxlen=0)
-    return merged
+    return _analysed(x, axes, SPLIT_WHOLE if whole else SPLIT)
 
 
 def decompose(
-    x: torch.Tensor, plan: Plan, *, whole: bool = False
-) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    x: np.ndarray, plan: Plan, *, whole: bool = False
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Decompose samples; return the low and the high subbands of each level, finest first.
 
     Args:
-        x: samples, (B, 1, *shape).
+        x: samples, (B, 1, *shape) float32 or float64.
         plan: axes split at each level, finest first.
         whole: whether every lifting step is rounded to a whole number, exactly in float64.
     """
@@ -314,13 +141,39 @@ def decompose(
     return lows, highs
 
 
-def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[torch.Tensor]:
+def merge(
+    low: np.ndarray,
+    high: np.ndarray,
+    axes: Sequence[int],
+    fine: Sequence[int],
+    dtype: Any = np.float64,
+) -> np.ndarray:
+    """Merge one level, the inverse of `split`, on whole numbers of the fixed-point unit.
+
+    All is computed in float64, some planes of the first axis at a time.
+
+    Args:
+        low: low subband, (B, 1, *coarse) whole numbers in float64 or float32.
+        high: high subbands, (B, 2**ndim − 1, *coarse) in float64 or float32; padding is not read.
+        axes: axes that were split, in ascending order.
+        fine: shape before the split.
+        dtype: number type of the result, float64 or float32.
+
+    Returns:
+        (B, 1, *fine), whole numbers; rounded to the nearest where float32 is too narrow.
+    """
+    merged = np.empty((len(low), 1, *fine), dtype)
+    _transform(MERGE, low, high, merged, axes)
+    return merged
+
+
+def synthesis_adjoint(gradient: np.ndarray, plan: Plan, levels: int) -> list[np.ndarray]:
     """Return the gradients of the high subbands, given the gradient of the merged samples.
 
     The lifting steps of `merge` are transposed and run backwards, without rounding.
 
     Args:
-        gradient: gradient of the merged samples, (B, 1, *shape) floating point.
+        gradient: gradient of the merged samples, (B, 1, *shape) float32 or float64.
         plan: axes split at each level, finest first.
         levels: number of finest levels.
 
@@ -329,49 +182,28 @@ def synthesis_adjoint(gradient: torch.Tensor, plan: Plan, levels: int) -> list[t
     """
     gradients = []
     for axes in plan[:levels]:
-        bands = {0: gradient}
-        for axis in axes:
-            halves = {band: _merge_adjoint(part, axis + 2) for band, part in bands.items()}
-            bands = {band | (bit << axis): halves[band][bit] for band in bands for bit in (0, 1)}
-        gradient, high = _gathered(bands, gradient)
+        gradient, high = _analysed(gradient, axes, ADJOINT)
         gradients.append(high)
     return gradients
 
 
-def _merge_adjoint(gradient: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of both inputs of `_merge_axis`."""
-    length = gradient.shape[dim]
-    low = gradient.index_select(dim, _every_second(0, length, gradient.device))
-    high = gradient.index_select(dim, _every_second(1, length, gradient.device))
-    for predict, update in ((_PREDICT_1, _UPDATE_1), (_PREDICT_2, _UPDATE_2)):
-        low = torch.sub(low, _to_low(high, low.shape[dim], dim), alpha=predict / _ONE)
-        high = torch.sub(high, _to_high(low, high.shape[dim], dim), alpha=update / _ONE)
-    return _scaled(low, _GAIN_INVERSE), _scaled(high, _GAIN)
+def _analysed(x: np.ndarray, axes: Sequence[int], steps: Steps) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low subband and all high subbands of samples, zero in the padding."""
+    (_, coarse) = grid_shapes(x.shape[2:], (tuple(axes),))
+    low = np.empty((len(x), 1, *coarse), x.dtype)
+    high = np.zeros((len(x), 2 ** len(coarse) - 1, *coarse), x.dtype)
+    _transform(steps, low, high, x, axes)
+    return low, high
 
 
-def _to_low(high: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_high`."""
-    reach = high.shape[dim]
-    to_low = _extended(high, count, dim)
-    to_low.narrow(dim, 1, min(reach, count - 1)).add_(high.narrow(dim, 0, min(reach, count - 1)))
-    if count == reach:
-        to_low.narrow(dim, count - 1, 1).add_(high.narrow(dim, reach - 1, 1))
-    return to_low
-
-
-def _to_high(low: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Apply the transpose of `_neighbours_of_low`."""
-    to_high = low.narrow(dim, 0, count).clone()
-    following = min(count, low.shape[dim] - 1)
-    to_high.narrow(dim, 0, following).add_(low.narrow(dim, 1, following))
-    to_high.narrow(dim, 0, 1).add_(low.narrow(dim, 0, 1))
-    if low.shape[dim] > count:
-        to_high.narrow(dim, count - 1, 1).add_(low.narrow(dim, count, 1))
-    return to_high
-
-
-def _extended(x: torch.Tensor, count: int, dim: int) -> torch.Tensor:
-    """Return a copy with zeros behind, up to ``count`` samples along an axis."""
-    shape = list(x.shape)
-    shape[dim] = count - x.shape[dim]
-    return torch.cat([x, x.new_zeros(shape)], dim)
+def _transform(
+    steps: Steps, low: np.ndarray, high: np.ndarray, fine: np.ndarray, axes: Sequence[int]
+) -> None:
+    """Fill ``fine`` from the subbands, or the subbands from ``fine``, as the steps ask."""
+    if any(fine.shape[axis + 2] < 2 for axis in axes):
+        raise ValueError("an axis of one sample cannot be split")
+    library = engine()
+    if library is None:
+        reference_lifting.transform(steps, low, high, fine, axes)
+    else:
+        native_lifting.transform(library, steps, low, high, fine, axes, thread_count())

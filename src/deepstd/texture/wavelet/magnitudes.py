@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 
 # Dead zone in steps: the quantiser rounds smaller magnitudes to zero.
 _SIGNIFICANT = 0.6
@@ -25,12 +24,17 @@ class Magnitudes:
         highs: high subbands of each level, (1, bands, *coarse).
     """
 
-    def __init__(self, highs: Iterable[torch.Tensor]) -> None:
+    def __init__(self, highs: Iterable[np.ndarray]) -> None:
         found = np.zeros(_COUNT)
         for bands in highs:
             for band in bands[0]:
-                octaves = torch.log2(band.abs().float()).cpu().clamp_(max=_HIGHEST)
-                found += torch.histc(octaves, _COUNT, _LOWEST, _HIGHEST).numpy()
+                magnitudes = np.abs(band.astype(np.float32)).reshape(-1)
+                with np.errstate(divide="ignore"):
+                    octaves = np.minimum(np.log2(magnitudes), _HIGHEST)
+                places = (octaves[octaves >= _LOWEST] - _LOWEST) * (_COUNT / (_HIGHEST - _LOWEST))
+                counted = np.bincount(places.astype(np.intp), minlength=_COUNT + 1)
+                counted[_COUNT - 1] += counted[_COUNT]  # the last bin holds its upper edge
+                found += counted[:_COUNT]
         self._found = found
         self._above = np.concatenate([np.cumsum(found[::-1])[::-1], [0.0]])
         self._edges = np.linspace(_LOWEST, _HIGHEST, _COUNT + 1)

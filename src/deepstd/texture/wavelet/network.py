@@ -1,34 +1,28 @@
-"""Learned parts of the wavelet codec for one number of axes, and their storage in a bundle.
+"""Learned parts of the wavelet codec for one number of axes, as a coder uses them.
 
-TextureNetwork = context model (integers) + post-filter (float) + frequency tables (integers)
+arrays of a bundle ─▶ WaveletNetwork: context model (integers), post-filter, frequency tables
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from deepstd.coding.tables import ScaleTables, parametric_tables
+from deepstd.coding.tables import ScaleTables
+from deepstd.devices import Device
 from deepstd.errors import BundleError
-from deepstd.texture.entropy.context import (
-    ContextConfig,
-    ContextModel,
-    condition_vector,
-)
+from deepstd.texture.entropy.context import ContextConfig, ContextModel, condition_vector
 from deepstd.texture.filters.postfilter import Filter, NoFilter, PostFilter
 from deepstd.texture.scaling import log_rate
-from deepstd.texture.serialization import pack, unpack
-from deepstd.texture.wavelet.lifting import (
-    Plan,
-)
+from deepstd.texture.wavelet.lifting import Plan
 
 _MOST_LEVELS = 12
 _MOST_BLOCKS = 16
+# Prefix of the post-filter's arrays in a bundle.
+_FILTER = "postfilter."
 
 
 @dataclass(frozen=True)
@@ -75,38 +69,63 @@ class TextureConfig:
                 f"a texture network's description is not understood: {error}"
             ) from error
 
+    @property
+    def context(self) -> ContextConfig:
+        """Sizes of the context model."""
+        return ContextConfig(self.ndim, self.widths, self.template)
 
-class TextureNetwork(nn.Module):
-    """Context model, post-filter and frequency tables."""
 
-    def __init__(self, config: TextureConfig) -> None:
-        super().__init__()
-        self.config = config
-        context = ContextConfig(config.ndim, config.widths, config.template)
-        self.context = ContextModel(context)
-        self.postfilter: Filter = NoFilter()
-        if config.filter_width:
-            sizes = config.filter_width, config.filter_blocks
-            self.postfilter = PostFilter(config.ndim, *sizes, config.template, context.conditions)
-        self.tables: ScaleTables = parametric_tables()
+@dataclass(frozen=True, eq=False)
+class WaveletNetwork:
+    """Context model, post-filter and frequency tables.
 
-    def to_tensors(self) -> dict[str, np.ndarray]:
-        """Return the integers of the context model, the float16 post-filter and the tables."""
-        return pack(self, self.tables)
+    Attributes:
+        config: sizes of the networks.
+        context: context models of all levels.
+        postfilter: post-filter on the CPU.
+        tables: frequencies of the symbols.
+        placed: post-filters on GPUs, by device.
+    """
+
+    config: TextureConfig
+    context: ContextModel
+    postfilter: PostFilter | NoFilter
+    tables: ScaleTables
+    placed: Mapping[Device, Filter]
 
     @staticmethod
-    def from_tensors(config: TextureConfig, stored: Mapping[str, np.ndarray]) -> TextureNetwork:
-        """Load a network from the arrays of `to_tensors`, ready to code.
+    def from_tensors(config: TextureConfig, stored: Mapping[str, np.ndarray]) -> WaveletNetwork:
+        """Take the networks from the arrays of a bundle.
 
         Raises:
             BundleError: an array is missing, left over or does not fit.
         """
-        network = TextureNetwork(config)
-        network.tables = unpack(network, stored)
-        return network
+        if "tables" not in stored:
+            raise BundleError("the texture network is incomplete: its tables are missing")
+        context = ContextModel.from_arrays(config.context, stored)
+        postfilter: PostFilter | NoFilter = NoFilter()
+        names = {"tables", *context.names}
+        if config.filter_width:
+            own = {n.removeprefix(_FILTER): a for n, a in stored.items() if n.startswith(_FILTER)}
+            postfilter = PostFilter.from_arrays(own, config.ndim, config.template)
+            if postfilter.sizes != (config.filter_width, config.filter_blocks):
+                raise BundleError(f"the post-filter has sizes {postfilter.sizes}, not as described")
+            names |= {f"{_FILTER}{name}" for name in own}
+        if left_over := sorted(stored.keys() - names):
+            raise BundleError(f"the texture network has no place for {left_over[0]}")
+        tables = ScaleTables.from_array(stored["tables"])
+        return WaveletNetwork(config, context, postfilter, tables, {})
+
+    def on(self, context: ContextModel, placed: Mapping[Device, Filter]) -> WaveletNetwork:
+        """Return the networks with their copies on GPUs."""
+        return replace(self, context=context, placed=placed)
+
+    def filter_on(self, device: Device) -> Filter:
+        """Return the post-filter on a device."""
+        return self.postfilter if device.is_cpu else self.placed[device]
 
 
-def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.Tensor:
+def condition_of(network: WaveletNetwork, step_code: int, plan: Plan) -> np.ndarray:
     """Return the condition vector of the post-filter, (1, conditions, 1 …).
 
     Args:
@@ -115,4 +134,4 @@ def condition_of(network: TextureNetwork, step_code: int, plan: Plan) -> torch.T
         plan: axes split at each level, finest first.
     """
     axes = plan[0] if plan else ()
-    return condition_vector(network.context.config, log_rate(step_code), axes, 0)
+    return condition_vector(network.config.context, log_rate(step_code), axes, 0)

@@ -12,7 +12,6 @@ import math
 from functools import cache
 
 import numpy as np
-import torch
 
 from deepstd.errors import InputError
 from deepstd.texture.entropy.features import UNITS_PER_STEP
@@ -35,7 +34,7 @@ def subsampling(plan: Plan, level: int, ndim: int) -> tuple[int, ...]:
     return tuple(2 ** sum(axis in axes for axes in plan[:level]) for axis in range(ndim))
 
 
-def preview_steps(low: torch.Tensor, factors: tuple[int, ...]) -> np.ndarray:
+def preview_steps(low: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
     """Convert a low-pass band in 1/64 step to values in steps of the scan's scale.
 
     Args:
@@ -46,11 +45,11 @@ def preview_steps(low: torch.Tensor, factors: tuple[int, ...]) -> np.ndarray:
         (*grid) float32.
     """
     gain = _constant_gain() ** math.log2(math.prod(factors))
-    return (low[0, 0] * (1.0 / (UNITS_PER_STEP * gain))).float().cpu().numpy()
+    return (low[0, 0] * (1.0 / (UNITS_PER_STEP * gain))).astype(np.float32)
 
 
 @cache
 def _constant_gain() -> float:
     """Return the DC gain of the low-pass filter of one level along one axis."""
-    low, _ = split(torch.ones((1, 1, 2, 1), dtype=torch.float64), (0,))
+    low, _ = split(np.ones((1, 1, 2, 1)), (0,))
     return float(low.mean())

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
-from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.filters.postfilter import Filter
+from deepstd.texture.filters.postfilter import NoFilter, PostFilter
 from deepstd.texture.tiling import FILTER_TILES, TileEdges, tiles
 from deepstd.texture.wavelet.lifting import Plan, synthesis_adjoint
 
@@ -28,11 +27,11 @@ DAMPING = 0.3
 
 
 def corrected(
-    corrections: Sequence[torch.Tensor],
-    errors: Sequence[torch.Tensor],
-    gradient: torch.Tensor,
+    corrections: Sequence[np.ndarray],
+    errors: Sequence[np.ndarray],
+    gradient: np.ndarray,
     plan: Plan,
-) -> list[torch.Tensor]:
+) -> list[np.ndarray]:
     """Return the corrections of the quantisation targets for the next encoding.
 
     Args:
@@ -44,19 +43,19 @@ def corrected(
     """
     gradients = synthesis_adjoint(gradient, plan, len(errors))
     return [
-        torch.lerp(correction, error - 0.5 * slope, DAMPING)
+        correction + np.float32(DAMPING) * (error - np.float32(0.5) * slope - correction)
         for correction, error, slope in zip(corrections, errors, gradients, strict=True)
     ]
 
 
 def restoration_gradient(
-    postfilter: Filter,
-    low: torch.Tensor,
-    template: torch.Tensor | None,
-    condition: torch.Tensor,
-    truth: torch.Tensor,
+    postfilter: PostFilter | NoFilter,
+    low: np.ndarray,
+    template: np.ndarray | None,
+    condition: np.ndarray,
+    truth: np.ndarray,
     edges: TileEdges = FILTER_TILES,
-) -> tuple[float, torch.Tensor]:
+) -> tuple[float, np.ndarray]:
     """Return the squared error after the post-filter and its gradient, computed tile by tile.
 
     Args:
@@ -71,14 +70,12 @@ def restoration_gradient(
         Sum over voxels in squared steps, and its gradient by the reconstruction in steps (float32).
     """
     total = 0.0
-    gradient = torch.zeros(low.shape, dtype=torch.float32, device=low.device)
+    gradient = np.zeros(low.shape, np.float32)
     for tile in tiles(low.shape[2:], postfilter.halo, edges):
         part = None if template is None else template[tile.window]
-        with torch.enable_grad():
-            values = low[tile.window].float().requires_grad_()
-            restored = postfilter(values, part, condition.to(low.device))[(..., *tile.inner)]
-            error = (restored - truth[(..., *tile.outer)]).square().sum()
-            (found,) = torch.autograd.grad(error, values)
-        gradient[tile.window] += found * UNITS_PER_STEP
-        total += float(error.detach())
+        error, found = postfilter.gradient(
+            low[tile.window], part, condition, truth[tile.window], tile.inner
+        )
+        gradient[tile.window] += found
+        total += error
     return total, gradient

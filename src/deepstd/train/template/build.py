@@ -23,11 +23,13 @@ import torch
 from torch import Tensor
 
 from deepstd.errors import InputError
-from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map, resample
+from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map
 from deepstd.progress import ShowShare
+from deepstd.resampling import resample
 from deepstd.shape.alignment import Frame, align, canvas_frame, normalised
+from deepstd.shape.fit import STEPS, TRIAL_STEPS, HeadFit
 from deepstd.shape.model import HEAD_BITS, TEMPLATE_MAX, WEIGHT_BITS, ShapeModel, integers
-from deepstd.shape.register import STEPS, TRIAL_STEPS, HeadFit
+from deepstd.shape.networks.frame import TensorFrame
 from deepstd.shape.siren import BACKWARD, FORWARD
 from deepstd.train.template.detail import smoothed
 from deepstd.train.template.modes import find_modes, scale_indices
@@ -79,7 +81,7 @@ def build_shape_model(
     began = time.monotonic()
     shape, affine = template_grid([v.shape for v in volumes], affines)
     reach = _reach(shape, affine)
-    frame = canvas_frame(shape, reach).to(device)
+    frame = canvas_frame(shape, reach)
     nodes = frame.nodes()
 
     def within(items: Iterable[_T], share: float) -> Iterator[_T]:
@@ -93,13 +95,15 @@ def build_shape_model(
     order = np.random.default_rng(seed).permutation(len(volumes)).tolist()
     placed = ((volumes[n], base_map(volumes[n].shape, affines[n], shape, affine)) for n in order)
     scans: list[Placed] = []
-    canvases: list[Tensor] = []
+    canvases: list[np.ndarray] = []
     for scan, placement in within(placed, _ALIGNED):
         scans.append((scan, placement))
         canvases.append(align(scan, placement, frame, nodes).reshape(2, *frame.canvas_shape))
-    raw = torch.stack(canvases).to(device)
+    raw = np.stack(canvases)
     report(f"{len(scans)} of {len(volumes)} scans aligned by their headers", 0.05)
-    population = Population(normalised(raw), frame, WIDTH, float(OMEGAS[0]), seed)
+    normal = normalised(raw)
+    on_device = torch.from_numpy(normal).to(device)
+    population = Population(on_device, frame, WIDTH, float(OMEGAS[0]), seed)
     left = _FITTED * max_seconds - (time.monotonic() - began)
     population.fit(max(left, 0.0), lambda message, done: report(message, 0.6 * done))
     fine = Frame(shape, frame.reach, (1,) * len(shape))
@@ -115,8 +119,12 @@ def build_shape_model(
     template = smoothed(template, list(within(laid(every), _SMOOTHED)))
     report("template corrected", 0.9)
     model = _assemble(_grey_levels(template), affine, reach, population)
-    few = population.canvases[:: math.ceil(len(scans) / _CALIBRATION_SCANS)]
-    return _calibrated(model, frame, within(few.split(_CALIBRATED_AT_ONCE), 1.0))
+    few = normal[:: math.ceil(len(scans) / _CALIBRATION_SCANS)]
+    batches = (
+        few[first : first + _CALIBRATED_AT_ONCE]
+        for first in range(0, len(few), _CALIBRATED_AT_ONCE)
+    )
+    return _calibrated(model, frame, within(batches, 1.0))
 
 
 def template_grid(
@@ -169,21 +177,21 @@ def _laid(
     scans: Sequence[Placed],
     fine: Frame,
     population: Population,
-    raw: Tensor,
+    raw: np.ndarray,
     chosen: Sequence[int],
 ) -> Iterator[np.ndarray]:
     """Yield normalised scans warped by Φ_F at full resolution, with masks, (2, *shape).
 
     Constant scans are left out.
     """
-    nodes = fine.nodes()
+    nodes = TensorFrame(fine, population.nodes.device).nodes()
     features = population.features(nodes)[FORWARD]
     for index in chosen:
         y = nodes + features @ population.heads[FORWARD, index]
-        found = align(*scans[index], fine, y)
-        values, mask = found.reshape(2, *fine.template_shape).numpy()
-        known = raw[index, 0][raw[index, 1].bool()]
-        spread = float(known.std(correction=0)) if len(known) else 0.0
+        found = align(*scans[index], fine, y.cpu().numpy())
+        values, mask = found.reshape(2, *fine.template_shape)
+        known = raw[index, 0][raw[index, 1] > 0]
+        spread = float(known.std()) if len(known) else 0.0
         if spread > 0:
             yield np.stack([(values - float(known.mean())) / spread * mask, mask])
 
@@ -198,7 +206,8 @@ def _corrected(
 
     The residuals between scans and warped template are mapped back to the template and averaged.
     """
-    device = frame.reach.device
+    device = population.nodes.device
+    on_tensors = TensorFrame(frame, device)
     image = torch.from_numpy(template).to(device)[None, None].requires_grad_()
     excess, count = torch.zeros_like(image), torch.zeros_like(image)
     heads = population.heads[BACKWARD]
@@ -209,9 +218,11 @@ def _corrected(
             seen = np.sort(generator.choice(seen, _CORRECTION_VOXELS, replace=False))
         matrix, offset = placement.as_float()
         t = np.stack(np.unravel_index(seen, volume.shape), -1) @ matrix.T + offset
-        q = (torch.from_numpy(t.astype(np.float32)).to(device) - frame.centre) / frame.reach
+        q = (
+            torch.from_numpy(t.astype(np.float32)).to(device) - on_tensors.centre
+        ) / on_tensors.reach
         y = q + population.features(q)[BACKWARD] @ heads[index]
-        warped = resample(image, frame.to_template(y)[None])[0, 0]
+        warped = resample(image, on_tensors.to_template(y)[None])[0, 0]
         scan = torch.from_numpy(volume.reshape(-1)[seen]).to(device)
         with torch.no_grad():
             matched = (scan - scan.mean()) / scan.std().clamp_min(1e-12) * warped.std()
@@ -242,8 +253,8 @@ def _assemble(
         reach: (ndim,) 1/256 template voxels in a unit of field coordinates.
         population: fitted fields.
     """
-    trunk, frame = population.trunk, population.frame
-    nodes, heads = frame.nodes(), population.heads
+    trunk, frame = population.trunk, population.frame.frame
+    nodes, heads = population.nodes, population.heads
     starts, modes, scales = [], [], []
     with torch.no_grad():
         learnt = population.features(nodes)
@@ -252,7 +263,7 @@ def _assemble(
             own = heads if omega == OMEGAS[0] else _projected(learnt, heads, features)
             start = own.mean(1)
             mode, scale = find_modes(features[BACKWARD], own[BACKWARD], population.average, frame)
-            starts.append(integers(start, HEAD_BITS))
+            starts.append(integers(_array(start), HEAD_BITS))
             modes.append(mode)
             scales.append(scale)
     return ShapeModel(
@@ -261,10 +272,10 @@ def _assemble(
         reach=reach,
         omegas=OMEGAS,
         threshold=0.0,
-        weight1=integers(trunk.weight1, WEIGHT_BITS),
-        bias1=integers(trunk.bias1, WEIGHT_BITS),
-        weight2=integers(trunk.weight2, WEIGHT_BITS),
-        bias2=integers(trunk.bias2, WEIGHT_BITS),
+        weight1=integers(_array(trunk.weight1), WEIGHT_BITS),
+        bias1=integers(_array(trunk.bias1), WEIGHT_BITS),
+        weight2=integers(_array(trunk.weight2), WEIGHT_BITS),
+        bias2=integers(_array(trunk.bias2), WEIGHT_BITS),
         heads=np.stack(starts),
         modes=np.stack(modes),
         scale_index=np.stack(scales),
@@ -288,7 +299,7 @@ def _projected(learnt: Tensor, heads: Tensor, features: Tensor) -> Tensor:
     return solved.reshape(fields, rows, batch, ndim).movedim(2, 1)
 
 
-def _calibrated(model: ShapeModel, frame: Frame, batches: Iterable[Tensor]) -> ShapeModel:
+def _calibrated(model: ShapeModel, frame: Frame, batches: Iterable[np.ndarray]) -> ShapeModel:
     """Return the model with loss threshold and symbol scales from training scans.
 
     Args:
@@ -296,15 +307,19 @@ def _calibrated(model: ShapeModel, frame: Frame, batches: Iterable[Tensor]) -> S
         frame: frame of the canvases.
         batches: (B, 2, *canvas) normalised training scans.
     """
-    losses: list[Tensor] = []
-    moves: list[Tensor] = []
+    losses: list[np.ndarray] = []
+    moves: list[np.ndarray] = []
     for canvases in batches:
         fit = HeadFit(model, frame, canvases, 0)
-        losses.append(fit.run(TRIAL_STEPS).cpu())
+        losses.append(fit.run(TRIAL_STEPS))
         fit.run(STEPS)
-        moves.append((fit.moves.detach() * fit.usual).cpu())
-    spread = torch.cat(moves).square().mean(0).sqrt().numpy()
+        moves.append(fit.moves * fit.usual)
+    spread = np.sqrt((np.concatenate(moves) ** 2).mean(0))
     scales = model.scale_index.copy()
     scales[0] = scale_indices(spread)
-    threshold = float(torch.quantile(torch.cat(losses), 0.75))
+    threshold = float(np.quantile(np.concatenate(losses), 0.75))
     return replace(model, threshold=threshold, scale_index=scales)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy()

@@ -69,7 +69,8 @@ def _metric(features: Tensor, template: Tensor, frame: Frame) -> Tensor:
     """Return the metric of heads, (P, P): mean square change of the warped template."""
     image = template[0, 0]
     slopes = np.stack([_gradient(image.numpy(), axis) for axis in range(image.ndim)], -1)
-    slopes = torch.from_numpy(slopes).reshape(-1, image.ndim) * frame.canvas_reach.double().cpu()
+    slopes = torch.from_numpy(slopes * frame.canvas_reach.astype(np.float64))
+    slopes = slopes.reshape(-1, image.ndim)
     change = (features[:, :, None] * slopes[:, None, :]).flatten(1)
     count = len(features)
     metric = change.T @ change / count

@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepstd.geometry import resample
 from deepstd.progress import ShowShare
+from deepstd.resampling import resample
 from deepstd.shape.alignment import Frame
-from deepstd.shape.loss import Sample, pair_loss, regularity_points
-from deepstd.shape.siren import FORWARD, Trunk, displacements, initial_trunk
+from deepstd.shape.loss import regularity_points
+from deepstd.shape.networks.frame import TensorFrame
+from deepstd.shape.networks.loss import Sample, pair_loss
+from deepstd.shape.networks.siren import Trunk, displacements, initial_trunk
+from deepstd.shape.siren import FORWARD
 
 _POINTS = 1000  # canvas voxels in a step
 _CHUNK = 32  # scans in a step
@@ -40,11 +43,12 @@ class Population:
     """
 
     def __init__(self, canvases: Tensor, frame: Frame, width: int, omega: float, seed: int) -> None:
-        self.canvases, self.frame, self.omega = canvases, frame, omega
-        self.nodes = frame.nodes()
+        self.canvases, self.omega = canvases, omega
+        self.frame = TensorFrame(frame, canvases.device)
+        self.nodes = self.frame.nodes()
         self.generator = torch.Generator().manual_seed(seed)
         device, ndim = canvases.device, len(frame.template_shape)
-        limit = torch.tensor(frame.template_shape) / 2 / frame.reach.cpu()
+        limit = torch.tensor(frame.template_shape) / 2 / torch.from_numpy(frame.reach)
         start = initial_trunk(ndim, width, omega, limit, self.generator).to(device)
         self.trunk = Trunk(*[p.requires_grad_() for p in start.parameters], limit=start.limit)
         self.chunks = torch.arange(len(canvases)).split(_CHUNK)
@@ -122,7 +126,7 @@ class Population:
             y = self.nodes + displacements(features, heads)[FORWARD]
             scan = resample(self.canvases[chunk], self.frame.to_canvas(y))
             total += (scan * scan[:, 1:]).sum(0)
-        average = filled(total.cpu().numpy().reshape(2, *self.frame.canvas_shape))
+        average = filled(total.cpu().numpy().reshape(2, *self.frame.frame.canvas_shape))
         return torch.from_numpy(average).to(self.nodes.device)[None, None]
 
 

@@ -9,18 +9,23 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from deepstd.devices import Workers
+from deepstd.devices import Device, Workers
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def replicas(network: _Module, workers: Workers) -> dict[torch.device, _Module]:
+def replicas(network: _Module, workers: Workers) -> dict[Device, _Module]:
     """Copy a network, which is on the first device of the workers, to their other devices."""
     copies = {workers.first: network}
     for device in workers.devices:
         if device not in copies:
-            copies[device] = deepcopy(network).to(device)
+            copies[device] = deepcopy(network).to(str(device))
     return copies
+
+
+def torch_device(device: Device) -> torch.device:
+    """Return torch's object of a device."""
+    return torch.device(str(device))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from deepstd.shape.similarity import correlation
+from deepstd.shape.networks.similarity import correlation
 
 
 def test_correlation_is_pearsons_within_the_mask() -> None:

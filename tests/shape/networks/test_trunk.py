@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from deepstd.shape.siren import (
-    BACKWARD,
-    FORWARD,
+from deepstd.shape.networks.siren import (
     Trunk,
     determinants,
     displacements,
     initial_trunk,
     own_displacements,
 )
+from deepstd.shape.siren import BACKWARD, FORWARD
 
 OMEGA = 8.0
 

@@ -13,9 +13,8 @@ from torch import nn
 
 from deepstd.coding.tables import ScaleTables
 from deepstd.errors import BundleError
-from deepstd.texture.entropy.integer import ExactConv
-
-_EXACT_PARTS = ("weight", "bias", "shift")
+from deepstd.texture.entropy.integer import WholeConv
+from deepstd.texture.networks.integer import ExactConv
 
 
 def pack(network: nn.Module, tables: ScaleTables) -> dict[str, np.ndarray]:
@@ -43,7 +42,8 @@ def unpack(network: nn.Module, stored: Mapping[str, np.ndarray]) -> ScaleTables:
     try:
         tables = ScaleTables.from_array(stored["tables"])
         for name, layer in _exact_layers(network).items():
-            layer.load_integers({part: tensors[f"{name}.{part}"] for part in _EXACT_PARTS})
+            ndim = layer.weight.ndim - 2
+            layer.load_integers(WholeConv.from_arrays(stored, name, layer.size, ndim))
         with torch.no_grad():
             for name, parameter in _other_parameters(network).items():
                 if tensors[name].shape != parameter.shape:
