@@ -38,14 +38,30 @@ _MOST_BYTES = 1 << 31
 _FIELD = "SHAP"  # section of a deformation field
 
 
-def read_container(source: str | os.PathLike[str]) -> Container:
+def read_container(source: str | os.PathLike[str], *, lossy_suffices: bool = False) -> Container:
     """Read and parse a .dstd file.
+
+    Args:
+        source: path or URL of the file, or "-" for standard input.
+        lossy_suffices: True to keep the error of a damaged exact part in the result.
+
+    Raises:
+        ContainerError: the source is no .dstd file, damaged, or does not end.
+        InputError: the source cannot be read.
+        MissingExtraError: a package for the URL's scheme is not installed.
+    """
+    data, name = read_bytes(source)
+    return parse(data, name, lossy_suffices=lossy_suffices)
+
+
+def read_bytes(source: str | os.PathLike[str]) -> tuple[bytes | memoryview, str]:
+    """Read the bytes of a .dstd file; return them with the file's name for messages.
 
     Args:
         source: path or URL of the file, or "-" for standard input.
 
     Raises:
-        ContainerError: the source is no .dstd file, damaged, or does not end.
+        ContainerError: the source is no .dstd file, or does not end.
         InputError: the source cannot be read.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
@@ -53,8 +69,8 @@ def read_container(source: str | os.PathLike[str]) -> Container:
     name = _name_of(place)
     with io.incoming(place) as stream:
         if Path(place).is_file():
-            return parse(stream.read(), name)
-        return parse(_bounded(stream, name), name)
+            return stream.read(), name
+        return _bounded(stream, name), name
 
 
 def read_first_levels(source: str | os.PathLike[str]) -> Beginning:
@@ -189,6 +205,7 @@ def figures_of(container: Container) -> dict[str, Any]:
         "file_bytes": container.nbytes,
         "ratio": head.stored_bytes / container.nbytes,
         "bpv": 8 * container.nbytes / head.voxel_count,
+        "exact_bytes": container.nbytes - container.lossy_nbytes or None,
         "smallest_dtype": smallest,
         "smallest_ratio": smallest_ratio,
         "bundle": f"{head.bundle.name} {head.bundle.version}",
@@ -240,6 +257,8 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         sections=container.sections,
         lossless=container.lossless,
         asked=asked_of(container),
+        exact_bytes=container.nbytes - container.lossy_nbytes,
+        lossy_ratio=head.stored_bytes / container.lossy_nbytes,
     )
 
 

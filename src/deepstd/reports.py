@@ -5,6 +5,7 @@ errors of stored values ─ rescale slope and unit of the header ─▶ errors o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class CompressReport:
         smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
         lossless: True if every voxel comes back bit for bit, as the encoder has verified.
         asked: quality that was asked for; None where none was.
+        exact_bytes: bytes of the exact part, which ``file_bytes`` include; 0 without.
+        lossy_ratio: compression ratio of the file without its exact part.
     """
 
     source: str
@@ -91,6 +94,8 @@ class CompressReport:
     smallest_ratio: float | None = None
     lossless: bool = False
     asked: Asked | None = None
+    exact_bytes: int = 0
+    lossy_ratio: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -114,6 +119,8 @@ class VerifyReport:
         unit: unit of the real-world values, such as "HU"; None where it is not known.
         notes: sentences on the scan that a user should know, from the file.
         lossless: True if the file is lossless: the hash of the decoded voxels was checked.
+        layered: True if the file has an exact part: both parts were decoded and checked. The errors
+            are those of the lossy part; ``as_stated`` tells of both.
     """
 
     source: str
@@ -126,6 +133,7 @@ class VerifyReport:
     unit: str | None = None
     notes: tuple[str, ...] = ()
     lossless: bool = False
+    layered: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -163,6 +171,8 @@ class FileInfo:
         sections: all parts of the file in order, with offset and bytes.
         lossless: True if every voxel comes back bit for bit.
         asked: quality that was asked for, to the precision of a float32; None where none was.
+        exact_bytes: bytes of the exact part, which ``file_bytes`` include; 0 without.
+        lossy_ratio: compression ratio of the file without its exact part.
     """
 
     file: str
@@ -188,6 +198,8 @@ class FileInfo:
     sections: tuple[Section, ...]
     lossless: bool = False
     asked: Asked | None = None
+    exact_bytes: int = 0
+    lossy_ratio: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `deepstd info --json` prints them."""

@@ -331,7 +331,7 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
 
 
 def test_a_chunk_of_the_format_is_known() -> None:
-    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLOSTVWXny"
+    assert "".join(sorted(chr(t) for t in ChunkType)) == "EHLORSTVWXny"
 
 
 def test_a_lossless_file_has_one_chunk_for_all_frames() -> None:

@@ -39,6 +39,7 @@ class Request:
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
         on_miss: what is done with a file that misses the quality; None to fail.
+        with_residual: whether outputs get an exact part.
     """
 
     target: Target
@@ -46,6 +47,7 @@ class Request:
     effort: str = NORMAL
     metadata: Metadata = Metadata.DEIDENTIFIED
     on_miss: OnMiss | None = None
+    with_residual: bool = False
 
     @property
     def described(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Request:
             "max_error": None if target.bound is None else str(target.bound),
             **({} if target.goal is None else {target.goal.option: target.goal.value}),
             "on_miss": None if self.on_miss is None else str(self.on_miss),
+            "with_residual": True if self.with_residual else None,
         }
         return {
             **{k: v for k, v in size.items() if v is not None},

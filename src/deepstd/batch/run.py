@@ -35,7 +35,7 @@ from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.target import Target, check_alone
+from deepstd.rate.target import Target, check_alone, check_residual
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Job:
             pseudonyms; None for the scans' own names.
         on_miss: what is done with a file of the requested size that misses the quality asked for;
             None to let the scan fail.
+        with_residual: whether outputs get an exact part.
     """
 
     source: Path
@@ -73,6 +74,7 @@ class Job:
     ray: str | None = None
     key_file: Path | None = None
     on_miss: OnMiss | None = None
+    with_residual: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ def _begin(job: Job) -> _Begun:
     if not job.source.is_dir() and not is_archive:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
     check_alone(job.target, job.model, job.effort)
+    check_residual(job.target, with_residual=job.with_residual)
     check_folder(job.output)
     check_devices(job.device)
     model, described = job.model, AUTO
@@ -200,7 +203,7 @@ def _begin(job: Job) -> _Begun:
         found,
         [scan for scan in found.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
-        Request(job.target, described, job.effort, job.metadata, job.on_miss),
+        Request(*(job.target, described, job.effort, job.metadata, job.on_miss, job.with_residual)),
         model,
     )
 

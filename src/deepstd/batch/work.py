@@ -119,22 +119,29 @@ class Compressor:
             RateError: it misses the quality asked for, which makes the case fail.
         """
         from deepstd.codec.choice import best_encoding
+        from deepstd.codec.exact import check_kept
+        from deepstd.codec.layered import with_exact_part
 
         asked = self._request
+        if asked.with_residual:
+            check_kept(volume)
 
         def encoded(target: Target) -> Chosen:
             where = self._model, self._device, Progress()
             return best_encoding(volume, target, *where, effort=asked.effort, load=self._load)
 
         chosen = encoded(asked.target)
-        if not chosen.missed:
-            return chosen.encoding.data, {}
-        if asked.on_miss is None:
-            raise RateError(chosen.missed)
-        told = fields(chosen.missed, asked.on_miss)
-        if asked.on_miss is OnMiss.LOSSLESS:
-            chosen = encoded(Target(lossless=True))
-        return chosen.encoding.data, told
+        told: Row = {}
+        if chosen.missed:
+            if asked.on_miss is None:
+                raise RateError(chosen.missed)
+            told = fields(chosen.missed, asked.on_miss)
+            if asked.on_miss is OnMiss.LOSSLESS:
+                return encoded(Target(lossless=True)).encoding.data, told
+        best = chosen.encoding
+        if asked.with_residual:
+            best = with_exact_part(best, volume, chosen.predict, Progress())
+        return best.data, told
 
 
 def in_words(error: Exception) -> str:

@@ -40,6 +40,7 @@ def batch(
     min_psnr: options.MinPsnr = None,
     min_ssim: options.MinSsim = None,
     mae: options.Mae = None,
+    with_residual: options.WithResidual = False,
     on_miss: Annotated[
         OnMiss | None,
         typer.Option(
@@ -130,7 +131,8 @@ def batch(
     --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
     fidelity = options.Fidelity(lossless, max_error, min_psnr, min_ssim, mae)
-    target = options.target(ratio, bpv, max_bytes, fidelity, model=model, effort=effort)
+    more = {"model": model, "effort": effort, "with_residual": with_residual}
+    target = options.target(ratio, bpv, max_bytes, fidelity, **more)
     if on_miss is not None and not target.conditional:
         raise typer.BadParameter("--on-miss needs a size and a quality, such as --min-psnr 40")
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
@@ -159,6 +161,7 @@ def batch(
             ray=ray,
             key_file=anonymous_names,
             on_miss=on_miss,
+            with_residual=with_residual,
         )
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
     if keep_metadata and not dry_run:

@@ -49,6 +49,7 @@ def compress(
     min_psnr: options.MinPsnr = None,
     min_ssim: options.MinSsim = None,
     mae: options.Mae = None,
+    with_residual: options.WithResidual = False,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     series: options.Series = None,
@@ -67,7 +68,8 @@ def compress(
     A size and a quality ask for both: a file of that size that misses the quality is not written.
     """
     fidelity = options.Fidelity(lossless, max_error, min_psnr, min_ssim, mae)
-    options.target(ratio, bpv, max_bytes, fidelity, model=model, effort=effort)
+    more = {"model": model, "effort": effort, "with_residual": with_residual}
+    options.target(ratio, bpv, max_bytes, fidelity, **more)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
@@ -85,6 +87,7 @@ def compress(
             min_psnr=min_psnr,
             min_ssim=min_ssim,
             mae=mae,
+            with_residual=with_residual,
             model=model,
             effort=effort,
             device=device,
@@ -105,6 +108,7 @@ def compress(
     exact = [size, ("error", "none; lossless: every voxel verified")]
     entries = exact if report.lossless else _of_bundle(report, size)
     entries += console.asked(values["asked"], report.unit)
+    entries += console.layers(values)
     tell(console.pairs([*entries, ("time", f"{report.seconds:.1f} s")]))
 
 
@@ -165,12 +169,19 @@ def decompress(
             "sheared NIfTI.",
         ),
     ] = False,
+    lossy: Annotated[
+        bool,
+        typer.Option(
+            "--lossy", help="Leave out the exact part of a file that was made --with-residual."
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a compressed scan.
 
     Type, shape, orientation and header are exactly restored, voxel values approximately; those of
-    a lossless file exactly.
+    a lossless file, or of one with an exact part, exactly. Exit code 4 when a file is damaged;
+    where only its exact part is, the lossy scan is written.
 
     A preview (--level) keeps type, orientation and grey scale, and the position of the first voxel.
     Axes with thicker voxels are halved at later levels only. A preview is not checked against the
@@ -186,6 +197,7 @@ def decompress(
             device=device,
             level=level,
             straighten=straighten,
+            lossy=lossy,
             overwrite=overwrite,
         )
     shape = " x ".join(map(str, volume.shape))

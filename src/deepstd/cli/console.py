@@ -129,6 +129,21 @@ def asked(values: Mapping[str, Any] | None, unit: str | None) -> list[tuple[str,
     return [("asked for", f"{name} {side} {values['value']:g}{ending}, {result}")]
 
 
+def layers(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Format a line on both parts of a layered file; none for other files.
+
+    Args:
+        report: values by the keys "file_bytes", "exact_bytes" and "lossy_ratio".
+    """
+    if not report["exact_bytes"]:
+        return []
+    lossy = size(report["file_bytes"] - report["exact_bytes"])
+    exact = size(report["exact_bytes"])
+    return [
+        ("parts", f"lossy {lossy}, ratio {report['lossy_ratio']:.2f}; {exact} more to exact"),
+    ]
+
+
 def _error(value: float, slope: float) -> str:
     """Format an error; a file stores errors beyond float32 as infinite."""
     if not math.isinf(value):

@@ -16,7 +16,7 @@ from deepstd.errors import InputError, RateError
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import effort_named
 from deepstd.rate.goal import QualityGoal
-from deepstd.rate.target import Target, check_alone
+from deepstd.rate.target import Target, check_alone, check_residual
 from deepstd.train.session import seconds_of
 
 _UNITS = {
@@ -104,12 +104,13 @@ def target(
     *,
     model: str,
     effort: str,
+    with_residual: bool,
 ) -> Target:
     """Return the requested size, fidelity, or both.
 
     Raise a usage error where several sizes or several fidelities are given, or none at all, where
-    lossless files come with a size, and where files without a bundle come with a bundle or an
-    effort.
+    lossless files come with a size or a residual, and where files without a bundle come with a
+    bundle or an effort.
     """
     sizes, given = sum(v is not None for v in (ratio, bpv, max_bytes)), fidelity.given()
     if fidelity.lossless and sizes:
@@ -129,6 +130,7 @@ def target(
         goal = QualityGoal.of(fidelity.min_psnr, fidelity.min_ssim, fidelity.mae)
         wanted = Target(ratio, bpv, max_bytes, fidelity.lossless, bound, goal)
         check_alone(wanted, model, effort)
+        check_residual(wanted, with_residual=with_residual)
     except (InputError, RateError) as error:
         raise typer.BadParameter(str(error)) from error
     return wanted
@@ -202,6 +204,14 @@ Mae = Annotated[
         metavar="E",
         help="Largest mean absolute error, in HU or the scan's own unit; the file is the smallest "
         "found that keeps it. Verified.",
+    ),
+]
+WithResidual = Annotated[
+    bool,
+    typer.Option(
+        "--with-residual",
+        help="Add what is missing to exact as a second part of the file. A size or quality is that "
+        "of the first part; `deepstd strip` cuts the second part off.",
     ),
 ]
 Model = Annotated[

@@ -18,7 +18,7 @@ from deepstd import io
 from deepstd.codec import exact, without_bundle
 from deepstd.codec.frames import flat_axis, frames_of
 from deepstd.codec.missed import missed
-from deepstd.container import NO_BUNDLE
+from deepstd.container import NO_BUNDLE, Container
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
 from deepstd.inspection import AUTO
 from deepstd.progress import Progress
@@ -53,12 +53,20 @@ class Chosen:
         tried: mean squared error by bundle, in squared stored units, of each bundle searched.
         missed: what the file misses of the quality asked for beside its size, in words; empty where
             it misses nothing.
+        codec: codec of the bundle; None for a file without a bundle.
     """
 
     bundle: str
     encoding: Compressed
     tried: dict[str, float] = field(default_factory=dict[str, float])
     missed: str = ""
+    codec: Codec | None = None
+
+    def predict(self, container: Container) -> Volume:
+        """Decode a file of this encoding without filters, as an exact part needs it."""
+        if self.codec is None:
+            return without_bundle.decode(container)
+        return self.codec.predict(container)
 
 
 def best_encoding(
@@ -110,6 +118,7 @@ def best_encoding(
     # What no bundle can keep, a lossless file can.
     failures = _Failures(alone=len(codecs) == 1 and not target.sizeless)
     jobs = _begun(codecs, volume, target, effort, progress, failures)
+    by_name = {codec.model.name: codec for codec in codecs}
     best: Chosen | None = None
     tried: dict[str, float] = {}
     for name, may_pay in _ranked(jobs, effort_named(effort).close, failures, progress):
@@ -120,7 +129,7 @@ def best_encoding(
             found = jobs[name].finish(jobs[name].best())
             tried[name] = found.mean_squared_error
             if best is None or _is_better(found, best.encoding, target):
-                best = Chosen(name, found, tried)
+                best = Chosen(name, found, tried, codec=by_name[name])
     if target.goal is not None and target.sizeless:
         best = _or_lossless(best, volume, target.goal, progress)
     if best is None:

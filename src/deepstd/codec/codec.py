@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
-from deepstd.codec import decoder, without_bundle
+from deepstd.codec import decoder, layered, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
@@ -109,9 +109,20 @@ class Codec:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""
         return self.decode(parse(data, name))
 
-    def decode(self, container: Container) -> Volume:
-        """Decode a parsed file; forwards to `deepstd.codec.decoder.decode`."""
-        return decoder.decode(self.model, container)
+    def decode(self, container: Container, *, lossy: bool = False) -> Volume:
+        """Decode a parsed file, exactly where it has an exact part.
+
+        Args:
+            container: the parsed file.
+            lossy: True to leave out the exact part.
+        """
+        if container.exact_part is None or lossy:
+            return decoder.decode(self.model, container)
+        return layered.decode(container, lambda: self.predict(container))
+
+    def predict(self, container: Container) -> Volume:
+        """Decode the lossy part of a file without filters, the same on every machine."""
+        return decoder.unfiltered(self.model, container)
 
     def preview(self, beginning: Beginning, level: int) -> Volume:
         """Decode a file at a lower resolution; forwards to `deepstd.codec.decoder.preview`."""

@@ -6,6 +6,7 @@ container ─ shape, texture (levels wanted) ─ filter ─▶ values ─ specia
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,9 @@ from deepstd.progress import Progress
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.filters.wiener import WienerFilter
 from deepstd.volume import Volume
+
+# Bits of the numbers that powers of two give on every machine.
+_ROUNDED_BITS = 40
 
 
 def decode(model: Model, container: Container, progress: Progress | None = None) -> Volume:
@@ -46,6 +50,28 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
     progress = progress or Progress()
     with named(container.name), progress.timed("decode rest"):
         volume, symbols = _decode(model, container, 0, progress, container.wiener)
+        container.check(symbols)
+        return volume
+
+
+def unfiltered(model: Model, container: Container) -> Volume:
+    """Decode a parsed file without filters: a prediction that is the same on every machine.
+
+    Args:
+        container: the parsed file.
+
+    Raises:
+        BundleMismatchError: the file was written with another bundle.
+        DamagedError: the payload is malformed, or the hash of the file is not that of its
+            contents.
+        InputError: the bundle has floats that are no filter.
+    """
+    if without_bundle.is_without_bundle(container):
+        return without_bundle.decode(container)
+    if container.head.bundle != model.bundle.reference:
+        raise mismatch(container)
+    with named(container.name):
+        volume, symbols = _decode(model.unfiltered(), container, 0, Progress(), exact=True)
         container.check(symbols)
         return volume
 
@@ -76,9 +102,19 @@ def preview(model: Model, beginning: Beginning, level: int) -> Volume:
 
 
 def _decode(
-    model: Model, container: Beginning, level: int, progress: Progress, wiener: bytes | None = None
+    model: Model,
+    container: Beginning,
+    level: int,
+    progress: Progress,
+    wiener: bytes | None = None,
+    *,
+    exact: bool = False,
 ) -> tuple[Volume, bytes]:
-    """Decode a scan or a preview, and return it with the hash of the decoded symbols."""
+    """Decode a scan or a preview, and return it with the hash of the decoded symbols.
+
+    Args:
+        exact: True to round step and offset, whose last bits depend on the machine's library.
+    """
     head = container.head
     source = container.source_header()
     try:
@@ -105,6 +141,8 @@ def _decode(
         latents.update(texture.latents)
         steps = filtered(texture.steps).reshape(kept)
         scale = texture.step, texture.offset
+        if exact:
+            scale = _rounded(texture.step), _rounded(texture.offset)
         frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
         voxels[(..., number) if len(head.shape) == 4 else ...] = frame
     source_nbytes = head.source_nbytes
@@ -114,6 +152,12 @@ def _decode(
         source_nbytes = None
     volume = Volume(voxels, affine, source, container.notes, source_nbytes)
     return io.requantised(volume), latents.digest()
+
+
+def _rounded(value: float) -> float:
+    """Return a number to 40 bits."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, _ROUNDED_BITS)), exponent - _ROUNDED_BITS)
 
 
 def _check_frames(model: Model, container: Beginning, level: int) -> tuple[int, ...]:

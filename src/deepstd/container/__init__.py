@@ -16,6 +16,7 @@ from deepstd.container.head import (
     Head,
     Registration,
 )
+from deepstd.container.layers import ExactPart, exact_part, exact_part_alone, joined
 from deepstd.container.notes import pack_notes, printable
 from deepstd.container.reader import (
     Beginning,
@@ -47,10 +48,14 @@ __all__ = [
     "Coding",
     "Container",
     "Description",
+    "ExactPart",
     "FrameChunks",
     "Head",
     "Registration",
     "Section",
+    "exact_part",
+    "exact_part_alone",
+    "joined",
     "least_bytes",
     "pack_notes",
     "pack_source_header",

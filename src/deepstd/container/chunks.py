@@ -69,7 +69,7 @@ class _FileCursor(Cursor):
 
 
 def file_chunks(data: bytes | memoryview, name: str) -> Iterator[Chunk]:
-    """Yield the chunks of a file; check their order and that nothing follows the last one."""
+    """Yield the chunks of a file up to HASH, and check their order; an exact part may follow."""
     view = memoryview(data)
     _check_preamble(view[: len(PREAMBLE)].tobytes(), name)
     cursor = _FileCursor(view, name, "its framing")
@@ -80,8 +80,35 @@ def file_chunks(data: bytes | memoryview, name: str) -> Iterator[Chunk]:
         _check_order(chunk.type, last, name)
         last = last if chunk.type is None else chunk.type
         yield chunk
-    if cursor.remaining:
-        raise damaged(name, f"{cursor.remaining} bytes follow its end")
+
+
+def chunks_at(data: bytes | memoryview, start: int, name: str) -> Iterator[Chunk]:
+    """Yield the chunks of a file from the byte ``start`` on, in any order.
+
+    Raises:
+        ContainerError: a chunk is damaged, or the file ends before one does.
+    """
+    view = memoryview(data)
+    cursor = _FileCursor(view, name, "its framing")
+    cursor.take(start)
+    while True:
+        yield _next_chunk(cursor, view, name)
+
+
+def pass_over_exact_part(stream: BinaryIO, name: str) -> None:
+    """Read past the exact part of a layered file, where one follows; other bytes are left.
+
+    Raises:
+        TruncatedError: the file ends before the exact part does.
+    """
+    for expected in (ChunkType.RESI, ChunkType.HASH):
+        here = stream.tell()
+        if stream.read(1) != bytes([expected]):
+            stream.seek(here)
+            return
+        stream.seek(here)
+        _, _, length = _chunk_begin(stream, name)
+        _pass_over(stream, length, name)
 
 
 def stream_chunks(
@@ -111,6 +138,10 @@ def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> 
     if chunk is None:
         if last is None:
             raise damaged(name, "its first chunk is not HEAD")
+    elif chunk is ChunkType.RESI and last is None:
+        raise NotDstdError(
+            f"{name} is the exact part of a scan. Join it to its file with `deepstd complete`"
+        )
     elif chunk not in _FOLLOWERS[last]:
         before = "the preamble" if last is None else last.name
         raise damaged(name, f"a {chunk.name} chunk cannot follow {before}")

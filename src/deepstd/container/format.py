@@ -38,6 +38,7 @@ class ChunkType(IntEnum):
     WIEN = ord("W")
     EXAC = ord("X")
     HASH = ord("E")
+    RESI = ord("R")
 
 
 class Coding(IntEnum):

@@ -16,13 +16,19 @@ from typing import BinaryIO
 import numpy as np
 
 from deepstd.coding.bytes import Cursor, damaged
-from deepstd.container.chunks import Section, file_chunks, stream_chunks
+from deepstd.container.chunks import (
+    Section,
+    file_chunks,
+    pass_over_exact_part,
+    stream_chunks,
+)
 from deepstd.container.digest import HASH_BYTES, FrameChunks, hash_of
 from deepstd.container.format import PREAMBLE, ChunkType, Coding
 from deepstd.container.head import Head, unpack_dtype
+from deepstd.container.layers import ExactPart, read_exact_part
 from deepstd.container.notes import unpack_notes
 from deepstd.container.source_header import unpack_source_header
-from deepstd.errors import DamagedError
+from deepstd.errors import ContainerError, DamagedError
 from deepstd.volume import SourceHeader
 
 _DESCRIBING = (ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE)
@@ -91,11 +97,17 @@ class Container(Beginning):
         wiener: payload of the WIEN chunk (adaptive Wiener filter); None where there is none.
         digest: hash of everything that decides a voxel.
         sections: every part of the file, in order and without gaps.
+        lossy_nbytes: bytes of the file without the exact part.
+        exact_part: what the file lacks to be exact; None in a file without layers.
+        damage: error of an exact part that cannot be read; None where there is none.
     """
 
     wiener: bytes | None
     digest: bytes
     sections: tuple[Section, ...]
+    lossy_nbytes: int
+    exact_part: ExactPart | None = None
+    damage: ContainerError | None = None
 
     def check(self, decoded: bytes) -> None:
         """Check what was decoded, and the chunks that decide voxels, against the hash.
@@ -118,12 +130,13 @@ class Container(Beginning):
             )
 
 
-def parse(data: bytes | memoryview, name: str) -> Container:
+def parse(data: bytes | memoryview, name: str, *, lossy_suffices: bool = False) -> Container:
     """Parse a whole .dstd file.
 
     Args:
         data: bytes of the file.
         name: name of the file, for messages.
+        lossy_suffices: True to keep the error of a damaged exact part in the result.
 
     Raises:
         NotDstdError: the file has another signature.
@@ -132,6 +145,15 @@ def parse(data: bytes | memoryview, name: str) -> Container:
         DamagedError: a checksum, a length, an order or a number is wrong.
     """
     chunks = list(file_chunks(data, name))
+    end = chunks[-1].section.offset + chunks[-1].section.nbytes
+    layer, damage = None, None
+    if end < len(data):
+        try:
+            layer = read_exact_part(data, end, name)
+        except ContainerError as error:
+            if not lossy_suffices:
+                raise
+            damage = error
     known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
     head = Head.unpack(known[0][1], name)
     frames, exact = _frames(known), _exact(known)
@@ -142,10 +164,12 @@ def parse(data: bytes | memoryview, name: str) -> Container:
         raise damaged(name, f"expected {HASH_BYTES} bytes of hash, got {len(digest)}")
     preamble = Section("preamble", 0, len(PREAMBLE))
     sections = (preamble, *(chunk.section for chunk in chunks))
+    sections += () if layer is None else layer.sections
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
     description = _description(known, name)
-    return Container(name, len(data), head, *description, frames, exact, wiener, digest, sections)
+    parts = frames, exact, wiener, digest, sections
+    return Container(name, len(data), head, *description, *parts, end, layer, damage)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -204,6 +228,7 @@ def read_description(stream: BinaryIO, name: str) -> Description:
     for chunk in stream_chunks(stream, name, _OF_FRAMES):
         if chunk.type is not None and chunk.type in _DESCRIBING:
             known.append((chunk.type, chunk.payload))
+    pass_over_exact_part(stream, name)
     if stream.tell() != nbytes:
         raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
     head = Head.unpack(known[0][1], name)

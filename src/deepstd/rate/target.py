@@ -109,6 +109,12 @@ def check_alone(target: Target, model: str, effort: str) -> None:
         raise InputError(f"{kind} has no effort: leave out {effort!r}")
 
 
+def check_residual(target: Target, *, with_residual: bool) -> None:
+    """Raise an InputError where an exact part is asked for of a file that is exact."""
+    if with_residual and target.lossless:
+        raise InputError("a lossless file needs no residual: leave out one of the two")
+
+
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:
     """Return a note on a file that is smaller than requested; None where it fills the request.
 
