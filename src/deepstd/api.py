@@ -19,7 +19,7 @@ from deepstd.codec.choice import best_encoding
 from deepstd.codec.exact import check_kept
 from deepstd.codec.layered import with_exact_part
 from deepstd.codec.restoring import restored
-from deepstd.codec.without_bundle import is_without_bundle
+from deepstd.codec.without_bundle import is_exact
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
 from deepstd.errors import (
     ContainerError,
@@ -316,9 +316,7 @@ def _restored(
 def _derivation(container: Beginning, found: _Restored) -> Derivation | None:
     """Return what lossy coding did to a restored scan; None where it is exact."""
     volume = found.volume
-    if found.exact:
-        return None
-    if is_without_bundle(container) and (container.exact is None or container.lossless):
+    if found.exact or is_exact(container):
         return None
     head = container.head
     whole = isinstance(container, Container)

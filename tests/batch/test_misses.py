@@ -94,3 +94,23 @@ def test_the_option_needs_a_size_and_a_quality(
         words = ["batch", str(tmp_path), str(tmp_path / "out"), *options, "--on-miss", "keep"]
         assert main(words) == 2
         assert "--on-miss needs a size and a quality" in " ".join(capsys.readouterr().err.split())
+
+
+def test_outputs_get_an_exact_part(job: Job) -> None:
+    asked = replace(job, target=Target(ratio=12), with_residual=True)
+    summary = batches.run(asked, quiet)
+    assert (summary.done, summary.exit_code) == (2, 0)
+    for row in rows_in(job.output):
+        if row["status"] != "done":
+            continue
+        path = job.output / f"{row['name']}.dstd"
+        assert 0 < row["exact_bytes"] < row["file_bytes"] == path.stat().st_size
+        restored = deepstd.decompress(path).voxels
+        np.testing.assert_array_equal(restored, np.load(job.source / f"{row['name']}.npy"))
+        assert deepstd.info(path).lossy_ratio >= 12
+    assert batches.run(asked, quiet).before == 2
+    with pytest.raises(InputError, match="another request"):
+        batches.run(replace(job, target=Target(ratio=12)), quiet)
+    lossless = Job(job.source, job.output, Target(lossless=True), with_residual=True)
+    with pytest.raises(InputError, match="needs no residual"):
+        batches.run(lossless, quiet)

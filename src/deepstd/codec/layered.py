@@ -14,6 +14,7 @@ from deepstd import io
 from deepstd.codec import exact, residual
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.sampling import grid_of
+from deepstd.codec.without_bundle import is_exact
 from deepstd.container import Container, exact_part, parse
 from deepstd.errors import DamagedError, DeepSTDError
 from deepstd.progress import Progress
@@ -37,7 +38,8 @@ def with_exact_part(
         progress: progress of the job, with the parts "encode texture" and "encode check".
 
     Returns:
-        The layered file; the same file with a note where it is exact already.
+        The layered file; the same file with a note where it is exact by itself. A file with symbols
+        never is: its filters may round otherwise on another machine.
 
     Raises:
         InputError: the scan's reader could not keep every stored value.
@@ -45,12 +47,12 @@ def with_exact_part(
     """
     exact.check_kept(volume)
     container = parse(found.data, "the new file")
+    if is_exact(container):
+        return replace(found, notes=(*found.notes, ALREADY_EXACT))
     volume = io.with_own_header(volume)
     progress("compressing what is missing to exact")
     with progress.timed("encode texture"):
         base = predict(container)
-        if exact.same_bits(volume.voxels, base.voxels) and found.quality.max_error == 0:
-            return replace(found, notes=(*found.notes, ALREADY_EXACT))
         payload = residual.encode(volume, base)
     part = exact_part(found.data, payload, exact.digest_of(volume.voxels))
     data = found.data + part
