@@ -187,3 +187,12 @@ def test_a_bound_that_fits_the_size_is_guaranteed(
 def test_what_excludes_each_other(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(RateError):
         deepstd.compress(tmp_path / "not-there", tmp_path / "scan.dstd", **options)
+
+
+def test_a_codec_takes_a_quality_or_a_size(only_tiny: Path, phantom: Phantom) -> None:
+    codec, goal = deepstd.Codec.load("tiny"), deepstd.QualityGoal("psnr", 31.0)
+    volume = deepstd.Volume(phantom((24, 22, 20)))
+    found = codec.encode(volume, deepstd.Target(goal=goal), effort="fast")
+    assert 31 <= found.quality.psnr < 31.3
+    with pytest.raises(RateError, match="a size or a quality"):
+        codec.encode(volume, deepstd.Target(ratio=9, goal=goal))

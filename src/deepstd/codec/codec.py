@@ -16,7 +16,9 @@ from deepstd.codec import decoder, layered, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
+from deepstd.codec.to_quality import begun
 from deepstd.container import Beginning, Container, parse
+from deepstd.errors import RateError
 from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL
 from deepstd.rate.target import Target
@@ -81,11 +83,12 @@ class Codec:
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
-        A lossless file needs no bundle and has the size that it needs.
+        With a quality the file is the smallest found that keeps it. A lossless file needs no
+        bundle and has the size that it needs.
 
         Args:
             volume: scan of 2 to 4 axes.
-            target: requested size, or a lossless file.
+            target: requested size or quality, or a lossless file.
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
@@ -96,13 +99,18 @@ class Codec:
 
         Raises:
             InputError: the bundle has no network for the scan's axes.
-            RateError: the size cannot be reached.
+            RateError: the size or the quality cannot be reached, or both are given.
         """
         told = Progress(progress)
         found = without_bundle.encode(volume, target, told)
         if found is not None:
             return found
-        job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
+        if target.conditional:
+            raise RateError("give a size or a quality; `deepstd.compress` takes both")
+        if target.goal is not None:
+            (job,) = begun([self.model], volume, target.goal, effort, told, shape=shape)
+        else:
+            job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
         return job.finish(job.best())
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:

@@ -190,7 +190,13 @@ class QualityEncoding(Encoding):
 
 
 def begun(
-    models: list[Model], volume: Volume, goal: QualityGoal, effort: str, progress: Progress
+    models: list[Model],
+    volume: Volume,
+    goal: QualityGoal,
+    effort: str,
+    progress: Progress,
+    *,
+    shape: str = "auto",
 ) -> list[QualityEncoding]:
     """Begin to compress a scan to a quality with each of several bundles.
 
@@ -200,9 +206,10 @@ def begun(
         goal: quality to keep.
         effort: "fast", "normal" or "best".
         progress: progress of the job.
+        shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
     """
 
-    def job(model: Model, nbytes: int, shape: str = "auto") -> QualityEncoding:
+    def job(model: Model, nbytes: int, shape: str) -> QualityEncoding:
         target = Target(max_bytes=nbytes, goal=goal)
         return QualityEncoding.of(
             model, volume, target, shape=shape, effort=effort, progress=progress
@@ -211,6 +218,6 @@ def begun(
     progress(f"estimating the bytes of {goal}")
     first = job(models[0], max(1, round(_ASSUMED * volume.nbytes)), "off")
     found = first.rough()
-    jobs = [job(model, found.point.nbytes) for model in models]
+    jobs = [job(model, found.point.nbytes, shape) for model in models]
     jobs[0].begin_at(found)
     return jobs

@@ -86,7 +86,7 @@ class Beginning(Description):
     @property
     def lossless(self) -> bool:
         """True where every voxel comes back bit for bit."""
-        return self.exact is not None and self.exact[:1] != bytes([Coding.STEPS])
+        return _is_lossless(self.exact)
 
 
 @dataclass(frozen=True)
@@ -145,18 +145,18 @@ def parse(data: bytes | memoryview, name: str, *, lossy_suffices: bool = False) 
         DamagedError: a checksum, a length, an order or a number is wrong.
     """
     chunks = list(file_chunks(data, name))
+    known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
+    head = Head.unpack(known[0][1], name)
+    frames, exact = _frames(known), _exact(known)
     end = chunks[-1].section.offset + chunks[-1].section.nbytes
     layer, damage = None, None
     if end < len(data):
         try:
             layer = read_exact_part(data, end, name)
         except ContainerError as error:
-            if not lossy_suffices:
+            if not lossy_suffices or _is_lossless(exact):
                 raise
             damage = error
-    known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
-    head = Head.unpack(known[0][1], name)
-    frames, exact = _frames(known), _exact(known)
     if exact is None and len(frames) != head.frame_count:
         raise damaged(name, f"expected {head.frame_count} frames, found {len(frames)}")
     digest = known[-1][1]
@@ -257,6 +257,11 @@ def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
 def _exact(chunks: list[tuple[ChunkType, bytes]]) -> bytes | None:
     """Return the payload of the EXAC chunk, which only HASH may follow; None without one."""
     return next((payload for kind, payload in chunks[-2:] if kind is ChunkType.EXAC), None)
+
+
+def _is_lossless(exact: bytes | None) -> bool:
+    """Return True where the payload of an EXAC chunk holds every bit; False without one."""
+    return exact is not None and exact[:1] != bytes([Coding.STEPS])
 
 
 def _description(
