@@ -127,7 +127,7 @@ class TestInspect:
         assert run("info", packed, "--json") == 0
         found = json.loads(capsys.readouterr().out)
         keys = "file file_bytes source_format shape dtype byte_order voxels stored_bytes ratio bpv"
-        keys += " bundle quality registration latents_digest sections slope unit notes"
+        keys += " bundle quality registration digest sections slope unit notes"
         keys += " smallest_dtype smallest_ratio lossless"
         assert set(found) == set(keys.split())
         assert set(found["quality"]) == QUALITY
