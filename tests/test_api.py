@@ -425,7 +425,7 @@ def test_info_as_plain_values(scan: Path, tmp_path: Path) -> None:
         *("file", "file_bytes", "source_format", "shape", "dtype", "byte_order", "voxels"),
         *("stored_bytes", "ratio", "bpv", "smallest_dtype", "smallest_ratio", "bundle"),
         *("quality", "slope", "unit", "notes", "registration", "digest", "sections"),
-        "lossless",
+        *("lossless", "asked", "exact_bytes", "lossy_ratio"),
     ]
     assert plain["shape"] == [22, 26, 14]
     assert plain["bundle"] == {

@@ -178,7 +178,8 @@ def notes_of(container: Description) -> tuple[str, ...]:
         f"{stored_ratio:.2f}:1 of {head.dtype.name} is {ratio:.2f}:1 of {smallest}, which holds "
         f"every value; {bpv:.4f} bits per voxel"
     )
-    if head.bundle != NO_BUNDLE:  # else there was no size to ask for
+    layered = isinstance(container, Container) and container.exact_part is not None
+    if head.bundle != NO_BUNDLE and not layered:  # else there was no such size to ask for
         on_type += (
             f". For {stored_ratio:.0f}:1 of {smallest} ask for --ratio "
             f"{stored_ratio**2 / ratio:.0f}"

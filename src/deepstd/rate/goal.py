@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deepstd.errors import RateError
-from deepstd.quality import Quality
+
+if TYPE_CHECKING:
+    from deepstd.quality import Quality
 
 MEASURES = ("psnr", "ssim", "mae", "max_error")
 """Names of the measures, attributes of `Quality`, in the order of their codes in files."""
