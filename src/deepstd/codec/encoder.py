@@ -21,6 +21,7 @@ from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
+from deepstd.codec.size_search import SizeSearch
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
 from deepstd.container import parse
@@ -29,10 +30,9 @@ from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.goal import QualityGoal
-from deepstd.rate.search import SizeWindow, search
-from deepstd.rate.start import Point, Start
+from deepstd.rate.search import SizeWindow
+from deepstd.rate.start import Point
 from deepstd.rate.target import LOWEST_FILL, Target
-from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
 from deepstd.texture.codec import Encoded, Encoder
 from deepstd.texture.filters.wiener_fit import FRAMING, MOST_BYTES, best_filter
@@ -42,11 +42,12 @@ from deepstd.volume import Volume
 
 # dB by which an encoding with a field must lead to make the search without one unnecessary.
 _CLEAR_LEAD = 0.4
-# Octaves around the size within which one encoding is enough to estimate the cost.
+# Octaves around the size within which one encoding is enough to estimate the cost, or the step of
+# a refinement.
 _NEAR = 0.5
 # Usual factor of refinement on the bytes at the same step.
 _REFINED_BYTES = 1.006
-# Octaves of size around the target that do for a refinement and for the fit of a filter, and
+# Octaves of size around the target that do for the fit of a filter without a refinement, and
 # encodings to get there; a search follows where they do not.
 _ROUGHLY, _ROUGH_TRIES = 0.12, 3
 # Bytes of a file in which there is always room for a filter.
@@ -171,14 +172,13 @@ class Encoding:
         # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
         found = near = self._choose_field(shape, None)
         if rounds:
-            start = self._refine(found, rounds)
-            if self._filtered:
-                parts = found.shapes, found.encoders
-                near = self._encode_once(start.step_code, self._weight, *parts)
+            nbytes = _REFINED_BYTES * found.point.nbytes
+            start = self._steps.aim(found.point, LOWEST_FILL, nbytes)
+            near = self._refined(found, start.step_code, rounds)
         if self._filtered:
             self._wiener = self._filter_for(near)
-            nbytes = near.point.nbytes + len(self._wiener or b"")
-            self._steps.aim(near.point, LOWEST_FILL, nbytes)
+        nbytes = near.point.nbytes + len(self._wiener or b"")
+        self._steps.aim(near.point, LOWEST_FILL, nbytes)
         # At the coarsest step there may be no room for a filter or for the bytes of a refinement.
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
@@ -198,13 +198,26 @@ class Encoding:
         self._wiener = None
         return self._choose_field(shape, LOWEST_FILL)
 
-    def _refine(self, found: EncodedScan, rounds: int) -> Start:
-        """Refine the quantisation targets of all encoders; return the start of the next search."""
-        point = found.point
-        for encoder in found.encoders:
-            self._progress("refining what the quantiser aims at")
-            encoder.refine(point.step_code, point.rate_weight, rounds)
-        return self._steps.aim(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
+    def _refined(self, found: EncodedScan, step_code: int, rounds: int) -> EncodedScan:
+        """Refine the quantisation targets at a step code; return the encoding there."""
+        self._progress("refining what the quantiser aims at")
+        shapes, encoders = found.shapes, found.encoders
+        code = self._clipped(step_code, encoders)
+        encoded = [encoder.refine(code, self._weight, rounds) for encoder in encoders]
+        return self._counted(Point(code, self._weight, 0), shapes, encoders, encoded)
+
+    def _counted(
+        self,
+        point: Point,
+        shapes: list[FrameShape],
+        encoders: list[Encoder],
+        encoded: list[Encoded],
+    ) -> EncodedScan:
+        """Return an encoding with the bytes of its file."""
+        for encoder in encoders:
+            encoder.release()
+        nbytes = self._builder.size(shapes, encoded, self._wiener)
+        return EncodedScan(replace(point, nbytes=nbytes), shapes, encoders, encoded)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
         """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
@@ -283,9 +296,12 @@ class Encoding:
         if fill is not None:
             return self._search_size(shapes, encoders, fill)
         start = self._steps.first(encoders)
+        # A refinement aims at the size by itself, where a trial has shown how.
+        rounds = self._effort.rounds_for(self._volume.voxels.size)
+        enough = _NEAR if rounds and self._steps.after_trial else _ROUGHLY
         for _ in range(_ROUGH_TRIES):
             found = self._encode_once(start.step_code, self._weight, shapes, encoders)
-            if self._meets(found.point.nbytes, fill):
+            if abs(math.log2(found.point.nbytes / self._allowed)) <= enough:
                 return found
             start = self._steps.aim(found.point, LOWEST_FILL)
         return self._search_size(shapes, encoders, LOWEST_FILL)
@@ -325,57 +341,22 @@ class Encoding:
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
         """Encode at a step code, clipped to the range of step codes."""
-        code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
+        code = self._clipped(step_code, encoders)
         encoded = [e.encode(code, weight) for e in encoders]
-        for encoder in encoders:
-            encoder.release()
-        nbytes = self._builder.size(shapes, encoded, self._wiener)
-        return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
+        return self._counted(Point(code, weight, 0), shapes, encoders, encoded)
+
+    def _clipped(self, step_code: int, encoders: list[Encoder]) -> int:
+        """Return the nearest step code at which all encoders can code."""
+        return min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
 
     def _search_size(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
-        window = SizeWindow(self._allowed, fill)
-        latest: list[Encoded] = []
-        best: tuple[int, list[Encoded]] = 0, []
-
-        def size_of(encoded: list[Encoded]) -> int:
-            nonlocal best
-            nbytes = self._builder.size(shapes, encoded, self._wiener)
-            self._progress(f"{nbytes} of {self._allowed} bytes")
-            if best[0] < nbytes <= self._allowed:
-                best = nbytes, encoded
-            return nbytes
-
-        def size(step_code: int, rate_weight: float) -> int:
-            latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
-            return size_of(latest[:])
-
-        def last(step_code: int, weight: float) -> int:
-            latest[:] = [e.encode(step_code, self._weight, last_weight=weight) for e in whole]
-            return size_of(latest[:])
-
-        def fit(point: Point) -> Point:
-            fitted = fit_tiles(tiled, latest, point.nbytes, window.least, window.allowed)
-            return replace(point, nbytes=size_of(fitted))
-
-        # Frames have one shape: all of them have tiles or slices, or none.
-        tiled = [e.recoder for e in encoders if e.recoder is not None]
-        whole = [e.undivided for e in encoders if e.undivided is not None]
-        point = search(
-            size,
-            window,
-            self._steps.scale(encoders),
-            start=self._steps.first(encoders),
-            rate_weight=self._weight,
-            describe=self._builder.describe,
-            fit=fit if tiled else None,
-            last=last if whole else None,
+        window, parts = SizeWindow(self._allowed, fill), (self._builder, shapes, encoders)
+        return SizeSearch(*parts, self._wiener, window, self._progress).run(
+            self._steps, self._weight
         )
-        for encoder in encoders:
-            encoder.release()
-        return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan) -> Compressed:
         """Decode the file, measure its error, and write the quality into its header."""

@@ -94,8 +94,7 @@ class QualityEncoding(Encoding):
         parts = found.shapes, found.encoders
         rounds = self._effort.rounds_for(self._volume.voxels.size)
         if rounds:
-            self._refine(found, rounds)
-            near = self._encode_once(found.point.step_code, self._weight, *parts)
+            near = self._refined(found, found.point.step_code, rounds)
         if self._filtered:
             self._wiener = self._filter_for(near)
         return self._searched(*parts, near.point.step_code)

@@ -104,6 +104,12 @@ def test_tiles_leave_no_trace(
                 np.testing.assert_allclose(filtered.apply(steps), whole, atol=2e-5)
 
 
+@pytest.mark.usefixtures("engine_or_not")
+def test_a_filter_of_other_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"coefficients|mismatch"):
+        some_filter(2).apply(noise((4, 5, 6)))
+
+
 def test_machines_that_round_otherwise_agree() -> None:
     filtered, steps = some_filter(3, 8), noise((20, 20, 20))
     other = steps + noise(steps.shape, 1) * np.float32(1e-6)
