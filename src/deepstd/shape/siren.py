@@ -67,11 +67,11 @@ class Layers:
         cos1, cos2 = np.cos(z1, out=z1), np.cos(z2)
         inside = np.abs(q) < self.limit
         slopes = np.empty((q.shape[-1], *z2.shape), np.float32)
-        for axis, slope in enumerate(slopes):
+        for axis in range(len(slopes)):
             # The border stops a field: it is constant along an axis beyond it.
             first = cos1 * self.weight1[:, axis, None] * inside[..., axis, None]
-            np.matmul(first, self.weight2, out=slope)
-            slope *= cos2
+            np.matmul(first, self.weight2, out=slopes[axis])
+            slopes[axis] *= cos2
         return _with_constant(np.sin(z2)), slopes
 
     def _first(self, q: np.ndarray) -> np.ndarray:
