@@ -21,13 +21,12 @@ from deepstd.devices import CPU
 from deepstd.engine.library import LIMITS
 from deepstd.errors import DamagedError
 from deepstd.lossless.native import decode_slabs, encode_slabs
+from deepstd.texture.codec import WaveletCodec
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.entropy.symbols import DecoderSource
 from deepstd.texture.filters.wiener import Knots, WienerFilter, half_neighbourhood
-from deepstd.texture.slices.decoder import SliceNetworks, decode_slices
+from deepstd.texture.slices.decoder import SliceNetworks
 from deepstd.texture.slices.encoder import SlicedEncoder
-from deepstd.texture.wavelet.decoder import decode_texture
-from deepstd.texture.wavelet.encoder import TextureEncoder
 
 Damage = Callable[[bytes], bytes]
 # Damaged payloads of one valid payload, before the next one is made.
@@ -128,11 +127,12 @@ def _texture(engine: Any, numbers: Random, *, template: bool) -> Callable[[Damag
         places = numbers.integers(-64, 65, (1, ndim, *shape)).astype(np.int16)
         conditioning = Conditioning(grey, places)
     step = int(numbers.integers(0, 6000))
-    encoded = TextureEncoder(net, values, None, conditioning).encode(step, 0.1)
+    codec = WaveletCodec(net, CPU)
+    encoded = codec.encoder(values, None, conditioning, None).encode(step, 0.1)
 
     def decode(damage: Damage) -> None:
         coded = CodedTexture(damage(encoded.payload), encoded.tiles, shape, "scan")
-        decode_texture(net, coded, conditioning)
+        codec.decode(coded, conditioning, 0)
 
     return decode
 
@@ -143,12 +143,13 @@ def _slices(engine: Any, numbers: Random) -> Callable[[Damage], None]:
         network(numbers, 2, template=False), network(numbers, 2, template=True)
     )
     shape = (*numbers.integers(2, 20, 2).tolist(), int(numbers.integers(2, 7)))
+    codec = WaveletCodec(network(numbers, 3, template=False), CPU, networks)
     octaves = int(numbers.integers(0, 4))
     encoder = SlicedEncoder(networks, smooth(numbers, shape), 2, (0, 0, 4), octaves)
     encoded = encoder.encode(int(numbers.integers(0, 6000)), 0.1)
 
     def decode(damage: Damage) -> None:
-        decode_slices(networks, CodedTexture(damage(encoded.payload), (), shape, "scan"))
+        codec.decode(CodedTexture(damage(encoded.payload), (), shape, "scan"), None, 0)
 
     return decode
 
