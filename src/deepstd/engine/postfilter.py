@@ -160,7 +160,16 @@ class FilterLayers:
         Returns:
             0 and the restored values in steps, (*shape) float32; or the squared error and its
             gradient by the reconstruction in steps.
+
+        Raises:
+            ValueError: the arrays are of different shapes, or of other axes than the filter.
         """
+        truths = None if truth is None else truth.values
+        for array in (template, truths):
+            if array is not None and array.shape != low.shape:
+                raise ValueError(f"shapes {array.shape} and {low.shape} differ")
+        if low.ndim != self.ndim or (self.template and template is None):
+            raise ValueError(f"the filter does not fit a window of shape {low.shape}")
         entry, *others = self.layers
         full = np.zeros_like(entry.bias)
         full[: len(bias)] = bias

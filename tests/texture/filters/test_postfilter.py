@@ -177,6 +177,20 @@ def test_every_set_of_instructions_gives_the_same(
             assert near.mean() > 0.98
 
 
+@native
+def test_windows_that_do_not_fit_are_refused() -> None:
+    net = same_as(trained(2, 6, 1, template=True), 2, template=True)
+    low, condition = values((6, 5), 0), condition_of(2, 0)
+    with pytest.raises(ValueError, match="differ"):
+        net(low, values((6, 4), 0), condition)
+    with pytest.raises(ValueError, match="differ"):
+        net.gradient(low, low, condition, low[..., 1:], (slice(0, 6), slice(0, 5)))
+    with pytest.raises(ValueError, match="prediction"):
+        net(low, None, condition)
+    with pytest.raises(ValueError, match="does not fit"):
+        net(values((6, 5, 4), 0), values((6, 5, 4), 0), condition)
+
+
 def test_an_untrained_filter_changes_nothing() -> None:
     low = values((9, 7, 5), 0)
     net = same_as(networks.PostFilter(3, 4, 1, False, CONDITIONS).requires_grad_(False), 3)
