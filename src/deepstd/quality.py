@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepstd.engine.library import engine
+from deepstd.engine.window import window_means
 from deepstd.errors import InputError
 
 _SLAB_VOXELS = 4_000_000  # bounds the memory of a measurement
@@ -237,7 +239,7 @@ def ssim_of_regions(
         return found
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
-    # scipy's filters release the interpreter lock.
+    # The filters release the interpreter lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
             for number, (total, count) in enumerate(found):
@@ -303,6 +305,9 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
+    library = engine()
+    if library is not None:
+        return window_means(library, image, _gaussian())
     from scipy import ndimage  # the import takes longer than reading a file's header
 
     for axis in range(image.ndim):
@@ -311,6 +316,12 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
                 image, _SSIM_SIGMA, axis=axis, truncate=_SSIM_TRUNCATE, mode="reflect"
             )
     return image
+
+
+def _gaussian() -> np.ndarray:
+    """Return the weights of the window from its centre to its end, float64, as scipy has them."""
+    half = np.exp(-0.5 / _SSIM_SIGMA**2 * np.arange(_SSIM_RADIUS + 1) ** 2)
+    return half / (half[0] + 2 * half[1:].sum())
 
 
 def errors_of(
