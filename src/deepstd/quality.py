@@ -308,13 +308,16 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
     library = engine()
     if library is not None:
         return window_means(library, image, _gaussian())
-    from scipy import ndimage  # the import takes longer than reading a file's header
-
-    for axis in range(image.ndim):
-        if image.shape[axis] > 1:
-            image = ndimage.gaussian_filter1d(
-                image, _SSIM_SIGMA, axis=axis, truncate=_SSIM_TRUNCATE, mode="reflect"
-            )
+    half = _gaussian()
+    for axis, length in enumerate(image.shape):
+        if length > 1:
+            margins = [(_SSIM_RADIUS * (other == axis),) * 2 for other in range(image.ndim)]
+            lines = np.moveaxis(np.pad(image, margins, mode="symmetric"), axis, 0)
+            sums = half[0] * lines[_SSIM_RADIUS:][:length]
+            for distance, weight in enumerate(half[1:], 1):
+                before, after = _SSIM_RADIUS - distance, _SSIM_RADIUS + distance
+                sums += weight * (lines[before:][:length] + lines[after:][:length])
+            image = np.moveaxis(sums, 0, axis).astype(np.float32)
     return image
 
 

@@ -23,6 +23,7 @@ class Compressed:
         shape_bytes: bytes of the deformation fields.
         texture_bytes: bytes of the textures.
         notes: sentences on the encoding that a user should know.
+        exact_bytes: bytes of the exact part behind the lossy file; 0 without.
     """
 
     data: bytes
@@ -32,3 +33,4 @@ class Compressed:
     shape_bytes: int
     texture_bytes: int
     notes: tuple[str, ...] = ()
+    exact_bytes: int = 0

@@ -11,6 +11,7 @@ import hashlib
 import math
 from contextlib import suppress
 from dataclasses import replace
+from typing import Self
 
 from deepstd import io
 from deepstd.codec import decoder
@@ -20,17 +21,18 @@ from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
+from deepstd.codec.size_search import SizeSearch
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
-from deepstd.container import LATENTS_DIGEST_BYTES, parse
+from deepstd.container import parse
 from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
-from deepstd.rate.search import SizeWindow, search
-from deepstd.rate.start import Point, Start
+from deepstd.rate.goal import QualityGoal
+from deepstd.rate.search import SizeWindow
+from deepstd.rate.start import Point
 from deepstd.rate.target import LOWEST_FILL, Target
-from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
 from deepstd.texture.codec import Encoded, Encoder
 from deepstd.texture.filters.wiener_fit import FRAMING, MOST_BYTES, best_filter
@@ -64,6 +66,7 @@ class Encoding:
         shape: str,
         effort: Effort,
         progress: Progress,
+        goal: QualityGoal | None = None,
     ) -> None:
         """Take out special values.
 
@@ -71,9 +74,10 @@ class Encoding:
             model: networks and template of the bundle.
             volume: the scan.
             allowed: most bytes of the file.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
+            shape: "on" for deformation fields, "off" for none, "auto" for the better.
             effort: limits on the time.
             progress: progress of the job, with the parts "encode shape" and "encode check".
+            goal: quality that the file states as asked for, or None.
         """
         self._model, self._volume, self._allowed = model, volume, allowed
         self._shape, self._effort, self._progress = shape, effort, progress
@@ -83,8 +87,12 @@ class Encoding:
         taken = take_out(frames, allowed, spacing_of(self._affine, grid, grid), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes)
+        self._builder = FileBuilder(
+            volume, model.bundle.reference, self._parts, allowed, notes, goal
+        )
         self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
+        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
+        self._filtered = not self._codec.network.config.template
         self._weight = model.bundle.manifest.rate_weight
         self._steps = FirstSteps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
@@ -92,8 +100,9 @@ class Encoding:
         self._wiener: bytes | None = None
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
 
-    @staticmethod
+    @classmethod
     def of(
+        cls,
         model: Model,
         volume: Volume,
         target: Target,
@@ -101,16 +110,12 @@ class Encoding:
         shape: str = "auto",
         effort: str = NORMAL,
         progress: Progress | None = None,
-    ) -> Encoding:
-        """Begin to compress a scan that needs a bundle.
+    ) -> Self:
+        """Begin to compress a scan that needs a bundle; other arguments are those of the class.
 
         Args:
-            model: networks and template of the bundle.
             volume: scan of 2 to 4 axes.
-            target: requested size.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
-            effort: "fast", "normal" or "best".
-            progress: progress of the job; None to show nothing.
+            target: requested size, with a quality that the file states.
 
         Raises:
             InputError: the bundle has no network for the scan's axes, or a name is unknown.
@@ -118,13 +123,14 @@ class Encoding:
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
         volume = io.with_own_header(volume)
-        return Encoding(
+        return cls(
             model,
             volume,
             target.bytes_for(volume.voxels.size, volume.nbytes),
             shape="off" if model.shape_model is None else shape,
             effort=effort_named(effort),
             progress=progress or Progress(),
+            goal=target.goal,
         )
 
     def estimated_cost(self) -> float:
@@ -155,21 +161,21 @@ class Encoding:
         """Return the best encoding found for the requested size.
 
         Rough encoding ─ choice of field and slices ─ refinement ─ filter ─ search of the size.
-        Efforts and scans leave out parts: a fast effort the refinement, a template the filter.
+        A fast effort leaves out the refinement, a template the filter.
         """
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
-        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
-        filtered = not self._codec.network.config.template
-        if not rounds and not filtered:
+        if not rounds and not self._filtered:
             return self._choose_field(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
         # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
         found = near = self._choose_field(shape, None)
         if rounds:
-            near = self._refined(found, rounds)
-        if filtered:
+            nbytes = _REFINED_BYTES * found.point.nbytes
+            start = self._steps.aim(found.point, LOWEST_FILL, nbytes)
+            near = self._refined(found, start.step_code, rounds)
+        if self._filtered:
             self._wiener = self._filter_for(near)
         nbytes = near.point.nbytes + len(self._wiener or b"")
         self._steps.aim(near.point, LOWEST_FILL, nbytes)
@@ -192,18 +198,26 @@ class Encoding:
         self._wiener = None
         return self._choose_field(shape, LOWEST_FILL)
 
-    def _refined(self, found: EncodedScan, rounds: int) -> EncodedScan:
-        """Refine the quantisation targets of all encoders; return the encoding near the size."""
+    def _refined(self, found: EncodedScan, step_code: int, rounds: int) -> EncodedScan:
+        """Refine the quantisation targets at a step code; return the encoding there."""
+        self._progress("refining what the quantiser aims at")
         shapes, encoders = found.shapes, found.encoders
-        start = self._steps.aim(found.point, LOWEST_FILL, _REFINED_BYTES * found.point.nbytes)
-        code = self._clipped(start.step_code, encoders)
-        encoded = []
+        code = self._clipped(step_code, encoders)
+        encoded = [encoder.refine(code, self._weight, rounds) for encoder in encoders]
+        return self._counted(Point(code, self._weight, 0), shapes, encoders, encoded)
+
+    def _counted(
+        self,
+        point: Point,
+        shapes: list[FrameShape],
+        encoders: list[Encoder],
+        encoded: list[Encoded],
+    ) -> EncodedScan:
+        """Return an encoding with the bytes of its file."""
         for encoder in encoders:
-            self._progress("refining what the quantiser aims at")
-            encoded.append(encoder.refine(code, self._weight, rounds))
             encoder.release()
         nbytes = self._builder.size(shapes, encoded, self._wiener)
-        return EncodedScan(Point(code, self._weight, nbytes), shapes, encoders, encoded)
+        return EncodedScan(replace(point, nbytes=nbytes), shapes, encoders, encoded)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
         """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
@@ -230,7 +244,10 @@ class Encoding:
             self._progress("the file cannot be that small with a deformation field")
             return self._rough_or_exact(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
-        without_field = self._with_step_of(kept, shapes, encoders)
+        # At the step of the other in grey values.
+        wider = math.log2(encoders[0].scaling.range / kept.encoders[0].scaling.range)
+        code = kept.point.step_code + round(wider * STEPS_PER_OCTAVE)
+        without_field = self._encode_once(code, kept.point.rate_weight, shapes, encoders)
         if decibels(without_field.cost - kept.cost) > _CLEAR_LEAD:
             return kept
         other = without_field
@@ -279,9 +296,12 @@ class Encoding:
         if fill is not None:
             return self._search_size(shapes, encoders, fill)
         start = self._steps.first(encoders)
+        # A refinement aims at the size by itself, where a trial has shown how.
+        rounds = self._effort.rounds_for(self._volume.voxels.size)
+        enough = _NEAR if rounds and self._steps.after_trial else _ROUGHLY
         for _ in range(_ROUGH_TRIES):
             found = self._encode_once(start.step_code, self._weight, shapes, encoders)
-            if self._meets(found.point.nbytes, fill):
+            if abs(math.log2(found.point.nbytes / self._allowed)) <= enough:
                 return found
             start = self._steps.aim(found.point, LOWEST_FILL)
         return self._search_size(shapes, encoders, LOWEST_FILL)
@@ -289,11 +309,7 @@ class Encoding:
     def _meets(self, nbytes: int, fill: float | None) -> bool:
         """Return True if a file fills the share ``fill``, or is near the size where None."""
         if fill is None:
-            # A refinement aims at the size itself. A filter is fitted to the encoding as it is, and
-            # a field is chosen by it.
-            rounds = self._effort.rounds_for(self._volume.voxels.size)
-            enough = _NEAR if rounds and self._shape == "off" else _ROUGHLY
-            return abs(math.log2(nbytes / self._allowed)) <= enough
+            return abs(math.log2(nbytes / self._allowed)) <= _ROUGHLY
         return SizeWindow(self._allowed, fill).holds(nbytes)
 
     def _sliced(self, encoders: list[Encoder]) -> list[Encoder]:
@@ -315,19 +331,11 @@ class Encoding:
 
     def _ways(self, encoders: list[Encoder]) -> list[Way]:
         """Return the ways to code the scan slice by slice."""
-        networks, middle = self._codec.slices, encoders[len(encoders) // 2]
-        if networks is None:
+        if (networks := self._codec.slices) is None:
             return []
+        middle = encoders[len(encoders) // 2]
         between = self._effort.between_for(self._volume.voxels.size)
         return ways(middle.coarse, middle.shape, networks if between else networks.alone)
-
-    def _with_step_of(
-        self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> EncodedScan:
-        """Encode with other encoders at the step of ``other`` in grey values."""
-        wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
-        code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
-        return self._encode_once(code, other.point.rate_weight, shapes, encoders)
 
     def _encode_once(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
@@ -335,10 +343,7 @@ class Encoding:
         """Encode at a step code, clipped to the range of step codes."""
         code = self._clipped(step_code, encoders)
         encoded = [e.encode(code, weight) for e in encoders]
-        for encoder in encoders:
-            encoder.release()
-        nbytes = self._builder.size(shapes, encoded, self._wiener)
-        return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
+        return self._counted(Point(code, weight, 0), shapes, encoders, encoded)
 
     def _clipped(self, step_code: int, encoders: list[Encoder]) -> int:
         """Return the nearest step code at which all encoders can code."""
@@ -348,60 +353,23 @@ class Encoding:
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
-        window = SizeWindow(self._allowed, fill)
-        latest: list[Encoded] = []
-        best: tuple[int, list[Encoded]] = 0, []
-
-        def size_of(encoded: list[Encoded]) -> int:
-            nonlocal best
-            nbytes = self._builder.size(shapes, encoded, self._wiener)
-            self._progress(f"{nbytes} of {self._allowed} bytes")
-            if best[0] < nbytes <= self._allowed:
-                best = nbytes, encoded
-            return nbytes
-
-        def size(step_code: int, rate_weight: float) -> int:
-            latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
-            return size_of(latest[:])
-
-        def last(step_code: int, weight: float) -> int:
-            latest[:] = [e.encode(step_code, self._weight, last_weight=weight) for e in whole]
-            return size_of(latest[:])
-
-        def fit(point: Point) -> Point:
-            fitted = fit_tiles(tiled, latest, point.nbytes, window.least, window.allowed)
-            return replace(point, nbytes=size_of(fitted))
-
-        # Frames have one shape: all of them have tiles or slices, or none.
-        tiled = [e.recoder for e in encoders if e.recoder is not None]
-        whole = [e.undivided for e in encoders if e.undivided is not None]
-        point = search(
-            size,
-            window,
-            self._steps.scale(encoders),
-            start=self._steps.first(encoders),
-            rate_weight=self._weight,
-            describe=self._builder.describe,
-            fit=fit if tiled else None,
-            last=last if whole else None,
+        window, parts = SizeWindow(self._allowed, fill), (self._builder, shapes, encoders)
+        return SizeSearch(*parts, self._wiener, window, self._progress).run(
+            self._steps, self._weight
         )
-        for encoder in encoders:
-            encoder.release()
-        return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan) -> Compressed:
         """Decode the file, measure its error, and write the quality into its header."""
         self._progress("decoding to measure the error")
-        latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        latents = latents[:LATENTS_DIGEST_BYTES]
+        symbols = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         parts = result.shapes, result.texture, result.wiener
-        data = self._builder.file(*parts, NO_QUALITY, latents)
+        data = self._builder.file(*parts, NO_QUALITY, symbols)
         with self._progress.timed("encode check"):
             restored = decoder.decode(self._model, parse(data, "the new file"))
         quality = measure(self._volume.voxels, restored.voxels)
         error = rmse(self._volume.voxels, restored.voxels)
         return Compressed(
-            self._builder.file(*parts, quality, latents),
+            self._builder.file(*parts, quality, symbols),
             quality,
             error * error,
             tuple(s.report for s in result.shapes),
