@@ -23,7 +23,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deepstd.engine.library import engine
 from deepstd.engine.window import window_means
 from deepstd.errors import InputError
 
@@ -305,20 +304,7 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    library = engine()
-    if library is not None:
-        return window_means(library, image, _gaussian())
-    half = _gaussian()
-    for axis, length in enumerate(image.shape):
-        if length > 1:
-            margins = [(_SSIM_RADIUS * (other == axis),) * 2 for other in range(image.ndim)]
-            lines = np.moveaxis(np.pad(image, margins, mode="symmetric"), axis, 0)
-            sums = half[0] * lines[_SSIM_RADIUS:][:length]
-            for distance, weight in enumerate(half[1:], 1):
-                before, after = _SSIM_RADIUS - distance, _SSIM_RADIUS + distance
-                sums += weight * (lines[before:][:length] + lines[after:][:length])
-            image = np.moveaxis(sums, 0, axis).astype(np.float32)
-    return image
+    return window_means(image, _gaussian())
 
 
 def _gaussian() -> np.ndarray:

@@ -251,7 +251,7 @@ _NEXT, _BEFORE, _TAKEN = (
 
 @dataclass(frozen=True)
 class ChoiceTables:
-    """What an encoder chooses by: trellis, then offsets of scale indices.
+    """Tables that an encoder chooses by: of the trellis, then of offsets of scale indices.
 
     Attributes:
         arrays: tables, which live as long as this object.
