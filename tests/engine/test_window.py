@@ -7,7 +7,7 @@ import pytest
 from instructions import limited
 from scipy import ndimage
 
-from deepstd import quality
+from deepstd import quality, windows
 from deepstd.engine.library import LIMITS, engine
 from deepstd.engine.window import window_means
 
@@ -41,5 +41,5 @@ def test_similarity_is_that_without_the_engine(monkeypatch: pytest.MonkeyPatch) 
     scan = rng.normal(40, 9, (30, 21, 16)).astype(np.float32)
     noisy = scan + rng.normal(0, 3, scan.shape).astype(np.float32)
     with_engine = quality.ssim(scan, noisy, data_range=60.0)
-    monkeypatch.setattr(quality, "engine", lambda: None)
+    monkeypatch.setattr(windows, "engine", lambda: None)
     assert with_engine == pytest.approx(quality.ssim(scan, noisy, data_range=60.0), abs=1e-7)
