@@ -34,7 +34,7 @@ LAYERS = (
     ("rate", "sources"),
     ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
     ("volume", "devices", "interrupts", "memory", "progress"),
-    ("threads",),
+    ("threads", "windows"),
     ("slice_images", "extras", "engine"),
     ("errors",),
 )

@@ -7,8 +7,7 @@ import pytest
 from instructions import limited
 from scipy import ndimage
 
-from deepstd import quality
-from deepstd.engine import window
+from deepstd import quality, windows
 from deepstd.engine.library import LIMITS, engine
 from deepstd.engine.window import window_means
 
@@ -27,14 +26,14 @@ def test_means_are_those_of_scipy(shape: tuple[int, ...], limit: str) -> None:
             window = np.concatenate([HALF[:0:-1], HALF])
             wanted = ndimage.correlate1d(wanted, window, axis, mode="reflect")
     with limited(limit):
-        found = window_means(values, HALF)
+        found = window_means(engine(), values, HALF)
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-5)
 
 
 def test_views_and_other_types_are_taken() -> None:
     values = np.arange(60.0).reshape(5, 12)
-    wanted = window_means(np.ascontiguousarray(values.T), HALF)
-    np.testing.assert_array_equal(window_means(values.T, HALF), wanted)
+    wanted = window_means(engine(), np.ascontiguousarray(values.T), HALF)
+    np.testing.assert_array_equal(window_means(engine(), values.T, HALF), wanted)
 
 
 def test_similarity_is_that_without_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,5 +41,5 @@ def test_similarity_is_that_without_the_engine(monkeypatch: pytest.MonkeyPatch) 
     scan = rng.normal(40, 9, (30, 21, 16)).astype(np.float32)
     noisy = scan + rng.normal(0, 3, scan.shape).astype(np.float32)
     with_engine = quality.ssim(scan, noisy, data_range=60.0)
-    monkeypatch.setattr(window, "engine", lambda: None)
+    monkeypatch.setattr(windows, "engine", lambda: None)
     assert with_engine == pytest.approx(quality.ssim(scan, noisy, data_range=60.0), abs=1e-7)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+from typing import Any
 
 import numpy as np
 
-from deepstd.engine.library import address, engine
+from deepstd.engine.library import address
 
 _LONG, _POINTER = ctypes.c_int64, ctypes.c_void_p
 
@@ -25,12 +26,13 @@ class WindowRecord(ctypes.Structure):
     ]
 
 
-def window_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def window_means(library: Any, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the means of the windows around all values, (*shape) float32.
 
-    Borders are reflected, and axes of one value are left alone. Sums are float64.
+    Borders are reflected, and axes of one value are left alone.
 
     Args:
+        library: the engine.
         values: (*shape), taken as float32.
         weights: of the window from its centre to its end, (radius + 1,) float64.
 
@@ -39,29 +41,12 @@ def window_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     means = np.ascontiguousarray(values, np.float32)
     half = np.ascontiguousarray(weights, np.float64)
-    along = _along_axis if engine() is None else _along_axis_natively
     for axis, length in enumerate(means.shape):
-        if length > 1:
-            means = along(means, axis, half)
+        if length < 2:
+            continue
+        source, means = means, np.empty_like(means)
+        sides = math.prod(source.shape[:axis]), length, math.prod(source.shape[axis + 1 :])
+        record = WindowRecord(address(source), address(means), *sides, address(half), len(half) - 1)
+        if library.window_means(ctypes.byref(record)):
+            raise MemoryError("no memory for a line of an array")
     return means
-
-
-def _along_axis_natively(values: np.ndarray, axis: int, half: np.ndarray) -> np.ndarray:
-    means, shape = np.empty_like(values), values.shape
-    sides = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-    arrays = address(values), address(means)
-    record = WindowRecord(*arrays, *sides, address(half), len(half) - 1)
-    if engine().window_means(ctypes.byref(record)):
-        raise MemoryError("no memory for a line of an array")
-    return means
-
-
-def _along_axis(values: np.ndarray, axis: int, half: np.ndarray) -> np.ndarray:
-    length, radius = values.shape[axis], len(half) - 1
-    margins = [(radius * (other == axis),) * 2 for other in range(values.ndim)]
-    lines = np.moveaxis(np.pad(values, margins, mode="symmetric"), axis, 0)
-    sums = half[0] * lines[radius:][:length]
-    for distance, weight in enumerate(half[1:], 1):
-        before, after = radius - distance, radius + distance
-        sums += weight * (lines[before:][:length] + lines[after:][:length])
-    return np.ascontiguousarray(np.moveaxis(sums, 0, axis), np.float32)
