@@ -3,13 +3,13 @@
 #
 # Expected: jpeg2k_encode(image, level=0, reversible=True) codes with the reversible 5/3 transform, which
 #   returns every sample (ISO/IEC 15444-1, annexes F and G). Its docstring supposes that uint32 images are
-#   safe up to 26 bits, and a reported case says that 12-bit values in uint32 survive.
+#   safe up to 26 bits, and issue 153 of its repository reports that 12-bit values in uint32 survive.
 # Seen: an image of zeros comes back as ones. The file declares 26 bits, so the level shift makes 0 the
 #   value -2^25, whose fixed-point form in OpenJPEG no longer fits in 32 bits with its sign. In a label map
 #   of 0 and 7 a third label of 1 appears. In a smooth image of integers up to 10^6, wavelet coefficients
 #   go further below: 23 % of the pixels are wrong, most of them by millions. No error is raised.
-#   pylibjpeg reads the same wrong values, so the encoder wrote them. TIFF files of tifffile
-#   are affected, too. bitspersample=16 changes nothing. HTJ2K of the same package is exact.
+#   pylibjpeg, which has its own copy of OpenJPEG, reads the same wrong values. TIFF files of tifffile are
+#   affected, too. bitspersample=16 changes nothing. HTJ2K of the same package is exact.
 # A way round: convert to uint16 or int32, or pass bitspersample=24 where the values allow it.
 set -eu
 folder=$(mktemp -d)
