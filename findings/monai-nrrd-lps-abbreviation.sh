@@ -21,7 +21,6 @@ cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 import sys
 
-import nibabel
 import nrrd
 import numpy as np
 import SimpleITK
