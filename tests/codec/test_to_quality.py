@@ -13,13 +13,15 @@ import pytest
 
 import deepstd
 from deepstd.codec.encoder import Encoding
+from deepstd.codec.exact import same_bits
 from deepstd.errors import RateError
+from deepstd.quality import measure
 
 Phantom = Callable[..., np.ndarray]
 BETTER = {"min_psnr": "psnr", "min_ssim": "ssim", "mae": "mae"}
 
 
-def keeps(report: Any, goal: dict[str, float]) -> bool:
+def keeps(report: Any, goal: dict[str, Any]) -> bool:
     """Whether what a report states keeps a goal."""
     ((option, value),) = goal.items()
     reached = getattr(report, BETTER[option])
@@ -40,7 +42,7 @@ def test_the_goal_is_kept_and_hardly_more(
     tmp_path: Path,
     shape: tuple[int, ...],
     dtype: str,
-    goal: dict[str, float],
+    goal: dict[str, Any],
 ) -> None:
     scan, output = phantom(shape, dtype), tmp_path / "scan.dstd"
     report = deepstd.compress(scan, output, effort="fast", **goal)
@@ -59,7 +61,7 @@ def test_the_goal_is_kept_and_hardly_more(
 
 @pytest.mark.parametrize("goal", [{"min_psnr": 30.0}, {"min_ssim": 0.8}, {"mae": 5.0}])
 def test_scans_with_nan_and_padding(
-    only_tiny: Path, phantom: Phantom, tmp_path: Path, goal: dict[str, float]
+    only_tiny: Path, phantom: Phantom, tmp_path: Path, goal: dict[str, Any]
 ) -> None:
     scan = phantom((24, 22, 18), "f4")
     scan[:, :, :3] = np.nan
@@ -196,3 +198,44 @@ def test_a_codec_takes_a_quality_or_a_size(only_tiny: Path, phantom: Phantom) ->
     assert 31 <= found.quality.psnr < 31.3
     with pytest.raises(RateError, match="a size or a quality"):
         codec.encode(volume, deepstd.Target(ratio=9, goal=goal))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_volumes_keep_random_goals(only_tiny: Path, tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kind = np.dtype(["u1", "<i2", ">u2", "<i4", "<i8", "<f2", ">f4", "<f8", "?", ">i8"][seed % 10])
+    shape = tuple(rng.integers(1, (40, 36, 14, 4))[: 2 + seed % 3])
+    voxels = np.cumsum(rng.normal(0, 9, shape), 0) + 60
+    voxels = voxels > 60 if kind.kind == "b" else np.clip(voxels, 0, 120).astype(kind)
+    if kind.kind == "f" and seed % 4 == 0:
+        voxels.reshape(-1)[::5] = np.nan
+    option = ("min_psnr", "min_ssim", "mae")[seed % 3]
+    value = float((rng.uniform(5, 80), rng.uniform(0.3, 0.999), 10 ** rng.uniform(-2, 1))[seed % 3])
+    output = tmp_path / "scan.dstd"
+    goal: dict[str, Any] = {option: value}
+    report = deepstd.compress(voxels, output, effort="fast", with_residual=True, **goal)
+    found = measure(voxels, deepstd.decompress(output, lossy=True).voxels)
+    assert not found.max_error > 0 or keeps(found, goal)
+    assert report.max_error == pytest.approx(found.max_error, nan_ok=True)
+    assert same_bits(deepstd.decompress(output).voxels, voxels)
+
+
+@pytest.mark.parametrize(
+    ("place", "goal"),
+    [
+        ("hippocampus-t1/images/hippocampus_026.nii.gz", {"min_psnr": 40.0}),
+        ("hippocampus-t1/images/hippocampus_026.nii.gz", {"min_ssim": 0.95}),
+        ("headneck-ct/images/pt_103.nii.gz", {"mae": 8.0}),
+    ],
+)
+def test_a_real_scan_needs_no_fewer_bytes(
+    data_dir: Path, tmp_path: Path, place: str, goal: dict[str, Any]
+) -> None:
+    scan, output = data_dir / place, tmp_path / "scan.dstd"
+    report = deepstd.compress(scan, output, model="generic", effort="fast", **goal)
+    assert keeps(report, goal)
+    other = deepstd.compress(
+        scan, output, max_bytes=round(0.97 * report.file_bytes), model="generic", effort="fast",
+        overwrite=True,
+    )  # fmt: skip
+    assert not keeps(other, goal)

@@ -22,7 +22,7 @@
 struct postfilter {
     const struct float_layer *layers;     /* entry, first and second of every block, exit */
     const struct float_layer *transposed; /* of the same layers; NULL where nothing is trained */
-    int32_t ndim, blocks, has_template, threads, instructions;
+    int32_t ndim, blocks, has_template, threads;
 };
 
 /* Axes are three; the first of an image has one voxel and is neither folded nor convolved along. */
@@ -293,8 +293,7 @@ static void run(const struct job *j) {
 /* Filter a window, or take the gradient by it where `gradient` is not NULL. */
 API int postfilter_run(const struct postfilter *f, struct window *w) {
     struct job j = {.filter = f, .window = w, .cells = 1 << f->ndim};
-    int best = best_instructions();
-    j.instructions = f->instructions < 0 || f->instructions > best ? best : f->instructions;
+    j.instructions = best_instructions();
     int64_t size = w->shape[0] * w->shape[1] * w->shape[2];
     int64_t whole[3]; /* axes in whole tiles */
     for (int a = 0; a < 3; a++) {
