@@ -33,7 +33,7 @@ LAYERS = (
     ("coding",),
     ("rate", "engine", "sources"),
     ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
-    ("volume", "devices", "interrupts", "memory", "progress"),
+    ("volume", "devices", "interrupts", "memory", "progress", "findings"),
     ("threads",),
     ("slice_images", "extras"),
     ("errors",),

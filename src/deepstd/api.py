@@ -144,6 +144,7 @@ def compress(
         scale.unit,
         *smallest_of(container),
         lossless or container.lossless,
+        familiarity=best.familiarity,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepstd.container import BundleRef, Registration, Section
+from deepstd.findings import Familiarity
 from deepstd.quality import Quality
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class CompressReport:
             and a smaller one is enough; else None.
         smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
         lossless: True if every voxel comes back bit for bit, as the encoder has verified.
+        familiarity: how the scan fits the bundle, compared with the bundle's validation scans;
+            None for a file without a bundle.
     """
 
     source: str
@@ -72,6 +75,7 @@ class CompressReport:
     smallest_dtype: str | None = None
     smallest_ratio: float | None = None
     lossless: bool = False
+    familiarity: Familiarity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

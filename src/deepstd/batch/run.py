@@ -144,6 +144,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         str(ledger.path),
         report.worst(book.rows),
         passed,
+        report.unfamiliar(book.rows),
     )
 
 

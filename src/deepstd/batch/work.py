@@ -117,6 +117,8 @@ class Compressor:
             message = case.without_root(in_words(error))
             return Outcome(time.monotonic() - began, error=message)
         figures = {**figures_of(parse(best.data, case.source)), "source_hash": source_hash}
+        if best.familiarity is not None and best.familiarity.unfamiliar:
+            figures["unfamiliar"] = [one.text for one in best.familiarity.findings]
         return Outcome(time.monotonic() - began, best.data, figures)
 
 

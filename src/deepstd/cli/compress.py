@@ -108,7 +108,17 @@ def _of_bundle(report: CompressReport, size: tuple[str, str]) -> list[tuple[str,
         size,
         ("error", console.figures(report.to_dict(), report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
+        *_largest_error(report),
     ]
+
+
+def _largest_error(report: CompressReport) -> list[tuple[str, str]]:
+    """Format the region of the largest error, where there is one."""
+    found = report.familiarity
+    if found is None or found.largest_error is None:
+        return []
+    region = found.largest_error
+    return [("largest error", f"{region.excess:.1f} times that of the scan at {region.place}")]
 
 
 def _registration(reports: list[ShapeReport]) -> str:

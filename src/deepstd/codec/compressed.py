@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepstd.findings import Familiarity
 from deepstd.quality import Quality
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Compressed:
         shape_bytes: bytes of the deformation fields.
         texture_bytes: bytes of the textures.
         notes: sentences on the encoding that a user should know.
+        familiarity: how the scan fits the bundle; None for a file without a bundle.
     """
 
     data: bytes
@@ -32,3 +34,4 @@ class Compressed:
     shape_bytes: int
     texture_bytes: int
     notes: tuple[str, ...] = ()
+    familiarity: Familiarity | None = None

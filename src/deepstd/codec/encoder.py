@@ -7,25 +7,22 @@ best encoding ─ decode ─ measure ─▶ file with its quality in the header
 
 from __future__ import annotations
 
-import hashlib
 import math
 from contextlib import suppress
 from dataclasses import replace
 
 from deepstd import io
-from deepstd.codec import decoder
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder
+from deepstd.codec.file_builder import EncodedScan, FileBuilder
+from deepstd.codec.finishing import Finishing
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
-from deepstd.container import LATENTS_DIGEST_BYTES, parse
 from deepstd.errors import InputError, RateError
 from deepstd.progress import Progress
-from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.search import SizeWindow, search
 from deepstd.rate.start import Point, Start
@@ -90,6 +87,7 @@ class Encoding:
         )
         self._wiener: bytes | None = None
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
+        self._fitted: list[FrameShape] = []
 
     @staticmethod
     def of(
@@ -227,7 +225,10 @@ class Encoding:
             self._progress("the file cannot be that small with a deformation field")
             return self._rough_or_exact(*self._conditioned(fields=False), fill)
         shapes, encoders = self._conditioned(fields=False)
-        without_field = self._with_step_of(kept, shapes, encoders)
+        # At the step of the other in grey values.
+        wider = math.log2(encoders[0].scaling.range / kept.encoders[0].scaling.range)
+        code = kept.point.step_code + round(wider * STEPS_PER_OCTAVE)
+        without_field = self._encode_once(code, kept.point.rate_weight, shapes, encoders)
         if decibels(without_field.cost - kept.cost) > _CLEAR_LEAD:
             return kept
         other = without_field
@@ -255,6 +256,7 @@ class Encoding:
                 )
             )
             shapes.append(shape)
+        self._fitted = shapes if fields else self._fitted
         return shapes, encoders
 
     def _choose_slices(
@@ -308,19 +310,11 @@ class Encoding:
 
     def _ways(self, encoders: list[Encoder]) -> list[Way]:
         """Return the ways to code the scan slice by slice."""
-        networks, middle = self._codec.slices, encoders[len(encoders) // 2]
-        if networks is None:
+        if (networks := self._codec.slices) is None:
             return []
+        middle = encoders[len(encoders) // 2]
         between = self._effort.between_for(self._volume.voxels.size)
         return ways(middle.coarse, middle.shape, networks if between else networks.alone)
-
-    def _with_step_of(
-        self, other: EncodedScan, shapes: list[FrameShape], encoders: list[Encoder]
-    ) -> EncodedScan:
-        """Encode with other encoders at the step of ``other`` in grey values."""
-        wider = math.log2(encoders[0].scaling.range / other.encoders[0].scaling.range)
-        code = other.point.step_code + round(wider * STEPS_PER_OCTAVE)
-        return self._encode_once(code, other.point.rate_weight, shapes, encoders)
 
     def _encode_once(
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
@@ -379,22 +373,9 @@ class Encoding:
         return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan) -> Compressed:
-        """Decode the file, measure its error, and write the quality into its header."""
-        self._progress("decoding to measure the error")
-        latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        latents = latents[:LATENTS_DIGEST_BYTES]
-        parts = result.shapes, result.texture, result.wiener
-        data = self._builder.file(*parts, NO_QUALITY, latents)
-        with self._progress.timed("encode check"):
-            restored = decoder.decode(self._model, parse(data, "the new file"))
-        quality = measure(self._volume.voxels, restored.voxels)
-        error = rmse(self._volume.voxels, restored.voxels)
-        return Compressed(
-            self._builder.file(*parts, quality, latents),
-            quality,
-            error * error,
-            tuple(s.report for s in result.shapes),
-            sum(len(s.payload or b"") for s in result.shapes),
-            sum(t.nbytes for t in result.texture),
-            self._notes,
-        )
+        """Judge the scan, decode the file, and write the quality into its header."""
+        about = self._allowed, self._fitted, self._affine, self._notes, self._progress
+        job = Finishing(self._model, self._volume, self._builder, *about)
+        self._steps.aim(result.point, LOWEST_FILL)
+        parts = result.shapes, result.encoders
+        return job.finish(result, lambda: self._search_size(*parts, LOWEST_FILL))
