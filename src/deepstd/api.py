@@ -16,6 +16,7 @@ import numpy as np
 
 from deepstd import io, preflight
 from deepstd.codec.choice import best_encoding
+from deepstd.codec.protection import Protection
 from deepstd.codec.restoring import restored
 from deepstd.codec.without_bundle import is_without_bundle
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
@@ -32,7 +33,7 @@ from deepstd.io import Metadata
 from deepstd.progress import Progress, Show
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
-from deepstd.rate.target import Target, check_alone, note_on_fill
+from deepstd.rate.target import Target, check_alone, check_protected, note_on_fill
 from deepstd.reports import CompressReport
 from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
 from deepstd.verification import verify
@@ -53,6 +54,7 @@ def compress(
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
+    protect: bool | np.ndarray = False,
     device: str = "auto",
     series: str | None = None,
     metadata: Metadata = Metadata.DEIDENTIFIED,
@@ -78,6 +80,9 @@ def compress(
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
         effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
+        protect: True to give the regions that the bundle explains worst, and those of the largest
+            errors, the fidelity of the rest in a file of the same size; or a mask of such regions,
+            bool, of the scan's shape. The rest gets more error.
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
         metadata: information of the source file that is stored besides voxels and geometry. A
@@ -97,6 +102,7 @@ def compress(
     bound = None if max_error is None else ErrorBound.of(max_error)
     target = Target(ratio, bpv, max_bytes, lossless, bound)
     check_alone(target, model, effort)
+    check_protected(target, protect=protect is not False)
     output = _apart(paths_of(source), output)
     name_of_source = name_of(source)
     effort_named(effort)
@@ -106,7 +112,8 @@ def compress(
         volume = load(source, affine, series=series, metadata=metadata, progress=told)
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
-            chosen = best_encoding(volume, target, model, device, told, effort=effort)
+            wish = Protection.of(protect, volume.shape)
+            chosen = best_encoding(volume, target, model, device, told, effort=effort, protect=wish)
         best = chosen.encoding
         with io.needing(len(best.data)):
             temporary.write_bytes(best.data)

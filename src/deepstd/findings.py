@@ -58,8 +58,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Protected:
+    """Regions that got the fidelity of the rest.
+
+    Attributes:
+        share: share of the scan.
+        ratio_before: root mean square error in them to that of the rest, without protection.
+        ratio: the same with protection.
+    """
+
+    share: float
+    ratio_before: float
+    ratio: float
+
+
+@dataclass(frozen=True)
 class Familiarity:
-    """How a scan fits the bundle that compressed it.
+    """Fit of a scan to the bundle that compressed it.
 
     Attributes:
         judged: False where the bundle has no statistics of its validation scans.
@@ -67,12 +82,14 @@ class Familiarity:
         unexplained: region that the template explains worst compared with the validation scans;
             None without a template.
         largest_error: region of the largest error of the restored scan; None for an exact one.
+        protected: regions that got the fidelity of the rest; None where nothing was done.
     """
 
     judged: bool
     findings: tuple[Finding, ...] = ()
     unexplained: Region | None = None
     largest_error: Region | None = None
+    protected: Protected | None = None
 
     @property
     def unfamiliar(self) -> bool:

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import deepstd
 from deepstd import Volume, io
 from deepstd import bundle as bundles
 from deepstd.bundle.familiarity import NAME, load_familiarity
 from deepstd.codec.codec import Codec
 from deepstd.codec.compressed import Compressed
+from deepstd.codec.protection import Protection
 from deepstd.codec.regions import largest_error
 from deepstd.container import parse
-from deepstd.errors import BundleError
+from deepstd.errors import BundleError, InputError
 from deepstd.rate.target import Target
 
 DATA = os.environ.get("DEEPSTD_DATA")
@@ -128,3 +130,48 @@ def test_damaged_statistics_are_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text('{"measures": {"x": 3}}')
     with pytest.raises(BundleError, match="remove this file"):
         load_familiarity(tmp_path)
+
+
+def with_lesion(volume: Volume, radius: float) -> tuple[Volume, np.ndarray]:
+    """Return a scan with a bright ball, and the mask of the ball."""
+    centre = [n // 2 for n in volume.shape]
+    grid = np.indices(volume.shape)
+    distance = np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)))
+    voxels = volume.voxels.astype(np.float32)
+    voxels[distance <= radius] += np.ptp(voxels)
+    return Volume(voxels, volume.affine), distance <= radius
+
+
+def ratio_of(volume: Volume, restored: np.ndarray, mask: np.ndarray) -> float:
+    error = np.square(restored.astype(float) - volume.voxels)
+    return float(np.sqrt(error[mask].mean() / error[~mask].mean()))
+
+
+@needs_data
+@pytest.mark.parametrize("given", [True, False], ids=["a mask", "found"])
+def test_protected_regions_have_the_fidelity_of_the_rest(codec: Codec, given: bool) -> None:
+    volume, mask = with_lesion(scan(), 3)
+    target = Target(ratio=32)
+    plain = codec.encode(volume, target, effort="fast")
+    wish = Protection(mask if given else None)
+    found = codec.encode(volume, target, effort="fast", protect=wish)
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    assert 0.99 * allowed <= len(found.data) <= allowed
+    before = ratio_of(volume, codec.decompress(plain.data).voxels, mask)
+    after = ratio_of(volume, codec.decompress(found.data).voxels, mask)
+    assert after < before
+    assert after <= 1.1
+    assert found.familiarity is not None
+    assert found.familiarity.protected is not None
+    assert found.familiarity.protected.ratio <= found.familiarity.protected.ratio_before
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="on the scan's grid"):
+        Protection.of(np.ones((3, 4), bool), (4, 4))
+
+
+def test_protection_needs_a_size(tmp_path: Path) -> None:
+    ramp = np.add.outer(np.arange(64), np.arange(48)).astype(np.int16)
+    with pytest.raises(InputError, match="need a size"):
+        deepstd.compress(ramp, tmp_path / "x.dstd", lossless=True, protect=True)

@@ -48,6 +48,7 @@ def compress(
     max_error: options.MaxError = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
+    protect: options.Protect = False,
     series: options.Series = None,
     device: options.Device = "auto",
     keep_metadata: options.KeepMetadata = False,
@@ -79,6 +80,7 @@ def compress(
             max_error=max_error,
             model=model,
             effort=effort,
+            protect=protect,
             device=device,
             series=series,
             metadata=io.Metadata(kept),
@@ -108,17 +110,24 @@ def _of_bundle(report: CompressReport, size: tuple[str, str]) -> list[tuple[str,
         size,
         ("error", console.figures(report.to_dict(), report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
-        *_largest_error(report),
+        *_regions(report),
     ]
 
 
-def _largest_error(report: CompressReport) -> list[tuple[str, str]]:
-    """Format the region of the largest error, where there is one."""
-    found = report.familiarity
-    if found is None or found.largest_error is None:
+def _regions(report: CompressReport) -> list[tuple[str, str]]:
+    """Format the region of the largest error, and what was protected."""
+    found, lines = report.familiarity, []
+    if found is None:
         return []
-    region = found.largest_error
-    return [("largest error", f"{region.excess:.1f} times that of the scan at {region.place}")]
+    if found.largest_error is not None:
+        region = found.largest_error
+        text = f"{region.excess:.1f} times that of the scan at {region.place}"
+        lines.append(("largest error", text))
+    if found.protected is not None:
+        done = found.protected
+        text = f"{100 * done.share:.2g} % of the scan, its error {done.ratio_before:.2f} -> "
+        lines.append(("protected", f"{text}{done.ratio:.2f} times that of the rest"))
+    return lines
 
 
 def _registration(reports: list[ShapeReport]) -> str:

@@ -16,6 +16,7 @@ from deepstd.codec import decoder, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
+from deepstd.codec.protection import Protection
 from deepstd.container import Beginning, Container, parse
 from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL
@@ -77,6 +78,7 @@ class Codec:
         *,
         shape: str = "auto",
         effort: str = NORMAL,
+        protect: Protection | None = None,
         progress: Show | None = None,
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
@@ -89,6 +91,7 @@ class Codec:
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
+            protect: regions that shall get the fidelity of the rest; None for none.
             progress: called with a sentence at each stage; None to show nothing.
 
         Returns:
@@ -103,7 +106,7 @@ class Codec:
         if found is not None:
             return found
         job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
-        return job.finish(job.best())
+        return job.finish(job.best(), protect)
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from deepstd import io
 from deepstd.codec.backgrounds import take_out
@@ -17,11 +18,14 @@ from deepstd.codec.compressed import Compressed
 from deepstd.codec.file_builder import EncodedScan, FileBuilder
 from deepstd.codec.finishing import Finishing
 from deepstd.codec.frames import frames_of, spacing_of
+from deepstd.codec.guard import Coded
 from deepstd.codec.model import Model
+from deepstd.codec.protection import Encodings, Protection, protected
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
 from deepstd.errors import InputError, RateError
+from deepstd.findings import Protected
 from deepstd.progress import Progress
 from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.search import SizeWindow, search
@@ -99,15 +103,11 @@ class Encoding:
         effort: str = NORMAL,
         progress: Progress | None = None,
     ) -> Encoding:
-        """Begin to compress a scan that needs a bundle.
+        """Begin to compress a scan that needs a bundle; other arguments are those of the class.
 
         Args:
-            model: networks and template of the bundle.
             volume: scan of 2 to 4 axes.
             target: requested size.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
-            effort: "fast", "normal" or "best".
-            progress: progress of the job; None to show nothing.
 
         Raises:
             InputError: the bundle has no network for the scan's axes, or a name is unknown.
@@ -372,10 +372,27 @@ class Encoding:
             encoder.release()
         return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
-    def finish(self, result: EncodedScan) -> Compressed:
-        """Judge the scan, decode the file, and write the quality into its header."""
-        about = self._allowed, self._fitted, self._affine, self._notes, self._progress
-        job = Finishing(self._model, self._volume, self._builder, *about)
+    def finish(self, result: EncodedScan, wish: Protection | None = None) -> Compressed:
+        """Protect regions if wished, judge the scan, and write its quality into the file."""
+        self._wiener = result.wiener
+        done = None
+        if wish is not None:
+            result, done = self._protected(result, wish)
+        scan = self._model, self._volume, self._builder, self._allowed
+        job = Finishing(*scan, self._fitted, self._affine, self._notes, self._progress)
         self._steps.aim(result.point, LOWEST_FILL)
         parts = result.shapes, result.encoders
-        return job.finish(result, lambda: self._search_size(*parts, LOWEST_FILL))
+        return job.finish(result, lambda: self._search_size(*parts, LOWEST_FILL), done)
+
+    def _protected(
+        self, result: EncodedScan, wish: Protection
+    ) -> tuple[EncodedScan, Protected | None]:
+        """Encode again with the fidelity of the rest in regions; slices are coded as a volume."""
+        self._progress("protecting regions")
+        if any(encoder.priced is None for encoder in result.encoders):
+            result = self._rough_or_exact(*self._conditioned(fields=False), None)
+        parts = result.shapes, result.encoders
+        coded = Coded.of(result, self._fitted, self._affine)
+        near = partial(self._rough_or_exact, *parts, None)
+        encode = Encodings(near, partial(self._search_size, *parts, LOWEST_FILL))
+        return protected(self._model, coded, result, wish, encode)

@@ -20,6 +20,7 @@ from deepstd.codec.regions import largest_error
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.container import LATENTS_DIGEST_BYTES, parse
 from deepstd.errors import RateError
+from deepstd.findings import Protected
 from deepstd.progress import Progress
 from deepstd.quality import measure, rmse
 from deepstd.volume import Volume
@@ -49,17 +50,22 @@ class Finishing:
     notes: tuple[str, ...]
     progress: Progress
 
-    def finish(self, result: EncodedScan, again: Callable[[], EncodedScan]) -> Compressed:
+    def finish(
+        self,
+        result: EncodedScan,
+        again: Callable[[], EncodedScan],
+        done: Protected | None = None,
+    ) -> Compressed:
         """Judge the scan, decode the file, and write the quality into its header.
 
         Args:
             result: the best encoding.
             again: searches the size again, where a note takes room.
+            done: regions that were protected, or None.
         """
         bundle = self.model.bundle.manifest.name
-        nbytes = sum(t.nbytes for t in result.texture)
-        coded = Coded(self.fitted, result.encoders, result.point.step_code, nbytes, self.affine)
-        familiarity = judged(self.model, coded)
+        coded = Coded.of(result, self.fitted, self.affine)
+        familiarity = replace(judged(self.model, coded), protected=done)
         note = note_of(familiarity, bundle)
         notes = () if note is None else (note,)
         result = self._with_room(result, notes, again)

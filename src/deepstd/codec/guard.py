@@ -13,6 +13,7 @@ import numpy as np
 
 from deepstd.bundle.familiarity import Residuals, Usual, load_familiarity
 from deepstd.codec import fit
+from deepstd.codec.file_builder import EncodedScan
 from deepstd.codec.fit import BITS, MEASURES, REGION, TOGETHER, Measure
 from deepstd.codec.model import Model
 from deepstd.codec.regions import around_peak, region_of
@@ -38,6 +39,12 @@ class Coded:
     step_code: int
     nbytes: int
     affine: np.ndarray | None
+
+    @staticmethod
+    def of(result: EncodedScan, fitted: Sequence[FrameShape], affine: np.ndarray | None) -> Coded:
+        """Make it of an encoding; other arguments are those of the class."""
+        nbytes = sum(t.nbytes for t in result.texture)
+        return Coded(fitted, result.encoders, result.point.step_code, nbytes, affine)
 
 
 def judged(model: Model, coded: Coded) -> Familiarity:

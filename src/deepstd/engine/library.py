@@ -17,7 +17,7 @@ import numpy as np
 DISABLED = "DEEPSTD_NO_ENGINE"
 """Environment variable that turns the engine off, with any value but "" and "0"."""
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 7
+_INTERFACE = 8
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
@@ -51,7 +51,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         _INT,
         (
             *(_POINTER, _POINTER, _SIZE, _SIZE, _POINTER),
-            *(ctypes.c_float, _POINTER, _POINTER, _POINTER, _POINTER),
+            *(_POINTER, _POINTER, _POINTER, _POINTER, _POINTER),
         ),
     ),
 }

@@ -40,6 +40,7 @@ from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 from deepstd.texture.wavelet.network import WaveletNetwork, condition_of
+from deepstd.texture.wavelet.prices import prices_of_levels
 from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
 # Fewest slices of a part of the scan on which the step is estimated.
@@ -82,6 +83,7 @@ class TextureEncoder:
         self._savings = symbol_savings(network.tables)
         self._open: tuple[int, Level] | None = None
         self._corrections: list[np.ndarray] = []
+        self._prices: list[np.ndarray] = []
         self._conditioning = conditioning
         self.shape = tuple(values.shape)
         self.coarse = coarse or relative_sizes(values, spacing)
@@ -119,6 +121,11 @@ class TextureEncoder:
         """The encoder where there are no such tiles, else None."""
         return None if self.divided else self
 
+    @property
+    def priced(self) -> TextureEncoder:
+        """The encoder: λ can differ between voxels."""
+        return self
+
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
     ) -> EncodedTexture:
@@ -140,6 +147,14 @@ class TextureEncoder:
             rounds: number of corrections; each takes about two encodings.
         """
         refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
+
+    def set_prices(self, prices: np.ndarray) -> None:
+        """Set the factor of λ at every voxel for later encodings.
+
+        Args:
+            prices: factors, (*shape); a coefficient gets the least one of the voxels below it.
+        """
+        self._prices = prices_of_levels(prices, self.plan)
 
     def _cost(
         self, encoded: EncodedTexture, step_code: int, template: np.ndarray | None
@@ -242,6 +257,7 @@ class TextureEncoder:
             self._corrections,
             errors,
             None if last_weight is None else (last_pass, last_weight),
+            self._prices,
         )
 
     def significant(self, step_code: int) -> float:
@@ -356,7 +372,8 @@ def refine_together(
         for number, encoder in enumerate(encoders):
             template = None if hint is None else hint.units[number : number + 1]
             cost, gradient = encoder._cost(encoded[number], step_code, template)
-            if cost < best[number][0]:
+            # The cost weighs all voxels alike, so with prices the latest correction is kept.
+            if cost < best[number][0] or encoder._prices:
                 best[number] = cost, encoder._corrections
             if left:
                 before = encoder._corrections or [np.zeros_like(e) for e in errors[number]]
