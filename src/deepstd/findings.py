@@ -63,7 +63,8 @@ class Protected:
 
     Attributes:
         share: share of the scan.
-        ratio_before: root mean square error in them to that of the rest, without protection.
+        ratio_before: root mean square error of the worst of them to that of the rest, without
+            protection.
         ratio: the same with protection.
     """
 

@@ -159,8 +159,7 @@ def test_protected_regions_have_the_fidelity_of_the_rest(codec: Codec, given: bo
     assert 0.99 * allowed <= len(found.data) <= allowed
     before = ratio_of(volume, codec.decompress(plain.data).voxels, mask)
     after = ratio_of(volume, codec.decompress(found.data).voxels, mask)
-    assert after < before
-    assert after <= 1.1
+    assert after < (1.1 if given else 0.5 * before)
     assert found.familiarity is not None
     assert found.familiarity.protected is not None
     assert found.familiarity.protected.ratio <= found.familiarity.protected.ratio_before

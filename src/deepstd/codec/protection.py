@@ -18,16 +18,17 @@ from deepstd.codec import fit
 from deepstd.codec.file_builder import EncodedScan
 from deepstd.codec.guard import Coded, excess_of
 from deepstd.codec.model import Model
-from deepstd.errors import InputError
+from deepstd.errors import InputError, RateError
 from deepstd.findings import Protected
 from deepstd.texture.codec import Encoder, Priced
 
-# Ratios of root mean square errors, regions to the rest, that are the fidelity of the rest: of an
-# encoding near the size, and of the final one.
-_ENOUGH, _AT_MOST = 1.0, 1.08
+# Ratio of root mean square errors, worst region to the rest, that ends the search.
+_ENOUGH = 1.0
 # Octaves by which λ rises outside of the regions. The step gets finer by about half of that.
-_OCTAVES = (0, 1, 2, 3, 4, 5)
-# Rounds of refinement at each of these, where the prices alone are not enough.
+_OCTAVES = (0, 1, 2, 3)
+# Voxels of a region whose error is judged alone, unless all are smaller.
+_FEWEST = 27
+# Rounds of refinement at each of these.
 _ROUNDS = 3
 # Octaves of λ in the regions: nearly every coefficient is rounded to the nearest.
 _INSIDE = -5
@@ -102,10 +103,8 @@ def protected(
         encode: encodes with the encoders of ``result``.
 
     Returns:
-        The encoding, and the protected regions; ``result`` and None where there is no region.
-
-    Raises:
-        RateError: the file cannot be that small with protected regions.
+        The encoding, and the protected regions; ``result`` and None where there is no region, or
+        where the file cannot be that small with protected regions.
     """
     encoders = [encoder.priced for encoder in coded.encoders]
     priced = [encoder for encoder in encoders if encoder is not None]
@@ -113,22 +112,27 @@ def protected(
     if not any(mask.any() for mask in masks):
         return result, None
     share = float(np.mean([mask.mean() for mask in masks]))
-    before = ratio = _ratio(priced, result, masks)
-    found = result
+    before = _ratio(priced, result, masks)
+    try:
+        _approach(priced, masks, encode)
+        found = encode.exact()
+    except RateError:  # the rest cannot pay that much
+        return result, None
+    return found, Protected(share, before, _ratio(priced, found, masks))
+
+
+def _approach(encoders: Sequence[Priced], masks: Sequence[np.ndarray], encode: Encodings) -> None:
+    """Set prices, octave by octave, until the worst region has the fidelity of the rest."""
     for octaves in _OCTAVES:
-        _price(priced, masks, octaves)
-        for refined in (False, True):
-            if refined:  # the filter, which has never seen the region, errs there as well
-                for encoder in priced:
-                    encoder.refine(found.point.step_code, found.point.rate_weight, _ROUNDS)
-            found = encode.near()
-            ratio = _ratio(priced, found, masks)
-            if ratio <= _ENOUGH or (refined and octaves == _OCTAVES[-1]):
-                found = encode.exact()
-                ratio = _ratio(priced, found, masks)
-                if ratio <= _AT_MOST:
-                    return found, Protected(share, before, ratio)
-    return found, Protected(share, before, ratio)
+        _price(encoders, masks, octaves)
+        found = encode.near()
+        if _ratio(encoders, found, masks) <= _ENOUGH:
+            return
+        # The filter, which has never seen such a region, errs there as well.
+        for encoder in encoders:
+            encoder.refine(found.point.step_code, found.point.rate_weight, _ROUNDS)
+        if _ratio(encoders, encode.near(), masks) <= _ENOUGH:
+            return
 
 
 def _price(encoders: Sequence[Priced], masks: Sequence[np.ndarray], octaves: int) -> None:
@@ -140,13 +144,19 @@ def _price(encoders: Sequence[Priced], masks: Sequence[np.ndarray], octaves: int
 
 
 def _ratio(encoders: Sequence[Priced], encoded: EncodedScan, masks: Sequence[np.ndarray]) -> float:
-    """Return the ratio of the root mean square error in the regions to that of the rest."""
-    inside, outside = np.zeros(2), np.zeros(2)
+    """Return the ratio of the root mean square error of the worst region to that of the rest."""
+    from scipy import ndimage  # the import takes longer than most commands
+
+    regions: list[tuple[int, float]] = []
+    rest, count = 0.0, 0
     for error, mask in zip(_errors(encoders, encoded), masks, strict=True):
-        inside += float(error[mask].sum()), int(mask.sum())
-        outside += float(error[~mask].sum()), int((~mask).sum())
-    rest = outside[0] / max(outside[1], 1.0)
-    return float(np.sqrt(inside[0] / max(inside[1], 1.0) / rest)) if rest > 0 else 0.0
+        labels = np.asarray(ndimage.label(mask)[0])  # pyright: ignore
+        sizes = np.bincount(labels.reshape(-1))
+        sums = np.bincount(labels.reshape(-1), error.reshape(-1))
+        rest, count = rest + float(sums[0]), count + int(sizes[0])
+        regions += zip(sizes[1:].tolist(), (sums[1:] / sizes[1:]).tolist(), strict=True)
+    large = [mean for size, mean in regions if size >= _FEWEST] or [mean for _, mean in regions]
+    return float(np.sqrt(max(large) / (rest / count))) if rest > 0 else 0.0
 
 
 def _errors(encoders: Sequence[Encoder], found: EncodedScan) -> Iterator[np.ndarray]:

@@ -372,8 +372,7 @@ def refine_together(
         for number, encoder in enumerate(encoders):
             template = None if hint is None else hint.units[number : number + 1]
             cost, gradient = encoder._cost(encoded[number], step_code, template)
-            # The cost weighs all voxels alike, so with prices the latest correction is kept.
-            if cost < best[number][0] or encoder._prices:
+            if cost < best[number][0]:
                 best[number] = cost, encoder._corrections
             if left:
                 before = encoder._corrections or [np.zeros_like(e) for e in errors[number]]
