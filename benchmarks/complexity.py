@@ -1,31 +1,26 @@
 """Multiplications per voxel of each part of a decoder.
 
-bundle ─ one small scan through the coder, layers counted ─▶ kMAC per voxel, Markdown
+sizes of a bundle's networks, grids of one scan's levels ─▶ kMAC per voxel, Markdown
 
     python benchmarks/complexity.py
 
-The halos of tiles, up to 40 % more in three dimensions, are not counted.
+The halos of tiles, up to 40 % more in three dimensions, are not counted. Every pass of a context
+model counts at all positions, as the reference computes it; the engine leaves out the others'.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from typing import Any
-
-import numpy as np
-import torch
-from torch import nn
 
 from deepstd.bundle import Bundle
 from deepstd.codec.codec import Codec
-from deepstd.conditioning import Conditioning
 from deepstd.shape.field import lattice_stride
 from deepstd.shape.model import ShapeModel
+from deepstd.texture.entropy.context import LevelContext
+from deepstd.texture.filters.postfilter import PostFilter
 from deepstd.texture.filters.wiener import half_neighbourhood
-from deepstd.texture.networks.network import TextureNetwork
-from deepstd.texture.wavelet.encoder import TextureEncoder
-from deepstd.texture.wavelet.lifting import split_plan
+from deepstd.texture.wavelet.lifting import grid_shapes, split_plan
+from deepstd.texture.wavelet.network import WaveletNetwork
 
 _BUNDLES = ("generic", "hippocampus-t1", "chest-xray")
 _EDGE = {2: 256, 3: 64}
@@ -37,34 +32,23 @@ _KNOTS = 8
 _WARP = {2: 3, 3: 7}
 
 
-def counted(network: TextureNetwork) -> dict[str, float]:
+def counted(network: WaveletNetwork) -> dict[str, float]:
     """Count the multiplications per voxel of every part of the texture stage."""
     ndim = network.config.ndim
     shape = (_EDGE[ndim],) * ndim
-    totals: Counter[str] = Counter()
-
-    def hook(name: str) -> Any:
-        def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-            weight: Any = layer.weight
-            totals[name] += output[0, 0].numel() * weight.numel()
-
-        return count
-
-    for name, layer in network.named_modules():
-        weight = getattr(layer, "weight", None)
-        if isinstance(weight, torch.Tensor) and weight.ndim > 2:
-            part = ".".join(name.split(".")[:3]) if name.startswith("context") else "postfilter"
-            layer.register_forward_hook(hook(part))
-    conditioning = None
-    if network.config.template:
-        template = np.zeros((1, 1, *shape), np.int32)
-        conditioning = Conditioning(template, np.zeros((1, ndim, *shape), np.int16))
-    values = np.random.default_rng(0).normal(size=shape)
-    encoder = TextureEncoder(network, values, None, conditioning)
-    encoder.restored(encoder.encode(2048, 0.08), 2048)
     voxels = math.prod(shape)
-    parts = {_title(name, network): count / voxels for name, count in totals.items()}
     plan = split_plan(shape, (0,) * ndim)
+    models = network.context.levels
+    parts: dict[str, float] = {}
+    for number, grid in enumerate(grid_shapes(shape, plan)[1:]):
+        level = min(number, len(models) - 1)
+        more = " and coarser" if level + 1 == len(models) else ""
+        title = f"context model, level {level + 1}{more}"
+        work = _context_work(models[level], math.prod(grid))
+        parts[title] = parts.get(title, 0.0) + work / voxels
+    if isinstance(network.postfilter, PostFilter):
+        # Its convolutions run over the scan folded to half its size.
+        parts["post-filter"] = sum(x.weight.size for x in network.postfilter.layers) / 2**ndim
     samples, lifting = float(voxels), 0.0
     for axes in plan:
         lifting += samples * len(axes) * _LIFTING
@@ -73,12 +57,12 @@ def counted(network: TextureNetwork) -> dict[str, float]:
     return parts
 
 
-def _title(name: str, network: TextureNetwork) -> str:
-    if not name.startswith("context"):
-        return "post-filter"
-    number = int(name.split(".")[-1])
-    last = number + 1 == len(network.context.levels)
-    return f"context model, level {number + 1}" + (" and coarser" if last else "")
+def _context_work(model: LevelContext, positions: int) -> float:
+    """Return the multiplications of a level; those of the condition are done once."""
+    return sum(
+        layer.weight.size * (1 if name.endswith("condition") else positions)
+        for name, layer in model.layers.items()
+    )
 
 
 def shape_stage(bundle: Bundle) -> dict[str, float]:
@@ -101,6 +85,8 @@ def main() -> None:
     for name in _BUNDLES:
         codec = Codec.load(name, device="cpu")
         for part, network in codec.model.networks.items():
+            if not isinstance(network, WaveletNetwork):
+                raise TypeError(f"{name}: not a network of the wavelet")
             parts = {**counted(network), **shape_stage(codec.bundle)}
             if codec.model.shape_model is None:
                 pairs = len(half_neighbourhood(network.config.ndim))

@@ -40,6 +40,7 @@ not exist is `null`.
 | `DEEPSTD_HOME` | where your own `bundles` folder lies, instead of the user's data folder |
 | `DEEPSTD_DEBUG` | `1` shows where an error came from |
 | `DEEPSTD_NO_ENGINE` | `1` computes in Python what the native engine computes, slower |
+| `DEEPSTD_INSTRUCTIONS` | best instructions the engine may use: `plain`, `avx2` or `avx512` |
 | `OMP_WAIT_POLICY` | `PASSIVE` where you set none: waiting threads soon sleep; or `ACTIVE` |
 | `DEEPSTD_VVENC`, `DEEPSTD_VVDEC` | the programs of VVC, where they are not in PATH |
 """

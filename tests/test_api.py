@@ -19,7 +19,7 @@ import pytest
 
 import deepstd
 from deepstd import api, io
-from deepstd.container import Registration, least_bytes, pack_source_header, parse, write_container
+from deepstd.container import Registration, least_bytes, pack_source_header, parse
 from deepstd.errors import (
     BundleMismatchError,
     BundleNotFoundError,
@@ -31,6 +31,7 @@ from deepstd.errors import (
     RateError,
 )
 from deepstd.volume import SourceHeader
+from tests.helpers.chunks import with_header
 
 pytestmark = pytest.mark.usefixtures("only_tiny")
 Phantom = Callable[..., np.ndarray]
@@ -276,8 +277,7 @@ class TestDamage:
             header = pack_source_header(
                 SourceHeader(whole.format, raw), container.head.shape, container.head.dtype
             )
-            digest = container.latents_digest
-            data = write_container(container.head, header, list(container.frames), digest)
+            data = with_header(container, codec, header)
             with pytest.raises(DamagedError, match=r"scan\.dstd: .*header"):
                 codec.decompress(data, name="scan.dstd")
 
@@ -424,8 +424,8 @@ def test_info_as_plain_values(scan: Path, tmp_path: Path) -> None:
     assert list(plain) == [
         *("file", "file_bytes", "source_format", "shape", "dtype", "byte_order", "voxels"),
         *("stored_bytes", "ratio", "bpv", "smallest_dtype", "smallest_ratio", "bundle"),
-        *("quality", "slope", "unit", "notes", "registration", "latents_digest", "sections"),
-        "lossless",
+        *("quality", "slope", "unit", "notes", "registration", "digest", "sections"),
+        *("lossless", "asked", "exact_bytes", "lossy_ratio"),
     ]
     assert plain["shape"] == [22, 26, 14]
     assert plain["bundle"] == {
@@ -435,7 +435,7 @@ def test_info_as_plain_values(scan: Path, tmp_path: Path) -> None:
     }
     assert set(plain["quality"]) == {"mae", "max_error", "psnr", "ssim"}
     assert plain["registration"] is None
-    assert plain["latents_digest"] == found.latents_digest.hex()
+    assert plain["digest"] == found.digest.hex()
     assert plain["sections"][0] == {"name": "preamble", "offset": 0, "bytes": 8}
     fitted = replace(
         found,

@@ -22,7 +22,7 @@ LAYERS = (
     ("train", "evaluate", "batch"),
     ("baselines",),
     ("api", "registration"),
-    ("verification",),
+    ("layers", "verification"),
     ("listing", "preflight"),
     ("codec",),
     ("inspection",),

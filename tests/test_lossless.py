@@ -179,11 +179,11 @@ def test_an_earlier_release_refuses_the_file(
     tmp_path: Path, phantom: Phantom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deepstd.compress(phantom((9, 8, 7)), tmp_path / "scan.dstd", lossless=True)
-    from deepstd.container import reader
+    from deepstd.container import chunks
     from deepstd.container.format import ChunkType
 
-    known = {code: kind for code, kind in reader._TYPES.items() if kind is not ChunkType.EXAC}
-    monkeypatch.setattr(reader, "_TYPES", known)
+    known = {code: kind for code, kind in chunks._TYPES.items() if kind is not ChunkType.EXAC}
+    monkeypatch.setattr(chunks, "_TYPES", known)
     with pytest.raises(UnsupportedVersionError, match=r"scan\.dstd: chunk type 0x58"):
         parse((tmp_path / "scan.dstd").read_bytes(), "scan.dstd")
 

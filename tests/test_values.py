@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 import deepstd
 from deepstd import api, io, verification
 from deepstd.cli.app import main
-from deepstd.container import Container, Head, pack_source_header, parse, write_container
+from deepstd.container import Container, Head, pack_source_header, parse
 from deepstd.errors import DamagedError
 from deepstd.inspection import error_scale_of, figures_of, notes_of, quality_of, smallest_of
 from deepstd.io.shear import SHEARED
 from deepstd.quality import measure
 from deepstd.volume import SourceHeader, Volume
+from tests.helpers.chunks import with_header
 
 pytestmark = pytest.mark.usefixtures("only_tiny")
 Phantom = Callable[..., np.ndarray]
@@ -69,7 +70,7 @@ class TestRealWorldValues:
         self, packed: Container, original: Volume, tiny_bundle: Path, slope: float, intercept: float
     ) -> None:
         restored = decoded(packed, tiny_bundle)
-        container = with_header(packed, nifti(original.voxels, (slope, intercept)).source)
+        container = with_source(packed, nifti(original.voxels, (slope, intercept)).source)
         scale = error_scale_of(container)
         assert (scale.slope, scale.unit) == (abs(slope), None)
         real, back = (v * np.float64(slope) + intercept for v in (original.voxels, restored))
@@ -158,7 +159,7 @@ class TestRealWorldValues:
         assert other.measured == pytest.approx(one.measured, rel=1e-4)
 
     def test_a_damaged_header_of_the_original(self, packed: Container) -> None:
-        container = with_header(packed, SourceHeader("nifti1", bytes(5)))
+        container = with_source(packed, SourceHeader("nifti1", bytes(5)))
         with pytest.raises(DamagedError, match=r"scan\.dstd: the header of the original"):
             quality_of(container)
 
@@ -173,12 +174,11 @@ def decoded(container: Container, bundle: Path) -> np.ndarray:
 _DECODED: dict[int, np.ndarray] = {}
 
 
-def with_header(container: Container, source: SourceHeader) -> Container:
+def with_source(container: Container, source: SourceHeader) -> Container:
     """The same file with another header of the original."""
     head = container.head
     packed = pack_source_header(source, head.shape, head.dtype)
-    data = write_container(head, packed, container.frames, container.latents_digest)
-    return parse(data, container.name)
+    return parse(with_header(container, deepstd.Codec.load("tiny"), packed), container.name)
 
 
 class TestLargeValues:
@@ -320,13 +320,13 @@ class TestNotes:
         assert (packed.notes, packed.smallest) == ((), None)
 
     def test_readers_of_earlier_releases_pass_over_them(self, noted: Path) -> None:
-        from deepstd.container import reader
+        from deepstd.container import chunks
 
-        known = dict(reader._TYPES)
+        known = dict(chunks._TYPES)
         for chunk_type in "ny":
             known.pop(ord(chunk_type))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reader, "_TYPES", known)
+            patch.setattr(chunks, "_TYPES", known)
             container = parse(noted.read_bytes(), "noted")
         assert container.notes == ()
         assert deepstd.Codec.load("tiny").decode(container).shape == (14, 12, 10)
@@ -374,14 +374,7 @@ class TestShearedScans:
     def test_a_straight_scan_needs_no_straightening(
         self, packed: Container, tmp_path: Path, tiny_bundle: Path
     ) -> None:
-        container = packed
-        data = write_container(
-            container.head,
-            container.packed_source_header,
-            container.frames,
-            container.latents_digest,
-            container.wiener,
-        )
+        data = with_header(packed, deepstd.Codec.load("tiny"), packed.packed_source_header)
         (tmp_path / "scan.dstd").write_bytes(data)
         volume = deepstd.decompress(tmp_path / "scan.dstd", tmp_path / "a.nii", straighten=True)
         assert volume.notes == ()

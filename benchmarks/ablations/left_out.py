@@ -33,8 +33,10 @@ from deepstd.rate.target import Target
 from deepstd.registration.pair import register_pair
 from deepstd.texture.autoencoder.blocks import TCMBlock
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
-from deepstd.texture.networks.network import TextureNetwork
-from deepstd.texture.networks.postfilter import NoFilter
+from deepstd.texture.codec import Network
+from deepstd.texture.filters.postfilter import NoFilter
+from deepstd.texture.models import network_of
+from deepstd.texture.wavelet.network import WaveletNetwork
 from deepstd.volume import Volume
 
 _OUT = FOLDER / "ablations.json"
@@ -65,6 +67,7 @@ class Variant:
     """A codec with something left out.
 
     Attributes:
+        network: what becomes of each network as it is loaded.
         change: what is done to a codec.
         options: of `Codec.encode`.
         bundle: another than the study's.
@@ -74,12 +77,24 @@ class Variant:
         replaced: what stands in place of functions and constants, by their full names.
     """
 
+    network: Callable[[Network], Network] = lambda network: network
     change: Callable[[Codec], None] = lambda codec: None
     options: dict[str, Any] = field(default_factory=dict)
     bundle: str | None = None
     on_template: bool = False
     needs_template: bool = False
     replaced: dict[str, Any] = field(default_factory=dict)
+
+    def load(self, bundle: str) -> Codec:
+        """A study's bundle with the change, or the variant's own."""
+
+        def changed(*given: Any) -> Network:
+            return self.network(network_of(*given))
+
+        with patch("deepstd.codec.model.network_of", changed):
+            codec = Codec.load(self.bundle or bundle, device="cpu")
+        self.change(codec)
+        return codec
 
     def encode(self, codec: Codec, volume: Volume, target: Target) -> Compressed:
         """A volume encoded so, to be decoded in the same `context`."""
@@ -104,10 +119,10 @@ def _no_offsets(
     return np.zeros(len(counts), dtype=np.int64)
 
 
-def _without_filter(codec: Codec) -> None:
-    for network in codec.model.networks.values():
-        if isinstance(network, TextureNetwork):
-            network.postfilter = NoFilter()
+def _without_filter(network: Network) -> Network:
+    if isinstance(network, WaveletNetwork):
+        return replace(network, postfilter=NoFilter())
+    return network
 
 
 def _without_optimisation(codec: Codec) -> None:
@@ -115,11 +130,12 @@ def _without_optimisation(codec: Codec) -> None:
     codec.model.bundle = replace(codec.bundle, manifest=manifest)
 
 
-def _without_attention(codec: Codec) -> None:
-    for network in codec.model.networks.values():
+def _without_attention(network: Network) -> Network:
+    if isinstance(network, AutoencoderNetwork):
         for block in network.modules():
             if isinstance(block, TCMBlock):
-                block.transformer = nn.Identity()
+                block.register_module("transformer", nn.Identity())
+    return network
 
 
 VARIANTS = {
@@ -129,7 +145,7 @@ VARIANTS = {
     "no deformation field": Variant(options={"shape": "off"}, needs_template=True),
     "no post-filter": Variant(_without_filter),
     "no Wiener filter": Variant(replaced={"deepstd.codec.encoder.best_filter": lambda *_: None}),
-    "no rate-distortion-optimised quantisation": Variant(_without_optimisation),
+    "no rate-distortion-optimised quantisation": Variant(change=_without_optimisation),
     "no trellis": Variant(replaced={"deepstd.coding.trellis.FEWEST_SYMBOLS": 1 << 62}),
     "no offsets of scales": Variant(
         replaced={"deepstd.texture.entropy.symbols.best_offsets": _no_offsets}
@@ -141,7 +157,7 @@ VARIANTS = {
 def of_bundle(name: str, folder: str) -> dict[str, Variant]:
     """Another bundle beside the study's; the paper's autoencoder in other ways besides."""
     variants = {name: Variant(bundle=folder)}
-    networks = Codec.load(folder, device="cpu").networks.values()
+    networks = Codec.load(folder, device="cpu").model.networks.values()
     if any(isinstance(network, AutoencoderNetwork) for network in networks):
         variants[f"{name}, its attention left out"] = Variant(_without_attention, bundle=folder)
         variants[f"{name}, on the template's grid"] = Variant(bundle=folder, on_template=True)
@@ -153,10 +169,9 @@ def measure(study: str, variants: dict[str, Variant], count: int, data: Path) ->
     rows = {row.key: row for row in load()}
     model = model_of(Codec.load(STUDIES[study].bundle, device="cpu"))
     for name, variant in variants.items():
-        codec = Codec.load(variant.bundle or STUDIES[study].bundle, device="cpu")
+        codec = variant.load(STUDIES[study].bundle)
         if variant.needs_template and codec.model.shape_model is None:
             continue
-        variant.change(codec)
         for scan in STUDIES[study].scans[:count]:
             missing = [t for t in RATES if (study, name, scan, model, t.bpv or 0.0) not in rows]
             if not missing:

@@ -29,14 +29,14 @@ def page(rows: Sequence[left_out.Row], curves: Sequence[trained.Curve]) -> str:
     parts = [_INTRO]
     for study in dict.fromkeys([row.study for row in rows] + [curve.study for curve in curves]):
         parts.append(f"## {STUDIES[study].title}\n")
-        for intro, table, found in (
-            (_LEFT_OUT, left_out.table, rows),
-            (_TRAINED, trained.table, curves),
-        ):
-            models = dict.fromkeys(one.model for one in found if one.study == study)
-            parts += [intro] if models else []
-            for model in models:
-                parts += [*table(found, study, model), ""]
+        models = dict.fromkeys(row.model for row in rows if row.study == study)
+        parts += [_LEFT_OUT] if models else []
+        for model in models:
+            parts += [*left_out.table(rows, study, model), ""]
+        models = dict.fromkeys(curve.model for curve in curves if curve.study == study)
+        parts += [_TRAINED] if models else []
+        for model in models:
+            parts += [*trained.table(curves, study, model), ""]
     return "\n".join(parts)
 
 

@@ -39,6 +39,7 @@ from deepstd.train.coding import code_batch
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, TensorConditioning, make_example
 from deepstd.train.loop import averaged, new_state, train_until
+from deepstd.train.start import Start
 
 _OUT = FOLDER / "ablations-trained.json"
 _CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -134,7 +135,7 @@ def measure(study: str, minutes: float, only: Sequence[str], data: Path) -> None
         return
     config = TrainConfig.read(_CONFIGS / f"{STUDIES[study].bundle}.toml")
     part = config.ndims[0]
-    shipped = cast(TextureNetwork, codec.model.networks[part])
+    shipped = cast(TextureNetwork, Start.of(codec.bundle).networks[part])
     tested = STUDIES[study].scans[:_TEST_SCANS]
     training = _examples(codec, split(*_of(study))[:_TRAINING_SCANS], data)
     test = _examples(codec, tested, data)

@@ -115,10 +115,10 @@ def syn_seconds(scan: np.ndarray, affine: np.ndarray, copy: np.ndarray, grid: Gr
     from benchmarks.registration.pairs import Scan
     from benchmarks.registration.syn import ants_image
 
-    nothing = np.zeros(0, np.uint8)
+    nothing, at = np.zeros(0, np.uint8), np.eye(4) if grid.affine is None else grid.affine
     moving, fixed = (
         ants_image(Scan("", np.ascontiguousarray(voxels, np.float32), nothing, matrix))
-        for voxels, matrix in ((scan, affine), (copy, grid.affine))
+        for voxels, matrix in ((scan, affine), (copy, at))
     )
     cpu = time.process_time()
     ants.registration(fixed, moving, type_of_transform="SyN", random_seed=1)
@@ -163,7 +163,7 @@ def _row(grid: Grid, row: int) -> np.ndarray:
 
 def main() -> None:
     """Print the result and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("scan")
     parser.add_argument("--keep", action="store_true", help=f"write {_RESULTS.name}")
     parser.add_argument("--syn", action="store_true", help="time ANTs' SyN, too")

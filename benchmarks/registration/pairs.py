@@ -14,8 +14,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
+from nibabel import nifti1
 
 _SPLITS = Path(__file__).resolve().parents[1] / "splits.json"
 _PAIRS = 15
@@ -91,8 +91,8 @@ def studies() -> dict[str, Study]:
 
 def read_scan(data: Path, name: str) -> Scan:
     """A scan of splits.json with its labels."""
-    image = nibabel.nifti1.load(data / name)
-    labels = nibabel.nifti1.load(data / name.replace("/images/", "/labels/"))
+    image = nifti1.load(data / name)
+    labels = nifti1.load(data / name.replace("/images/", "/labels/"))
     voxels = np.asarray(image.dataobj, dtype=np.float32)
     low, high = np.percentile(voxels, [0.5, 99.5])
     return Scan(

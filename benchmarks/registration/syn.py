@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ants
-import nibabel
 import numpy as np
 import pandas as pd
+from nibabel import nifti1
 
 from benchmarks.registration.method import AffineStage, Unregistered
 from benchmarks.registration.pairs import Scan
@@ -57,7 +57,7 @@ class Syn:
                 whichtoinvert=[False] * len(transforms),
             )
             path = next(Path(name) for name in transforms if name.endswith(".nii.gz"))
-            displacement = np.asarray(nibabel.nifti1.load(path).dataobj)[..., 0, :]
+            displacement = np.asarray(nifti1.load(path).dataobj)[..., 0, :]
         places = np.stack([np.asarray(moved[axis]) for axis in "xyz"], -1)
         coordinates = transformed(np.linalg.inv(moving.lps), places)
         nbytes = AFFINE_BYTES + packed(displacement / np.array(fixed.spacing))

@@ -97,7 +97,7 @@ def measured(template: Subject, subjects: Sequence[Subject]) -> dict[str, float]
 
 def main() -> None:
     """Print one line a template and keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--train", type=int, default=24)
     parser.add_argument("--test", type=int, default=10)

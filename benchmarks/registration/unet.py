@@ -33,7 +33,8 @@ class UNet(nn.Module):
 
     def __init__(self, stride: Sequence[int]) -> None:
         super().__init__()
-        self.stride = tuple(stride)
+        first, second, third = stride
+        self.stride = (first, second, third)
         widths = (2, *_ENCODER)
         self.encoder = nn.ModuleList(
             nn.Conv3d(a, b, 3, self.stride if level else 1, 1)

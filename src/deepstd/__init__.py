@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from deepstd.bundle import Bundle
     from deepstd.codec.codec import Codec
     from deepstd.codec.compressed import Compressed
-    from deepstd.container import Beginning, BundleRef, Container, Registration, Section
+    from deepstd.container import (
+        Beginning,
+        BundleRef,
+        Container,
+        ExactPart,
+        Registration,
+        Section,
+    )
     from deepstd.errors import (
         BundleError,
         BundleMismatchError,
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
         DamagedError,
         DeepSTDError,
         DeviceError,
+        ExactPartError,
         GeometryError,
         InputError,
         MissingExtraError,
@@ -37,12 +45,14 @@ if TYPE_CHECKING:
     )
     from deepstd.inspection import info
     from deepstd.io import Metadata, read, write
+    from deepstd.layers import complete, strip
     from deepstd.quality import Quality
     from deepstd.rate.bound import ErrorBound
+    from deepstd.rate.goal import QualityGoal
     from deepstd.rate.target import Target
     from deepstd.registration.files import Outputs, RegisterReport, register
     from deepstd.registration.report import PairReport
-    from deepstd.reports import CompressReport, FileInfo, VerifyReport
+    from deepstd.reports import Asked, CompressReport, FileInfo, VerifyReport
     from deepstd.shape.register import ShapeReport
     from deepstd.verification import verify
     from deepstd.volume import Derivation, SourceHeader, SupportsArray, Volume
@@ -54,7 +64,14 @@ _NAMES = {
     "deepstd.bundle": ("Bundle",),
     "deepstd.codec.codec": ("Codec",),
     "deepstd.codec.compressed": ("Compressed",),
-    "deepstd.container": ("Beginning", "BundleRef", "Container", "Registration", "Section"),
+    "deepstd.container": (
+        "Beginning",
+        "BundleRef",
+        "Container",
+        "ExactPart",
+        "Registration",
+        "Section",
+    ),
     "deepstd.errors": (
         "BundleError",
         "BundleMismatchError",
@@ -63,6 +80,7 @@ _NAMES = {
         "DamagedError",
         "DeepSTDError",
         "DeviceError",
+        "ExactPartError",
         "GeometryError",
         "InputError",
         "MissingExtraError",
@@ -75,12 +93,14 @@ _NAMES = {
     ),
     "deepstd.inspection": ("info",),
     "deepstd.io": ("Metadata", "read", "write"),
+    "deepstd.layers": ("complete", "strip"),
     "deepstd.quality": ("Quality",),
     "deepstd.rate.bound": ("ErrorBound",),
+    "deepstd.rate.goal": ("QualityGoal",),
     "deepstd.rate.target": ("Target",),
     "deepstd.registration.files": ("Outputs", "RegisterReport", "register"),
     "deepstd.registration.report": ("PairReport",),
-    "deepstd.reports": ("CompressReport", "FileInfo", "VerifyReport"),
+    "deepstd.reports": ("Asked", "CompressReport", "FileInfo", "VerifyReport"),
     "deepstd.shape.register": ("ShapeReport",),
     "deepstd.verification": ("verify",),
     "deepstd.volume": ("Derivation", "SourceHeader", "SupportsArray", "Volume"),
@@ -88,6 +108,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "Asked",
     "Beginning",
     "Bundle",
     "BundleError",
@@ -104,6 +125,8 @@ __all__ = [
     "Derivation",
     "DeviceError",
     "ErrorBound",
+    "ExactPart",
+    "ExactPartError",
     "FileInfo",
     "GeometryError",
     "InputError",
@@ -114,6 +137,7 @@ __all__ = [
     "Outputs",
     "PairReport",
     "Quality",
+    "QualityGoal",
     "RateError",
     "RegisterReport",
     "Registration",
@@ -127,11 +151,13 @@ __all__ = [
     "UnsupportedVersionError",
     "VerifyReport",
     "Volume",
+    "complete",
     "compress",
     "decompress",
     "info",
     "read",
     "register",
+    "strip",
     "verify",
     "write",
 ]

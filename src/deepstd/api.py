@@ -10,19 +10,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deepstd import io, preflight
 from deepstd.codec.choice import best_encoding
+from deepstd.codec.exact import check_kept
+from deepstd.codec.layered import with_exact_part
 from deepstd.codec.protection import Protection
 from deepstd.codec.restoring import restored
-from deepstd.codec.without_bundle import is_without_bundle
+from deepstd.codec.without_bundle import is_exact
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
-from deepstd.errors import InputError, RateError, named
+from deepstd.errors import (
+    ContainerError,
+    DamagedError,
+    ExactPartError,
+    InputError,
+    RateError,
+    named,
+)
 from deepstd.inspection import (
     AUTO,
+    asked_of,
     error_scale_of,
     notes_of,
     read_container,
@@ -33,13 +43,22 @@ from deepstd.io import Metadata
 from deepstd.progress import Progress, Show
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
-from deepstd.rate.target import Target, check_alone, check_protected, note_on_fill
+from deepstd.rate.goal import QualityGoal
+from deepstd.rate.target import (
+    Target,
+    check_alone,
+    check_protected,
+    check_residual,
+    note_on_fill,
+)
 from deepstd.reports import CompressReport
-from deepstd.sources import PathLike, Source, check_options, load, name_of, paths_of
+from deepstd.sources import PathLike, Source, apart, check_options, load, name_of, paths_of
 from deepstd.verification import verify
 from deepstd.volume import Derivation, Volume
 
 __all__ = ["compress", "decompress", "verify"]
+
+EXACT_NOTE = "every voxel is that of the original, by the exact part of the file"
 
 
 def compress(
@@ -51,6 +70,10 @@ def compress(
     max_bytes: int | None = None,
     lossless: bool = False,
     max_error: float | str | None = None,
+    min_psnr: float | None = None,
+    min_ssim: float | None = None,
+    mae: float | None = None,
+    with_residual: bool = False,
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
@@ -61,7 +84,10 @@ def compress(
     overwrite: bool = False,
     progress: Show | None = None,
 ) -> CompressReport:
-    """Compress a scan to a .dstd file of a chosen size, or without loss.
+    """Compress a scan to a .dstd file of a chosen size or quality, or without loss.
+
+    A size with one of ``max_error``, ``min_psnr``, ``min_ssim`` and ``mae`` asks for both. A file
+    of that size is refused where it misses the quality.
 
     Args:
         source: path or URL of a NIfTI, NRRD, MetaImage, FreeSurfer, .npy, or grey PNG or TIFF file;
@@ -70,12 +96,18 @@ def compress(
         output: file or URL to write, or "-" for standard output.
         ratio: compression ratio, bytes of the stored voxels divided by bytes of the file.
         bpv: bits of the file per voxel.
-        max_bytes: bytes of the file. Exactly one of the three is given, and the file fills 0.997
+        max_bytes: bytes of the file. At most one of the three is given, and the file fills 0.997
             to 1.000 of it.
-        lossless: True, in place of a size, to restore every voxel bit for bit. The encoder decodes
-            the file and compares before it writes. Bundle and effort do not apply.
-        max_error: largest error of any voxel, in place of a size: in real-world units such as HU,
-            or as a share of the range of the scan, such as "1%". The encoder verifies it.
+        lossless: True, in place of all others, to restore every voxel bit for bit. The encoder
+            decodes the file and compares before it writes. Bundle and effort do not apply.
+        max_error: largest error of any voxel: in real-world units such as HU, or as a share of the
+            range of the scan, such as "1%". The encoder verifies it. Without a size no bundle is
+            needed.
+        min_psnr: least PSNR in dB. Without a size the file is the smallest found that keeps it.
+        min_ssim: least SSIM, 1 at most.
+        mae: largest mean absolute error in real-world units.
+        with_residual: True to add what is missing to exact as a second part of the file. Sizes and
+            qualities are those of the first part, which is a whole file alone (`deepstd.strip`).
         affine: voxel-to-world matrix of an array, (4, 4), RAS+ in millimetres; None for none.
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
@@ -92,7 +124,8 @@ def compress(
 
     Raises:
         InputError: the scan cannot be read or compressed, or not without loss.
-        RateError: the size cannot be reached; the message names the nearest size that can.
+        RateError: the size or the quality cannot be reached, or not both; the message names what
+            can be.
         BundleError: the bundle is missing or damaged.
         DeviceError: the device is not available.
         OutputExistsError: the output is there and ``overwrite`` is False.
@@ -100,10 +133,12 @@ def compress(
     """
     began, told = time.monotonic(), Progress(progress)
     bound = None if max_error is None else ErrorBound.of(max_error)
-    target = Target(ratio, bpv, max_bytes, lossless, bound)
+    goal = QualityGoal.of(min_psnr, min_ssim, mae)
+    target = Target(ratio, bpv, max_bytes, lossless, bound, goal)
     check_alone(target, model, effort)
     check_protected(target, protect=protect is not False)
-    output = _apart(paths_of(source), output)
+    check_residual(target, with_residual=with_residual)
+    output = apart(paths_of(source), output)
     name_of_source = name_of(source)
     effort_named(effort)
     check_options(source, affine, series, metadata)
@@ -112,16 +147,22 @@ def compress(
         volume = load(source, affine, series=series, metadata=metadata, progress=told)
         with named(name_of_source, InputError, RateError), _advising_on_metadata(volume, metadata):
             preflight.check_volume(volume, name_of_source, output, target, device)
+            if with_residual:
+                check_kept(volume)
             wish = Protection.of(protect, volume.shape)
             chosen = best_encoding(volume, target, model, device, told, effort=effort, protect=wish)
-        best = chosen.encoding
+            if chosen.missed:
+                raise RateError(chosen.missed)
+            best = chosen.encoding
+            if with_residual:
+                best = with_exact_part(best, volume, chosen.predict, told)
         with io.needing(len(best.data)):
             temporary.write_bytes(best.data)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    unfilled = None
-    if not target.sizeless:
-        unfilled = note_on_fill(len(best.data), allowed, exact=best.quality.max_error == 0)
     container = parse(best.data, io.shown(output))
+    unfilled = None
+    if not target.sizeless and (target.bound is None or container.exact is None):
+        unfilled = note_on_fill(container.lossy_nbytes, allowed, exact=best.quality.max_error == 0)
     scale = error_scale_of(container)
     quality = best.quality.scaled(scale.slope)
     return CompressReport(
@@ -151,7 +192,10 @@ def compress(
         scale.unit,
         *smallest_of(container),
         lossless or container.lossless,
-        familiarity=best.familiarity,
+        asked_of(container),
+        best.exact_bytes,
+        volume.nbytes / container.lossy_nbytes,
+        best.familiarity,
     )
 
 
@@ -188,9 +232,13 @@ def decompress(
     device: str = "auto",
     level: int = 0,
     straighten: bool = False,
+    lossy: bool = False,
     overwrite: bool = False,
 ) -> Volume:
     """Restore the scan of a .dstd file, or a preview, and write it if there is an output.
+
+    A file with an exact part gives the exact scan. Where that part alone is damaged, the lossy scan
+    is written before the error is raised, and the error holds it.
 
     A preview needs the first part of a file only: the textures of the coarse wavelet levels. The
     rest is not read and may be missing. A preview is not checked against the file's hash.
@@ -206,12 +254,14 @@ def decompress(
             with thick slices are halved at later levels.
         straighten: True to resample a sheared scan, as of a tilted gantry, onto a right-angled
             grid, which all programs open.
+        lossy: True to leave out the exact part of a file that has one.
         overwrite: True to replace an existing output.
 
     Returns:
         the scan, with notes that a user should know.
 
     Raises:
+        ExactPartError: the exact part of the file is damaged; its attribute is the lossy scan.
         ContainerError: the source is no .dstd file, or damaged.
         BundleError: the bundle is not installed, or damaged.
         DeviceError: the device is not available.
@@ -219,38 +269,74 @@ def decompress(
         InputError: the scan has fewer levels, or the output cannot hold it.
         GeometryError: no two axes of a scan to be straightened are at right angles.
     """
-    output = None if output is None else _apart([source], output)
+    output = None if output is None else apart([source], output)
     preflight.check_devices(device)
-    container = read_first_levels(source) if level else read_container(source)
+    whole = None if level else read_container(source, lossy_suffices=True)
+    container = read_first_levels(source) if whole is None else whole
     if output is None:
         preflight.check_restoring(container, None, device, level)
-        volume = restored(container, model, device, level)
-        return io.straightened(volume) if straighten else volume
-    with io.writer(output, container.head.source_format, overwrite=overwrite) as put:
-        preflight.check_restoring(container, output, device, level)
-        volume = restored(container, model, device, level)
-        derivation = _derivation(container, volume)
-        volume = io.straightened(volume) if straighten else volume
-        put(volume, derivation)
-    return replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
+        found = _restored(container, model, device, level, lossy=lossy)
+        volume = io.straightened(found.volume) if straighten else found.volume
+    else:
+        with io.writer(output, container.head.source_format, overwrite=overwrite) as put:
+            preflight.check_restoring(container, output, device, level)
+            found = _restored(container, model, device, level, lossy=lossy)
+            derivation = _derivation(container, found)
+            volume = io.straightened(found.volume) if straighten else found.volume
+            put(volume, derivation)
+        volume = replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
+    if found.damage is not None:
+        where = "is in the error" if output is None else f"is in {io.shown(output)}"
+        raise ExactPartError(
+            f"{found.damage} Its lossy part is whole: the lossy scan {where}.", volume
+        )
+    return volume
 
 
-def _derivation(container: Beginning, volume: Volume) -> Derivation | None:
+@dataclass(frozen=True)
+class _Restored:
+    """A restored scan.
+
+    Attributes:
+        volume: the scan.
+        exact: True where it is exact by the exact part of its file.
+        damage: error of an exact part that cannot be decoded; None where there is none.
+    """
+
+    volume: Volume
+    exact: bool = False
+    damage: ContainerError | None = None
+
+
+def _restored(
+    container: Beginning, model: str, device: str, level: int, *, lossy: bool
+) -> _Restored:
+    """Restore a scan exactly where its file has an exact part, else as its file has it.
+
+    Where the exact part cannot be decoded, the lossy scan is restored.
+    """
+    if not isinstance(container, Container) or lossy:
+        return _Restored(restored(container, model, device, level, lossy=True))
+    damage = container.damage
+    if container.exact_part is not None:
+        try:
+            volume = restored(container, model, device)
+            return _Restored(replace(volume, notes=(*volume.notes, EXACT_NOTE)), exact=True)
+        except DamagedError as error:
+            damage = error
+    return _Restored(restored(container, model, device, lossy=True), damage=damage)
+
+
+def _derivation(container: Beginning, found: _Restored) -> Derivation | None:
     """Return what lossy coding did to a restored scan; None where it is exact."""
-    if is_without_bundle(container) and (container.exact is None or container.lossless):
+    volume = found.volume
+    if found.exact or is_exact(container):
         return None
     head = container.head
-    ratio = volume.nbytes / container.nbytes
+    whole = isinstance(container, Container)
+    ratio = volume.nbytes / (container.lossy_nbytes if whole else container.nbytes)
     if container.exact is not None:
         largest = "the error of every voxel bounded"
         return Derivation(ratio, f"DeepSTD near-lossless compression {ratio:.2f}:1, {largest}")
     bundle = f"{head.bundle.name} {head.bundle.version} ({head.bundle.digest.hex()})"
     return Derivation(ratio, f"DeepSTD lossy compression {ratio:.2f}:1 with bundle {bundle}")
-
-
-def _apart(paths: Sequence[PathLike], output: PathLike) -> str:
-    """Return the location of an output; raise an InputError where it is an input."""
-    place = io.location(output)
-    if any(io.is_same(io.location(path), place) for path in paths):
-        raise InputError(f"{io.shown(place)}: is the input. Choose another output")
-    return place

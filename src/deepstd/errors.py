@@ -13,6 +13,7 @@
     │   ├── UnsupportedVersionError  written by a newer DeepSTD
     │   ├── TruncatedError  the file ends too early
     │   └── DamagedError  a checksum or a field does not fit
+    │       └── ExactPartError  the exact part of a layered file alone is damaged
     ├── OutputExistsError (FileExistsError)  an existing file would be overwritten
     ├── DeviceError (RuntimeError)  the requested device is not available or out of memory
     └── MissingExtraError (ImportError)  an optional dependency is needed
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 OUT_OF_MEMORY = (
     "not enough memory for a scan of this size. Close other programs, use a machine with more, or "
@@ -88,6 +90,18 @@ class TruncatedError(ContainerError):
 
 class DamagedError(ContainerError):
     """A checksum, a length or a field does not fit the rest of the file."""
+
+
+class ExactPartError(DamagedError):
+    """The exact part of a layered file is damaged, and its lossy part was restored.
+
+    Attributes:
+        volume: the lossy scan, a `deepstd.Volume`.
+    """
+
+    def __init__(self, message: str, volume: Any) -> None:
+        super().__init__(message)
+        self.volume = volume
 
 
 class OutputExistsError(DeepSTDError, FileExistsError):

@@ -23,7 +23,7 @@ from deepstd.container import (
     read_beginning,
 )
 from deepstd.errors import BundleMismatchError, BundleNotFoundError, DamagedError, InputError
-from deepstd.reports import FileInfo
+from deepstd.reports import Asked, FileInfo
 
 if TYPE_CHECKING:
     from deepstd.bundle import Bundle
@@ -38,14 +38,30 @@ _MOST_BYTES = 1 << 31
 _FIELD = "SHAP"  # section of a deformation field
 
 
-def read_container(source: str | os.PathLike[str]) -> Container:
+def read_container(source: str | os.PathLike[str], *, lossy_suffices: bool = False) -> Container:
     """Read and parse a .dstd file.
+
+    Args:
+        source: path or URL of the file, or "-" for standard input.
+        lossy_suffices: True to keep the error of a damaged exact part in the result.
+
+    Raises:
+        ContainerError: the source is no .dstd file, damaged, or does not end.
+        InputError: the source cannot be read.
+        MissingExtraError: a package for the URL's scheme is not installed.
+    """
+    data, name = read_bytes(source)
+    return parse(data, name, lossy_suffices=lossy_suffices)
+
+
+def read_bytes(source: str | os.PathLike[str]) -> tuple[bytes | memoryview, str]:
+    """Read the bytes of a .dstd file; return them with the file's name for messages.
 
     Args:
         source: path or URL of the file, or "-" for standard input.
 
     Raises:
-        ContainerError: the source is no .dstd file, damaged, or does not end.
+        ContainerError: the source is no .dstd file, or does not end.
         InputError: the source cannot be read.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
@@ -53,8 +69,8 @@ def read_container(source: str | os.PathLike[str]) -> Container:
     name = _name_of(place)
     with io.incoming(place) as stream:
         if Path(place).is_file():
-            return parse(stream.read(), name)
-        return parse(_bounded(stream, name), name)
+            return stream.read(), name
+        return _bounded(stream, name), name
 
 
 def read_first_levels(source: str | os.PathLike[str]) -> Beginning:
@@ -121,6 +137,21 @@ def quality_of(container: Description) -> dict[str, float] | None:
     return asdict(quality.scaled(error_scale_of(container).slope))
 
 
+def asked_of(container: Description) -> Asked | None:
+    """Return the quality that was asked for, and what was reached; None where none was.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
+    goal, quality = container.head.goal, container.head.quality
+    if goal is None or quality is None:
+        return None
+    slope = error_scale_of(container).slope
+    return Asked(
+        goal.measure, goal.value, goal.reached(quality, slope), goal.kept_by(quality, slope)
+    )
+
+
 def smallest_of(container: Description) -> tuple[str | None, float | None]:
     """Return the smallest type that holds every voxel, and the compression ratio in that type.
 
@@ -147,7 +178,8 @@ def notes_of(container: Description) -> tuple[str, ...]:
         f"{stored_ratio:.2f}:1 of {head.dtype.name} is {ratio:.2f}:1 of {smallest}, which holds "
         f"every value; {bpv:.4f} bits per voxel"
     )
-    if head.bundle != NO_BUNDLE:  # else there was no size to ask for
+    layered = isinstance(container, Container) and container.exact_part is not None
+    if head.bundle != NO_BUNDLE and not layered:  # else there was no such size to ask for
         on_type += (
             f". For {stored_ratio:.0f}:1 of {smallest} ask for --ratio "
             f"{stored_ratio**2 / ratio:.0f}"
@@ -174,6 +206,7 @@ def figures_of(container: Container) -> dict[str, Any]:
         "file_bytes": container.nbytes,
         "ratio": head.stored_bytes / container.nbytes,
         "bpv": 8 * container.nbytes / head.voxel_count,
+        "exact_bytes": container.nbytes - container.lossy_nbytes or None,
         "smallest_dtype": smallest,
         "smallest_ratio": smallest_ratio,
         "bundle": f"{head.bundle.name} {head.bundle.version}",
@@ -221,9 +254,12 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         notes=notes_of(container),
         field_bytes=sum(s.nbytes for s in container.sections if s.name == _FIELD),
         registration=head.registration,
-        latents_digest=container.latents_digest,
+        digest=container.digest,
         sections=container.sections,
         lossless=container.lossless,
+        asked=asked_of(container),
+        exact_bytes=container.nbytes - container.lossy_nbytes,
+        lossy_ratio=head.stored_bytes / container.lossy_nbytes,
     )
 
 

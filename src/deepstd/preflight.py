@@ -64,7 +64,7 @@ _EXACT_BYTES = 16
 
 def compressing(target: Target, dtype: np.dtype) -> Work:
     """Return the memory needs of compressing voxels of a type."""
-    if target.sizeless:
+    if target.without_bundle:
         needed = _EXACT_BYTES + 2 * dtype.itemsize  # the scan, and what comes back
         return replace(COMPRESSING, bytes_a_voxel=needed, bytes_on_gpu=needed)
     return COMPRESSING

@@ -5,6 +5,7 @@ errors of stored values ─ rescale slope and unit of the header ─▶ errors o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,23 @@ from deepstd.quality import Quality
 
 if TYPE_CHECKING:
     from deepstd.shape.register import ShapeReport
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Quality that was asked for.
+
+    Attributes:
+        measure: "psnr" in dB, "ssim", "mae" or "max_error" in real-world values.
+        value: the least PSNR or SSIM, or the largest error.
+        reached: the same figure of the restored scan.
+        kept: True if the restored scan has the quality.
+    """
+
+    measure: str
+    value: float
+    reached: float
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,9 @@ class CompressReport:
             and a smaller one is enough; else None.
         smallest_ratio: compression ratio with voxels of ``smallest_dtype``; None without.
         lossless: True if every voxel comes back bit for bit, as the encoder has verified.
+        asked: quality that was asked for; None where none was.
+        exact_bytes: bytes of the exact part, which ``file_bytes`` include; 0 without.
+        lossy_ratio: compression ratio of the file without its exact part.
         familiarity: how the scan fits the bundle, compared with the bundle's validation scans;
             None for a file without a bundle.
     """
@@ -75,6 +96,9 @@ class CompressReport:
     smallest_dtype: str | None = None
     smallest_ratio: float | None = None
     lossless: bool = False
+    asked: Asked | None = None
+    exact_bytes: int = 0
+    lossy_ratio: float = math.nan
     familiarity: Familiarity | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +108,7 @@ class CompressReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """Result of `deepstd.verify` for a file that decodes to the symbols that were encoded.
+    """Result of `deepstd.verify` for a file that decodes to what was encoded.
 
     Attributes:
         source: path or URL of the file.
@@ -99,6 +123,8 @@ class VerifyReport:
         unit: unit of the real-world values, such as "HU"; None where it is not known.
         notes: sentences on the scan that a user should know, from the file.
         lossless: True if the file is lossless: the hash of the decoded voxels was checked.
+        layered: True if the file has an exact part: both parts were decoded and checked. The errors
+            are those of the lossy part; ``as_stated`` tells of both.
     """
 
     source: str
@@ -111,6 +137,7 @@ class VerifyReport:
     unit: str | None = None
     notes: tuple[str, ...] = ()
     lossless: bool = False
+    layered: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -144,10 +171,12 @@ class FileInfo:
         field_bytes: bytes of the deformation fields, framing included; 0 without.
         registration: fit of the scan to the template of its bundle; None where the file has no
             deformation field, or no room to state the fit.
-        latents_digest: first bytes of the SHA-256 of the latents, or of the voxels of a lossless
-            file, which a decoder checks.
+        digest: hash of everything that decides a voxel, which a decoder checks.
         sections: all parts of the file in order, with offset and bytes.
         lossless: True if every voxel comes back bit for bit.
+        asked: quality that was asked for, to the precision of a float32; None where none was.
+        exact_bytes: bytes of the exact part, which ``file_bytes`` include; 0 without.
+        lossy_ratio: compression ratio of the file without its exact part.
     """
 
     file: str
@@ -169,9 +198,12 @@ class FileInfo:
     notes: tuple[str, ...]
     field_bytes: int
     registration: Registration | None
-    latents_digest: bytes
+    digest: bytes
     sections: tuple[Section, ...]
     lossless: bool = False
+    asked: Asked | None = None
+    exact_bytes: int = 0
+    lossy_ratio: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `deepstd info --json` prints them."""
@@ -183,7 +215,7 @@ class FileInfo:
             "bundle": {**plain["bundle"], "digest": self.bundle.digest.hex()},
             "notes": list(self.notes),
             "registration": {"bytes": self.field_bytes, **fit} if self.field_bytes else None,
-            "latents_digest": self.latents_digest.hex(),
+            "digest": self.digest.hex(),
             "sections": [
                 {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in self.sections
             ],

@@ -100,3 +100,11 @@ def load(
     if in_memory(source):
         return as_volume(source, affine)
     return io.read(paths_of(source), series=series, metadata=metadata, progress=progress)
+
+
+def apart(paths: Sequence[PathLike], output: PathLike) -> str:
+    """Return the location of an output; raise an InputError where it is an input."""
+    place = io.location(output)
+    if any(io.is_same(io.location(path), place) for path in paths):
+        raise InputError(f"{io.shown(place)}: is the input. Choose another output")
+    return place

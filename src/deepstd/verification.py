@@ -70,7 +70,8 @@ def verify(
                 f"{head.shape}: they are not the same scan"
             )
     preflight.check_memory(container.name, head.voxel_count, preflight.restoring(container), device)
-    volume = restored(container, model, device)
+    volume = restored(container, model, device, lossy=True)
+    exact = restored(container, model, device) if container.exact_part is not None else None
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None and original is not None:
         if not in_memory(against):
@@ -84,6 +85,9 @@ def verify(
             )
             if container.lossless and _on_one_scale(original, volume):
                 as_stated = _equal(original.voxels, volume.voxels)
+            if exact is not None:
+                equal = not _on_one_scale(original, exact) or _equal(original.voxels, exact.voxels)
+                as_stated = as_stated and equal
     return VerifyReport(
         container.name,
         f"{head.bundle.name} {head.bundle.version}",
@@ -95,6 +99,7 @@ def verify(
         scale.unit,
         notes_of(container),
         container.lossless,
+        exact is not None,
     )
 
 

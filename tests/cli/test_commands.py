@@ -47,7 +47,7 @@ class TestCompress:
         report = json.loads(capsys.readouterr().out)
         keys = "source output bundle tried voxels stored_bytes file_bytes ratio bpv shape_bytes"
         keys += " texture_bytes field_kept registration seconds notes slope unit"
-        keys += " smallest_dtype smallest_ratio lossless"
+        keys += " smallest_dtype smallest_ratio lossless asked exact_bytes lossy_ratio"
         assert set(report) == set(keys.split()) | QUALITY
         assert report["file_bytes"] == (scan.parent / "a.dstd").stat().st_size
         assert 0.997 * most <= report["file_bytes"] <= most
@@ -127,8 +127,8 @@ class TestInspect:
         assert run("info", packed, "--json") == 0
         found = json.loads(capsys.readouterr().out)
         keys = "file file_bytes source_format shape dtype byte_order voxels stored_bytes ratio bpv"
-        keys += " bundle quality registration latents_digest sections slope unit notes"
-        keys += " smallest_dtype smallest_ratio lossless"
+        keys += " bundle quality registration digest sections slope unit notes"
+        keys += " smallest_dtype smallest_ratio lossless asked exact_bytes lossy_ratio"
         assert set(found) == set(keys.split())
         assert set(found["quality"]) == QUALITY
         assert sum(section["bytes"] for section in found["sections"]) == packed.stat().st_size
@@ -151,7 +151,7 @@ class TestInspect:
         assert run("verify", packed, "--against", scan, "--json") == 0
         report = json.loads(capsys.readouterr().out)
         keys = {"source", "bundle", "stated", "against", "measured", "as_stated"}
-        assert set(report) == keys | {"slope", "unit", "notes", "lossless"}
+        assert set(report) == keys | {"slope", "unit", "notes", "lossless", "layered"}
         assert set(report["measured"]) == set(report["stated"]) == QUALITY
 
     def test_verify_another_scan(

@@ -87,12 +87,12 @@ def test_previews_of_constants() -> None:
 
 def test_a_file_whose_frame_says_nothing_is_damaged() -> None:
     container = parse(encoded(np.zeros((6, 6, 6), np.int16), max_bytes=500), "scan.dstd")
-    for frames, digest, message in (
-        ([FrameChunks(b"")], constant.NO_LATENTS, "no texture"),
-        ([FrameChunks(b"", specials=b"")], constant.NO_LATENTS, "repeats"),
-        (container.frames, b"abcd", "no symbols"),
+    for frames, symbols, message in (
+        ([FrameChunks(b"")], constant.NO_SYMBOLS, "no texture"),
+        ([FrameChunks(b"", specials=b"")], constant.NO_SYMBOLS, "repeats"),
+        (container.frames, b"abcd", "not what was encoded"),
     ):
-        data = write_container(container.head, b"", frames, digest)
+        data = write_container(container.head, b"", frames, symbols)
         with pytest.raises(DamagedError, match=rf"scan\.dstd.*{message}"):
             constant.decode(parse(data, "scan.dstd"))
 

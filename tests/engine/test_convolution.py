@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instructions import limited
 
 from deepstd.engine.convolution import Layer
-from deepstd.engine.library import address, engine
+from deepstd.engine.library import LIMITS, address, engine
 
 pytestmark = pytest.mark.skipif(engine() is None, reason="the native engine is not built here")
-LIMITS = (-300, 900)
+RANGE = (-300, 900)
 
 
 def expected(
@@ -27,7 +28,7 @@ def expected(
             part = x[i : i + height, j : j + width, : weight.shape[1]].astype(np.int64)
             total += part @ weight[:, :, i, j].T.astype(np.int64)
     shifted = np.clip((total + ((1 << shift) >> 1)) >> shift, -8191, 8191)
-    return np.clip(shifted + extra + x[1:-1, 1:-1, : len(weight)], *LIMITS)
+    return np.clip(shifted + extra + x[1:-1, 1:-1, : len(weight)], *RANGE)
 
 
 class RowsRecord(ctypes.Structure):
@@ -46,7 +47,7 @@ def with_slack(height: int, width: int, channels: int) -> np.ndarray:
     return np.zeros(size + 12 * channels, np.int16)[:size].reshape(height, width, channels)
 
 
-def convolved(x: np.ndarray, layer: Layer, extra: np.ndarray, instructions: int) -> np.ndarray:
+def convolved(x: np.ndarray, layer: Layer, extra: np.ndarray) -> np.ndarray:
     """The engine's result; the input is its own residual."""
     height, width, channels = x.shape[0] - 2, x.shape[1] - 2, x.shape[2]
     rows = np.arange(height, dtype=np.int64)
@@ -54,7 +55,7 @@ def convolved(x: np.ndarray, layer: Layer, extra: np.ndarray, instructions: int)
     out = np.zeros((height, width, layer.outputs), np.int16)
     record = layer.record()
     record.extra, record.taps = address(extra), address(taps)
-    record.low, record.high = LIMITS
+    record.low, record.high = RANGE
     places = (
         rows * (width + 2) * channels,
         ((rows + 1) * (width + 2) + 1) * channels,
@@ -67,7 +68,7 @@ def convolved(x: np.ndarray, layer: Layer, extra: np.ndarray, instructions: int)
     )
     library = engine()
     assert library is not None
-    library.convolve(ctypes.byref(record), ctypes.byref(described), 0, height, instructions)
+    library.convolve(ctypes.byref(record), ctypes.byref(described), 0, height)
     return out
 
 
@@ -83,6 +84,7 @@ def test_sums_are_those_of_64_bits(seed: int, shift: int) -> None:
     bias = random.integers(-5000, 5000, outputs)
     extra = random.integers(-900, 900, outputs).astype(np.int32)
     layer = Layer.packed(weight, bias, shift)
-    for instructions in (0, 1, 2):
-        out = convolved(x, layer, extra, instructions)
+    for instructions in LIMITS:
+        with limited(instructions):
+            out = convolved(x, layer, extra)
         assert np.array_equal(out, expected(x, weight, bias, shift, extra))

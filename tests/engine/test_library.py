@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deepstd.engine import library
+from deepstd.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,25 @@ def test_the_engine_can_be_turned_off(value: str) -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "None"
+
+
+@pytest.mark.parametrize("limit", [*library.LIMITS, ""])
+def test_instructions_can_be_limited(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = library.engine()
+    if best is None:
+        pytest.skip("the native engine is not built here")
+    most = best.engine_instructions()
+    library.engine.cache_clear()
+    monkeypatch.setenv(library.LIMIT, limit)
+    expected = min(most, library.LIMITS.index(limit)) if limit else most
+    assert library.engine().engine_instructions() == expected
+    assert library.describe().endswith(f"limited by {library.LIMIT}={limit}") == bool(limit)
+
+
+def test_another_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.LIMIT, "sse")
+    with pytest.raises(InputError, match="'sse': expected one of plain, avx2, avx512"):
+        library.engine()
 
 
 def test_arrays_that_are_not_contiguous_are_refused() -> None:

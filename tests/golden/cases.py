@@ -1,4 +1,4 @@
-"""The golden files of format version 3: each kind of file, of chunk and of scan at least once."""
+"""The golden files of format version 4: each kind of file, of chunk and of scan at least once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from deepstd.io import Metadata
 from deepstd.rate.bound import ErrorBound
+from deepstd.rate.goal import QualityGoal
 from deepstd.volume import Volume
 from tests.golden.networks import SPACING, VOLUME
 from tests.golden.scans import (
@@ -47,7 +48,8 @@ class Case:
         bundle: that it is coded with.
         scan: makes the scan in a folder and reads it.
         bpv, max_bytes: size asked for, one of them; none for the two next.
-        lossless, bound: for a lossless file, or one of bounded error.
+        lossless, bound, goal: for a lossless file, one of bounded error, or one of a quality.
+        layered: with an exact part.
         effort, shape: as for `Codec.encode`.
         way: axis and octaves of slices, where it is coded slice by slice.
         previews: levels that are decoded from the beginning of the file alone.
@@ -62,6 +64,8 @@ class Case:
     max_bytes: int | None = None
     lossless: bool = False
     bound: ErrorBound | None = None
+    goal: QualityGoal | None = None
+    layered: bool = False
     effort: str = "fast"
     shape: str = "auto"
     way: tuple[int, int] | None = None
@@ -289,6 +293,22 @@ CASES = [
     Case(
         "bounded-floats", "floats in steps of 2 %, NaN and infinities among them", PLAIN,
         as_array(_holes()), bound=ErrorBound(0.01, of_range=True),
+    ),
+    Case(
+        "quality", "integers of a PSNR of 40 dB", PLAIN,
+        as_nifti(grey((20, 18, 12), "i2", 70), _EVEN), goal=QualityGoal("psnr", 40.0),
+    ),
+    Case(
+        "layered", "a lossy file and differences to exact", PLAIN,
+        as_nifti(grey((16, 14, 10), "i2", 71), OBLIQUE), 6.0, layered=True, previews=(1,),
+    ),
+    Case(
+        "layered-floats", "floats and ranks of their bits, NaN and infinities among them", PLAIN,
+        as_array(_holes()[:8, :10].astype("f4")), 9.0, layered=True,
+    ),
+    Case(
+        "layered-image", "an image with a post-filter, and an exact part", PLAIN,
+        as_array(grey((44, 40), "u1", 72, high=220)), 3.5, layered=True,
     ),
     *_types(),
     *_embedded(),

@@ -23,9 +23,11 @@ import numpy as np
 
 from deepstd import bundle
 from deepstd.codec.codec import Codec
+from deepstd.codec.layered import with_exact_part
 from deepstd.codec.slice_decision import Trial, Way
 from deepstd.container import parse
 from deepstd.errors import BundleNotFoundError
+from deepstd.progress import Progress
 from deepstd.rate.target import Target
 from tests.golden.cases import CASES, Case
 from tests.golden.networks import BUNDLES, PARTS, make_bundle
@@ -68,8 +70,10 @@ def make(case: Case, folder: Path, into: Path = FOLDER) -> None:
     with ExitStack() as stack:
         if case.way is not None:
             stack.enter_context(patch("deepstd.codec.encoder.try_slices", _always(Way(*case.way))))
-        target = Target(None, case.bpv, case.max_bytes, case.lossless, case.bound)
+        target = Target(None, case.bpv, case.max_bytes, case.lossless, case.bound, case.goal)
         made = codec.encode(volume, target, shape=case.shape, effort=case.effort)
+    if case.layered:
+        made = with_exact_part(made, volume, codec.predict, Progress())
     container = parse(made.data, case.name)
     restored = codec.decode(container)
     previews = {}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from instructions import limited
 
 from deepstd import io, lossless
 from deepstd.engine.library import engine
@@ -83,14 +84,6 @@ def test_all_instruction_sets_give_the_same_bytes(phantom: Callable[..., np.ndar
     library = engine()
     levels = np.ascontiguousarray(phantom((5, 30, 30)), np.int32)
 
-    class Limited:
-        """The engine with a CPU of few instructions."""
-
-        lossless_run, lossless_free = library.lossless_run, library.lossless_free
-
-        @staticmethod
-        def engine_instructions() -> int:
-            return 0
-
-    plain = native.encode_slabs(Limited, [levels], 0, 255)
+    with limited("plain"):
+        plain = native.encode_slabs(library, [levels], 0, 255)
     assert plain == native.encode_slabs(library, [levels], 0, 255)

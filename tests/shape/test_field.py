@@ -25,6 +25,7 @@ ONE = 1 << COORDINATE_BITS
 SCAN_SHAPE = (140, 29, 17)
 # What these integers were when the format was made. They may never change.
 FROZEN = {2: "86c346c5f8a6754a", 3: "9fae6191364873a6"}
+FROZEN_SINES = "c580515a4281de4c"
 # With lattices of every fourth and eighth voxel, and several slabs.
 LARGE_SHAPE = (600, 300, 9)
 FROZEN_LARGE = {2: "e8f11e8f56b185aa", 3: "07e3d3cdf641e08f"}
@@ -116,11 +117,13 @@ def test_what_lies_outside_the_template_is_told(any_model: ShapeModel) -> None:
     assert inside_template(any_model, rows).tolist() == [False, True, True, False]
 
 
-def test_sines_are_sines() -> None:
+def test_sines_are_sines_and_far_from_a_tie() -> None:
     table = _sine_table().tolist()
     assert len(table) == 1 << 14
     for step, value in enumerate(table):
-        assert abs(value - 16384 * math.sin(2 * math.pi * step / 16384)) < 0.5001
+        away = abs(value - 16384 * math.sin(2 * math.pi * step / 16384))
+        assert away < 0.5 - 1e-4
+    assert hashlib.sha256(np.array(table, "<i2").tobytes()).hexdigest()[:16] == FROZEN_SINES
 
 
 def test_large_scans_have_a_coarser_lattice() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from deepstd import io
 from deepstd.batch.ledger import Row
+from deepstd.batch.misses import OnMiss
 from deepstd.io import Metadata
 from deepstd.io.dicom import Item
 from deepstd.rate.effort import NORMAL
@@ -37,12 +38,16 @@ class Request:
         model: bundle as the ledger names it: "auto", or name, version and hash.
         effort: "fast", "normal" or "best".
         metadata: which information beside voxels and geometry is stored.
+        on_miss: what is done with a file that misses the quality; None to fail.
+        with_residual: whether outputs get an exact part.
     """
 
     target: Target
     model: str
     effort: str = NORMAL
     metadata: Metadata = Metadata.DEIDENTIFIED
+    on_miss: OnMiss | None = None
+    with_residual: bool = False
 
     @property
     def described(self) -> dict[str, Any]:
@@ -54,6 +59,9 @@ class Request:
             "max_bytes": target.max_bytes,
             "lossless": True if target.lossless else None,
             "max_error": None if target.bound is None else str(target.bound),
+            **({} if target.goal is None else {target.goal.option: target.goal.value}),
+            "on_miss": None if self.on_miss is None else str(self.on_miss),
+            "with_residual": True if self.with_residual else None,
         }
         return {
             **{k: v for k, v in size.items() if v is not None},

@@ -103,6 +103,8 @@ class Summary:
         ledger: path of the ledger.
         worst: compressed scans with the least PSNR and SSIM.
         passed_over: files that are no scans, by kind.
+        misses: for "keep", "lossless" and "flag" what the scans missed that were treated so, by
+            source.
         unfamiliar: compressed scans unlike those of their bundle, with the measures beyond limits.
     """
 
@@ -116,6 +118,7 @@ class Summary:
     ledger: str
     worst: list[Quality] = field(default_factory=list)
     passed_over: list[PassedKind] = field(default_factory=list)
+    misses: dict[str, dict[str, str]] = field(default_factory=dict)
     unfamiliar: dict[str, str] = field(default_factory=dict)
 
     @property

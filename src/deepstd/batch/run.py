@@ -23,6 +23,7 @@ from deepstd.batch import local, plan, pseudonyms, ray_executor, report
 from deepstd.batch.book import Book
 from deepstd.batch.case import Case, Request
 from deepstd.batch.ledger import Ledger
+from deepstd.batch.misses import OnMiss, misses
 from deepstd.batch.names import output_names
 from deepstd.batch.outputs import make_folder
 from deepstd.batch.past import Past, read_past
@@ -34,7 +35,7 @@ from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.target import Target, check_alone
+from deepstd.rate.target import Target, check_alone, check_residual
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Job:
         ray: address of a Ray cluster, or None to work on this machine.
         key_file: file of names and pseudonyms, where outputs, ledger and reports are to have
             pseudonyms; None for the scans' own names.
+        on_miss: what is done with a file of the requested size that misses the quality asked for;
+            None to let the scan fail.
+        with_residual: whether outputs get an exact part.
     """
 
     source: Path
@@ -69,6 +73,8 @@ class Job:
     overwrite: bool = False
     ray: str | None = None
     key_file: Path | None = None
+    on_miss: OnMiss | None = None
+    with_residual: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         str(ledger.path),
         report.worst(book.rows),
         passed,
+        misses(book.rows),
         report.unfamiliar(book.rows),
     )
 
@@ -180,6 +187,7 @@ def _begin(job: Job) -> _Begun:
     if not job.source.is_dir() and not is_archive:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
     check_alone(job.target, job.model, job.effort)
+    check_residual(job.target, with_residual=job.with_residual)
     check_folder(job.output)
     check_devices(job.device)
     model, described = job.model, AUTO
@@ -196,7 +204,7 @@ def _begin(job: Job) -> _Begun:
         found,
         [scan for scan in found.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
-        Request(job.target, described, job.effort, job.metadata),
+        Request(*(job.target, described, job.effort, job.metadata, job.on_miss, job.with_residual)),
         model,
     )
 

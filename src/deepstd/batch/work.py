@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deepstd.batch.case import Case, Request, fingerprint
+from deepstd.batch.ledger import Row
+from deepstd.batch.misses import OnMiss, fields
 from deepstd.container import parse
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, RateError, is_out_of_memory
 from deepstd.inspection import figures_of
@@ -21,6 +23,7 @@ from deepstd.threads import limit_process, wait_passively
 from deepstd.volume import Volume
 
 if TYPE_CHECKING:
+    from deepstd.codec.choice import Chosen
     from deepstd.codec.codec import Codec
 
 AUTO = "auto"
@@ -77,7 +80,7 @@ class Compressor:
 
         A lossless compression needs neither.
         """
-        if self._request.target.sizeless:
+        if self._request.target.without_bundle:
             return None
         wait_passively()
         try:
@@ -95,31 +98,52 @@ class Compressor:
 
     def run(self, case: Case) -> Outcome:
         """Compress one scan; errors are returned in the outcome."""
-        from deepstd.codec.choice import best_encoding
-
-        if self._load is None and not self._request.target.sizeless:
+        if self._load is None and not self._request.target.without_bundle:
             raise ValueError("the worker was not started")
         asked, began = self._request, time.monotonic()
         try:
             volume = case.read(asked.metadata)
             _check_size(volume, asked.target, case.scan.nbytes)
             source_hash = fingerprint(volume)
-            best = best_encoding(
-                volume,
-                asked.target,
-                self._model,
-                self._device,
-                Progress(),
-                effort=asked.effort,
-                load=self._load,
-            ).encoding
+            best, missed = self._encoded(volume)
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
             message = case.without_root(in_words(error))
             return Outcome(time.monotonic() - began, error=message)
-        figures = {**figures_of(parse(best.data, case.source)), "source_hash": source_hash}
+        figures = {**figures_of(parse(best, case.source)), "source_hash": source_hash, **missed}
+        return Outcome(time.monotonic() - began, best, figures)
+
+    def _encoded(self, volume: Volume) -> tuple[bytes, Row]:
+        """Compress a scan; return its file, and fields of the ledger on what that misses.
+
+        Raises:
+            RateError: it misses the quality asked for, which makes the case fail.
+        """
+        from deepstd.codec.choice import best_encoding
+        from deepstd.codec.exact import check_kept
+        from deepstd.codec.layered import with_exact_part
+
+        asked = self._request
+        if asked.with_residual:
+            check_kept(volume)
+
+        def encoded(target: Target) -> Chosen:
+            where = self._model, self._device, Progress()
+            return best_encoding(volume, target, *where, effort=asked.effort, load=self._load)
+
+        chosen = encoded(asked.target)
+        told: Row = {}
+        if chosen.missed:
+            if asked.on_miss is None:
+                raise RateError(chosen.missed)
+            told = fields(chosen.missed, asked.on_miss)
+            if asked.on_miss is OnMiss.LOSSLESS:
+                return encoded(Target(lossless=True)).encoding.data, told
+        best = chosen.encoding
+        if asked.with_residual:
+            best = with_exact_part(best, volume, chosen.predict, Progress())
         if best.familiarity is not None and best.familiarity.unfamiliar:
-            figures["unfamiliar"] = [one.text for one in best.familiarity.findings]
-        return Outcome(time.monotonic() - began, best.data, figures)
+            told["unfamiliar"] = [one.text for one in best.familiarity.findings]
+        return best.data, told
 
 
 def in_words(error: Exception) -> str:

@@ -25,6 +25,7 @@ from deepstd.cli import (
     console,
     doctor,
     inspect,
+    layers,
     model,
     register,
     train,
@@ -50,6 +51,8 @@ app.command("decompress")(compress.decompress)
 app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
+app.command("strip")(layers.strip)
+app.command("complete")(layers.complete)
 app.command("register")(register.register)
 app.command("prepare")(train.prepare)
 app.command("train")(train.train)

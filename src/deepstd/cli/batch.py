@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from deepstd.batch.misses import OnMiss
 from deepstd.batch.shard import Shard
 from deepstd.cli import console, options
 from deepstd.errors import InputError
@@ -36,6 +37,20 @@ def batch(
     max_bytes: options.MaxBytes = None,
     lossless: options.Lossless = False,
     max_error: options.MaxError = None,
+    min_psnr: options.MinPsnr = None,
+    min_ssim: options.MinSsim = None,
+    mae: options.Mae = None,
+    with_residual: options.WithResidual = False,
+    on_miss: Annotated[
+        OnMiss | None,
+        typer.Option(
+            "--on-miss",
+            help="With a size and a quality: what becomes of a scan whose file of that size misses "
+            "the quality. keep: the file is kept, and the report says so. lossless: the scan is "
+            "stored without loss instead. flag: the file is kept, and the scan is listed as "
+            "flagged. Default: the scan fails.",
+        ),
+    ] = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     device: options.Device = "auto",
@@ -101,8 +116,9 @@ def batch(
 ) -> None:
     """Compress all scans below a folder.
 
-    Give exactly one of --ratio, --bpv, --max-bytes, --lossless and --max-error. It applies to every
-    scan.
+    Give a size (--ratio, --bpv, --max-bytes) or a quality (--min-psnr, --min-ssim, --mae,
+    --max-error, --lossless). It applies to every scan. With a size and a quality, a file that
+    misses the quality fails, or is treated as --on-miss says.
 
     OUT_DIR gets the folder structure of SRC_DIR, and ledger.jsonl with a line for every scan
     compressed or failed. Zip archives are opened and become folders. No output is larger than the
@@ -114,10 +130,11 @@ def batch(
     Outputs are named after files and folders, whose names may identify a patient: see
     --anonymous-names. With --keep-metadata, names of DICOM series begin with date and description.
     """
-    sizes = ratio, bpv, max_bytes
-    target = options.target(
-        *sizes, lossless=lossless, max_error=max_error, model=model, effort=effort
-    )
+    fidelity = options.Fidelity(lossless, max_error, min_psnr, min_ssim, mae)
+    more = {"model": model, "effort": effort, "with_residual": with_residual}
+    target = options.target(ratio, bpv, max_bytes, fidelity, **more)
+    if on_miss is not None and not target.conditional:
+        raise typer.BadParameter("--on-miss needs a size and a quality, such as --min-psnr 40")
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     if anonymous_names is not None and keep_metadata:
         raise typer.BadParameter(
@@ -143,6 +160,8 @@ def batch(
             overwrite=overwrite,
             ray=ray,
             key_file=anonymous_names,
+            on_miss=on_miss,
+            with_residual=with_residual,
         )
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
     if keep_metadata and not dry_run:

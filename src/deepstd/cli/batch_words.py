@@ -30,6 +30,11 @@ _HEAD = (
 _WORST_HEAD = ("worst scans", "PSNR (dB)", "SSIM", "ratio")
 _SCANS_HEAD = ("scan", "", "files now", "voxels", "file after")
 _UNKNOWN = "-"
+_MISSES = {
+    "flag": "flagged, as they miss the quality",
+    "keep": "kept, though they miss the quality",
+    "lossless": "stored without loss, as they would miss the quality",
+}
 
 
 def summary(done: Summary) -> str:
@@ -47,6 +52,8 @@ def summary(done: Summary) -> str:
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("unlike the scans of their bundle", done.unfamiliar)
     parts += _listed("failed", done.failures)
+    for action, title in _MISSES.items():
+        parts += _listed(title, done.misses.get(action, {}))
     if not done.finished:
         parts.append("interrupted: the same command goes on from here")
     return "\n".join(parts)
@@ -76,7 +83,7 @@ def forecast(expected: Forecast) -> str:
 
 
 def _expected(nbytes: int | None) -> str:
-    return "not known before, as lossless files" if nbytes is None else console.size(nbytes)
+    return "not known before" if nbytes is None else console.size(nbytes)
 
 
 def _cells(total: Total) -> tuple[str, ...]:

@@ -46,6 +46,10 @@ def compress(
     max_bytes: options.MaxBytes = None,
     lossless: options.Lossless = False,
     max_error: options.MaxError = None,
+    min_psnr: options.MinPsnr = None,
+    min_ssim: options.MinSsim = None,
+    mae: options.Mae = None,
+    with_residual: options.WithResidual = False,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     protect: options.Protect = False,
@@ -56,14 +60,17 @@ def compress(
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Compress a scan to the size you ask for, or without loss.
+    """Compress a scan to the size or quality you ask for, or without loss.
 
-    Give exactly one of --ratio, --bpv, --max-bytes, --lossless and --max-error. The file has 0.997
-    to 1.000 of the requested size, and states the error of the restored scan. With --lossless
-    there is none, and with --max-error no voxel has a larger one.
+    Give one of --ratio, --bpv and --max-bytes for a size, or one of --min-psnr, --min-ssim, --mae,
+    --max-error and --lossless for a quality. A file has 0.997 to 1.000 of the requested size, or is
+    the smallest that keeps the quality, and states the error of the restored scan.
+
+    A size and a quality ask for both: a file of that size that misses the quality is not written.
     """
-    sizes = ratio, bpv, max_bytes
-    options.target(*sizes, lossless=lossless, max_error=max_error, model=model, effort=effort)
+    fidelity = options.Fidelity(lossless, max_error, min_psnr, min_ssim, mae)
+    more = {"model": model, "effort": effort, "with_residual": with_residual}
+    options.target(ratio, bpv, max_bytes, fidelity, **more)
     kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
@@ -78,6 +85,10 @@ def compress(
             max_bytes=max_bytes,
             lossless=lossless,
             max_error=max_error,
+            min_psnr=min_psnr,
+            min_ssim=min_ssim,
+            mae=mae,
+            with_residual=with_residual,
             model=model,
             effort=effort,
             protect=protect,
@@ -98,6 +109,8 @@ def compress(
     size = ("size", f"{console.size(report.file_bytes)}, {console.rate(values)}")
     exact = [size, ("error", "none; lossless: every voxel verified")]
     entries = exact if report.lossless else _of_bundle(report, size)
+    entries += console.asked(values["asked"], report.unit)
+    entries += console.layers(values)
     tell(console.pairs([*entries, ("time", f"{report.seconds:.1f} s")]))
 
 
@@ -175,12 +188,19 @@ def decompress(
             "sheared NIfTI.",
         ),
     ] = False,
+    lossy: Annotated[
+        bool,
+        typer.Option(
+            "--lossy", help="Leave out the exact part of a file that was made --with-residual."
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Restore a compressed scan.
 
     Type, shape, orientation and header are exactly restored, voxel values approximately; those of
-    a lossless file exactly.
+    a lossless file, or of one with an exact part, exactly. Exit code 4 when a file is damaged;
+    where only its exact part is, the lossy scan is written.
 
     A preview (--level) keeps type, orientation and grey scale, and the position of the first voxel.
     Axes with thicker voxels are halved at later levels only. A preview is not checked against the
@@ -196,6 +216,7 @@ def decompress(
             device=device,
             level=level,
             straighten=straighten,
+            lossy=lossy,
             overwrite=overwrite,
         )
     shape = " x ".join(map(str, volume.shape))

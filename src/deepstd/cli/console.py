@@ -109,6 +109,41 @@ def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str
     return f"{errors}, PSNR {quality['psnr']:.2f} dB, SSIM {quality['ssim']:.4f}"
 
 
+def asked(values: Mapping[str, Any] | None, unit: str | None) -> list[tuple[str, str]]:
+    """Format a line on the quality that was asked for; none where none was.
+
+    Args:
+        values: "measure", "value", "reached" and "kept" of `deepstd.reports.Asked`, or None.
+        unit: unit of the real-world values, None where it is unknown.
+    """
+    if values is None:
+        return []
+    ending = f" {unit}" if unit is not None else ""
+    name, side, ending = {
+        "psnr": ("PSNR", "at least", " dB"),
+        "ssim": ("SSIM", "at least", ""),
+        "mae": ("MAE", "at most", ending),
+        "max_error": ("largest error", "at most", ending),
+    }[values["measure"]]
+    result = f"reached {values['reached']:.6g}{ending}" if values["kept"] else "missed"
+    return [("asked for", f"{name} {side} {values['value']:g}{ending}, {result}")]
+
+
+def layers(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Format a line on both parts of a layered file; none for other files.
+
+    Args:
+        report: values by the keys "file_bytes", "exact_bytes" and "lossy_ratio".
+    """
+    if not report["exact_bytes"]:
+        return []
+    lossy = size(report["file_bytes"] - report["exact_bytes"])
+    exact = size(report["exact_bytes"])
+    return [
+        ("parts", f"lossy {lossy}, ratio {report['lossy_ratio']:.2f}; {exact} more to exact"),
+    ]
+
+
 def _error(value: float, slope: float) -> str:
     """Format an error; a file stores errors beyond float32 as infinite."""
     if not math.isinf(value):

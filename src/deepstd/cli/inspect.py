@@ -60,8 +60,10 @@ def info(
         ("size", f"{file_bytes}, {console.rate(described)}"),
         ("bundle", f"{bundle['name']} {bundle['version']} ({bundle['digest']})"),
         ("error", "none: lossless" if described["lossless"] else error),
+        *console.asked(described["asked"], described["unit"]),
+        *console.layers(described),
         *_registration(described["registration"]),
-        ("parts", _parts(described["sections"])),
+        ("chunks", _parts(described["sections"])),
     ]
     console.result(console.pairs(entries))
     console.notes(described["notes"])
@@ -119,6 +121,8 @@ def verify(
             entries.append(("error", "none: lossless, and the hash of all voxels is right"))
         elif report.stated is not None:
             entries.append(("stated error", console.figures(report.stated, *scale)))
+        if report.layered:
+            entries.append(("exact part", "whole, and the hash of all voxels is right"))
         if report.measured is not None:
             against_it = console.figures(report.measured, *scale)
             entries.append((f"against {report.against}", against_it))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ import typer
 from deepstd.errors import InputError, RateError
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import effort_named
-from deepstd.rate.target import Target, check_alone
+from deepstd.rate.goal import QualityGoal
+from deepstd.rate.target import Target, check_alone, check_residual
 from deepstd.train.session import seconds_of
 
 _UNITS = {
@@ -76,40 +78,59 @@ def shown(location: str) -> str:
     return "standard input" if location == io.STREAM else io.shown(location)
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """Values of the options for a quality: those of `deepstd.compress`."""
+
+    lossless: bool = False
+    max_error: str | None = None
+    min_psnr: float | None = None
+    min_ssim: float | None = None
+    mae: float | None = None
+
+    def given(self) -> list[str]:
+        """Return the names of the options that are given."""
+        values = asdict(self).items()
+        return [
+            f"--{name.replace('_', '-')}" for name, value in values if value not in (None, False)
+        ]
+
+
 def target(
     ratio: float | None,
     bpv: float | None,
     max_bytes: int | None,
+    fidelity: Fidelity,
     *,
-    lossless: bool,
-    max_error: str | None,
     model: str,
     effort: str,
+    with_residual: bool,
 ) -> Target:
-    """Return the requested size or fidelity.
+    """Return the requested size, fidelity, or both.
 
-    Raise a usage error unless exactly one of the sizes, ``lossless`` and ``max_error`` is given,
-    and where a file of given fidelity comes with a bundle or an effort.
+    Raise a usage error where several sizes or several fidelities are given, or none at all, where
+    lossless files come with a size or a residual, and where files without a bundle come with a
+    bundle or an effort.
     """
-    sizes = sum(v is not None for v in (ratio, bpv, max_bytes))
-    fidelities = lossless + (max_error is not None)
-    if fidelities and sizes:
-        name = "--lossless" if lossless else "--max-error"
+    sizes, given = sum(v is not None for v in (ratio, bpv, max_bytes)), fidelity.given()
+    if fidelity.lossless and sizes:
         raise typer.BadParameter(
-            f"{name} and a size (--ratio, --bpv, --max-bytes) exclude each other"
+            "--lossless and a size (--ratio, --bpv, --max-bytes) exclude each other"
         )
-    if fidelities > 1:
-        raise typer.BadParameter("--lossless and --max-error exclude each other")
-    if sizes + fidelities != 1:
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other")
+    if sizes > 1 or not (sizes or given):
         raise typer.BadParameter(
             "say how small the file shall be with exactly one of --ratio (such as 64), --bpv "
-            "(0.25) and --max-bytes (300kB), or keep every voxel with --lossless, or within "
-            "--max-error (8 or 1%)"
+            "(0.25) and --max-bytes (300kB), or how good with one of --min-psnr (40), --min-ssim "
+            "(0.95), --mae (5) and --max-error (8 or 1%), or keep every voxel with --lossless"
         )
     try:
-        bound = None if max_error is None else ErrorBound.of(max_error)
-        wanted = Target(ratio, bpv, max_bytes, lossless, bound)
+        bound = None if fidelity.max_error is None else ErrorBound.of(fidelity.max_error)
+        goal = QualityGoal.of(fidelity.min_psnr, fidelity.min_ssim, fidelity.mae)
+        wanted = Target(ratio, bpv, max_bytes, fidelity.lossless, bound, goal)
         check_alone(wanted, model, effort)
+        check_residual(wanted, with_residual=with_residual)
     except (InputError, RateError) as error:
         raise typer.BadParameter(str(error)) from error
     return wanted
@@ -152,7 +173,45 @@ MaxError = Annotated[
         "--max-error",
         metavar="E",
         help="Largest error of any voxel, whatever size that takes: 8 (in HU or the scan's own "
-        "unit) or 1% (of its range). Verified before the file is written. Needs no bundle.",
+        "unit) or 1% (of its range). Verified before the file is written. Needs no bundle unless "
+        "a size is given, too.",
+    ),
+]
+MinPsnr = Annotated[
+    float | None,
+    typer.Option(
+        "--min-psnr",
+        parser=positive,
+        metavar="DB",
+        help="Least PSNR in dB; the file is the smallest found that keeps it. Verified before the "
+        "file is written.",
+    ),
+]
+MinSsim = Annotated[
+    float | None,
+    typer.Option(
+        "--min-ssim",
+        parser=positive,
+        metavar="S",
+        help="Least SSIM, such as 0.95; the file is the smallest found that keeps it. Verified.",
+    ),
+]
+Mae = Annotated[
+    float | None,
+    typer.Option(
+        "--mae",
+        parser=positive,
+        metavar="E",
+        help="Largest mean absolute error, in HU or the scan's own unit; the file is the smallest "
+        "found that keeps it. Verified.",
+    ),
+]
+WithResidual = Annotated[
+    bool,
+    typer.Option(
+        "--with-residual",
+        help="Add what is missing to exact as a second part of the file. A size or quality is that "
+        "of the first part; `deepstd strip` cuts the second part off.",
     ),
 ]
 Model = Annotated[

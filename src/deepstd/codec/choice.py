@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd import io
-from deepstd.codec import without_bundle
+from deepstd.codec import exact, without_bundle
 from deepstd.codec.frames import flat_axis, frames_of
-from deepstd.container import NO_BUNDLE
+from deepstd.codec.missed import missed
+from deepstd.container import NO_BUNDLE, Container
 from deepstd.errors import BundleError, BundleNotFoundError, InputError, RateError
 from deepstd.inspection import AUTO
 from deepstd.progress import Progress
 from deepstd.rate.effort import NORMAL, effort_named
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.target import Target
 from deepstd.rate.tradeoff import decibels
 from deepstd.volume import Volume
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 # Largest ratio of a scan's extents to the template's.
 _FIELD_OF_VIEW_FACTOR = 2.0
+# Share of the stored bytes that lossless files of scans are never below, unless nearly constant.
+_NEVER_LOSSLESS = 0.05
+_NO_BUNDLE = f"{NO_BUNDLE.name} {NO_BUNDLE.version}"
 # Most dB that coding slice by slice gains over the volume of the estimate.
 _GAIN_OF_SLICES = 1.0
 
@@ -47,11 +52,22 @@ class Chosen:
         bundle: name and version of the bundle.
         encoding: encoding with the smallest error.
         tried: mean squared error by bundle, in squared stored units, of each bundle searched.
+        missed: what the file misses of the quality asked for beside its size, in words; empty where
+            it misses nothing.
+        codec: codec of the bundle; None for a file without a bundle.
     """
 
     bundle: str
     encoding: Compressed
     tried: dict[str, float] = field(default_factory=dict[str, float])
+    missed: str = ""
+    codec: Codec | None = None
+
+    def predict(self, container: Container) -> Volume:
+        """Decode a file of this encoding without filters, as an exact part needs it."""
+        if self.codec is None:
+            return without_bundle.decode(container)
+        return self.codec.predict(container)
 
 
 def best_encoding(
@@ -67,7 +83,8 @@ def best_encoding(
 ) -> Chosen:
     """Encode with one bundle, or with the best of all bundles that suit the scan.
 
-    Constant scans and lossless files need no bundle.
+    Constant scans, lossless files and those of bounded error need no bundle. With a size and a
+    quality the file has the size, and `Chosen.missed` tells whether it misses the quality.
 
     Args:
         volume: the scan.
@@ -87,21 +104,24 @@ def best_encoding(
     """
     found = without_bundle.encode(volume, target, progress)
     if found is not None:
-        return Chosen(f"{NO_BUNDLE.name} {NO_BUNDLE.version}", found)
+        return Chosen(_NO_BUNDLE, found)
+    bounded = None
+    if target.bound is not None:
+        bounded = exact.encode(volume, progress, target.bound)
+        if len(bounded.data) <= target.bytes_for(volume.voxels.size, volume.nbytes):
+            return Chosen(_NO_BUNDLE, bounded)
+        target = replace(target, bound=None, goal=exact.goal_of(target.bound, volume))
     from deepstd.codec.codec import Codec
-    from deepstd.codec.encoder import Encoding
 
     load = load or Codec.load
     if model != AUTO:
         codecs = [load(model, device=device)]
     else:
         codecs = _fitting(volume, device, progress, load)
-    failures = _Failures(alone=len(codecs) == 1)
-    jobs: dict[str, Encoding] = {}
-    for codec in codecs:
-        name = codec.model.name
-        with failures.kept(name), progress.timed("encode texture"):
-            jobs[name] = Encoding.of(codec.model, volume, target, effort=effort, progress=progress)
+    # What no bundle can keep, a lossless file can.
+    failures = _Failures(alone=len(codecs) == 1 and not target.sizeless)
+    jobs = _begun(codecs, volume, target, effort, progress, failures)
+    by_name = {codec.model.name: codec for codec in codecs}
     best: Chosen | None = None
     tried: dict[str, float] = {}
     for name, may_pay in _ranked(jobs, effort_named(effort).close, failures, progress):
@@ -111,11 +131,64 @@ def best_encoding(
         with failures.kept(name), progress.timed("encode texture"):
             found = jobs[name].finish(jobs[name].best(), protect)
             tried[name] = found.mean_squared_error
-            if best is None or found.mean_squared_error < best.encoding.mean_squared_error:
-                best = Chosen(name, found, tried)
+            if best is None or _is_better(found, best.encoding, target):
+                best = Chosen(name, found, tried, codec=by_name[name])
+    if target.goal is not None and target.sizeless:
+        best = _or_lossless(best, volume, target.goal, progress)
     if best is None:
         raise failures.error()
+    if target.goal is not None and best.bundle != _NO_BUNDLE:
+        best.missed = missed(best.encoding, volume, target.goal, bounded)
     return best
+
+
+def _begun(
+    codecs: list[Codec],
+    volume: Volume,
+    target: Target,
+    effort: str,
+    progress: Progress,
+    failures: _Failures,
+) -> dict[str, Encoding]:
+    """Begin the encodings with each bundle, by the name of the bundle."""
+    from deepstd.codec import to_quality
+    from deepstd.codec.encoder import Encoding
+
+    jobs: dict[str, Encoding] = {}
+    if target.goal is not None and target.sizeless:
+        models = [codec.model for codec in codecs]
+        begun = to_quality.begun(models, volume, target.goal, effort, progress)
+        return {model.name: job for model, job in zip(models, begun, strict=True)}
+    for codec in codecs:
+        name = codec.model.name
+        with failures.kept(name), progress.timed("encode texture"):
+            jobs[name] = Encoding.of(codec.model, volume, target, effort=effort, progress=progress)
+    return jobs
+
+
+def _is_better(one: Compressed, other: Compressed, target: Target) -> bool:
+    """Return True if a file is better: of less error at one size, of fewer bytes at one quality."""
+    if target.sizeless:
+        return len(one.data) < len(other.data)
+    return one.mean_squared_error < other.mean_squared_error
+
+
+def _or_lossless(
+    best: Chosen | None, volume: Volume, goal: QualityGoal, progress: Progress
+) -> Chosen | None:
+    """Return a lossless file where it is smaller than the best one that keeps a quality."""
+    is_small = best is not None and len(best.encoding.data) < _NEVER_LOSSLESS * volume.nbytes
+    if volume.loss or is_small:
+        return best
+    progress("comparing with a lossless file")
+    found = exact.encode(volume, progress, goal=goal)
+    if best is not None and len(best.encoding.data) <= len(found.data):
+        return best
+    reason = "is smaller than one that just keeps" if best else "alone keeps"
+    note = f"a lossless file {reason} {goal}, so every voxel is kept"
+    return Chosen(
+        _NO_BUNDLE, replace(found, notes=(*found.notes, note)), best.tried if best else {}
+    )
 
 
 class _Failures:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
-from deepstd.codec import decoder, without_bundle
+from deepstd.codec import decoder, layered, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
 from deepstd.codec.protection import Protection
+from deepstd.codec.to_quality import begun
 from deepstd.container import Beginning, Container, parse
+from deepstd.errors import RateError
 from deepstd.progress import Progress, Show
 from deepstd.rate.effort import NORMAL
 from deepstd.rate.target import Target
@@ -83,11 +85,12 @@ class Codec:
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
 
-        A lossless file needs no bundle and has the size that it needs.
+        With a quality the file is the smallest found that keeps it. A lossless file needs no
+        bundle and has the size that it needs.
 
         Args:
             volume: scan of 2 to 4 axes.
-            target: requested size, or a lossless file.
+            target: requested size or quality, or a lossless file.
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
@@ -99,22 +102,38 @@ class Codec:
 
         Raises:
             InputError: the bundle has no network for the scan's axes.
-            RateError: the size cannot be reached.
+            RateError: the size or the quality cannot be reached, or both are given.
         """
         told = Progress(progress)
         found = without_bundle.encode(volume, target, told)
         if found is not None:
             return found
-        job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
+        if target.conditional:
+            raise RateError("give a size or a quality; `deepstd.compress` takes both")
+        if target.goal is not None:
+            (job,) = begun([self.model], volume, target.goal, effort, told, shape=shape)
+        else:
+            job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
         return job.finish(job.best(), protect)
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""
         return self.decode(parse(data, name))
 
-    def decode(self, container: Container) -> Volume:
-        """Decode a parsed file; forwards to `deepstd.codec.decoder.decode`."""
-        return decoder.decode(self.model, container)
+    def decode(self, container: Container, *, lossy: bool = False) -> Volume:
+        """Decode a parsed file, exactly where it has an exact part.
+
+        Args:
+            container: the parsed file.
+            lossy: True to leave out the exact part.
+        """
+        if container.exact_part is None or lossy:
+            return decoder.decode(self.model, container)
+        return layered.decode(container, lambda: self.predict(container))
+
+    def predict(self, container: Container) -> Volume:
+        """Decode the lossy part of a file without filters, the same on every machine."""
+        return decoder.unfiltered(self.model, container)
 
     def preview(self, beginning: Beginning, level: int) -> Volume:
         """Decode a file at a lower resolution; forwards to `deepstd.codec.decoder.preview`."""

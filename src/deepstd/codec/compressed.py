@@ -24,6 +24,7 @@ class Compressed:
         shape_bytes: bytes of the deformation fields.
         texture_bytes: bytes of the textures.
         notes: sentences on the encoding that a user should know.
+        exact_bytes: bytes of the exact part behind the lossy file; 0 without.
         familiarity: how the scan fits the bundle; None for a file without a bundle.
     """
 
@@ -34,4 +35,5 @@ class Compressed:
     shape_bytes: int
     texture_bytes: int
     notes: tuple[str, ...] = ()
+    exact_bytes: int = 0
     familiarity: Familiarity | None = None

@@ -5,7 +5,6 @@ Volume ─ special values of each frame ─▶ .dstd file without texture ─▶
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import numpy as np
@@ -15,7 +14,6 @@ from deepstd.codec.compressed import Compressed
 from deepstd.codec.frames import frames_of
 from deepstd.codec.sampling import grid_of
 from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
     NO_BUNDLE,
     About,
     Beginning,
@@ -32,8 +30,8 @@ from deepstd.rate.target import Target, in_words
 from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
-NO_LATENTS = hashlib.sha256().digest()[:LATENTS_DIGEST_BYTES]
-"""Hash at the end of a file without latents."""
+NO_SYMBOLS = b""
+"""What is decoded of a file without texture."""
 
 
 def is_without_texture(container: Beginning) -> bool:
@@ -70,9 +68,9 @@ def encode(volume: Volume, target: Target) -> Compressed | None:
     header = pack_source_header(volume.source, volume.shape, dtype)
     frames = [FrameChunks(b"", specials=packed) for packed in special_values.payloads(found)]
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
-    data = write_container(head, header, frames, NO_LATENTS)
+    data = write_container(head, header, frames, NO_SYMBOLS)
     notes = pack_notes(volume.notes, max(allowed - len(data), 0))
-    with_notes = write_container(head, header, frames, NO_LATENTS, about=About(notes))
+    with_notes = write_container(head, header, frames, NO_SYMBOLS, about=About(notes))
     data = with_notes if len(with_notes) <= allowed else data
     if len(data) > allowed:
         needed = in_words(len(data), volume.voxels.size, volume.nbytes)
@@ -102,8 +100,8 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         InputError: the scan has fewer levels.
     """
     head, grid = container.head, grid_of(container, level)
-    if isinstance(container, Container) and container.latents_digest != NO_LATENTS:
-        raise DamagedError(f"{container.name} is damaged: it has a hash of symbols, but no symbols")
+    if isinstance(container, Container):
+        container.check(NO_SYMBOLS)
     shape, kept = head.shape[:3], grid.shape[:3]
     voxels = np.empty(grid.shape, dtype=head.dtype)
     special: Specials | None = None

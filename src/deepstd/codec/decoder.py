@@ -6,6 +6,7 @@ container ─ shape, texture (levels wanted) ─ filter ─▶ values ─ specia
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,13 +16,16 @@ from deepstd.codec import without_bundle
 from deepstd.codec.frames import flat_axis, stored
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import decode_shape
-from deepstd.container import LATENTS_DIGEST_BYTES, Beginning, Container
+from deepstd.container import Beginning, Container
 from deepstd.errors import DamagedError, InputError, named
 from deepstd.inspection import mismatch
 from deepstd.progress import Progress
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.filters.wiener import WienerFilter
 from deepstd.volume import Volume
+
+# Bits of the numbers that powers of two give on every machine.
+_ROUNDED_BITS = 40
 
 
 def decode(model: Model, container: Container, progress: Progress | None = None) -> Volume:
@@ -34,8 +38,8 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
 
     Raises:
         BundleMismatchError: the file was written with another bundle.
-        DamagedError: the payload is malformed, or the decoded latents differ from the encoded
-            latents.
+        DamagedError: the payload is malformed, or the hash of the file is not that of its
+            contents.
     """
     if without_bundle.is_without_bundle(container):
         return without_bundle.decode(container)
@@ -45,13 +49,30 @@ def decode(model: Model, container: Container, progress: Progress | None = None)
         raise mismatch(container)
     progress = progress or Progress()
     with named(container.name), progress.timed("decode rest"):
-        volume, latents = _decode(model, container, 0, progress, container.wiener)
-        if latents[:LATENTS_DIGEST_BYTES] != container.latents_digest:
-            raise DamagedError(
-                f"{container.name}: the decoded symbols are not those that were encoded. The "
-                "file passed its checksums, so please report this with the output of "
-                "`deepstd doctor`."
-            )
+        volume, symbols = _decode(model, container, 0, progress, container.wiener)
+        container.check(symbols)
+        return volume
+
+
+def unfiltered(model: Model, container: Container) -> Volume:
+    """Decode a parsed file without filters: a prediction that is the same on every machine.
+
+    Args:
+        container: the parsed file.
+
+    Raises:
+        BundleMismatchError: the file was written with another bundle.
+        DamagedError: the payload is malformed, or the hash of the file is not that of its
+            contents.
+        InputError: the bundle has floats that are no filter.
+    """
+    if without_bundle.is_without_bundle(container):
+        return without_bundle.decode(container)
+    if container.head.bundle != model.bundle.reference:
+        raise mismatch(container)
+    with named(container.name):
+        volume, symbols = _decode(model.unfiltered(), container, 0, Progress(), exact=True)
+        container.check(symbols)
         return volume
 
 
@@ -81,9 +102,19 @@ def preview(model: Model, beginning: Beginning, level: int) -> Volume:
 
 
 def _decode(
-    model: Model, container: Beginning, level: int, progress: Progress, wiener: bytes | None = None
+    model: Model,
+    container: Beginning,
+    level: int,
+    progress: Progress,
+    wiener: bytes | None = None,
+    *,
+    exact: bool = False,
 ) -> tuple[Volume, bytes]:
-    """Decode a scan or a preview, and return it with the hash of the decoded symbols."""
+    """Decode a scan or a preview, and return it with the hash of the decoded symbols.
+
+    Args:
+        exact: True to round step and offset, whose last bits depend on the machine's library.
+    """
     head = container.head
     source = container.source_header()
     try:
@@ -110,6 +141,8 @@ def _decode(
         latents.update(texture.latents)
         steps = filtered(texture.steps).reshape(kept)
         scale = texture.step, texture.offset
+        if exact:
+            scale = _rounded(texture.step), _rounded(texture.offset)
         frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
         voxels[(..., number) if len(head.shape) == 4 else ...] = frame
     source_nbytes = head.source_nbytes
@@ -119,6 +152,12 @@ def _decode(
         source_nbytes = None
     volume = Volume(voxels, affine, source, container.notes, source_nbytes)
     return io.requantised(volume), latents.digest()
+
+
+def _rounded(value: float) -> float:
+    """Return a number to 40 bits."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, _ROUNDED_BITS)), exponent - _ROUNDED_BITS)
 
 
 def _check_frames(model: Model, container: Beginning, level: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import math
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Self
 
 from deepstd import io
 from deepstd.codec.backgrounds import take_out
@@ -22,16 +23,17 @@ from deepstd.codec.guard import Coded
 from deepstd.codec.model import Model
 from deepstd.codec.protection import Encodings, Protection, protected
 from deepstd.codec.shape_stage import FrameShape, encode_shape
+from deepstd.codec.size_search import SizeSearch
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
 from deepstd.errors import InputError, RateError
 from deepstd.findings import Protected
 from deepstd.progress import Progress
 from deepstd.rate.effort import NORMAL, Effort, effort_named
-from deepstd.rate.search import SizeWindow, search
-from deepstd.rate.start import Point, Start
+from deepstd.rate.goal import QualityGoal
+from deepstd.rate.search import SizeWindow
+from deepstd.rate.start import Point
 from deepstd.rate.target import LOWEST_FILL, Target
-from deepstd.rate.tile_fit import fit_tiles
 from deepstd.rate.tradeoff import decibels
 from deepstd.texture.codec import Encoded, Encoder
 from deepstd.texture.filters.wiener_fit import FRAMING, MOST_BYTES, best_filter
@@ -41,11 +43,12 @@ from deepstd.volume import Volume
 
 # dB by which an encoding with a field must lead to make the search without one unnecessary.
 _CLEAR_LEAD = 0.4
-# Octaves around the size within which one encoding is enough to estimate the cost.
+# Octaves around the size within which one encoding is enough to estimate the cost, or the step of
+# a refinement.
 _NEAR = 0.5
 # Usual factor of refinement on the bytes at the same step.
 _REFINED_BYTES = 1.006
-# Octaves of size around the target that do for a refinement and for the fit of a filter, and
+# Octaves of size around the target that do for the fit of a filter without a refinement, and
 # encodings to get there; a search follows where they do not.
 _ROUGHLY, _ROUGH_TRIES = 0.12, 3
 # Bytes of a file in which there is always room for a filter.
@@ -64,6 +67,7 @@ class Encoding:
         shape: str,
         effort: Effort,
         progress: Progress,
+        goal: QualityGoal | None = None,
     ) -> None:
         """Take out special values.
 
@@ -71,9 +75,10 @@ class Encoding:
             model: networks and template of the bundle.
             volume: the scan.
             allowed: most bytes of the file.
-            shape: "on" for deformation fields, "off" for none, "auto" for the better of both.
+            shape: "on" for deformation fields, "off" for none, "auto" for the better.
             effort: limits on the time.
             progress: progress of the job, with the parts "encode shape" and "encode check".
+            goal: quality that the file states as asked for, or None.
         """
         self._model, self._volume, self._allowed = model, volume, allowed
         self._shape, self._effort, self._progress = shape, effort, progress
@@ -83,8 +88,12 @@ class Encoding:
         taken = take_out(frames, allowed, spacing_of(self._affine, grid, grid), volume.padding)
         self._parts, self._notes = taken.frames, taken.notes
         notes = (*volume.notes, *taken.notes)
-        self._builder = FileBuilder(volume, model.bundle.reference, self._parts, allowed, notes)
+        self._builder = FileBuilder(
+            volume, model.bundle.reference, self._parts, allowed, notes, goal
+        )
         self._codec, self._seen = model.codec_for(self._parts[0][0].shape)
+        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
+        self._filtered = not self._codec.network.config.template
         self._weight = model.bundle.manifest.rate_weight
         self._steps = FirstSteps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
@@ -93,8 +102,9 @@ class Encoding:
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
         self._fitted: list[FrameShape] = []
 
-    @staticmethod
+    @classmethod
     def of(
+        cls,
         model: Model,
         volume: Volume,
         target: Target,
@@ -102,12 +112,12 @@ class Encoding:
         shape: str = "auto",
         effort: str = NORMAL,
         progress: Progress | None = None,
-    ) -> Encoding:
+    ) -> Self:
         """Begin to compress a scan that needs a bundle; other arguments are those of the class.
 
         Args:
             volume: scan of 2 to 4 axes.
-            target: requested size.
+            target: requested size, with a quality that the file states.
 
         Raises:
             InputError: the bundle has no network for the scan's axes, or a name is unknown.
@@ -115,13 +125,14 @@ class Encoding:
         if shape not in ("auto", "on", "off"):
             raise InputError(f"shape must be auto, on or off, not {shape!r}")
         volume = io.with_own_header(volume)
-        return Encoding(
+        return cls(
             model,
             volume,
             target.bytes_for(volume.voxels.size, volume.nbytes),
             shape="off" if model.shape_model is None else shape,
             effort=effort_named(effort),
             progress=progress or Progress(),
+            goal=target.goal,
         )
 
     def estimated_cost(self) -> float:
@@ -152,27 +163,24 @@ class Encoding:
         """Return the best encoding found for the requested size.
 
         Rough encoding ─ choice of field and slices ─ refinement ─ filter ─ search of the size.
-        Efforts and scans leave out parts: a fast effort the refinement, a template the filter.
+        A fast effort leaves out the refinement, a template the filter.
         """
         shape = self._shape
         rounds = self._effort.rounds_for(self._volume.voxels.size)
-        # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
-        filtered = not self._codec.network.config.template
-        if not rounds and not filtered:
+        if not rounds and not self._filtered:
             return self._choose_field(shape, LOWEST_FILL)
         if not rounds and self._allowed >= _ROOMY:
             return self._with_room(shape)
         # An encoding near the size is enough for a refinement, and for a filter whose bytes count.
         found = near = self._choose_field(shape, None)
         if rounds:
-            start = self._refine(found, rounds)
-            if filtered:
-                parts = found.shapes, found.encoders
-                near = self._encode_once(start.step_code, self._weight, *parts)
-        if filtered:
+            nbytes = _REFINED_BYTES * found.point.nbytes
+            start = self._steps.aim(found.point, LOWEST_FILL, nbytes)
+            near = self._refined(found, start.step_code, rounds)
+        if self._filtered:
             self._wiener = self._filter_for(near)
-            nbytes = near.point.nbytes + len(self._wiener or b"")
-            self._steps.aim(near.point, LOWEST_FILL, nbytes)
+        nbytes = near.point.nbytes + len(self._wiener or b"")
+        self._steps.aim(near.point, LOWEST_FILL, nbytes)
         # At the coarsest step there may be no room for a filter or for the bytes of a refinement.
         for wiener in dict.fromkeys((self._wiener, None)):
             self._wiener = wiener
@@ -192,13 +200,26 @@ class Encoding:
         self._wiener = None
         return self._choose_field(shape, LOWEST_FILL)
 
-    def _refine(self, found: EncodedScan, rounds: int) -> Start:
-        """Refine the quantisation targets of all encoders; return the start of the next search."""
-        point = found.point
-        for encoder in found.encoders:
-            self._progress("refining what the quantiser aims at")
-            encoder.refine(point.step_code, point.rate_weight, rounds)
-        return self._steps.aim(point, LOWEST_FILL, _REFINED_BYTES * point.nbytes)
+    def _refined(self, found: EncodedScan, step_code: int, rounds: int) -> EncodedScan:
+        """Refine the quantisation targets at a step code; return the encoding there."""
+        self._progress("refining what the quantiser aims at")
+        shapes, encoders = found.shapes, found.encoders
+        code = self._clipped(step_code, encoders)
+        encoded = [encoder.refine(code, self._weight, rounds) for encoder in encoders]
+        return self._counted(Point(code, self._weight, 0), shapes, encoders, encoded)
+
+    def _counted(
+        self,
+        point: Point,
+        shapes: list[FrameShape],
+        encoders: list[Encoder],
+        encoded: list[Encoded],
+    ) -> EncodedScan:
+        """Return an encoding with the bytes of its file."""
+        for encoder in encoders:
+            encoder.release()
+        nbytes = self._builder.size(shapes, encoded, self._wiener)
+        return EncodedScan(replace(point, nbytes=nbytes), shapes, encoders, encoded)
 
     def _filter_for(self, encoded: EncodedScan) -> bytes | None:
         """Fit and pack the adaptive loop filter; return None where it is not worth its bytes."""
@@ -278,9 +299,12 @@ class Encoding:
         if fill is not None:
             return self._search_size(shapes, encoders, fill)
         start = self._steps.first(encoders)
+        # A refinement aims at the size by itself, where a trial has shown how.
+        rounds = self._effort.rounds_for(self._volume.voxels.size)
+        enough = _NEAR if rounds and self._steps.after_trial else _ROUGHLY
         for _ in range(_ROUGH_TRIES):
             found = self._encode_once(start.step_code, self._weight, shapes, encoders)
-            if self._meets(found.point.nbytes, fill):
+            if abs(math.log2(found.point.nbytes / self._allowed)) <= enough:
                 return found
             start = self._steps.aim(found.point, LOWEST_FILL)
         return self._search_size(shapes, encoders, LOWEST_FILL)
@@ -320,57 +344,22 @@ class Encoding:
         self, step_code: int, weight: float, shapes: list[FrameShape], encoders: list[Encoder]
     ) -> EncodedScan:
         """Encode at a step code, clipped to the range of step codes."""
-        code = min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
+        code = self._clipped(step_code, encoders)
         encoded = [e.encode(code, weight) for e in encoders]
-        for encoder in encoders:
-            encoder.release()
-        nbytes = self._builder.size(shapes, encoded, self._wiener)
-        return EncodedScan(Point(code, weight, nbytes), shapes, encoders, encoded)
+        return self._counted(Point(code, weight, 0), shapes, encoders, encoded)
+
+    def _clipped(self, step_code: int, encoders: list[Encoder]) -> int:
+        """Return the nearest step code at which all encoders can code."""
+        return min(max(step_code, STEP_CODE_MIN), min(e.finest for e in encoders))
 
     def _search_size(
         self, shapes: list[FrameShape], encoders: list[Encoder], fill: float
     ) -> EncodedScan:
         """Search the encoding that fills at least the share ``fill`` of the allowed bytes."""
-        window = SizeWindow(self._allowed, fill)
-        latest: list[Encoded] = []
-        best: tuple[int, list[Encoded]] = 0, []
-
-        def size_of(encoded: list[Encoded]) -> int:
-            nonlocal best
-            nbytes = self._builder.size(shapes, encoded, self._wiener)
-            self._progress(f"{nbytes} of {self._allowed} bytes")
-            if best[0] < nbytes <= self._allowed:
-                best = nbytes, encoded
-            return nbytes
-
-        def size(step_code: int, rate_weight: float) -> int:
-            latest[:] = [e.encode(step_code, rate_weight) for e in encoders]
-            return size_of(latest[:])
-
-        def last(step_code: int, weight: float) -> int:
-            latest[:] = [e.encode(step_code, self._weight, last_weight=weight) for e in whole]
-            return size_of(latest[:])
-
-        def fit(point: Point) -> Point:
-            fitted = fit_tiles(tiled, latest, point.nbytes, window.least, window.allowed)
-            return replace(point, nbytes=size_of(fitted))
-
-        # Frames have one shape: all of them have tiles or slices, or none.
-        tiled = [e.recoder for e in encoders if e.recoder is not None]
-        whole = [e.undivided for e in encoders if e.undivided is not None]
-        point = search(
-            size,
-            window,
-            self._steps.scale(encoders),
-            start=self._steps.first(encoders),
-            rate_weight=self._weight,
-            describe=self._builder.describe,
-            fit=fit if tiled else None,
-            last=last if whole else None,
+        window, parts = SizeWindow(self._allowed, fill), (self._builder, shapes, encoders)
+        return SizeSearch(*parts, self._wiener, window, self._progress).run(
+            self._steps, self._weight
         )
-        for encoder in encoders:
-            encoder.release()
-        return EncodedScan(point, shapes, encoders, best[1], self._wiener)
 
     def finish(self, result: EncodedScan, wish: Protection | None = None) -> Compressed:
         """Protect regions if wished, judge the scan, and write its quality into the file."""

@@ -19,7 +19,6 @@ from deepstd.codec.smallest_type import smallest_type
 from deepstd.codec.uniform import UniformQuantiser, largest_error
 from deepstd.coding.bytes import Cursor
 from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
     NO_BUNDLE,
     About,
     Beginning,
@@ -31,10 +30,11 @@ from deepstd.container import (
     parse,
     write_exact_container,
 )
-from deepstd.errors import DamagedError, DeepSTDError, InputError
+from deepstd.errors import DeepSTDError, InputError
 from deepstd.progress import Progress
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate.bound import ErrorBound
+from deepstd.rate.goal import QualityGoal
 from deepstd.volume import Volume
 
 EXACT = Quality(0.0, 0.0, math.inf, 1.0)
@@ -47,7 +47,12 @@ _BLOCK_BYTES = 1 << 24
 _MOST_NOTE_BYTES = 1 << 16
 
 
-def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) -> Compressed:
+def encode(
+    volume: Volume,
+    progress: Progress,
+    bound: ErrorBound | None = None,
+    goal: QualityGoal | None = None,
+) -> Compressed:
     """Compress a scan to a lossless file or to one of bounded error, and check what comes back.
 
     Args:
@@ -55,6 +60,7 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
         progress: progress of the job, with the parts "encode texture" and "encode check".
         bound: largest error of a voxel; None for a lossless file. A scan that only exact voxels
             keep within the bound becomes lossless, too.
+        goal: quality that the file states as asked for, where there is no bound.
 
     Raises:
         InputError: the scan's header does not fit its voxels, or its reader could not keep every
@@ -65,6 +71,8 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
     voxels = expected = volume.voxels
     stored = io.stored_values(volume)
     largest, quantiser, quality = 0.0, None, EXACT
+    if bound is not None:
+        goal = goal_of(bound, volume)
     if bound is not None and stored is None:
         largest = bound.stored(_span(voxels), io.scale_of(volume.source)[0])
         quantiser = UniformQuantiser.within(voxels, largest)
@@ -85,6 +93,7 @@ def encode(volume: Volume, progress: Progress, bound: ErrorBound | None = None) 
     head = Head(
         *(volume.source.format, voxels.dtype, volume.shape, NO_BUNDLE, quality),
         source_nbytes=volume.source_nbytes,
+        goal=goal,
     )
     header = pack_source_header(volume.source, volume.shape, voxels.dtype)
     about = About(pack_notes(volume.notes, _MOST_NOTE_BYTES), smallest_type(voxels))
@@ -132,11 +141,8 @@ def decode(container: Beginning, level: int = 0) -> Volume:
         voxels = quantiser.voxels(voxels, head.dtype)
     elif way == Coding.STORED:
         voxels = io.voxels_of(voxels, grid.source, head.dtype)
-    if isinstance(container, Container) and digest_of(voxels) != container.latents_digest:
-        raise DamagedError(
-            f"{container.name} is damaged: the decoded voxels are not those that were encoded. The "
-            "file passed its checksums, so please report this with the output of `deepstd doctor`."
-        )
+    if isinstance(container, Container):
+        container.check(digest_of(voxels))
     # A copy, so that the voxels that a preview leaves out do not stay in memory.
     kept = voxels[tuple(slice(None, None, f) for f in grid.factors)].copy() if level else voxels
     return grid.volume(kept)
@@ -152,7 +158,7 @@ def check_kept(volume: Volume) -> None:
 
 
 def digest_of(voxels: np.ndarray) -> bytes:
-    """Return the first 4 bytes of the SHA-256 of voxels, little-endian, the first axis fastest."""
+    """Return the SHA-256 of voxels, little-endian, the first axis fastest."""
     digest = hashlib.sha256()
     little = voxels.dtype.newbyteorder("<")
     planes = voxels.T
@@ -160,7 +166,7 @@ def digest_of(voxels: np.ndarray) -> bytes:
     for start in range(0, len(planes), count):
         block = np.ascontiguousarray(planes[start : start + count], dtype=little)
         digest.update(block.reshape(-1).view(np.uint8).data)
-    return digest.digest()[:LATENTS_DIGEST_BYTES]
+    return digest.digest()
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
@@ -172,6 +178,13 @@ def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
         return False
     bits = np.dtype(f"u{one.dtype.itemsize}")
     return np.array_equal(one.view(bits), other.view(bits))
+
+
+def goal_of(bound: ErrorBound, volume: Volume) -> QualityGoal | None:
+    """Return a bound in real-world units, as a file states it; None where the range is 0."""
+    slope = abs(io.scale_of(volume.source)[0])
+    largest = bound.stored(_span(volume.voxels), slope) * slope
+    return QualityGoal("max_error", largest) if 0 < largest < math.inf else None
 
 
 def _has_finite(voxels: np.ndarray) -> bool:

@@ -7,17 +7,17 @@ volume, bundle ─▶ header, original header, special values ┬▶ .dstd file,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from deepstd.codec.frames import are_nonnegative, limits
+from deepstd import io
+from deepstd.codec.frames import are_nonnegative, limits, stored
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.codec.smallest_type import smallest_type
 from deepstd.container import (
-    LATENTS_DIGEST_BYTES,
     REGISTRATION_BYTES,
     About,
     BundleRef,
@@ -29,6 +29,7 @@ from deepstd.container import (
     write_container,
 )
 from deepstd.quality import Quality
+from deepstd.rate.goal import QualityGoal
 from deepstd.rate.start import Point
 from deepstd.rate.target import in_words
 from deepstd.rate.tradeoff import rd_cost
@@ -87,6 +88,7 @@ class FileBuilder:
         parts: finite values and special values of each frame.
         allowed: most bytes of a file.
         notes: notes on the scan for the user, in sentences.
+        goal: quality that the file states as asked for, or None.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class FileBuilder:
         parts: Sequence[tuple[np.ndarray, Specials | None]],
         allowed: int,
         notes: Sequence[str],
+        goal: QualityGoal | None = None,
     ) -> None:
         self._volume, self._bundle, self._allowed = volume, bundle, allowed
+        self.goal = goal
         self._nonnegative = are_nonnegative((v for v, _ in parts), volume.voxels.dtype)
         self._header = pack_source_header(volume.source, volume.shape, volume.voxels.dtype)
         self._specials = [specials for _, specials in parts]
@@ -123,7 +127,7 @@ class FileBuilder:
         encoded: Sequence[Encoded],
         wiener: bytes | None,
         quality: Quality,
-        latents: bytes,
+        symbols: bytes,
     ) -> bytes:
         """Return the bytes of a file.
 
@@ -131,7 +135,7 @@ class FileBuilder:
             shapes, encoded: shape part and encoded texture of every frame.
             wiener: packed adaptive loop filter, or None.
             quality: quality of the decoded scan.
-            latents: hash of the symbols.
+            symbols: SHA-256 of the symbols.
         """
         volume = self._volume
         head = Head(
@@ -143,12 +147,13 @@ class FileBuilder:
             self._registration(shapes),
             self._nonnegative,
             volume.source_nbytes,
+            self.goal,
         )
         frames = [
             FrameChunks(t.payload, s.payload, t.tiles, p)
             for t, s, p in zip(encoded, shapes, self._payloads, strict=True)
         ]
-        return write_container(head, self._header, frames, latents, wiener, self._about)
+        return write_container(head, self._header, frames, symbols, wiener, self._about)
 
     def size(
         self, shapes: Sequence[FrameShape], encoded: Sequence[Encoded], wiener: bytes | None
@@ -157,7 +162,7 @@ class FileBuilder:
 
         The quality fields have a fixed size, so placeholders give the exact size.
         """
-        return len(self.file(shapes, encoded, wiener, NO_QUALITY, bytes(LATENTS_DIGEST_BYTES)))
+        return len(self.file(shapes, encoded, wiener, NO_QUALITY, b""))
 
     def restored(self, encoding: EncodedScan) -> list[RestoredFrame]:
         """Return the restored frames before the adaptive loop filter, with the true values."""
@@ -175,6 +180,26 @@ class FileBuilder:
             )
             for encoder, texture, specials in frames
         ]
+
+    def voxels(
+        self, encoding: EncodedScan, filtered: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the voxels that a decoder restores, except for the last bits of floats.
+
+        Args:
+            encoding: an encoding whose encoders were not used since.
+            filtered: applies the adaptive loop filter to a frame in steps.
+        """
+        dtype, shape = self._volume.voxels.dtype, self._volume.shape
+        voxels = np.empty(shape, dtype)
+        frames = zip(self.restored(encoding), self._specials, strict=True)
+        for number, (frame, specials) in enumerate(frames):
+            steps = filtered(frame.steps).reshape(shape[:3])
+            grey = steps, frame.step, frame.offset
+            voxels[(..., number) if len(shape) == 4 else ...] = stored(
+                *grey, dtype, specials, nonnegative=self._nonnegative
+            )
+        return io.requantised(replace(self._volume, voxels=voxels)).voxels
 
     def describe(self, nbytes: int) -> str:
         """Return a text that states a size in bytes by the options that request it."""

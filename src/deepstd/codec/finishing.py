@@ -18,7 +18,7 @@ from deepstd.codec.guard import Coded, judged, note_of
 from deepstd.codec.model import Model
 from deepstd.codec.regions import largest_error
 from deepstd.codec.shape_stage import FrameShape
-from deepstd.container import LATENTS_DIGEST_BYTES, parse
+from deepstd.container import parse
 from deepstd.errors import RateError
 from deepstd.findings import Protected
 from deepstd.progress import Progress
@@ -70,24 +70,23 @@ class Finishing:
         notes = () if note is None else (note,)
         result = self._with_room(result, notes, again)
         self.progress("decoding to measure the error")
-        latents = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        latents = latents[:LATENTS_DIGEST_BYTES]
+        symbols = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
         parts = result.shapes, result.texture, result.wiener
-        data = self.builder.file(*parts, NO_QUALITY, latents)
+        data = self.builder.file(*parts, NO_QUALITY, symbols)
         with self.progress.timed("encode check"):
             restored = decoder.decode(self.model, parse(data, "the new file")).voxels
         original = self.volume.voxels
         quality, error = measure(original, restored), rmse(original, restored)
         region = largest_error(original, restored, self.affine)
         return Compressed(
-            self.builder.file(*parts, quality, latents),
+            self.builder.file(*parts, quality, symbols),
             quality,
             error * error,
             tuple(s.report for s in result.shapes),
             sum(len(s.payload or b"") for s in result.shapes),
             sum(t.nbytes for t in result.texture),
             (*self.notes, *notes),
-            replace(familiarity, largest_error=region),
+            familiarity=replace(familiarity, largest_error=region),
         )
 
     def _with_room(

@@ -7,6 +7,8 @@ Bundle ─┬ texture networks ─▶ texture codecs, by number of axes ┬▶ M
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 from deepstd.bundle import Bundle
@@ -17,6 +19,7 @@ from deepstd.errors import BundleError, DeepSTDError, InputError, named
 from deepstd.shape.model import ShapeModel
 from deepstd.texture.codec import TextureCodec
 from deepstd.texture.description import part_named
+from deepstd.texture.filters.postfilter import NoFilter
 from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.texture.models import Network, codec_of, network_of
 from deepstd.texture.slices.decoder import SliceNetworks
@@ -48,11 +51,12 @@ class Model:
         try:
             with named(f"bundle {bundle.manifest.name}"):
                 self.shape_model = shape_model_of(bundle)
-                self.networks: Mapping[Part, Network] = {
-                    part_named(part): network_of(networks[part], arrays, self.workers)
-                    for part, arrays in bundle.textures.items()
-                }
-                slices = _networks_of_slices(self.networks, self.shape_model)
+                self._use(
+                    {
+                        part_named(part): network_of(networks[part], arrays, self.workers)
+                        for part, arrays in bundle.textures.items()
+                    }
+                )
         except (TypeError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
             if isinstance(error, DeepSTDError):
                 raise
@@ -60,9 +64,15 @@ class Model:
                 f"bundle {bundle.manifest.name}: a description or an array is not such as this "
                 f"release expects ({type(error).__name__}: {on_one_line(error)})"
             ) from error
-        whole = {part: network for part, network in self.networks.items() if part != BETWEEN}
+
+    def _use(self, networks: Mapping[Part, Network]) -> None:
+        """Take over networks and make their codecs."""
+        self.networks = networks
+        slices = _networks_of_slices(networks, self.shape_model)
+        whole = {part: network for part, network in networks.items() if part != BETWEEN}
         if self.shape_model is None and any(n.config.template for n in whole.values()):
-            raise BundleError(f"bundle {bundle.manifest.name}: its networks expect a template")
+            name = self.bundle.manifest.name
+            raise BundleError(f"bundle {name}: its networks expect a template")
         self._codecs = {
             part: codec_of(network, slices if part == 3 else None, self.workers)
             for part, network in whole.items()
@@ -72,6 +82,25 @@ class Model:
     def name(self) -> str:
         """Name and version of the bundle."""
         return f"{self.bundle.manifest.name} {self.bundle.manifest.version}"
+
+    def unfiltered(self) -> Model:
+        """Return the model without filters, whose results are the same on every machine.
+
+        Raises:
+            InputError: a network ends with floating-point arithmetic that is no filter.
+        """
+        networks: dict[Part, Network] = {}
+        for part, network in self.networks.items():
+            if not isinstance(network, WaveletNetwork):
+                raise InputError(
+                    f"the bundle {self.bundle.manifest.name} has an autoencoder, whose floats "
+                    "differ from machine to machine: an exact part needs another bundle"
+                )
+            placed = dict.fromkeys(network.placed, NoFilter())
+            networks[part] = replace(network, postfilter=NoFilter(), placed=placed)
+        found = copy(self)
+        found._use(networks)
+        return found
 
     def codec_for(self, shape: Sequence[int]) -> tuple[TextureCodec, tuple[int, ...]]:
         """Return the codec for a frame, and the frame's shape without an axis of length one."""

@@ -37,6 +37,7 @@ class FirstSteps:
         rate_weight: λ that the searches begin with.
         dtype: stored type of the scan.
         progress: progress of the job.
+        after_trial: whether a trial has shown how the size of this scan changes with the step.
     """
 
     allowed: int
@@ -46,10 +47,11 @@ class FirstSteps:
     progress: Progress
     _start: Start | None = None
     _whole: bool = False
+    after_trial: bool = False
 
     def tried(self, start: Start) -> None:
         """Take over the step of a trial on a part of the scan."""
-        self._start, self._whole = start, False
+        self._start, self._whole, self.after_trial = start, False, True
 
     def aim(self, point: Point, fill: float, nbytes: float | None = None) -> Start:
         """Extrapolate the next first step from an encoding of the whole scan.

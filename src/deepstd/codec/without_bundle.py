@@ -21,6 +21,11 @@ def is_without_bundle(container: Beginning) -> bool:
     return container.exact is not None or constant.is_without_texture(container)
 
 
+def is_exact(container: Beginning) -> bool:
+    """Return True if every voxel of a file comes back exactly, without an exact part."""
+    return is_without_bundle(container) and (container.exact is None or container.lossless)
+
+
 def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
     """Compress a scan of special values alone, a label map, or any scan to a given fidelity.
 
@@ -37,7 +42,7 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
     """
     if not target.lossless:
         found = constant.encode(volume, target) or _labels(volume, target, progress)
-        if found is None and target.bound is not None:
+        if found is None and target.bound is not None and target.sizeless:
             found = exact.encode(volume, progress, target.bound)
         return found
     exact.check_kept(volume)

@@ -5,6 +5,7 @@
 The format is specified in docs/format.md.
 """
 
+from deepstd.container.digest import FrameChunks
 from deepstd.container.format import Coding
 from deepstd.container.head import (
     BUNDLE_DIGEST_BYTES,
@@ -15,6 +16,7 @@ from deepstd.container.head import (
     Head,
     Registration,
 )
+from deepstd.container.layers import ExactPart, exact_part, exact_part_alone, joined
 from deepstd.container.notes import pack_notes, printable
 from deepstd.container.reader import (
     Beginning,
@@ -32,18 +34,11 @@ from deepstd.container.source_header import (
     pack_source_header,
     unpack_source_header,
 )
-from deepstd.container.writer import (
-    LATENTS_DIGEST_BYTES,
-    About,
-    FrameChunks,
-    write_container,
-    write_exact_container,
-)
+from deepstd.container.writer import About, write_container, write_exact_container
 
 __all__ = [
     "BUNDLE_DIGEST_BYTES",
     "LARGEST_FIGURE",
-    "LATENTS_DIGEST_BYTES",
     "MAX_HEADER_BYTES",
     "NO_BUNDLE",
     "REGISTRATION_BYTES",
@@ -53,10 +48,14 @@ __all__ = [
     "Coding",
     "Container",
     "Description",
+    "ExactPart",
     "FrameChunks",
     "Head",
     "Registration",
     "Section",
+    "exact_part",
+    "exact_part_alone",
+    "joined",
     "least_bytes",
     "pack_notes",
     "pack_source_header",

@@ -15,14 +15,14 @@ from enum import IntEnum
 from deepstd.coding.bytes import encode_varint
 
 SIGNATURE = b"\xd5STD\r\n\n"
-VERSION = 3
+VERSION = 4
 PREAMBLE = SIGNATURE + bytes([VERSION])
 CRC_BYTES = 4
 _ANCILLARY_BIT = 0x20
 
 
 class ChunkType(IntEnum):
-    """Chunk types of format version 3, each an ASCII letter.
+    """Chunk types of format version 4, each an ASCII letter.
 
     A type with bit 5 set (a small letter) may be skipped by a reader that does not know it.
     """
@@ -38,6 +38,7 @@ class ChunkType(IntEnum):
     WIEN = ord("W")
     EXAC = ord("X")
     HASH = ord("E")
+    RESI = ord("R")
 
 
 class Coding(IntEnum):

@@ -3,6 +3,7 @@
     format (1) · dtype (1) · axes and flags (1) · shape (varints)
     · bundle name (0, number or length, ASCII), version (length, ASCII) · bundle digest (8)
     · [quality (4 x 3)] · [registration (4 x 1)] · [bytes of the voxels in the source (varint)]
+    · [goal (1 + 4)]
 
 Making a `Head` refuses a scan that the format cannot hold, so every file written can be read.
 """
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.coding.bytes import Cursor, encode_varint
-from deepstd.errors import BundleError, UnsupportedFormatError, UnsupportedVersionError
+from deepstd.errors import BundleError, RateError, UnsupportedFormatError, UnsupportedVersionError
 from deepstd.quality import Quality
+from deepstd.rate.goal import MEASURES, QualityGoal
 
 SOURCE_FORMATS = {
     "npy": 0, "nifti1": 1, "nifti2": 2, "png": 3, "tiff": 4, "dicom": 5, "nrrd": 6,
@@ -40,11 +42,13 @@ _HAS_QUALITY = 1 << 3
 _HAS_REGISTRATION = 1 << 4
 _NONNEGATIVE = 1 << 5
 _HAS_SOURCE_BYTES = 1 << 6
-_QUALITY_BYTES = 3
+_HAS_GOAL = 1 << 7
+_QUALITY_BYTES, _GOAL_BYTES = 3, 5
 _NAN_FIGURE = b"\x00\xc0\x7f"
 REGISTRATION_BYTES = 4
 LARGEST_FIGURE = 3.4e38
 """A larger metric is stored as infinite: the limit of float32."""
+_SMALLEST_GOAL = 1e-37
 _NCC_STEPS = 127  # per unit of correlation
 _CYCLE_STEPS = 32  # per voxel
 
@@ -133,6 +137,7 @@ class Head:
             negative. Restored voxels are then clipped at zero.
         source_nbytes: bytes of the voxels in their source file, where its type differs from
             ``dtype``; else None.
+        goal: quality that was asked for, to the precision of a float32; None where none was.
     """
 
     source_format: str
@@ -143,6 +148,7 @@ class Head:
     registration: Registration | None = None
     nonnegative: bool = False
     source_nbytes: int | None = None
+    goal: QualityGoal | None = None
 
     def __post_init__(self) -> None:
         if self.source_format not in SOURCE_FORMATS:
@@ -193,6 +199,7 @@ class Head:
         flags |= _HAS_REGISTRATION if self.registration else 0
         flags |= _NONNEGATIVE if self.nonnegative else 0
         flags |= 0 if self.source_nbytes is None else _HAS_SOURCE_BYTES
+        flags |= _HAS_GOAL if self.goal else 0
         out = bytearray((SOURCE_FORMATS[self.source_format], pack_dtype(self.dtype), flags))
         for length in self.shape:
             out += encode_varint(length)
@@ -208,6 +215,9 @@ class Head:
             out += self.registration.pack()
         if self.source_nbytes is not None:
             out += encode_varint(self.source_nbytes)
+        if self.goal is not None:
+            value = min(max(self.goal.value, _SMALLEST_GOAL), LARGEST_FIGURE)
+            out += struct.pack("<Bf", MEASURES.index(self.goal.measure), value)
         return bytes(out)
 
     @staticmethod
@@ -222,8 +232,6 @@ class Head:
         source_format = _source_format(cursor.byte(), name)
         dtype = unpack_dtype(cursor)
         flags = cursor.byte()
-        if flags & ~(_HAS_SOURCE_BYTES | _NONNEGATIVE | _HAS_REGISTRATION | _HAS_QUALITY | 7):
-            raise cursor.error(f"flags {flags:#04x} do not exist")
         shape = tuple(cursor.varint(MAX_AXIS) for _ in range(flags & 7))
         bundle_name = _unpack_text(cursor) or _common_name(cursor.byte(), name)
         bundle_version = _unpack_text(cursor)
@@ -237,10 +245,11 @@ class Head:
         source_nbytes = None
         if flags & _HAS_SOURCE_BYTES:
             source_nbytes = cursor.varint(MAX_VOXELS * _MOST_ITEM_BYTES)
+        goal = _unpack_goal(cursor) if flags & _HAS_GOAL else None
         cursor.finish()
         try:
             bundle = BundleRef(bundle_name, bundle_version, digest)
-            figures = quality, registration, bool(flags & _NONNEGATIVE), source_nbytes
+            figures = quality, registration, bool(flags & _NONNEGATIVE), source_nbytes, goal
             return Head(source_format, dtype, shape, bundle, *figures)
         except (BundleError, UnsupportedFormatError) as error:
             raise cursor.error(str(error)) from error
@@ -295,6 +304,17 @@ def _unpack_text(cursor: Cursor) -> str:
         return data.decode("ascii")
     except UnicodeDecodeError as error:
         raise cursor.error("a name is not ASCII") from error
+
+
+def _unpack_goal(cursor: Cursor) -> QualityGoal:
+    """Read the goal; its value is the shortest decimal number of its float32."""
+    code, value = struct.unpack("<Bf", cursor.take(_GOAL_BYTES))
+    if code >= len(MEASURES):
+        raise cursor.error(f"measure {code} of quality does not exist")
+    try:
+        return QualityGoal(MEASURES[code], float(str(np.float32(value))))
+    except RateError as error:
+        raise cursor.error(str(error)) from error
 
 
 def _pack_figure(value: float, upwards: bool = False) -> bytes:

@@ -1,6 +1,6 @@
 """Parser of .dstd files, with every length checked before it is used.
 
-    bytes ─ preamble ─▶ chunks (length, CRC-32) ─▶ order and number ─▶ Container
+    bytes ─ chunks ─▶ number ─▶ Container
     stream ─ the same, tiles skipped, up to the last TEXT, or EXAC ─▶ Beginning
            ─ the same, chunks of frames skipped ─▶ Description
 
@@ -10,65 +10,32 @@ Nothing is decoded here, and no more memory is allocated than the bytes of the f
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
-from deepstd.coding.bytes import MAX_VARINT_BYTES, RETRIEVE_AGAIN, Cursor, damaged, truncated
-from deepstd.container.format import (
-    CRC_BYTES,
-    PREAMBLE,
-    SIGNATURE,
-    VERSION,
-    ChunkType,
-    Coding,
-    is_skippable,
+from deepstd.coding.bytes import Cursor, damaged
+from deepstd.container.chunks import (
+    Section,
+    file_chunks,
+    pass_over_exact_part,
+    stream_chunks,
 )
+from deepstd.container.digest import HASH_BYTES, FrameChunks, hash_of
+from deepstd.container.format import PREAMBLE, ChunkType, Coding
 from deepstd.container.head import Head, unpack_dtype
+from deepstd.container.layers import ExactPart, read_exact_part
 from deepstd.container.notes import unpack_notes
 from deepstd.container.source_header import unpack_source_header
-from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks
-from deepstd.errors import DamagedError, NotDstdError, TruncatedError, UnsupportedVersionError
+from deepstd.errors import ContainerError, DamagedError
 from deepstd.volume import SourceHeader
 
-_H, _O, _N, _Y, _V, _S, _T, _L, _W, _X, _E = (
-    ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE, ChunkType.SPCL, ChunkType.SHAP,
-    ChunkType.TEXT, ChunkType.TILE, ChunkType.WIEN, ChunkType.EXAC, ChunkType.HASH,
-)  # fmt: skip
-_DESCRIBING = (_H, _O, _N, _Y)
-_OF_FRAMES = (_V, _S, _T, _L, _W, _X)
-_TYPES = {int(chunk_type): chunk_type for chunk_type in ChunkType}
-_PIECE = 1 << 22
-_FOLLOWERS: dict[ChunkType | None, tuple[ChunkType, ...]] = {
-    None: (_H,),
-    _H: (_O, _N, _Y, _V, _S, _T, _X),
-    _O: (_N, _Y, _V, _S, _T, _X),
-    _N: (_Y, _V, _S, _T, _X),
-    _Y: (_V, _S, _T, _X),
-    _V: (_S, _T),
-    _S: (_T,),
-    _T: (_V, _S, _T, _L, _W, _E),
-    _L: (_V, _S, _T, _L, _W, _E),
-    _W: (_E,),
-    _X: (_E,),
-}
-
-
-class Section(NamedTuple):
-    """A part of the file: name, offset of its first byte, and bytes, framing included."""
-
-    name: str
-    offset: int
-    nbytes: int
-
-
-class _Chunk(NamedTuple):
-    type: ChunkType | None
-    section: Section
-    payload: bytes
+_DESCRIBING = (ChunkType.HEAD, ChunkType.SRCH, ChunkType.NOTE, ChunkType.TYPE)
+_OF_FRAMES = (
+    *(ChunkType.SPCL, ChunkType.SHAP, ChunkType.TEXT, ChunkType.TILE),
+    *(ChunkType.WIEN, ChunkType.EXAC),
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +86,7 @@ class Beginning(Description):
     @property
     def lossless(self) -> bool:
         """True where every voxel comes back bit for bit."""
-        return self.exact is not None and self.exact[:1] != bytes([Coding.STEPS])
+        return _is_lossless(self.exact)
 
 
 @dataclass(frozen=True)
@@ -128,22 +95,48 @@ class Container(Beginning):
 
     Attributes:
         wiener: payload of the WIEN chunk (adaptive Wiener filter); None where there is none.
-        latents_digest: first 4 bytes of the SHA-256 of the correctly decoded latents, or of the
-            voxels of a lossless file.
+        digest: hash of everything that decides a voxel.
         sections: every part of the file, in order and without gaps.
+        lossy_nbytes: bytes of the file without the exact part.
+        exact_part: what the file lacks to be exact; None in a file without layers.
+        damage: error of an exact part that cannot be read; None where there is none.
     """
 
     wiener: bytes | None
-    latents_digest: bytes
+    digest: bytes
     sections: tuple[Section, ...]
+    lossy_nbytes: int
+    exact_part: ExactPart | None = None
+    damage: ContainerError | None = None
+
+    def check(self, decoded: bytes) -> None:
+        """Check what was decoded, and the chunks that decide voxels, against the hash.
+
+        Args:
+            decoded: SHA-256 of the decoded symbols or voxels; empty where there are none.
+
+        Raises:
+            DamagedError: the file does not give what was encoded.
+        """
+        coded = [chunk for frame in self.frames for chunk in frame.chunks()]
+        if self.wiener is not None:
+            coded.append((ChunkType.WIEN, self.wiener))
+        if self.exact is not None:
+            coded.append((ChunkType.EXAC, self.exact))
+        if hash_of(self.head, self.packed_source_header, coded, decoded) != self.digest:
+            raise DamagedError(
+                f"{self.name} is damaged: what it decodes to is not what was encoded. The file "
+                "passed its checksums, so please report this with the output of `deepstd doctor`."
+            )
 
 
-def parse(data: bytes | memoryview, name: str) -> Container:
+def parse(data: bytes | memoryview, name: str, *, lossy_suffices: bool = False) -> Container:
     """Parse a whole .dstd file.
 
     Args:
         data: bytes of the file.
         name: name of the file, for messages.
+        lossy_suffices: True to keep the error of a damaged exact part in the result.
 
     Raises:
         NotDstdError: the file has another signature.
@@ -151,21 +144,32 @@ def parse(data: bytes | memoryview, name: str) -> Container:
         TruncatedError: the file ends before its last chunk does.
         DamagedError: a checksum, a length, an order or a number is wrong.
     """
-    chunks = list(_chunks(data, name))
+    chunks = list(file_chunks(data, name))
     known = [(chunk.type, chunk.payload) for chunk in chunks if chunk.type is not None]
     head = Head.unpack(known[0][1], name)
     frames, exact = _frames(known), _exact(known)
+    end = chunks[-1].section.offset + chunks[-1].section.nbytes
+    layer, damage = None, None
+    if end < len(data):
+        try:
+            layer = read_exact_part(data, end, name)
+        except ContainerError as error:
+            if not lossy_suffices or _is_lossless(exact):
+                raise
+            damage = error
     if exact is None and len(frames) != head.frame_count:
         raise damaged(name, f"expected {head.frame_count} frames, found {len(frames)}")
     digest = known[-1][1]
-    if len(digest) != LATENTS_DIGEST_BYTES:
-        raise damaged(name, f"expected {LATENTS_DIGEST_BYTES} bytes of digest, got {len(digest)}")
+    if len(digest) != HASH_BYTES:
+        raise damaged(name, f"expected {HASH_BYTES} bytes of hash, got {len(digest)}")
     preamble = Section("preamble", 0, len(PREAMBLE))
     sections = (preamble, *(chunk.section for chunk in chunks))
+    sections += () if layer is None else layer.sections
     last_type, last = known[-2]
     wiener = last if last_type is ChunkType.WIEN else None
     description = _description(known, name)
-    return Container(name, len(data), head, *description, frames, exact, wiener, digest, sections)
+    parts = frames, exact, wiener, digest, sections
+    return Container(name, len(data), head, *description, *parts, end, layer, damage)
 
 
 def parse_head_only(data: bytes | memoryview, name: str) -> Head:
@@ -174,7 +178,7 @@ def parse_head_only(data: bytes | memoryview, name: str) -> Head:
     Raises:
         ContainerError: the preamble or the HEAD chunk is missing, cut off or damaged.
     """
-    return Head.unpack(next(_chunks(data, name)).payload, name)
+    return Head.unpack(next(file_chunks(data, name)).payload, name)
 
 
 def read_beginning(stream: BinaryIO, name: str) -> Beginning:
@@ -192,7 +196,7 @@ def read_beginning(stream: BinaryIO, name: str) -> Beginning:
     """
     head, frames, nbytes = None, 0, len(PREAMBLE)
     known: list[tuple[ChunkType, bytes]] = []
-    for chunk in _chunks_of(stream, name, (ChunkType.TILE,)):
+    for chunk in stream_chunks(stream, name, (ChunkType.TILE,)):
         nbytes += chunk.section.nbytes
         if chunk.type in (ChunkType.WIEN, ChunkType.HASH):
             raise damaged(name, f"it ends after {frames} frames")
@@ -221,123 +225,14 @@ def read_description(stream: BinaryIO, name: str) -> Description:
     nbytes = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     known: list[tuple[ChunkType, bytes]] = []
-    for chunk in _chunks_of(stream, name, _OF_FRAMES):
+    for chunk in stream_chunks(stream, name, _OF_FRAMES):
         if chunk.type is not None and chunk.type in _DESCRIBING:
             known.append((chunk.type, chunk.payload))
+    pass_over_exact_part(stream, name)
     if stream.tell() != nbytes:
         raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
     head = Head.unpack(known[0][1], name)
     return Description(name, nbytes, head, *_description(known, name))
-
-
-class _FileCursor(Cursor):
-    """A cursor over a whole file, where missing bytes mean that the file was cut off."""
-
-    def short(self, what: str) -> TruncatedError:
-        return truncated(self._name, what)
-
-
-def _chunks(data: bytes | memoryview, name: str) -> Iterator[_Chunk]:
-    """Yield the chunks of a file; check their order and that nothing follows the last one."""
-    view = memoryview(data)
-    _check_preamble(view[: len(PREAMBLE)].tobytes(), name)
-    cursor = _FileCursor(view, name, "its framing")
-    cursor.take(len(PREAMBLE))
-    last: ChunkType | None = None
-    while last is not ChunkType.HASH:
-        chunk = _next_chunk(cursor, view, name)
-        _check_order(chunk.type, last, name)
-        last = last if chunk.type is None else chunk.type
-        yield chunk
-    if cursor.remaining:
-        raise damaged(name, f"{cursor.remaining} bytes follow its end")
-
-
-def _chunks_of(stream: BinaryIO, name: str, passed_over: Collection[ChunkType]) -> Iterator[_Chunk]:
-    """Yield the chunks of a stream except for skipped types, and check their order."""
-    start = stream.read(len(PREAMBLE))
-    _check_preamble(start, name)
-    offset, last = len(start), None
-    while last is not ChunkType.HASH:
-        code, begin, length = _chunk_begin(stream, name)
-        kind = _TYPES.get(code)
-        _check_order(kind, last, name)
-        last = last if kind is None else kind
-        if kind in passed_over:
-            _pass_over(stream, length, name)
-        else:
-            # One buffer per chunk: a file may hold millions of chunks, and a growing buffer would
-            # be copied for each of them.
-            data = memoryview(begin + _taken(stream, length, name))
-            yield _next_chunk(_FileCursor(data, name, "its framing"), data, name, offset)
-        offset += len(begin) + length
-
-
-def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
-    """Raise a DamagedError where a chunk (None: unknown type) must not follow the last known."""
-    if chunk is None:
-        if last is None:
-            raise damaged(name, "its first chunk is not HEAD")
-    elif chunk not in _FOLLOWERS[last]:
-        before = "the preamble" if last is None else last.name
-        raise damaged(name, f"a {chunk.name} chunk cannot follow {before}")
-
-
-def _chunk_begin(stream: BinaryIO, name: str) -> tuple[int, bytes, int]:
-    """Read the start of a chunk; return type, bytes read, and bytes left, checksum included."""
-    start = _taken(stream, 2, name)
-    while start[-1] > 0x7F and len(start) <= MAX_VARINT_BYTES:
-        start += _taken(stream, 1, name)
-    return start[0], start, Cursor(start[1:], name, "its framing").varint() + CRC_BYTES
-
-
-def _pass_over(stream: BinaryIO, length: int, name: str) -> None:
-    if not stream.seekable():
-        _taken(stream, length, name, keep=False)
-        return
-    here, end = stream.tell(), stream.seek(0, os.SEEK_END)
-    if length > end - here:
-        raise truncated(name, f"its framing: expected {length - end + here} more bytes")
-    stream.seek(here + length)
-
-
-def _taken(stream: BinaryIO, count: int, name: str, *, keep: bool = True) -> bytes:
-    """Read ``count`` bytes of a stream, by pieces: a damaged length must not allocate memory."""
-    data, left = bytearray(), count
-    while left and (piece := stream.read(min(left, _PIECE))):
-        left -= len(piece)
-        data += piece if keep else b""
-    if left:
-        raise truncated(name, f"its framing: expected {left} more bytes")
-    return bytes(data)
-
-
-def _next_chunk(cursor: Cursor, view: memoryview, name: str, offset: int = 0) -> _Chunk:
-    """Read the chunk at a cursor.
-
-    Args:
-        cursor: over ``view``.
-        view: bytes of the file from ``offset`` on.
-        name: name of the file, for messages.
-        offset: position of the first byte of ``view`` in the file.
-    """
-    begin = cursor.position
-    start = offset + begin
-    code = cursor.byte()
-    payload = cursor.take(cursor.varint())
-    checksum = zlib.crc32(view[begin : cursor.position])
-    if cursor.take(CRC_BYTES) != checksum.to_bytes(CRC_BYTES, "little"):
-        raise damaged(name, f"the checksum of the chunk at byte {start} is wrong")
-    nbytes = cursor.position - begin
-    chunk_type = _TYPES.get(code)
-    if chunk_type is not None:
-        return _Chunk(chunk_type, Section(chunk_type.name, start, nbytes), payload)
-    if is_skippable(code):
-        return _Chunk(None, Section(f"unknown {code:#04x}", start, nbytes), payload)
-    raise UnsupportedVersionError(
-        f"{name}: chunk type {code:#04x} at byte {start} is not known to this release. Upgrade "
-        "DeepSTD (`pip install -U deepstd`)."
-    )
 
 
 def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:
@@ -364,37 +259,23 @@ def _exact(chunks: list[tuple[ChunkType, bytes]]) -> bytes | None:
     return next((payload for kind, payload in chunks[-2:] if kind is ChunkType.EXAC), None)
 
 
+def _is_lossless(exact: bytes | None) -> bool:
+    """Return True where the payload of an EXAC chunk holds every bit; False without one."""
+    return exact is not None and exact[:1] != bytes([Coding.STEPS])
+
+
 def _description(
     chunks: list[tuple[ChunkType, bytes]], name: str
 ) -> tuple[bytes, tuple[str, ...], np.dtype | None]:
     """Return the packed source header, the notes and the smallest type of a file's chunks."""
     found = {kind: payload for kind, payload in chunks if kind in _DESCRIBING}
-    notes, smallest = found.get(_N), None
-    if _Y in found:
-        cursor = Cursor(found[_Y], name, "its smallest type")
+    notes, smallest = found.get(ChunkType.NOTE), None
+    if ChunkType.TYPE in found:
+        cursor = Cursor(found[ChunkType.TYPE], name, "its smallest type")
         smallest = unpack_dtype(cursor)
         cursor.finish()
-    return found.get(_O, b""), () if notes is None else unpack_notes(notes, name), smallest
-
-
-def _check_preamble(start: bytes, name: str) -> None:
-    if start == PREAMBLE:
-        return
-    if len(start) < len(PREAMBLE) and PREAMBLE.startswith(start):
-        raise truncated(name, f"it has {len(start)} bytes")
-    if start.startswith(SIGNATURE):
-        remedy = "Upgrade DeepSTD (`pip install -U deepstd`)."
-        if start[-1] < VERSION:
-            remedy = "It is older than the first release. Restore it with what wrote it."
-        raise UnsupportedVersionError(
-            f"{name} has format version {start[-1]}, this release reads version {VERSION}. {remedy}"
-        )
-    if start[1:4] == SIGNATURE[1:4]:
-        raise DamagedError(
-            f"{name} was changed by a transfer in text mode: it begins with {start.hex(' ')}, "
-            f"expected {PREAMBLE.hex(' ')}. Transfer it again in binary mode. {RETRIEVE_AGAIN}"
-        )
-    raise NotDstdError(
-        f"{name} is not a .dstd file: it begins with {start.hex(' ')}, expected "
-        f"{PREAMBLE.hex(' ')}. Give a file that `deepstd compress` wrote."
+    return (
+        found.get(ChunkType.SRCH, b""),
+        () if notes is None else unpack_notes(notes, name),
+        smallest,
     )

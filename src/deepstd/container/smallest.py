@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepstd.container.digest import FrameChunks
 from deepstd.container.head import BUNDLE_DIGEST_BYTES, COMMON_NAMES, BundleRef, Head
 from deepstd.container.source_header import pack_source_header
-from deepstd.container.writer import LATENTS_DIGEST_BYTES, FrameChunks, write_container
+from deepstd.container.writer import write_container
 from deepstd.quality import Quality
 from deepstd.volume import SourceHeader
 
@@ -31,4 +32,4 @@ def least_bytes(source: SourceHeader, shape: tuple[int, ...], dtype: np.dtype) -
     head = Head(source.format, dtype, shape, bundle, _QUALITY)
     header = pack_source_header(source, shape, dtype)
     frames = [FrameChunks(b"")] * head.frame_count
-    return len(write_container(head, header, frames, bytes(LATENTS_DIGEST_BYTES)))
+    return len(write_container(head, header, frames, b""))

@@ -14,16 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from deepstd.errors import InputError
+
 DISABLED = "DEEPSTD_NO_ENGINE"
 """Environment variable that turns the engine off, with any value but "" and "0"."""
+LIMIT = "DEEPSTD_INSTRUCTIONS"
+"""Environment variable with the best instruction set to use, one of `LIMITS`."""
+LIMITS = ("plain", "avx2", "avx512")
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 8
+_INTERFACE = 9
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
 _LONG = ctypes.c_int64
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "engine_instructions": (_INT, ()),
+    "engine_limit": (None, (_INT,)),
     "encoder_new": (_POINTER, ()),
     "encoder_free": (None, (_POINTER,)),
     "encoder_encode": (_INT, (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _SIZE)),
@@ -37,7 +43,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_POINTER, _POINTER, _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER),
     ),
     "decoder_get": (_INT, (_POINTER, _POINTER, _INT)),
-    "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG, _INT)),
+    "convolve": (None, (_POINTER, _POINTER, _LONG, _LONG)),
     "tile_encode": (_INT, (_POINTER,) * 7),
     "tile_decode": (_INT, (_POINTER,) * 8),
     "postfilter_run": (_INT, (_POINTER, _POINTER)),
@@ -45,7 +51,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "motion_halfway": (_INT, (_POINTER, _INT)),
     "signed_logs": (None, (_POINTER, _LONG, _POINTER, _POINTER)),
     "wiener_run": (None, (_POINTER,)),
-    "lossless_run": (None, (_POINTER, _LONG, _INT, _INT, _INT)),
+    "lossless_run": (None, (_POINTER, _LONG, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (
         _INT,
@@ -64,7 +70,11 @@ def library_path() -> Path:
 
 @lru_cache(maxsize=1)
 def engine() -> Any:
-    """Load the library; return None where it is missing, of another interface or turned off."""
+    """Load the library; return None where it is missing, of another interface or turned off.
+
+    Raises:
+        InputError: the limit of instructions is none.
+    """
     if os.environ.get(DISABLED, "0") not in ("", "0"):
         return None
     try:
@@ -77,7 +87,16 @@ def engine() -> Any:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError):
         return None
+    library.engine_limit(_limit())
     return library
+
+
+def _limit() -> int:
+    """Return the number of the best instruction set to use."""
+    given = os.environ.get(LIMIT, "") or LIMITS[-1]
+    if given not in LIMITS:
+        raise InputError(f"{LIMIT} is {given!r}: expected one of {', '.join(LIMITS)}")
+    return LIMITS.index(given)
 
 
 def describe() -> str:
@@ -85,7 +104,8 @@ def describe() -> str:
     library = engine()
     if library is None:
         return "MISSING: the slower reference in Python computes the same"
-    return f"native, {_INSTRUCTIONS[library.engine_instructions()]}"
+    limit = f", limited by {LIMIT}={os.environ[LIMIT]}" if os.environ.get(LIMIT) else ""
+    return f"native, {_INSTRUCTIONS[library.engine_instructions()]}{limit}"
 
 
 def address(array: np.ndarray) -> int:

@@ -15,8 +15,6 @@ import numpy as np
 from deepstd.engine.convolution import LANES
 from deepstd.engine.library import address, engine
 
-BEST = -1
-"""Instructions to choose the best of the CPU."""
 _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _AXES = _LONG * 3
 # Coefficients of three weights along an axis at the points 0, ±1, ±2 and infinity.
@@ -42,7 +40,7 @@ class FilterRecord(ctypes.Structure):
 
     _fields_ = [
         *[(name, _POINTER) for name in ("layers", "transposed")],
-        *[(n, _INT) for n in ("ndim", "blocks", "has_template", "threads", "instructions")],
+        *[(n, _INT) for n in ("ndim", "blocks", "has_template", "threads")],
     ]
 
 
@@ -149,7 +147,6 @@ class FilterLayers:
         bias: np.ndarray,
         threads: int,
         truth: Truth | None = None,
-        instructions: int = BEST,
     ) -> tuple[float, np.ndarray]:
         """Filter a window, or take the gradient of its squared error where the truth is given.
 
@@ -159,12 +156,20 @@ class FilterLayers:
             bias: biases of the entry with the share of the condition, (width,).
             threads: threads to use.
             truth: true values and region of a gradient, or None.
-            instructions: instruction set of the engine.
 
         Returns:
             0 and the restored values in steps, (*shape) float32; or the squared error and its
             gradient by the reconstruction in steps.
+
+        Raises:
+            ValueError: the arrays are of different shapes, or of other axes than the filter.
         """
+        truths = None if truth is None else truth.values
+        for array in (template, truths):
+            if array is not None and array.shape != low.shape:
+                raise ValueError(f"shapes {array.shape} and {low.shape} differ")
+        if low.ndim != self.ndim or (self.template and template is None):
+            raise ValueError(f"the filter does not fit a window of shape {low.shape}")
         entry, *others = self.layers
         full = np.zeros_like(entry.bias)
         full[: len(bias)] = bias
@@ -172,7 +177,7 @@ class FilterLayers:
         transposed = _records(self.transposed)
         described = FilterRecord(
             *(ctypes.addressof(layers), ctypes.addressof(transposed)),
-            *(self.ndim, len(others) // 2, int(self.template), threads, instructions),
+            *(self.ndim, len(others) // 2, int(self.template), threads),
         )
         values = np.ascontiguousarray(low, np.float64)
         predicted = None if template is None else np.ascontiguousarray(template, np.float64)

@@ -37,7 +37,7 @@ class TileRecord(ctypes.Structure):
     _fields_ = [
         *[("begin", _AXES), ("end", _AXES), ("begins", _FLAGS), ("ends", _FLAGS)],
         *[("tile_begin", _AXES), ("size", _AXES), ("mask", _POINTER)],
-        *[("threads", _INT), ("instructions", _INT)],
+        ("threads", _INT),
     ]
 
 

@@ -43,7 +43,12 @@ def wiener_filtered(
         bound: largest difference to a neighbour, in steps.
         place: floor, codes an octave, lowest code and knots a code, which place an activity.
         threads: threads to use.
+
+    Raises:
+        ValueError: the coefficients do not fit the offsets.
     """
+    if coefficients.shape[1] != len(offsets):
+        raise ValueError(f"{coefficients.shape[1]} coefficients for {len(offsets)} neighbours")
     values = np.ascontiguousarray(steps, np.float32)
     filtered = np.empty_like(values)
     weights = np.ascontiguousarray(coefficients, np.float32)

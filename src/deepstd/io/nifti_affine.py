@@ -103,7 +103,7 @@ def placed(header: Nifti1Header) -> Placed:
 def stated_affine(header: Nifti1Header) -> np.ndarray | None:
     """Return nibabel's affine of an unrepaired header; None where it is missing or singular.
 
-    Files of format version 3 align scans with templates by it (docs/format.md).
+    Files of format version 4 align scans with templates by it (docs/format.md).
     """
     from nibabel.spatialimages import HeaderDataError
 

@@ -145,20 +145,26 @@ def _shifted(plane: np.ndarray, grid: _Grid, number: int, fill: float) -> np.nda
         i, j = -whole
         moved[i : i + plane.shape[0], j : j + plane.shape[1]] = plane
         return moved
-    from scipy import ndimage  # takes longer to import than this package
-
-    moved = ndimage.affine_transform(
-        plane.astype(np.float64),
-        np.ones(2),
-        offset,
-        output_shape=grid.shape,
-        order=1,
-        mode="constant",
-        cval=fill,
-    )
+    moved = _interpolated(plane.astype(np.float64), offset, grid.shape, fill)
     if plane.dtype.kind == "b":
         return moved >= 0.5
     return np.rint(moved) if plane.dtype.kind in "iu" else moved
+
+
+def _interpolated(
+    plane: np.ndarray, offset: np.ndarray, shape: tuple[int, ...], fill: float
+) -> np.ndarray:
+    """Interpolate a slice linearly at the points of a grid plus an offset; fill what is outside."""
+    moved, inside = plane, np.ones(shape, bool)
+    for axis, length in enumerate(plane.shape):
+        places = np.arange(shape[axis]) + offset[axis]
+        first = np.clip(np.floor(places).astype(int), 0, max(length - 2, 0))
+        second = np.minimum(first + 1, length - 1)
+        share = np.expand_dims(places - first, 1 - axis)
+        low, high = np.take(moved, first, axis), np.take(moved, second, axis)
+        moved = low * (1 - share) + high * share
+        inside &= np.expand_dims((places >= 0) & (places <= length - 1), 1 - axis)
+    return np.where(inside, moved, fill)
 
 
 def _darkest(voxels: np.ndarray) -> float:

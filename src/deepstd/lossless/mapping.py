@@ -52,10 +52,10 @@ class Levels:
 def to_levels(voxels: np.ndarray) -> Levels:
     """Map voxels (any shape and type) to levels."""
     native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
-    numbers, head = _ordered(native), bytes((_PLAIN,))
+    numbers, head = ordered(native), bytes((_PLAIN,))
     if native.dtype.kind == "f" and (found := multiples(native)) is not None:
         slope, factors = found
-        numbers, head = _ordered(factors), bytes((_MULTIPLES,)) + _SLOPE.pack(slope)
+        numbers, head = ordered(factors), bytes((_MULTIPLES,)) + _SLOPE.pack(slope)
     values, counts = _distinct(numbers)
     step = max(1, int(np.gcd.reduce(values - values[0])))
     if _is_sparse(values, counts, step):
@@ -146,8 +146,8 @@ class Mapping:
         if self.table is not None:
             numbers = self.table[numbers]
         if self.slope is not None:
-            return _products(_voxels_of(numbers, np.dtype(np.int64)), self.slope, self.dtype)
-        return _voxels_of(numbers, self.dtype)
+            return products(in_order(numbers, np.dtype(np.int64)), self.slope, self.dtype)
+        return in_order(numbers, self.dtype)
 
 
 def multiples(values: np.ndarray) -> tuple[float, np.ndarray] | None:
@@ -163,7 +163,7 @@ def multiples(values: np.ndarray) -> tuple[float, np.ndarray] | None:
         if not (np.abs(factors) < 2**53).all():
             return None
         factors = factors.astype(np.int64)
-        same = _products(factors, slope, values.dtype).tobytes() == values.tobytes()
+        same = products(factors, slope, values.dtype).tobytes() == values.tobytes()
     return (slope, factors) if same else None
 
 
@@ -187,12 +187,13 @@ def _slope(sizes: np.ndarray) -> float:
     return slope
 
 
-def _products(factors: np.ndarray, slope: float, dtype: np.dtype) -> np.ndarray:
+def products(factors: np.ndarray, slope: float, dtype: np.dtype) -> np.ndarray:
+    """Return the floats of `multiples`."""
     with np.errstate(over="ignore"):
         return (factors.astype(np.float64) * slope).astype(dtype)
 
 
-def _ordered(values: np.ndarray) -> np.ndarray:
+def ordered(values: np.ndarray) -> np.ndarray:
     """Map values to uint64 numbers in the same order; floats by their bits."""
     kind, size = values.dtype.kind, values.dtype.itemsize
     if kind in "bu":
@@ -206,8 +207,8 @@ def _ordered(values: np.ndarray) -> np.ndarray:
     return np.where(bits & sign, ~bits & np.uint64((1 << 8 * size) - 1), bits | sign)
 
 
-def _voxels_of(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Invert `_ordered`."""
+def in_order(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return the values of `ordered` numbers in a type."""
     kind, size = dtype.kind, dtype.itemsize
     if kind in "bu":
         return numbers.astype(dtype)

@@ -55,8 +55,7 @@ def _records(slabs: Sequence[np.ndarray], period: int, most: int) -> Any:
 
 
 def _run(library: Any, records: Any, *, decoding: bool) -> None:
-    threads, instructions = _threads(), library.engine_instructions()
-    library.lossless_run(ctypes.addressof(records), len(records), decoding, threads, instructions)
+    library.lossless_run(ctypes.addressof(records), len(records), decoding, _threads())
     if any(record.result == OUT_OF_MEMORY for record in records):
         raise MemoryError
 

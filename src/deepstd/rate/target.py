@@ -1,4 +1,4 @@
-"""Target size of a file: a compression ratio, bits per voxel or bytes; or a lossless file.
+"""Target of a file: a compression ratio, bits per voxel or bytes, a quality, or no loss at all.
 
 ratio, bpv or bytes ─ Target ─▶ bytes that a file may have
 """
@@ -12,6 +12,7 @@ from numbers import Real
 from deepstd.errors import InputError, RateError
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL
+from deepstd.rate.goal import QualityGoal
 
 LOWEST_FILL = 0.997
 """Smallest share of the target size that a file is to fill."""
@@ -21,14 +22,17 @@ _MOST_BYTES = 1 << 62
 
 @dataclass(frozen=True)
 class Target:
-    """Requested size of a file, or its fidelity; exactly one of the attributes is given.
+    """Requested size of a file, its fidelity, or a size with the least fidelity at that size.
+
+    At most one size and at most one of the other attributes is given, and one at least.
 
     Attributes:
         ratio: bytes of the stored voxels divided by bytes of the whole file.
         bpv: bits of the whole file per voxel.
         max_bytes: bytes of the whole file.
         lossless: True for a file of any size from which every voxel comes back bit for bit.
-        bound: largest error of a voxel in a file of any size.
+        bound: largest error of a voxel; with a size a condition on the file of that size.
+        goal: least quality of the decoded scan; with a size a condition, too.
     """
 
     ratio: float | None = None
@@ -36,26 +40,42 @@ class Target:
     max_bytes: int | None = None
     lossless: bool = False
     bound: ErrorBound | None = None
+    goal: QualityGoal | None = None
 
     def __post_init__(self) -> None:
         given = [v for v in (self.ratio, self.bpv, self.max_bytes) if v is not None]
-        if self.sizeless:
-            if given or (self.lossless and self.bound is not None):
-                raise RateError(
-                    "a lossless file, or one of bounded error, has the size that it needs: give no "
-                    "size, and one of lossless and max_error"
-                )
+        conditions = (self.bound is not None) + (self.goal is not None)
+        if self.lossless and (given or conditions):
+            raise RateError(
+                "a lossless file has the size that it needs: give no size, and no other quality"
+            )
+        if conditions > 1:
+            raise RateError("give one of max_error, min_psnr, min_ssim and mae")
+        if not given and (self.lossless or conditions):
             return
         if len(given) != 1:
-            raise RateError("give exactly one of ratio, bpv and max_bytes")
+            raise RateError(
+                "give exactly one of ratio, bpv and max_bytes, or a quality: lossless, max_error, "
+                "min_psnr, min_ssim or mae"
+            )
         # Not isfinite: an integer may be too large for a float.
         if not isinstance(given[0], Real) or not 0 < given[0] < math.inf:
             raise RateError(f"the requested rate must be a positive number, not {given[0]!r}")
 
     @property
     def sizeless(self) -> bool:
-        """True where the fidelity is given, and the file has the size that it needs."""
-        return self.lossless or self.bound is not None
+        """True where no size is given, and the file has the size that its fidelity needs."""
+        return self.ratio is None and self.bpv is None and self.max_bytes is None
+
+    @property
+    def conditional(self) -> bool:
+        """True where a size comes with a quality that a file of that size may miss."""
+        return not self.sizeless and (self.goal is not None or self.bound is not None)
+
+    @property
+    def without_bundle(self) -> bool:
+        """True for lossless files and those of bounded error and any size: they need no bundle."""
+        return self.sizeless and self.goal is None
 
     def bytes_for(self, voxels: int, stored_bytes: int) -> int:
         """Return the largest allowed file size in bytes, at least 1; 2⁶² where none is given.
@@ -94,13 +114,19 @@ def check_alone(target: Target, model: str, effort: str) -> None:
         model: name or folder of a bundle, or "auto".
         effort: name of an effort, or "normal".
     """
-    if not target.sizeless:
+    if not target.without_bundle:
         return
     kind = "a lossless file, or one of bounded error,"
     if model != "auto":
         raise InputError(f"{kind} needs no model: leave out {model!r}")
     if effort != NORMAL:
         raise InputError(f"{kind} has no effort: leave out {effort!r}")
+
+
+def check_residual(target: Target, *, with_residual: bool) -> None:
+    """Raise an InputError where an exact part is asked for of a file that is exact."""
+    if with_residual and target.lossless:
+        raise InputError("a lossless file needs no residual: leave out one of the two")
 
 
 def note_on_fill(nbytes: int, allowed: int, *, exact: bool) -> str | None:

@@ -27,6 +27,16 @@ def rd_cost(error: float, nbytes: float) -> float:
     return math.log2(max(error, sys.float_info.min)) + _OCTAVES_PER_OCTAVE * math.log2(nbytes)
 
 
+def bytes_of_octaves(octaves: float, *, squared: bool) -> float:
+    """Return the factor in bytes that a smaller error takes, roughly.
+
+    Args:
+        octaves: octaves by which the error falls.
+        squared: True for an error that is a square, such as the distance of an SSIM to 1.
+    """
+    return 2.0 ** (octaves * (1 if squared else 2) / _OCTAVES_PER_OCTAVE)
+
+
 def decibels(cost: float) -> float:
     """Return a difference between two rate-distortion costs in dB of PSNR."""
     return 10 * math.log10(2) * cost

@@ -16,6 +16,7 @@ import numpy as np
 from deepstd.errors import GeometryError
 from deepstd.geometry import COORDINATE_BITS, BaseMap, base_map
 from deepstd.shape.model import TEMPLATE_MAX, ShapeModel
+from deepstd.shape.products import product
 from deepstd.shape.sampling import sampled
 
 _LONGEST_CANVAS = 128  # voxels; bounds time and memory of a registration
@@ -112,13 +113,14 @@ def align(volume: np.ndarray, placement: BaseMap, frame: Frame, at: np.ndarray) 
     both = averaged(both, box)
     t = (frame.centre + frame.reach * at).astype(np.float64)
     try:
-        index = np.linalg.solve(matrix, (t - offset).T)
+        inverse = np.linalg.inv(matrix)
     except np.linalg.LinAlgError as error:
         raise GeometryError(
             "the scan cannot be laid on the template: its voxels are too thin"
         ) from error
-    size = np.reshape(box, (-1, 1))
-    values, share = sampled(both, ((index - (size - 1) / 2) / size).astype(np.float32), edge=False)
+    index = product(t - offset, inverse.T)
+    index = (index - (np.array(box) - 1) / 2) / box
+    values, share = sampled(both, index.T.astype(np.float32), edge=False)
     covered = share > 0.5
     return np.stack([values / np.maximum(share, 0.5) * covered, covered]).astype(np.float32)
 

@@ -13,11 +13,11 @@ import numpy as np
 from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Workers
 from deepstd.geometry import COORDINATE_BITS, base_map
-from deepstd.shape.field import template_coordinates, warp_template
+from deepstd.shape.field import DisplacementLattice, coordinates_within, warp_template
 from deepstd.shape.model import FieldCode, ShapeModel
 
 _PLACE_ONE = 128  # units of the coordinates across the template
-_REGION_VOXELS = 1 << 20  # below this a region's lattice costs more than its voxels
+_REGION_VOXELS = 1 << 20  # fewer voxels are not worth a thread
 
 
 def condition_on(
@@ -29,7 +29,7 @@ def condition_on(
 ) -> Conditioning:
     """Warp the template to a scan's grid.
 
-    Each worker computes a region (Fig. 4b of the paper).
+    The workers share the lattice of the field, and the scan by regions (Fig. 4b of the paper).
 
     Args:
         model: shape model of the bundle.
@@ -43,16 +43,21 @@ def condition_on(
     """
     placement = base_map(shape, affine, model.template.shape, model.affine)
 
+    lattice = None
+    if code is not None:
+        lattice = DisplacementLattice(model, placement, code)
+        evaluate = lattice.evaluate
+        list(workers.map(lambda _, rows: evaluate(rows), lattice.parts))
+
     def region(_: object, rows: slice) -> Conditioning:
         window = [rows, *[slice(None)] * (len(shape) - 1)]
-        coordinates = template_coordinates(model, placement, code, window)
+        coordinates = coordinates_within(placement, lattice, window)
         places = np.empty((1, *coordinates.shape), np.int16)
         for place, axis, n in zip(places[0], coordinates, model.template.shape, strict=True):
             scaled = axis.astype(np.int64) * _PLACE_ONE // (n << COORDINATE_BITS)
             place[...] = (scaled - _PLACE_ONE // 2).clip(-_PLACE_ONE // 2, _PLACE_ONE // 2)
         return Conditioning(warp_template(model, coordinates)[None, None], places)
 
-    # Every region evaluates the field's lattice again, so small scans are not divided.
     count = min(len(workers.devices), max(1, math.prod(shape) // _REGION_VOXELS))
     height = -(-shape[0] // count)
     parts = workers.map(region, [slice(s, s + height) for s in range(0, shape[0], height)])

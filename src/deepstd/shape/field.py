@@ -19,13 +19,13 @@ import numpy as np
 from deepstd.errors import GeometryError
 from deepstd.geometry import COORDINATE_BITS, BaseMap
 from deepstd.shape.model import HEAD_BITS, Q_BITS, WEIGHT_BITS, FieldCode, ShapeModel
+from deepstd.shape.products import product
 from deepstd.shape.siren import BACKWARD
 
 _SINE_BITS = 14  # fraction bits of sines
 _TURN_BITS = 14  # a full turn is 2**14 angle steps
 _PER_RADIAN_BITS = 20  # fraction bits of turns per radian
 _PER_RADIAN = 166_886  # round(2**20 / 2π)
-_PI = 57_952_155_664_616_982_739  # round(π · 2**64)
 _LATTICE_BITS = 4  # fraction bits of lattice displacements beyond 1/256 voxel
 _FARTHEST = 1 << 19  # 128 template voxels in 1/4096
 _FINEST_NODES = 64  # lattice nodes that an axis keeps where it is long enough
@@ -62,13 +62,33 @@ def template_coordinates(
             f"the base map leads to a template of shape {base_map.template_shape}: expected "
             f"{model.template.shape}"
         )
+    if code is None:
+        return coordinates_within(base_map, None, window)
+    lattice = DisplacementLattice(model, base_map, code)
+    for rows in lattice.parts:
+        lattice.evaluate(rows)
+    return coordinates_within(base_map, lattice, window)
+
+
+def coordinates_within(
+    base_map: BaseMap, lattice: DisplacementLattice | None, window: Sequence[slice] | None
+) -> np.ndarray:
+    """Return the template coordinates of a scan's voxels by an evaluated lattice.
+
+    Args:
+        base_map: affine map from scan voxels to template voxels.
+        lattice: displacement field, all parts evaluated; None for the base map alone.
+        window: region of the scan, one slice without step per axis; None for the whole scan.
+
+    Returns:
+        int32 (ndim, *window shape) in 1/256 template voxels.
+    """
     bounds = [
         s.indices(n)[:2]
         for s, n in zip(window or [slice(None)] * base_map.ndim, base_map.shape, strict=True)
     ]
     size = [stop - start for start, stop in bounds]
     result = np.empty((base_map.ndim, *size), np.int32)
-    lattice = None if code is None else _Lattice(model, base_map, code)
     rows = max(1, _SLAB_VOXELS // max(1, math.prod(size[1:])))
     first, last = bounds[0]
     for start in range(first, last, rows):
@@ -127,18 +147,33 @@ def lattice_stride(length: int) -> int:
     return stride
 
 
-class _Lattice:
-    """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly."""
+class DisplacementLattice:
+    """Displacement field of a scan, evaluated on a coarse lattice and interpolated exactly.
+
+    Args:
+        model: shape model of the bundle.
+        base_map: affine map from scan voxels to template voxels.
+        code: decoded field of the scan.
+
+    Attributes:
+        parts: rows of the lattice, each to be evaluated once, in any order and on any thread.
+        nodes: int32 (ndim, *lattice), displacement of evaluated nodes in 1/4096 template voxels.
+    """
 
     def __init__(self, model: ShapeModel, base_map: BaseMap, code: FieldCode) -> None:
         self.strides = [lattice_stride(n) for n in base_map.shape]
-        nodes = [np.arange(0, n + s, s) for n, s in zip(base_map.shape, self.strides, strict=True)]
-        evaluate = _Evaluator(model, code)
-        self.nodes = np.empty((base_map.ndim, *map(len, nodes)), np.int32)
-        rows = max(1, _NODES_AT_ONCE // math.prod(map(len, nodes[1:])))
-        for start in range(0, len(nodes[0]), rows):
-            part = slice(start, start + rows)
-            self.nodes[:, part] = evaluate(base_map.coordinates([nodes[0][part], *nodes[1:]]))
+        self._axes = [
+            np.arange(0, n + s, s) for n, s in zip(base_map.shape, self.strides, strict=True)
+        ]
+        self._base_map, self._evaluator = base_map, _Evaluator(model, code)
+        self.nodes = np.empty((base_map.ndim, *map(len, self._axes)), np.int32)
+        rows = max(1, _NODES_AT_ONCE // math.prod(map(len, self._axes[1:])))
+        self.parts = [slice(s, s + rows) for s in range(0, len(self._axes[0]), rows)]
+
+    def evaluate(self, rows: slice) -> None:
+        """Evaluate the nodes of some rows."""
+        coordinates = self._base_map.coordinates([self._axes[0][rows], *self._axes[1:]])
+        self.nodes[:, rows] = self._evaluator(coordinates)
 
     def displacement(self, bounds: Sequence[tuple[int, int]]) -> np.ndarray:
         """Interpolate the displacement of the voxels within bounds.
@@ -200,9 +235,9 @@ class _Evaluator:
         ):
             scaled = (((p - centre) << (Q_BITS + 1)) + reach) // (2 * reach)
             column[:] = scaled.clip(-limit, limit)
-        h1 = self._sin(q @ self.weight1, self.bias1, Q_BITS)
-        h2 = self._sin(h1 @ self.weight2, self.bias2, _SINE_BITS)
-        u = (h2 @ self.head).astype(np.int64) + self.bias
+        h1 = self._sin(product(q, self.weight1), self.bias1, Q_BITS)
+        h2 = self._sin(product(h1, self.weight2), self.bias2, _SINE_BITS)
+        u = product(h2, self.head).astype(np.int64) + self.bias
         shift = _SINE_BITS + HEAD_BITS - _LATTICE_BITS
         moved = (u * self.reach + (1 << (shift - 1))) >> shift
         return moved.clip(-_FARTHEST, _FARTHEST).T.reshape(coordinates.shape)
@@ -256,18 +291,7 @@ def _interpolate(template: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
 
 @cache
 def _sine_table() -> np.ndarray:
-    """Return a turn of the sine, float64, 2**14 steps in units of 2**-14, by its Taylor series."""
-    one, count = 1 << 64, 1 << _TURN_BITS
-    quarter = []
-    for step in range(count // 4 + 1):
-        x = 2 * _PI * step // count
-        term, total, n = x, 0, 1
-        while term:
-            total += term
-            term = -(term * x // one * x // one) // ((n + 1) * (n + 2))
-            n += 2
-            if term == -1:
-                break
-        quarter.append((total + (1 << (63 - _SINE_BITS))) >> (64 - _SINE_BITS))
-    half = quarter + quarter[-2:0:-1]
-    return np.array(half + [-v for v in half], dtype=np.float64)
+    """Return a turn of the sine, float64, 2**14 whole numbers in units of 2**-14."""
+    angles = np.arange(1 << _TURN_BITS) * (2 * math.pi / (1 << _TURN_BITS))
+    # No sine lies within 2e-4 of the middle of two whole numbers: every machine rounds alike.
+    return np.rint(np.sin(angles) * (1 << _SINE_BITS))

@@ -73,8 +73,8 @@ class HeadFit:
         """Return the heads, (2, B, ndim, W+1), for (B, K) symbols, rounded or not."""
         heads = np.empty((2, *self.forward_head.shape), np.float32)
         np.add(self._starts[FORWARD], self.forward_head, out=heads[FORWARD])
-        moved = (symbols @ self._modes).reshape(self.forward_head.shape)
-        np.add(self._starts[BACKWARD], moved, out=heads[BACKWARD])
+        moved = np.einsum("bk,kp->bp", symbols, self._modes)  # too small for the threads of BLAS
+        np.add(self._starts[BACKWARD], moved.reshape(heads[BACKWARD].shape), out=heads[BACKWARD])
         return heads
 
     def run(self, until: int) -> np.ndarray:
@@ -88,7 +88,8 @@ class HeadFit:
             heads = self.heads(self.moves * self.usual)
             sample = self._pool.sample(self._random)
             loss, by_heads = pair_loss(self.layers, heads, self.images, sample)
-            by_moves = by_heads[BACKWARD].reshape(len(heads[0]), -1) @ self._modes.T
+            by_backward = by_heads[BACKWARD].reshape(len(self.moves), -1)
+            by_moves = np.einsum("bp,kp->bk", by_backward, self._modes)
             by_moves *= self.usual
             by_moves += 2 * _PRIOR_WEIGHT * self.moves
             rates = falling * _HEAD_RATE, falling * _MOVE_RATE

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepstd.shape.alignment import Frame
+from deepstd.shape.products import product
 from deepstd.shape.sampling import Lattice, extended, interpolated, interpolated_with_slopes
 from deepstd.shape.similarity import correlation_and_slope
 from deepstd.shape.siren import Layers, determinants, displacements, jacobians
@@ -140,7 +141,7 @@ def pair_loss(
     )
     by_heads += by_cycle
     by_y[..., :few] += by_start
-    by_heads += _by_heads(by_y, sample.features).reshape(heads.shape)
+    by_heads += product(by_y, sample.features[:, None])
     return jacobian + cycle - forward - backward, by_heads
 
 
@@ -156,7 +157,7 @@ def _jacobian_term(heads: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, n
     cofactors *= by_det[:, :, None]
     by_heads = np.zeros_like(heads)
     for by_column, slope in zip(cofactors, slopes, strict=True):
-        by_heads[..., :-1] += _by_heads(by_column, slope).reshape(*heads.shape[:-1], -1)
+        by_heads[..., :-1] += product(by_column, slope[:, None])
     return term, by_heads
 
 
@@ -182,13 +183,13 @@ def _cycle_term(
     term = CYCLE_WEIGHT / count * np.einsum("fban,fban->b", missed, missed)
     missed *= 2 * CYCLE_WEIGHT / count * reach
     by_heads = np.empty_like(heads)
-    np.matmul(missed, there.h2.swapaxes(-1, -2), out=by_heads[..., :-1])
+    by_heads[..., :-1] = product(missed, there.h2.swapaxes(-1, -2))
     by_heads[..., -1] = missed.sum(-1)
-    by_hidden = heads[..., :-1].swapaxes(-1, -2) @ missed
+    by_hidden = product(heads[..., :-1].swapaxes(-1, -2), missed)
     by_hidden *= np.cos(there.z2)
-    by_hidden = layers.weight2[:, None] @ by_hidden
+    by_hidden = product(layers.weight2[:, None], by_hidden)
     by_hidden *= np.cos(there.z1)
-    by_start = layers.weight1[:, None] @ by_hidden
+    by_start = product(layers.weight1[:, None], by_hidden)
     by_start *= there.moving
     by_start += missed
     return term, by_start[::-1], by_heads
@@ -223,12 +224,12 @@ def round_trip(layers: Layers, heads: np.ndarray, x: np.ndarray, y: np.ndarray) 
     start = y[::-1]  # each field leads back from where the other one led
     limit = layers.limit[:, None]
     inside = start.clip(-limit, limit)
-    z1 = _transposed(layers.weight1) @ inside
+    z1 = product(_transposed(layers.weight1), inside)
     z1 += _transposed(layers.bias1)
-    z2 = _transposed(layers.weight2) @ np.sin(z1)
+    z2 = product(_transposed(layers.weight2), np.sin(z1))
     z2 += _transposed(layers.bias2)
     h2 = np.sin(z2)
-    missed = heads[..., :-1] @ h2
+    missed = product(heads[..., :-1], h2)
     missed += heads[..., -1:]
     missed += start
     missed -= x
@@ -237,9 +238,3 @@ def round_trip(layers: Layers, heads: np.ndarray, x: np.ndarray, y: np.ndarray) 
 
 def _transposed(values: np.ndarray) -> np.ndarray:
     return values.swapaxes(-1, -2)[:, None]
-
-
-def _by_heads(by_points: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Return the derivative by heads of (2, B, ndim, N) derivatives by displacements."""
-    fields, batch, ndim, count = by_points.shape
-    return by_points.reshape(fields, batch * ndim, count) @ features

@@ -24,9 +24,8 @@ class Lattice:
     def __init__(self, shape: Sequence[int]) -> None:
         wide = [n + 2 for n in shape]
         self._strides = [math.prod(wide[axis + 1 :]) for axis in range(len(wide))]
-        self._corners = np.array(self._strides) @ np.indices((2,) * len(wide)).reshape(
-            len(wide), -1
-        )
+        ends = np.indices((2,) * len(wide)).reshape(len(wide), -1)
+        self._corners = np.array(self._strides) @ ends
         self._last = np.array([n + 1 for n in shape], np.float32)[:, None]
         self.voxels = math.prod(wide)
 

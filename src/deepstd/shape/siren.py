@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepstd.shape.products import product
+
 FORWARD, BACKWARD = 0, 1
 
 
@@ -62,20 +64,20 @@ class Layers:
             (2, N, W+1), and (ndim, 2, N, W) without the constant feature.
         """
         z1 = self._first(q)
-        z2 = np.sin(z1) @ self.weight2
+        z2 = product(np.sin(z1), self.weight2)
         z2 += self.bias2
         cos1, cos2 = np.cos(z1, out=z1), np.cos(z2)
         inside = np.abs(q) < self.limit
         slopes = np.empty((q.shape[-1], *z2.shape), np.float32)
-        for axis, slope in enumerate(slopes):
+        for axis in range(len(slopes)):
             # The border stops a field: it is constant along an axis beyond it.
             first = cos1 * self.weight1[:, axis, None] * inside[..., axis, None]
-            np.matmul(first, self.weight2, out=slope)
-            slope *= cos2
+            slopes[axis] = product(first, self.weight2)
+        slopes *= cos2
         return _with_constant(np.sin(z2)), slopes
 
     def _first(self, q: np.ndarray) -> np.ndarray:
-        z1 = q.clip(-self.limit, self.limit) @ self.weight1
+        z1 = product(q.clip(-self.limit, self.limit), self.weight1)
         z1 += self.bias1
         return z1
 
@@ -90,9 +92,7 @@ def displacements(features: np.ndarray, heads: np.ndarray) -> np.ndarray:
     Returns:
         (2, B, ndim, N) in field coordinates.
     """
-    fields, batch, ndim, rows = heads.shape
-    moved = heads.reshape(fields, batch * ndim, rows) @ features.swapaxes(-1, -2)
-    return moved.reshape(fields, batch, ndim, -1)
+    return product(heads, features.swapaxes(-1, -2)[:, None])
 
 
 def jacobians(slopes: np.ndarray, heads: np.ndarray) -> np.ndarray:
@@ -105,9 +105,7 @@ def jacobians(slopes: np.ndarray, heads: np.ndarray) -> np.ndarray:
     Returns:
         Derivatives of Φ by each axis, the first.
     """
-    fields, batch, ndim, rows = heads.shape
-    weights = heads[..., :-1].reshape(fields, batch * ndim, rows - 1)
-    columns = (weights @ slopes.swapaxes(-1, -2)).reshape(ndim, fields, batch, ndim, -1)
+    columns = product(heads[None, ..., :-1], slopes.swapaxes(-1, -2)[:, :, None])
     for axis, column in enumerate(columns):
         column[:, :, axis] += 1
     return columns

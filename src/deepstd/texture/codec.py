@@ -109,12 +109,21 @@ class Encoder(Protocol):
         """Encode at a step code and a λ; the result is an `Encoded` of the encoder's own kind."""
         ...
 
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
-        """Refine the quantisation targets, so that encodings near this step have less error."""
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> Any:
+        """Refine the quantisation targets, so that encodings near this step have less error.
+
+        Args:
+            step_code: code of the quantisation step.
+            rate_weight: λ, squared steps that a bit is worth.
+            rounds: number of corrections.
+
+        Returns:
+            The encoding with the refined targets.
+        """
         ...
 
     def release(self) -> None:
-        """Release the tensors kept of the latest encoding."""
+        """Release the arrays kept of the latest encoding."""
         ...
 
     def restored(self, encoded: Any, step_code: int) -> np.ndarray:

@@ -59,9 +59,10 @@ class Start:
         shape = None
         if bundle.shape is not None and manifest.shape is not None:
             shape = ShapeModel.from_tensors(bundle.shape, manifest.shape)
+        descriptions: dict[str, Any] = {**manifest.networks}
         with named(f"bundle {manifest.name}"):
             networks = {
-                part_named(part): trainable_of(manifest.networks[part], arrays)
+                part_named(part): trainable_of(descriptions[part], arrays)
                 for part, arrays in bundle.textures.items()
             }
         return Start(f"{manifest.name} {manifest.version}", shape, networks)

@@ -40,10 +40,12 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(-900, 2000, (7, 6, 4)).astype(np.int16)
 
 
-def there_and_back(folder: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> list[Dataset]:
+def there_and_back(
+    folder: Path, metadata: Metadata = Metadata.DEIDENTIFIED, **options: Any
+) -> list[Dataset]:
     """Compress a series, restore it, and check that its pixels are the same."""
     packed, back = folder.with_name("scan.dstd"), folder.with_name("back")
-    deepstd.compress(folder, packed, lossless=True, metadata=metadata)
+    deepstd.compress(folder, packed, metadata=metadata, **(options or {"lossless": True}))
     deepstd.decompress(packed, back)
     assert deepstd.verify(packed, against=folder).as_stated
     for before, after in zip(by_height(folder), by_height(back), strict=True):
@@ -148,6 +150,24 @@ def test_voxels_that_no_file_stores_come_back_too(pet: Path, tmp_path: Path) -> 
         deepstd.compress(changed, tmp_path / "a.dstd", lossless=True, overwrite=True)
         back = deepstd.decompress(tmp_path / "a.dstd").voxels
         assert back.tobytes() == changed.voxels.tobytes()
+
+
+LAYERED = {"max_bytes": 4000, "effort": "fast", "with_residual": True}
+
+
+def test_an_exact_part_speaks_of_no_loss(save_series: Make, only_tiny: Path) -> None:
+    folder = save_series(pixels(), PLACES, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])
+    for dataset in there_and_back(folder, **{**LAYERED, "max_bytes": 1500}):
+        assert not [keyword for keyword in LOSSY if keyword in dataset]
+    deepstd.decompress(folder.with_name("scan.dstd"), folder.with_name("lossy"), lossy=True)
+    for dataset in by_height(folder.with_name("lossy")):
+        assert dataset.LossyImageCompression == "01"
+
+
+def test_an_exact_part_of_slices_with_slopes_of_their_own(pet: Path, only_tiny: Path) -> None:
+    there_and_back(pet, **LAYERED)
+    told = deepstd.info(pet.with_name("scan.dstd"))
+    assert 0 < told.exact_bytes < 1.1 * told.stored_bytes
 
 
 def test_slices_of_several_pixel_types(make_slice: Make, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from instructions import limited
 
 from deepstd.coding.tables import parametric_tables
 from deepstd.devices import Device
 from deepstd.engine import library, tiles
-from deepstd.texture.entropy import native_tile
 from deepstd.texture.entropy.context import (
     ContextConfig,
     ContextModel,
@@ -131,12 +131,12 @@ def without_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(scenes(), st.sampled_from([0, 1, 2]))
-def test_streams_and_coefficients_are_the_reference_s(scene: Scene, instructions: int) -> None:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(native_tile, "_BEST", instructions)
+@given(scenes(), st.sampled_from(library.LIMITS))
+def test_streams_and_coefficients_are_the_reference_s(scene: Scene, instructions: str) -> None:
+    with limited(instructions):
         native = scene.coded()
         read = scene.decoded(native[0])
+    with pytest.MonkeyPatch.context() as monkeypatch:
         without_engine(monkeypatch)
         reference = scene.coded()
     library.engine.cache_clear()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from instructions import limited
 
 from deepstd.engine import library
 from deepstd.engine.postfilter import Truth
@@ -166,14 +167,28 @@ def test_every_set_of_instructions_gives_the_same(
         (low / UNITS_PER_STEP + 0.3).astype(np.float32), tuple(slice(0, n) for n in shape)
     )
     for given_truth in (None, truth):
-        results = [
-            net.native.run(low, None, bias, threads, given_truth, instructions)
-            for threads, instructions in ((1, 0), (2, 1), (3, 2))
-        ]
+        results = []
+        for threads, instructions in enumerate(library.LIMITS, 1):
+            with limited(instructions):
+                results.append(net.native.run(low, None, bias, threads, given_truth))
         for error, found in results[1:]:
             assert error == pytest.approx(results[0][0], rel=1e-4)
             near = np.isclose(found, results[0][1], rtol=1e-3, atol=1e-3)
             assert near.mean() > 0.98
+
+
+@native
+def test_windows_that_do_not_fit_are_refused() -> None:
+    net = same_as(trained(2, 6, 1, template=True), 2, template=True)
+    low, condition = values((6, 5), 0), condition_of(2, 0)
+    with pytest.raises(ValueError, match="differ"):
+        net(low, values((6, 4), 0), condition)
+    with pytest.raises(ValueError, match="differ"):
+        net.gradient(low, low, condition, low[..., 1:], (slice(0, 6), slice(0, 5)))
+    with pytest.raises(ValueError, match="prediction"):
+        net(low, None, condition)
+    with pytest.raises(ValueError, match="does not fit"):
+        net(values((6, 5, 4), 0), values((6, 5, 4), 0), condition)
 
 
 def test_an_untrained_filter_changes_nothing() -> None:

@@ -13,7 +13,7 @@ from textures import smooth
 
 from deepstd.codec.codec import Codec
 from deepstd.coding.tables import parametric_tables
-from deepstd.container import parse, write_container
+from deepstd.container import parse
 from deepstd.engine import library
 from deepstd.errors import DamagedError
 from deepstd.texture.filters import wiener, wiener_fit
@@ -22,6 +22,7 @@ from deepstd.texture.filters.wiener_fit import MOST_BYTES, RestoredFrame, best_f
 from deepstd.texture.tiling import TileEdges
 from deepstd.threads import limited_to
 from deepstd.volume import Volume
+from tests.helpers.chunks import without_filter
 
 TABLES = parametric_tables()
 SMALL = TileEdges(8, 8)
@@ -101,6 +102,12 @@ def test_tiles_leave_no_trace(
         for threads in (1, 3):
             with limited_to(threads):
                 np.testing.assert_allclose(filtered.apply(steps), whole, atol=2e-5)
+
+
+@pytest.mark.usefixtures("engine_or_not")
+def test_a_filter_of_other_axes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"coefficients|mismatch"):
+        some_filter(2).apply(noise((4, 5, 6)))
 
 
 def test_machines_that_round_otherwise_agree() -> None:
@@ -245,8 +252,7 @@ def test_files_are_better_for_it(effort: str) -> None:
     assert 0.997 * 2500 <= len(data) <= 2500
     container = parse(data, "f")
     assert container.wiener is not None
-    parts = container.head, container.packed_source_header, container.frames
-    without = write_container(*parts, container.latents_digest)
+    without = without_filter(container, codec)
     assert len(data) - len(without) <= MOST_BYTES + 7
     errors = [
         float(np.square(codec.decompress(each).voxels - x).mean()) for each in (data, without)

@@ -76,7 +76,7 @@ static int convolve_grid(const struct tile *w, const struct layer *layer,
     struct rows r = {input->data, residual ? residual->data : NULL, output->data, at.input,
                      at.residual, at.output, at.counts, input->channels,
                      residual ? residual->channels : 0, output->channels, rows};
-    convolve_shared(&own, &r, w->threads, w->instructions);
+    convolve_shared(&own, &r, w->threads);
     free(at.input);
     return OK;
 }
@@ -179,7 +179,7 @@ static int gather(const struct model *m, int ndim, int pass, const struct positi
         struct rows r = {known->data, hidden->data, x->data, places.input, places.residual,
                          places.output, p->counts, 2 * known->channels, 2 * hidden->channels,
                          m->width, p->row_count};
-        convolve_shared(&own, &r, w->threads, w->instructions);
+        convolve_shared(&own, &r, w->threads);
     } else {
         for (int64_t n = 0; n < p->row_count; n++)
             for (int32_t c = 0; c < p->counts[n]; c++)
@@ -210,7 +210,7 @@ static int pointwise(const struct tile *w, const struct layer *layer, const stru
     own.high = residual ? HIDDEN_MAX : OUTPUT_MAX;
     struct rows r = {x->data, residual ? x->data : NULL, output->data, at.input, at.input,
                      at.output, at.counts, x->channels, x->channels, output->channels, pieces};
-    convolve_shared(&own, &r, w->threads, w->instructions);
+    convolve_shared(&own, &r, w->threads);
     free(at.input);
     return OK;
 }

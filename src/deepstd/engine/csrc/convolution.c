@@ -192,12 +192,10 @@ __attribute__((target("avx2"))) static void rows_256(const struct layer *l, cons
 }
 #endif
 
-/* Convolve the rows from `begin` to `end`; `instructions` is at most what this CPU has. */
-API void convolve(const struct layer *l, const struct rows *r, int64_t begin, int64_t end,
-                  int instructions) {
-    int best = best_instructions();
-    if (instructions < 0 || instructions > best) instructions = best;
+/* Convolve the rows from `begin` to `end`. */
+API void convolve(const struct layer *l, const struct rows *r, int64_t begin, int64_t end) {
 #if defined(__x86_64__)
+    int instructions = best_instructions();
     if (instructions == AVX512_VNNI) { rows_512(l, r, begin, end); return; }
     if (instructions == AVX2) { rows_256(l, r, begin, end); return; }
 #endif
@@ -207,18 +205,17 @@ API void convolve(const struct layer *l, const struct rows *r, int64_t begin, in
 struct share {
     const struct layer *layer;
     const struct rows *rows;
-    int instructions;
 };
 
 static void convolve_share(const void *work, int64_t begin, int64_t end) {
     const struct share *s = work;
-    convolve(s->layer, s->rows, begin, end, s->instructions);
+    convolve(s->layer, s->rows, begin, end);
 }
 
-void convolve_shared(const struct layer *l, const struct rows *r, int threads, int instructions) {
+void convolve_shared(const struct layer *l, const struct rows *r, int threads) {
     int64_t positions = 0;
     for (int64_t row = 0; row < r->count; row++) positions += r->counts[row];
     double products = (double)positions * l->tap_count * 2 * l->pairs * l->outputs;
-    struct share share = {l, r, instructions};
+    struct share share = {l, r};
     run_shared(convolve_share, &share, r->count, products > SHARED_FROM ? threads : 1);
 }

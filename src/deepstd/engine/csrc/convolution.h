@@ -24,10 +24,9 @@ struct rows {
     int64_t input_step, residual_step, output_step, count;
 };
 
-API void convolve(const struct layer *l, const struct rows *r, int64_t begin, int64_t end,
-                  int instructions);
+API void convolve(const struct layer *l, const struct rows *r, int64_t begin, int64_t end);
 
 /* All rows of a convolution, in at most `threads` equal shares. */
-void convolve_shared(const struct layer *l, const struct rows *r, int threads, int instructions);
+void convolve_shared(const struct layer *l, const struct rows *r, int threads);
 
 #endif

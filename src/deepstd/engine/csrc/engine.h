@@ -14,8 +14,8 @@
  *       winograd.c      layers of the blocks, by float_convolution.c
  *     wiener.c        restored values -> filtered values
  *
- * Every function is called through ctypes, which releases the interpreter's lock. No function
- * keeps global state. Sizes and indices are checked by the Python side; data from a file is
+ * Every function is called through ctypes, which releases the interpreter's lock. Only
+ * `engine_limit` keeps global state, when the library is loaded. Sizes and indices are checked by the Python side; data from a file is
  * checked here, and refused with a negative result.
  */
 #ifndef DEEPSTD_ENGINE_H
@@ -31,13 +31,13 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 8
+#define ENGINE_INTERFACE 9
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 
 enum instructions { PLAIN_C = 0, AVX2 = 1, AVX512_VNNI = 2 };
 
-/* Best instruction set of this CPU. */
+/* Best instruction set of this CPU within the limit; plain C until a limit is set. */
 int best_instructions(void);
 
 struct encoder;

@@ -24,7 +24,7 @@ struct tile {
     int32_t begins[3], ends[3];     /* whether the window begins and ends where the grid does */
     int64_t tile_begin[3], size[3]; /* of the tile on the grid */
     const uint8_t *mask;            /* [bands][size] which coefficients there are */
-    int32_t threads, instructions;  /* to use; instructions -1 for the best */
+    int32_t threads;                /* to use */
 };
 
 /* sign(x) round(8 log2(1 + |x| / 16)), at most 127. */

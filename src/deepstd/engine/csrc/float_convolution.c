@@ -1,6 +1,6 @@
 /* Convolution of float activations by float weights.
  *
- *     input row -> products of all outputs of a position, tap by tap -> + bias (-> LeakyReLU) -> output row
+ *     input row -> products of all outputs of a position, tap by tap -> + bias (-> LeakyReLU) -> row
  *
  * No symbol depends on the sums, so instruction sets may round them differently. Some positions by
  * some blocks of 16 outputs stay in registers. A row is split into equal runs of positions, and
@@ -11,6 +11,13 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* Sums stay in registers only if their loops are unrolled early. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Four lanes, which every compiler maps to the registers of its CPU or splits. */
 typedef float four __attribute__((vector_size(16)));
@@ -26,16 +33,21 @@ INLINE void positions_plain(const struct float_layer *l, const struct float_row 
                             int first, int positions) {
     four sum[3][4];
     int outputs = l->blocks * FLOAT_LANES;
+    UNROLL
     for (int p = 0; p < positions; p++)
+        UNROLL
         for (int b = 0; b < 4; b++) sum[p][b] = four_at(l->bias + first + 4 * b);
     const float *w = l->weights + first;
     for (int t = 0; t < l->tap_count; t++) {
         const float *x = r->input + j * r->input_step + r->taps[t];
         for (int c = 0; c < l->inputs; c++, w += outputs)
+            UNROLL
             for (int p = 0; p < positions; p++)
+                UNROLL
                 for (int b = 0; b < 4; b++)
                     sum[p][b] += x[c + p * r->input_step] * four_at(w + 4 * b);
     }
+    UNROLL
     for (int p = 0; p < positions; p++) {
         float *out = r->output + (j + p) * r->output_step + first;
         memcpy(out, sum[p], sizeof sum[p]);
@@ -57,38 +69,47 @@ static void row_plain(const struct float_layer *l, const struct float_row *r) {
 #define TARGET_512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define TARGET_256 __attribute__((target("avx2,fma")))
 
-/* `P` positions from the `j`-th on, by `B` blocks of 16 outputs from the `first` on. Positions go in
- * groups of three, which one address with the steps 0, 1 and 2 reaches. */
+/* `P` positions from the `j`-th on, by `B` blocks of 16 outputs from the `first` on. Positions go
+ * in groups of three, which one address with the steps 0, 1 and 2 reaches. */
 #define KERNEL_512(P, B)                                                                           \
     TARGET_512 static void kernel_512_##P##_##B(const struct float_layer *l,                       \
                                                 const struct float_row *r, int32_t j, int first) { \
         __m512 sum[P][B];                                                                          \
         int64_t step = r->input_step * 4, outputs = l->blocks * FLOAT_LANES;                       \
+        UNROLL                                                                                     \
         for (int b = 0; b < B; b++) {                                                              \
             __m512 bias = _mm512_loadu_ps(l->bias + (first + b) * FLOAT_LANES);                    \
+            UNROLL                                                                                 \
             for (int p = 0; p < P; p++) sum[p][b] = bias;                                          \
         }                                                                                          \
         const float *w = l->weights + first * FLOAT_LANES;                                         \
         for (int t = 0; t < l->tap_count; t++) {                                                   \
             const char *at[(P + 2) / 3];                                                           \
+            UNROLL                                                                                 \
             for (int g = 0; g < (P + 2) / 3; g++)                                                  \
                 at[g] = (const char *)(r->input + r->taps[t]) + (j + 3 * g) * step;                \
             for (int c = 0; c < l->inputs; c++, w += outputs) {                                    \
                 __m512 weight[B];                                                                  \
+                UNROLL                                                                             \
                 for (int b = 0; b < B; b++) weight[b] = _mm512_loadu_ps(w + b * FLOAT_LANES);      \
+                UNROLL                                                                             \
                 for (int p = 0; p < P; p++) {                                                      \
                     __m512 v = _mm512_set1_ps(                                                     \
                         *(const float *)(at[p / 3] + (p % 3) * step + 4 * c));                     \
+                    UNROLL                                                                         \
                     for (int b = 0; b < B; b++)                                                    \
                         sum[p][b] = _mm512_fmadd_ps(v, weight[b], sum[p][b]);                      \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
+        UNROLL                                                                                     \
         for (int p = 0; p < P; p++)                                                                \
+            UNROLL                                                                                 \
             for (int b = 0; b < B; b++) {                                                          \
                 __m512 v = sum[p][b], below = _mm512_mul_ps(v, _mm512_set1_ps(LEAKY_SLOPE));       \
                 if (r->leaky) v = _mm512_max_ps(v, below);                                         \
-                _mm512_storeu_ps(r->output + (j + p) * r->output_step + (first + b) * FLOAT_LANES, v);\
+                float *out = r->output + (j + p) * r->output_step;                                 \
+                _mm512_storeu_ps(out + (first + b) * FLOAT_LANES, v);                              \
             }                                                                                      \
     }
 
@@ -97,31 +118,38 @@ static void row_plain(const struct float_layer *l, const struct float_row *r) {
                                           int32_t j, int first) {                                  \
         __m256 sum[P][2];                                                                          \
         int64_t step = r->input_step * 4, outputs = l->blocks * FLOAT_LANES;                       \
+        UNROLL                                                                                     \
         for (int b = 0; b < 2; b++) {                                                              \
             __m256 bias = _mm256_loadu_ps(l->bias + first * FLOAT_LANES + 8 * b);                  \
+            UNROLL                                                                                 \
             for (int p = 0; p < P; p++) sum[p][b] = bias;                                          \
         }                                                                                          \
         const float *w = l->weights + first * FLOAT_LANES;                                         \
         for (int t = 0; t < l->tap_count; t++) {                                                   \
             const char *at[(P + 2) / 3];                                                           \
+            UNROLL                                                                                 \
             for (int g = 0; g < (P + 2) / 3; g++)                                                  \
                 at[g] = (const char *)(r->input + r->taps[t]) + (j + 3 * g) * step;                \
             for (int c = 0; c < l->inputs; c++, w += outputs) {                                    \
                 __m256 weight[2] = {_mm256_loadu_ps(w), _mm256_loadu_ps(w + 8)};                   \
+                UNROLL                                                                             \
                 for (int p = 0; p < P; p++) {                                                      \
                     __m256 v = _mm256_set1_ps(                                                     \
                         *(const float *)(at[p / 3] + (p % 3) * step + 4 * c));                     \
+                    UNROLL                                                                         \
                     for (int b = 0; b < 2; b++)                                                    \
                         sum[p][b] = _mm256_fmadd_ps(v, weight[b], sum[p][b]);                      \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
+        UNROLL                                                                                     \
         for (int p = 0; p < P; p++)                                                                \
+            UNROLL                                                                                 \
             for (int b = 0; b < 2; b++) {                                                          \
                 __m256 v = sum[p][b], below = _mm256_mul_ps(v, _mm256_set1_ps(LEAKY_SLOPE));       \
                 if (r->leaky) v = _mm256_max_ps(v, below);                                         \
-                _mm256_storeu_ps(r->output + (j + p) * r->output_step + first * FLOAT_LANES + 8 * b,\
-                                 v);                                                               \
+                float *out = r->output + (j + p) * r->output_step;                                 \
+                _mm256_storeu_ps(out + first * FLOAT_LANES + 8 * b, v);                            \
             }                                                                                      \
     }
 

@@ -1,5 +1,9 @@
-/* Instruction sets of the CPU, asked at run time. */
+/* Instruction sets of the CPU, asked when the library is loaded. */
 #include "engine.h"
+
+#include <stdatomic.h>
+
+static atomic_int chosen = PLAIN_C;
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
@@ -10,7 +14,7 @@ static uint64_t enabled_state(void) {
     return ((uint64_t)high << 32) | low;
 }
 
-int best_instructions(void) {
+static int instructions_of_cpu(void) {
     unsigned a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_FMA))
         return PLAIN_C;
@@ -23,8 +27,16 @@ int best_instructions(void) {
     return AVX2;
 }
 #else
-int best_instructions(void) { return PLAIN_C; }
+static int instructions_of_cpu(void) { return PLAIN_C; }
 #endif
 
 API int engine_interface(void) { return ENGINE_INTERFACE; }
 API int engine_instructions(void) { return best_instructions(); }
+
+int best_instructions(void) { return atomic_load_explicit(&chosen, memory_order_relaxed); }
+
+/* Let all functions use the best instructions of this CPU up to `most`. */
+API void engine_limit(int most) {
+    int best = instructions_of_cpu();
+    atomic_store_explicit(&chosen, best < most ? best : most, memory_order_relaxed);
+}

@@ -263,14 +263,13 @@ static void code_plain(struct state *s) { code_slab(s); }
 __attribute__((target("avx2"))) static void code_avx2(struct state *s) { code_slab(s); }
 #endif
 
-static int32_t run_slab(struct slab *b, int decoding, int instructions) {
+static int32_t run_slab(struct slab *b, int decoding) {
     struct state *s = state_new(b, decoding);
     if (!s) return OUT_OF_MEMORY;
 #if defined(__x86_64__) || defined(_M_X64)
-    if (instructions >= AVX2) code_avx2(s);
+    if (best_instructions() >= AVX2) code_avx2(s);
     else code_plain(s);
 #else
-    (void)instructions;
     code_plain(s);
 #endif
     if (!decoding) end_bits(&s->bits);
@@ -279,18 +278,17 @@ static int32_t run_slab(struct slab *b, int decoding, int instructions) {
     return result;
 }
 
-struct slabs { struct slab *slab; int decoding, instructions; };
+struct slabs { struct slab *slab; int decoding; };
 
 static void run_some(const void *context, int64_t begin, int64_t end) {
     const struct slabs *s = context;
     for (int64_t n = begin; n < end; n++)
-        s->slab[n].result = run_slab(&s->slab[n], s->decoding, s->instructions);
+        s->slab[n].result = run_slab(&s->slab[n], s->decoding);
 }
 
 /* Encode slabs to memory that `lossless_free` gives back, or decode them; see each one's result. */
-API void lossless_run(struct slab *slab, int64_t count, int decoding, int threads,
-                      int instructions) {
-    struct slabs s = {slab, decoding, instructions};
+API void lossless_run(struct slab *slab, int64_t count, int decoding, int threads) {
+    struct slabs s = {slab, decoding};
     run_shared(run_some, &s, count, threads);
 }
 

@@ -22,7 +22,7 @@
 struct postfilter {
     const struct float_layer *layers;     /* entry, first and second of every block, exit */
     const struct float_layer *transposed; /* of the same layers; NULL where nothing is trained */
-    int32_t ndim, blocks, has_template, threads, instructions;
+    int32_t ndim, blocks, has_template, threads;
 };
 
 /* Axes are three; the first of an image has one voxel and is neither folded nor convolved along. */
@@ -114,7 +114,8 @@ static void high_pass(const double *values, const struct window *w, int volume, 
     memset(sums, 0, sizeof sums);
     for (int di = -volume; di <= volume; di++)
         for (int dj = -1; dj <= 1; dj++) {
-            const double *row = values + (clamped(i + di, n[0]) * n[1] + clamped(j + dj, n[1])) * n[2];
+            int64_t above = clamped(i + di, n[0]) * n[1] + clamped(j + dj, n[1]);
+            const double *row = values + above * n[2];
             double weight = (di ? 1.0 : 1.0 + volume) * (dj ? 1.0 : 2.0);
             sums[0] += weight * row[clamped(from - 1, n[2])];
             for (int k = 0; k < count; k++) sums[k + 1] += weight * row[from + k];
@@ -292,8 +293,7 @@ static void run(const struct job *j) {
 /* Filter a window, or take the gradient by it where `gradient` is not NULL. */
 API int postfilter_run(const struct postfilter *f, struct window *w) {
     struct job j = {.filter = f, .window = w, .cells = 1 << f->ndim};
-    int best = best_instructions();
-    j.instructions = f->instructions < 0 || f->instructions > best ? best : f->instructions;
+    j.instructions = best_instructions();
     int64_t size = w->shape[0] * w->shape[1] * w->shape[2];
     int64_t whole[3]; /* axes in whole tiles */
     for (int a = 0; a < 3; a++) {
@@ -304,7 +304,7 @@ API int postfilter_run(const struct postfilter *f, struct window *w) {
     int64_t padded = (whole[0] + 2 * reach) * plane, first = reach * plane + row + 1;
     j.planes = (struct planes){j.grid[0], j.grid[1], j.grid[2], plane, row, 1 + 2 * (int)reach};
     j.channels = f->layers[0].blocks * FLOAT_LANES;
-    /* Without a gradient the sum may take the place of what it adds to, and one hidden layer of the other. */
+    /* Without a gradient no activation is needed later: sums share a buffer, hidden layers too. */
     int kept = w->gradient ? f->blocks : 1, buffers = kept + (w->gradient ? 2 : 1);
     int64_t inputs = f->layers[0].inputs, rows = j.grid[0] * j.grid[1];
     j.scratch_size = winograd_scratch(f->layers + 1);

@@ -88,7 +88,8 @@ static void filter_rows(const void *context, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; row++)
         for (int64_t from = 0; from < w->shape[2]; from += RUN) {
             int64_t left = w->shape[2] - from;
-            filter_run(w, row / w->shape[1], row % w->shape[1], from, (int)(left < RUN ? left : RUN));
+            int count = left < RUN ? (int)left : RUN;
+            filter_run(w, row / w->shape[1], row % w->shape[1], from, count);
         }
 }
 

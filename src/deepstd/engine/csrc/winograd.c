@@ -85,7 +85,8 @@ static void convolve_some(const struct winograd_work *w, int64_t begin, int64_t 
     for (int64_t n = 0; n < count; n++) {
         int64_t at = place_of(p, begin + n).position - p->row_step - 1;
         for (int32_t d = 0; d < p->depth; d++) {
-            const float *patch = w->input + (at + (d - p->depth / 2) * p->plane_step) * w->input_step;
+            int64_t corner = at + (d - p->depth / 2) * p->plane_step;
+            const float *patch = w->input + corner * w->input_step;
             /* Channels that only fill a vector are overwritten by the next plane's. */
             for (int64_t c = 0; c < channels; c += FLOAT_LANES)
                 transforms.patch(patch + c, w->input_step, p->row_step * w->input_step,
@@ -98,8 +99,12 @@ static void convolve_some(const struct winograd_work *w, int64_t begin, int64_t 
     for (int f = 0; f < WINOGRAD_TAPS; f++) {
         struct float_layer one = {l->weights + f * l->inputs * out_step, zeros, 1, l->inputs,
                                   l->blocks};
-        struct float_row row = {scratch + f * count * in_step, taps,     sums + f * count * out_step,
-                                in_step,                       out_step, (int32_t)count, 0};
+        struct float_row row = {.input = scratch + f * count * in_step,
+                                .taps = taps,
+                                .output = sums + f * count * out_step,
+                                .input_step = in_step,
+                                .output_step = out_step,
+                                .count = (int32_t)count};
         float_convolve(&one, &row, w->instructions);
     }
     for (int64_t n = 0; n < count; n++) {

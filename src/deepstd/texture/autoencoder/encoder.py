@@ -112,7 +112,7 @@ class AutoencoderEncoder:
         """
         return self._encode(step_code, rate_weight, (), last_weight)[0]
 
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> EncodedTexture:
         """Refine the quantisation targets of later encodings.
 
         The method is the one of `wavelet.refinement`, with the gradient of the restored scan's
@@ -122,8 +122,11 @@ class AutoencoderEncoder:
             step_code: code of the quantisation step that is refined for.
             rate_weight: λ, squared steps that a bit is worth.
             rounds: number of corrections; each takes about two encodings.
+
+        Returns:
+            The encoding with the refined targets.
         """
-        best = math.inf, self._correction
+        best: tuple[float, np.ndarray | None, EncodedTexture] | None = None
         truth = self._in_steps(step_code)
         around = self._around(step_code)
         for left in range(rounds, -1, -1):
@@ -132,13 +135,16 @@ class AutoencoderEncoder:
             encoded, latents = self._encode(step_code, rate_weight, (error,))
             squared, gradient = synthesis_gradient(self._network, latents, around, truth)
             cost = rd_cost(squared, encoded.nbytes)
-            if cost < best[0]:
-                best = cost, self._correction
+            if best is None or cost < best[0]:
+                best = cost, self._correction, encoded
             if left:
                 aim = error - 0.5 * gradient.cpu().numpy()
                 before = np.zeros_like(error) if self._correction is None else self._correction
                 self._correction = before + DAMPING * (aim - before)
+        if best is None:
+            raise ValueError("a number of corrections is not negative")
         self._correction = best[1]
+        return best[2]
 
     def release(self) -> None:
         """Release nothing: no tensors are kept between encodings."""

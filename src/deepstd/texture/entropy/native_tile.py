@@ -22,8 +22,6 @@ from deepstd.texture.entropy.native_context import NativeContext, contiguous
 from deepstd.texture.tiling import Region, Window
 from deepstd.threads import thread_count
 
-_BEST = -1
-
 
 @dataclass(frozen=True)
 class LevelArrays:
@@ -100,7 +98,7 @@ class NativeLevel:
             three([int(ends) for _, ends in window.borders], 0),
             three([span.start for span in region], 0),
             three([span.stop - span.start for span in region], 1),
-            *(address(exists), thread_count(), _BEST),
+            *(address(exists), thread_count()),
         )
         return NativeTile(self, record, exists, 0)
 

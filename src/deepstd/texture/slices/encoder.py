@@ -206,9 +206,7 @@ class SlicedEncoder:
 
     def encode(self, step_code: int, rate_weight: float) -> EncodedSlices:
         """Encode all slices at a step code and a λ."""
-        coded = self._coded(step_code, rate_weight, 0)
-        slices = tuple(coded[number] for number in range(len(coded)))
-        return EncodedSlices(self._head(step_code), slices, tuple(self._free))
+        return self._coded(step_code, rate_weight, 0)
 
     def recode(self, encoded: EncodedSlices, weights: Mapping[int, float]) -> EncodedSlices:
         """Encode some non-reference slices again.
@@ -226,15 +224,18 @@ class SlicedEncoder:
             slices.update(zip((node.index for node in group), found, strict=True))
         return replace(encoded, slices=tuple(slices[n] for n in range(len(slices))))
 
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> EncodedSlices:
         """Refine the quantisation targets of every slice, given its coded reference slices.
 
         Args:
             step_code: step of the quantiser.
             rate_weight: λ of the quantiser.
-            rounds: encodings that are tried for each slice.
+            rounds: number of corrections of each slice.
+
+        Returns:
+            The encoding with the refined targets.
         """
-        self._coded(step_code, rate_weight, rounds)
+        return self._coded(step_code, rate_weight, rounds)
 
     def release(self) -> None:
         """Release nothing: no arrays are kept between encodings."""
@@ -282,23 +283,25 @@ class SlicedEncoder:
     def _weight(self, node: SliceNode, rate_weight: float) -> float:
         return rate_weight * (node.lambda_factor if self._octaves else 1.0)
 
-    def _coded(self, step_code: int, rate_weight: float, rounds: int) -> dict[int, EncodedSlice]:
-        """Encode all slices by number, each refined first where ``rounds`` is above 0."""
+    def _coded(self, step_code: int, rate_weight: float, rounds: int) -> EncodedSlices:
+        """Encode all slices, each with refined targets where ``rounds`` is above 0."""
         coded: dict[int, EncodedSlice] = {}
 
         def work(group: list[SliceNode]) -> list[EncodedSlice]:
             weight = self._weight(group[0], rate_weight)
-            if rounds:
-                encoders = [self._encoders[node.index] for node in group]
-                refine_together(encoders, step_code, weight, rounds, self._hint(group, coded))
-            weights = {node.index: weight for node in group}
-            return self._encode_group(group, step_code, weights, coded)
+            if not rounds:
+                weights = {node.index: weight for node in group}
+                return self._encode_group(group, step_code, weights, coded)
+            encoders, hint = [self._encoders[n.index] for n in group], self._hint(group, coded)
+            textures = refine_together(encoders, step_code, weight, rounds, hint)
+            return [EncodedSlice(texture, weight) for texture in textures]
 
         for layer in self._layers:
             # Slices of a layer do not depend on each other.
             for group, found in list(self._mapped(work, layer)):
                 coded.update(zip((node.index for node in group), found, strict=True))
-        return coded
+        slices = tuple(coded[number] for number in range(len(coded)))
+        return EncodedSlices(self._head(step_code), slices, tuple(self._free))
 
     def _encode_group(
         self,

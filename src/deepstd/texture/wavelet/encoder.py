@@ -10,7 +10,6 @@ another λ, to meet a size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -138,15 +137,18 @@ class TextureEncoder:
         """
         return self._encode(step_code, rate_weight, (), self._hint(step_code), last_weight)
 
-    def refine(self, step_code: int, rate_weight: float, rounds: int) -> None:
+    def refine(self, step_code: int, rate_weight: float, rounds: int) -> EncodedTexture:
         """Refine the quantisation targets of later encodings (`refinement`).
 
         Args:
             step_code: code of the quantisation step that is refined for.
             rate_weight: λ, squared steps that a bit is worth.
             rounds: number of corrections; each takes about two encodings.
+
+        Returns:
+            The encoding with the refined targets.
         """
-        refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))
+        return refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))[0]
 
     def set_prices(self, prices: np.ndarray) -> None:
         """Set the factor of λ at every voxel for later encodings.
@@ -156,17 +158,24 @@ class TextureEncoder:
         """
         self._prices = prices_of_levels(prices, self.plan)
 
-    def _cost(
-        self, encoded: EncodedTexture, step_code: int, template: np.ndarray | None
+    def _distortion(self, encoded: EncodedTexture, step_code: int, hint: Hint | None) -> float:
+        """Return the squared error of an encoding in squared steps."""
+        restored = self.restored(encoded, step_code, hint)
+        return float(np.square(restored - self._in_steps(step_code)).sum(dtype=np.float64))
+
+    def _gradient(
+        self, encoded: EncodedTexture, step_code: int, hint: Hint | None
     ) -> tuple[float, np.ndarray]:
-        """Return the rate-distortion cost of an encoding and the gradient of its distortion."""
-        truth = self.scaling.normalise(self.values)[None, None]
-        truth = truth * np.float32(2.0 ** (step_code / STEPS_PER_OCTAVE))
+        """Return the squared error of an encoding in squared steps, and its gradient."""
         condition = condition_of(self._network, step_code, self.plan)
-        error, gradient = restoration_gradient(
-            self._network.postfilter, encoded.low, template, condition, truth
-        )
-        return rd_cost(error, encoded.nbytes), gradient
+        template = None if hint is None else hint.units
+        truth = self._in_steps(step_code)[None, None]
+        postfilter = self._network.postfilter
+        return restoration_gradient(postfilter, encoded.low, template, condition, truth)
+
+    def _in_steps(self, step_code: int) -> np.ndarray:
+        factor = np.float32(2.0 ** (step_code / STEPS_PER_OCTAVE))
+        return self.scaling.normalise(self.values) * factor
 
     def _hint(self, step_code: int) -> Hint | None:
         return hint_of(self._conditioning, step_code)
@@ -349,7 +358,7 @@ def refine_together(
     rate_weight: float,
     rounds: int,
     hint: Hint | None,
-) -> None:
+) -> list[EncodedTexture]:
     """Refine the quantisation targets of a batch of untiled scans, or of a single scan.
 
     Args:
@@ -358,8 +367,11 @@ def refine_together(
         rate_weight: λ of all scans.
         rounds: number of corrections; each takes about two encodings.
         hint: prediction of the batch, (B, …), or None.
+
+    Returns:
+        The encoding of each scan with its refined targets.
     """
-    best = [(math.inf, encoder._corrections) for encoder in encoders]
+    best: list[tuple[float, list[np.ndarray], EncodedTexture]] = []
     for left in range(rounds, -1, -1):
         errors = [
             [np.zeros(h.shape, np.float32) for h in encoder._highs[:LEVELS]] for encoder in encoders
@@ -369,14 +381,20 @@ def refine_together(
         else:
             weights = [rate_weight] * len(encoders)
             encoded = encode_together(encoders, step_code, weights, hint, errors)
-        for number, encoder in enumerate(encoders):
-            template = None if hint is None else hint.units[number : number + 1]
-            cost, gradient = encoder._cost(encoded[number], step_code, template)
-            if cost < best[number][0]:
-                best[number] = cost, encoder._corrections
+        for number, (encoder, texture) in enumerate(zip(encoders, encoded, strict=True)):
+            own = None if hint is None else hint.row(number)
             if left:
+                error, gradient = encoder._gradient(texture, step_code, own)
                 before = encoder._corrections or [np.zeros_like(e) for e in errors[number]]
                 after = corrected(before, errors[number], gradient, encoder.plan)
-                encoder._corrections = after
-    for encoder, (_, corrections) in zip(encoders, best, strict=True):
+            else:
+                error, after = encoder._distortion(texture, step_code, own), []
+            found = rd_cost(error, texture.nbytes), encoder._corrections, texture
+            if len(best) == number:
+                best.append(found)
+            elif found[0] < best[number][0]:
+                best[number] = found
+            encoder._corrections = after
+    for encoder, (_, corrections, _) in zip(encoders, best, strict=True):
         encoder._corrections = corrections
+    return [texture for _, _, texture in best]

@@ -218,9 +218,8 @@ def _corrected(
             seen = np.sort(generator.choice(seen, _CORRECTION_VOXELS, replace=False))
         matrix, offset = placement.as_float()
         t = np.stack(np.unravel_index(seen, volume.shape), -1) @ matrix.T + offset
-        q = (
-            torch.from_numpy(t.astype(np.float32)).to(device) - on_tensors.centre
-        ) / on_tensors.reach
+        t = torch.from_numpy(t.astype(np.float32)).to(device)
+        q = (t - on_tensors.centre) / on_tensors.reach
         y = q + population.features(q)[BACKWARD] @ heads[index]
         warped = resample(image, on_tensors.to_template(y)[None])[0, 0]
         scan = torch.from_numpy(volume.reshape(-1)[seen]).to(device)
