@@ -53,9 +53,9 @@ def place_of(image: Image, index: int, first: Place) -> Place | None:
     """
     if image.frames == 1:
         return first
-    if not image.dataset.get("GridFrameOffsetVector"):
+    offsets = numbers(image.dataset, "GridFrameOffsetVector", image.frames)
+    if offsets is None:
         return None
-    offsets = numbers(image.dataset, "GridFrameOffsetVector", image.frames) or ()
     if offsets[0] == 0:
         return first.moved(offsets[index])
     # Other offsets are coordinates along the axis of the patient.

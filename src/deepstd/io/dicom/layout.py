@@ -60,10 +60,10 @@ class Layout:
         if len(planes) != self.count:
             raise InputError(f"frames of {self.count} slices were kept for {len(planes)} slices")
         numbers = self.planes
-        dtype = np.dtype(np.uint8) if self.merged else planes[0].dtype
+        dtype = np.dtype("u1") if self.merged else planes[0].dtype
         found = np.empty((len(numbers), *planes[0].shape), dtype)
-        for target, plane, segment in zip(found, numbers, self.segments, strict=True):
-            target[...] = planes[plane] == segment if self.merged else planes[plane]
+        for n, (number, segment) in enumerate(zip(numbers, self.segments, strict=True)):
+            found[n] = planes[number] == segment if self.merged else planes[number]
         return found
 
 

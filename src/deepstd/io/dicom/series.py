@@ -217,11 +217,8 @@ def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) 
     """
     image = frames[0].image
     name = None
-    if (
-        image.is_segmentation
-        or image.is_multi_frame
-        or (frames[0].place is None and not is_slice(image))
-    ):
+    is_stray = frames[0].place is None and not is_slice(image)
+    if image.is_segmentation or image.is_multi_frame or is_stray:
         # The object is a scan of its own; another one may have the same UID.
         said = repr([appearance(frame) for frame in frames])
         name = hashlib.sha256(said.encode()).hexdigest()

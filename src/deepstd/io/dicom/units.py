@@ -1,6 +1,6 @@
 """Unit of the real-world values of stored pixels.
 
-    data set ─ Rescale Type, Units, Dose Units ─▶ unit of a frame ─ equal in all frames ─▶ Facts.unit
+    data set ─ Rescale Type, Units, Dose Units ─▶ unit of a frame ─ equal in all ─▶ Facts.unit
     Facts ─▶ unit, HU where a CT image does not state another
 
 Only the standard's defined terms name a unit; free text is ignored.
