@@ -21,7 +21,13 @@ import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
 from deepstd.io.dicom.classes import is_label_map, is_segmentation
-from deepstd.io.dicom.encodings import DEFLATED, check_decodable, read_header, read_pixels
+from deepstd.io.dicom.encodings import (
+    DEFLATED,
+    check_decodable,
+    check_whole,
+    read_header,
+    read_pixels,
+)
 from deepstd.io.dicom.items import Item
 from deepstd.io.dicom.unpacked import MOST_HEADER_BYTES
 
@@ -151,9 +157,13 @@ def pixels(image: Image) -> np.ndarray:
     from pydicom.uid import UID
 
     label, syntax = image.item.label, _transfer_syntax(image.dataset)
+    most = _most_bytes(image.stored_bytes)
+    if image.packed and not _is_encapsulated(syntax):
+        with _quiet(image.item, "decoded"), image.item.open() as stream:
+            check_whole(stream, most, image.nbytes_of(image.frames), label)
     with _quiet(image.item, "decoded"), image.item.open() as stream:
         try:
-            values = read_pixels(stream, syntax, _most_bytes(image.stored_bytes), label)
+            values = read_pixels(stream, syntax, most, label)
         except RuntimeError as error:
             if "missing dependencies" in str(error):
                 raise MissingExtraError(
@@ -279,11 +289,9 @@ def _checked(item: Item, dataset: Dataset) -> Image:
 
 def _check_size(item: Item, dataset: Dataset, frames: int, pixel_bytes: int) -> None:
     """Raise an InputError where the file's size contradicts the frames that its header declares."""
-    from pydicom.uid import UID
-
-    syntax, size = UID(_transfer_syntax(dataset)), item.nbytes
+    syntax, size = _transfer_syntax(dataset), item.nbytes
     least = frames * _LEAST_COMPRESSED_FRAME
-    if not syntax or not syntax.is_transfer_syntax or not syntax.is_encapsulated:
+    if not _is_encapsulated(syntax):
         least = pixel_bytes // (_MAX_DEFLATE_RATIO if syntax == DEFLATED else 1)
     if least > size:
         raise InputError(
@@ -320,6 +328,14 @@ def _without_size(dataset: Dataset) -> DeepSTDError:
 
 def _transfer_syntax(dataset: Dataset) -> str:
     return text(dataset.file_meta, "TransferSyntaxUID")
+
+
+def _is_encapsulated(syntax: str) -> bool:
+    """Return True if a transfer syntax compresses pixels frame by frame."""
+    from pydicom.uid import UID
+
+    uid = UID(syntax)
+    return bool(uid) and uid.is_transfer_syntax and uid.is_encapsulated
 
 
 def _broken(item: Item) -> MissingExtraError:

@@ -26,7 +26,7 @@ from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack, stated_unit
-from deepstd.io.dicom.images import LOSSY, pixels, text, was_lossy
+from deepstd.io.dicom.images import LOSSY, pixels, silenced, text, was_lossy
 from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
@@ -116,10 +116,10 @@ def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) ->
     if damaged:
         raise next(iter(damaged.values()))
     try:
-        if chosen.image.is_segmentation:
-            return _segmentation(chosen, metadata)
-        grid = arrange(chosen.frames)
-        return _volume(chosen, grid, metadata)
+        with silenced():
+            if chosen.image.is_segmentation:
+                return _segmentation(chosen, metadata)
+            return _volume(chosen, arrange(chosen.frames), metadata)
     except DeepSTDError as error:
         named = any(item.label in str(error) for item in chosen.items)
         raise error if named else type(error)(f"{where}: {error}") from error

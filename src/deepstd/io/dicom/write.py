@@ -21,7 +21,7 @@ import numpy as np
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.dicom.classes import is_dose
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
-from deepstd.io.dicom.images import LOSSY, require_pydicom
+from deepstd.io.dicom.images import LOSSY, require_pydicom, silenced
 from deepstd.io.dicom.layout import Layout
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import spacing_keyword
@@ -80,8 +80,9 @@ def write_series(volume: Volume, folder: Path, derivation: Derivation | None) ->
         UnsupportedFormatError: the volume did not come from DICOM.
         InputError: its header is damaged, or does not fit its voxels.
     """
-    for number, dataset in enumerate(_objects(volume, derivation), 1):
-        _save(dataset, folder / f"slice_{number:04d}{SUFFIX}")
+    with silenced():
+        for number, dataset in enumerate(_objects(volume, derivation), 1):
+            _save(dataset, folder / f"slice_{number:04d}{SUFFIX}")
 
 
 def write_object(volume: Volume, path: Path, derivation: Derivation | None) -> None:
@@ -97,12 +98,14 @@ def write_object(volume: Volume, path: Path, derivation: Derivation | None) -> N
             DICOM.
         InputError: its header is damaged, or does not fit its voxels.
     """
-    objects = _objects(volume, derivation)
-    if len(objects) != 1:
-        raise UnsupportedFormatError(
-            f"a series of {len(objects)} DICOM objects cannot be one file. Give a folder as output"
-        )
-    _save(objects[0], path)
+    with silenced():
+        objects = _objects(volume, derivation)
+        if len(objects) != 1:
+            raise UnsupportedFormatError(
+                f"a series of {len(objects)} DICOM objects cannot be one file. Give a folder as "
+                "output"
+            )
+        _save(objects[0], path)
 
 
 def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
