@@ -17,7 +17,7 @@ from deepstd import io
 from deepstd.codec import decoder
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder
+from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder, Streams
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import FrameShape, encode_shape
@@ -362,7 +362,9 @@ class Encoding:
         """Decode the file, measure its error, and write the quality into its header."""
         self._progress("decoding to measure the error")
         symbols = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        parts = result.shapes, result.texture, result.wiener
+        shapes, texture = result.shapes, [Streams.of(encoded) for encoded in result.texture]
+        parts = shapes, texture, result.wiener
+        del result  # and its arrays, where the caller keeps none: decoding takes memory
         data = self._builder.file(*parts, NO_QUALITY, symbols)
         with self._progress.timed("encode check"):
             restored = decoder.decode(self._model, parse(data, "the new file"))
@@ -372,8 +374,8 @@ class Encoding:
             self._builder.file(*parts, quality, symbols),
             quality,
             error * error,
-            tuple(s.report for s in result.shapes),
-            sum(len(s.payload or b"") for s in result.shapes),
-            sum(t.nbytes for t in result.texture),
+            tuple(s.report for s in shapes),
+            sum(len(s.payload or b"") for s in shapes),
+            sum(t.nbytes for t in texture),
             self._notes,
         )

@@ -79,6 +79,29 @@ class EncodedScan:
         return rd_cost(self.error, self.point.nbytes)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Streams that a file has of an encoded texture.
+
+    Attributes:
+        payload: header and first stream.
+        tiles: streams of the tiles.
+    """
+
+    payload: bytes
+    tiles: tuple[bytes, ...]
+
+    @staticmethod
+    def of(encoded: Encoded) -> Streams:
+        """Return the streams of an encoded texture."""
+        return Streams(encoded.payload, tuple(encoded.tiles))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams, without chunk framing."""
+        return len(self.payload) + sum(map(len, self.tiles))
+
+
 class FileBuilder:
     """Builder of the files of one scan.
 
@@ -119,7 +142,7 @@ class FileBuilder:
     def file(
         self,
         shapes: Sequence[FrameShape],
-        encoded: Sequence[Encoded],
+        encoded: Sequence[Encoded] | Sequence[Streams],
         wiener: bytes | None,
         quality: Quality,
         symbols: bytes,
