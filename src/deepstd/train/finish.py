@@ -176,10 +176,7 @@ def _update_lines(trained: Trained, scans: list[CachedScan]) -> list[str]:
 
 def _outcome(part: Part, verdict: Verdict) -> str:
     """Return a sentence about an updated network."""
-    found = (
-        f"{_TITLES[part]}: bits at equal PSNR {-100 * verdict.gain:+.2f} % on new scans, "
-        f"{100 * verdict.loss:+.2f} % on earlier ones"
-    )
+    found = f"{_TITLES[part]}: bits at equal PSNR {verdict}"
     if not verdict.is_fit:
         return f"{found}, so the weights of before are kept."
     return f"{found}, with {100 * verdict.share:.0f} % of the change in weights."
