@@ -14,7 +14,7 @@ from textures import trainable
 from deepstd import bundle
 from deepstd.errors import InputError
 from deepstd.texture.networks.integer import thawed
-from deepstd.texture.trainable import untrained
+from deepstd.texture.trainable import Trainable, untrained
 from deepstd.texture.wavelet.network import TextureConfig
 from deepstd.train import update
 from deepstd.train.cache import CachedScan
@@ -48,18 +48,20 @@ def test_the_divergence_is_nothing_but_for_other_weights(
     example = make_example(cached(phantom((24, 22, 20)[:ndim]), "p"), None, None)
     batch = batch_of([example, example], [1000, 3000])
 
-    def of(network: torch.nn.Module) -> torch.Tensor:
+    def of(network: Trainable) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)
         return divergence(before, trainable(network), batch, example.coarse, 0.08, generator, level)
 
     assert float(of(before)) == 0.0
     other = thawed(deepcopy(before))
+    weight = other.context.get_parameter(f"levels.{level}.head.0.weight")
     with torch.no_grad():
-        other.context.levels[level].head[0].weight.mul_(1.2)
+        weight.mul_(1.2)
     found = of(other)
     assert float(found.detach()) > 1e-4
     found.backward()
-    assert float(other.context.levels[level].head[0].weight.grad.abs().max()) > 0
+    assert weight.grad is not None
+    assert float(weight.grad.abs().max()) > 0
 
 
 def test_synthetic_scans_are_reproducible_and_like_the_template() -> None:

@@ -19,9 +19,9 @@ from deepstd.texture.description import description_of
 from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
-from deepstd.train.loop import VALIDATION_RATES
 from deepstd.train.run import Trained
 from deepstd.train.update import Verdict, check_improved
+from deepstd.train.validation import VALIDATION_RATES
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 320, 48  # pixels of the training curve
 _COLOURS: dict[Part, str] = {2: "#b45309", 3: "#1d4ed8", BETWEEN: "#15803d"}

@@ -27,8 +27,9 @@ from deepstd.train.between import FEWEST
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example
-from deepstd.train.loop import VALIDATION_RATES, titled, validate
+from deepstd.train.loop import titled
 from deepstd.train.ready import of_kind
+from deepstd.train.validation import VALIDATION_RATES, validate
 
 if TYPE_CHECKING:
     from deepstd.bundle import Manifest
