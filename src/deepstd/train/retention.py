@@ -1,4 +1,4 @@
-"""What keeps a network as it was while it learns from new scans.
+"""Retention: a loss that keeps a network as it was while it learns from new scans.
 
     scans of earlier training ─ code ─▶ loss, as in training                      (replay)
     synthetic scans ─┬ old network ─▶ coefficients, means, scales, restored ─┐
