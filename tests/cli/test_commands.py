@@ -216,7 +216,8 @@ class TestModel:
         assert run("doctor", "--json") == 0
         report = json.loads(capsys.readouterr().out)
         assert report["ok"]
-        assert report["versions"]["torch"]
+        assert report["versions"]["numpy"]
+        assert report["extras"]["train"]["torch"]
         assert [entry["ok"] for entry in report["bundles"]] == [True]
 
     def test_doctor_without_bundles(

@@ -10,6 +10,7 @@ one floor; both are exact here, too, in integers.
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -248,11 +249,26 @@ _NEXT, _BEFORE, _TAKEN = (
 )
 
 
-def choice_tables(tables: ScaleTables) -> tuple[int, ...]:
-    """Return addresses of what an encoder chooses by: trellis, then offsets of scale indices."""
+@dataclass(frozen=True)
+class ChoiceTables:
+    """What an encoder chooses by: trellis, then offsets of scale indices.
+
+    Attributes:
+        arrays: tables, which live as long as this object.
+        addresses: of the arrays.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    addresses: tuple[int, ...]
+
+
+@lru_cache(maxsize=16)
+def choice_tables(tables: ScaleTables) -> ChoiceTables:
+    """Return what an encoder chooses by, as the engine reads it."""
     trellis = trellis_bits(tables), _BEFORE, _TAKEN
     offsets = bits_by_offset(tables), OWN_BITS, LARGE_CLASSES, _OFFSET_CUMULATIVE
-    return tuple(map(address, (*trellis, *offsets)))
+    arrays = (*trellis, *offsets)
+    return ChoiceTables(arrays, tuple(map(address, arrays)))
 
 
 @lru_cache(maxsize=17)

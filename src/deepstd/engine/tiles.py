@@ -27,7 +27,7 @@ class LevelRecord(ctypes.Structure):
     _fields_ = [
         *[("grid", _AXES), ("coarse", _AXES), ("split", _FLAGS), ("ndim", _INT), ("bands", _INT)],
         *[(name, _POINTER) for name in ("low", "parents", "template_low", "template_high")],
-        *[(name, _POINTER) for name in ("places", "thresholds", "first", "second")],
+        *[(name, _POINTER) for name in ("places", "first", "second")],
     ]
 
 

@@ -13,6 +13,7 @@
  *     postfilter.c    a window of a scan -> restored values, or their gradient
  *       winograd.c      layers of the blocks, by float_convolution.c
  *     wiener.c        restored values -> filtered values
+ *     window.c        values -> means of the windows around them
  *
  * Every function is called through ctypes, which releases the interpreter's lock. Only
  * `engine_limit` keeps global state, when the library is loaded. Sizes and indices are checked by the Python side; data from a file is
@@ -31,7 +32,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 8
+#define ENGINE_INTERFACE 9
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 

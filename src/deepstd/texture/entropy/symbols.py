@@ -162,11 +162,11 @@ class EncoderSource(_Stream):
         if self._error is not None:
             errors = np.zeros(values.shape, np.float32)
         weights = [self._weight_of_pass() for _ in range(MOST_PASSES)]
-        bits, *others = choice_tables(self._tables)
+        choice = choice_tables(self._tables)
         targets = TargetsRecord(
             *(address(values), self._factor, corrections),
             None if errors is None else address(errors),
-            *(address(kept[1]), bits, *others),
+            *(address(kept[1]), *choice.addresses),
             tuple(weights),
             tuple(np.float32(weight / SPACING**2) for weight in weights),
         )
