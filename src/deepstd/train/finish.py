@@ -105,7 +105,7 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     for part in config.parts:
         parameters = sum(p.numel() for p in trained.networks[part].parameters())
         took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"
-        used = f", {trained.used[part]} scans" if part in trained.used else ""
+        used = f", {trained.used[part]} scans" if trained.used.get(part) else ""
         lines.append(f"- {_TITLES[part]}: {parameters:,} parameters{used}, {took}.")
     if config.learns_slices and 2 in trained.seconds:
         lines.append("- The 2-D network learned from slices of the 3-D scans, too.")
