@@ -130,7 +130,6 @@ class TestInspect:
         keys = "file file_bytes source_format shape dtype byte_order voxels stored_bytes ratio bpv"
         keys += " bundle quality registration digest sections slope unit notes"
         keys += " smallest_dtype smallest_ratio lossless asked exact_bytes lossy_ratio"
-        keys += " familiarity"
         assert set(found) == set(keys.split())
         assert set(found["quality"]) == QUALITY
         assert sum(section["bytes"] for section in found["sections"]) == packed.stat().st_size
