@@ -48,6 +48,7 @@ class TestCompress:
         keys = "source output bundle tried voxels stored_bytes file_bytes ratio bpv shape_bytes"
         keys += " texture_bytes field_kept registration seconds notes slope unit"
         keys += " smallest_dtype smallest_ratio lossless asked exact_bytes lossy_ratio"
+        keys += " familiarity"
         assert set(report) == set(keys.split()) | QUALITY
         assert report["file_bytes"] == (scan.parent / "a.dstd").stat().st_size
         assert 0.997 * most <= report["file_bytes"] <= most

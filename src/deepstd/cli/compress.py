@@ -128,10 +128,14 @@ def _of_bundle(report: CompressReport, size: tuple[str, str]) -> list[tuple[str,
 
 
 def _regions(report: CompressReport) -> list[tuple[str, str]]:
-    """Format the region of the largest error, and what was protected."""
+    """Format what was done about an unfamiliar scan, and the region of the largest error."""
     found, lines = report.familiarity, []
     if found is None:
         return []
+    if found.unfamiliar:
+        done = "coded all the same; --protect or another bundle (-m) may help"
+        text = done if found.protected is None else "regions protected"
+        lines.append(("guard", f"unlike the scans of the bundle: {text}"))
     if found.largest_error is not None:
         region = found.largest_error
         text = f"{region.excess:.1f} times that of the scan at {region.place}"
