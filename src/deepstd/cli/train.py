@@ -190,6 +190,7 @@ def train(
 
         from deepstd.devices import device_named
         from deepstd.train import run
+        from deepstd.train.familiar import write_familiarity
         from deepstd.train.finish import write_bundle
 
         if update is not None:
@@ -212,6 +213,8 @@ def train(
         )
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
+            progress("measuring how the validation scans fit")
+            write_familiarity(bundle, scans)
             text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())

@@ -101,7 +101,7 @@ def train_until(
         total_seconds: length of the schedule over all sessions of the run.
         stop_at: time to stop at in this session, on ``clock``.
         report: called with a sentence and the share done.
-        retention: loss that keeps the network as it was, of half of each batch; None for none.
+        retention: loss that keeps the network as it was, with half of each batch; None for none.
         group: processes that average their gradients and follow the first one's clock.
         clock: returns seconds: wall time, or CPU time for comparable runs.
 

@@ -21,7 +21,6 @@ from deepstd.engine.tiles import ModelRecord
 from deepstd.texture.entropy.context import LevelContext, Predictor
 from deepstd.texture.entropy.integer import OUTPUT_MAX, WholeConv
 
-
 _CONDITIONS = 64
 
 
