@@ -214,7 +214,7 @@ def train(
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
             progress("measuring how the validation scans fit")
-            write_familiarity(bundle, scans)
+            write_familiarity(bundle, [*scans, *(earlier or [])])
             text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())
