@@ -158,7 +158,9 @@ def test_an_update_from_a_ledger(
     np.save(scans / "other.npy", np.load(scans / "p1_2.npy"))
     capsys.readouterr()
     command = ["train", ledger, "--update", first, "-o", tmp_path / "second"]
-    assert run(*command, "--session-time", "1s") == 0
+    assert run(*command) == 1
+    assert "--scans SRC_DIR" in capsys.readouterr().err
+    assert run(*command, "--scans", scans, "--session-time", "1s") == 0
     told = capsys.readouterr()
     assert "--resume" in told.out
     assert f"{scans / 'p0_0'}: no longer there" in told.err
@@ -174,5 +176,7 @@ def test_an_update_takes_its_settings_from_its_bundle(
     command = ["train", scans, "-o", tmp_path / "second"]
     assert run(*command, "--update", "generic", "--config", config) == 1
     assert "leave --config and --from out" in capsys.readouterr().err
+    assert run(*command, "--update", "generic", "--scans", scans) == 1
+    assert "no ledger" in capsys.readouterr().err
     assert run(*command, "--old", scans) == 1
     assert "--update" in capsys.readouterr().err

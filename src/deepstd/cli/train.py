@@ -98,7 +98,8 @@ def train(
         typer.Argument(
             metavar="CACHE|DIR",
             help="A cache of `deepstd prepare`, or its scans. With --update also the ledger.jsonl "
-            "of a batch: its scans that missed their quality or are unlike those of their bundle.",
+            "of a batch, with --scans: those that missed their quality or are unlike those of "
+            "their bundle.",
         ),
     ],
     output: Annotated[
@@ -130,6 +131,10 @@ def train(
             "keep what it could do before. Nothing is written where it does not improve, or loses "
             "1 % on earlier scans.",
         ),
+    ] = None,
+    searched: Annotated[
+        Path | None,
+        typer.Option("--scans", metavar="SRC_DIR", help="Folder of the scans of a ledger."),
     ] = None,
     old: Annotated[
         Path | None,
@@ -174,11 +179,12 @@ def train(
         raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
     with console.Progress("starting", bar=True) as progress:
         _check_update(update, old, config, begin)
+        _check_ledger(source, searched, update)
         described = _checked(source, output, config, begin, update, device)
         from deepstd.train import session
 
         session.keep_checkpoint(checkpoint, resume=resume)
-        scans = _scans_of(source, checkpoint / "cache", progress)
+        scans = _scans_of(source, checkpoint / "cache", progress, searched)
         earlier = None if old is None else _scans_of(old, checkpoint / "old", progress)
         import torch
 
@@ -208,7 +214,7 @@ def train(
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
             progress("measuring how the validation scans fit")
-            write_familiarity(bundle, scans)
+            write_familiarity(bundle, [*scans, *(earlier or [])])
             text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())
@@ -224,19 +230,47 @@ def is_cache(folder: Path) -> bool:
     return (folder / "cache.json").is_file()
 
 
-def _scans_of(source: Path, cache: Path, progress: console.Progress) -> list[CachedScan]:
-    """Read a cache, or gather the scans of a folder or of a ledger into ``cache`` first."""
-    from deepstd.batch.unfitted import is_ledger, unfitted
+def _scans_of(
+    source: Path, cache: Path, progress: console.Progress, searched: Path | None = None
+) -> list[CachedScan]:
+    """Read a cache, or gather scans into ``cache`` first.
+
+    Args:
+        source: a cache, scans, or a ledger.
+        cache: folder for the scans, where ``source`` is no cache.
+        progress: shows the scan that is read.
+        searched: folder of the scans of a ledger; None for other sources.
+    """
     from deepstd.train.cache import read_cache
 
     if is_cache(source):
         return read_cache(source)
     if not is_cache(cache):
-        only = unfitted(source) if is_ledger(source) else None
-        sources = [source] if only is None else list(only)
+        only = None
+        if searched is not None:
+            from deepstd.batch.unfitted import unfitted
+
+            only = {searched: unfitted(source)}
+        sources = [source] if searched is None else [searched]
         told = gather(sources, cache, None, None, lambda text, share: progress(text), only)
         console.note(told)
     return read_cache(cache)
+
+
+def _check_ledger(source: Path, searched: Path | None, update: str | None) -> None:
+    """Raise an InputError where a ledger comes without its folder, or the folder without one."""
+    from deepstd import preflight
+    from deepstd.batch.unfitted import is_ledger
+
+    if is_ledger(source):
+        if update is None or searched is None:
+            raise InputError(
+                f"{source}: a ledger names scans below the folder that was compressed. Give that "
+                "with --scans SRC_DIR, and the bundle to update with --update BUNDLE"
+            )
+        preflight.check_sources([searched])
+    elif searched is not None:
+        raise InputError(f"{source}: is no ledger of `deepstd batch`, and --scans goes with one")
 
 
 def _check_update(
