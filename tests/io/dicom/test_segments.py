@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
 
 import deepstd
 from deepstd import io
@@ -110,9 +111,7 @@ def there_and_back(
     deepstd.decompress(packed, back)
     assert deepstd.verify(packed, against=path).as_stated
     before, after = pydicom.dcmread(path), pydicom.dcmread(back)
-    np.testing.assert_array_equal(
-        pydicom.pixels.pixel_array(after, raw=True), pydicom.pixels.pixel_array(before, raw=True)
-    )
+    np.testing.assert_array_equal(pixel_array(after, raw=True), pixel_array(before, raw=True))
     assert after.PixelData == before.PixelData
     for keyword in (
         *("SOPClassUID", "SegmentationType", "NumberOfFrames", "BitsAllocated", "BitsStored"),
@@ -141,7 +140,8 @@ def test_segments_apart_are_one_volume_of_their_numbers(
     path = save(masks.reshape(12, ROWS, COLUMNS)[order], places)
     volume = io.read(path, metadata=metadata)
     # Slices from low to high, which are the last ones first here.
-    expected = sum(number * mask.astype(int) for number, mask in zip(numbers, masks, strict=True))
+    both = zip(numbers, masks, strict=True)
+    expected = np.sum([number * mask.astype(int) for number, mask in both], axis=0)
     np.testing.assert_array_equal(volume.voxels, np.transpose(expected[::-1], (2, 1, 0)))
     assert volume.voxels.dtype == np.uint16
     assert volume.labels
