@@ -33,7 +33,7 @@ LAYERS = (
     ("coding",),
     ("rate", "sources"),
     ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
-    ("volume", "devices", "interrupts", "memory", "progress"),
+    ("volume", "devices", "interrupts", "memory", "progress", "findings"),
     ("threads", "windows"),
     ("slice_images", "extras", "engine"),
     ("errors",),

@@ -131,9 +131,11 @@ class Case:
 
     def facts(self) -> Row:
         """Return the fields of the ledger that are known before the compression."""
+        root = {} if self.is_anonymous else {"root": os.path.abspath(self.root)}
         return {
             "name": self.name,
             "source": self.source,
+            **root,
             "files": len(self.scan.files),
             "source_bytes": self.scan.nbytes,
             "source_state": self.state,

@@ -130,14 +130,19 @@ class FileBuilder:
         self._specials = [specials for _, specials in parts]
         self._payloads = payloads(self._specials)
         room = allowed - len(self._header) - sum(len(payload or b"") for payload in self._payloads)
-        kept = pack_notes(notes, int(_NOTES_SHARE * room))
-        self._about = About(kept, smallest_type(volume.voxels))
+        self._notes, self._room = tuple(notes), int(_NOTES_SHARE * room)
+        self._about = About(pack_notes(notes, self._room), smallest_type(volume.voxels))
 
     @property
     def fixed_bytes(self) -> int:
         """Approximate bytes of a file that do not depend on the encoding."""
         specials = sum(len(payload or b"") for payload in self._payloads)
         return len(self._header) + specials + len(self._about.notes)
+
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add notes to the later files, behind those given at first."""
+        kept = pack_notes((*self._notes, *notes), self._room)
+        self._about = replace(self._about, notes=kept)
 
     def file(
         self,

@@ -33,7 +33,7 @@ from deepstd.coding.tables import (
     split_index,
     support_radius,
 )
-from deepstd.coding.trellis import COST_TO, NEXT_STATES, STATE_BEFORE, trellis_bits
+from deepstd.coding.trellis import COST_TO, NEXT_STATES, STATE_BEFORE, spacing_weights, trellis_bits
 from deepstd.engine.library import DAMAGED, TOO_LARGE, address
 from deepstd.errors import DamagedError
 
@@ -292,16 +292,17 @@ def search_trellis(
     lanes: int,
     tables: ScaleTables,
     rate_weight: float,
+    prices: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return symbols (int64) and quantisers (uint8) of least cost; see `trellis.search`."""
     points = np.ascontiguousarray(residual / SPACING, np.float64)
     scales = np.ascontiguousarray(scale_index, np.uint8)
     bits = trellis_bits(tables)
+    weights = np.ascontiguousarray(spacing_weights(rate_weight, prices, points.size))
     symbols, quantizers = np.empty(points.size, np.int64), np.empty(points.size, np.uint8)
     result = library.trellis_search(
         *(address(points), address(scales), points.size, lanes, address(bits)),
-        np.float32(rate_weight / SPACING**2),
-        *map(address, (_BEFORE, _TAKEN, symbols, quantizers)),
+        *map(address, (weights, _BEFORE, _TAKEN, symbols, quantizers)),
     )
     checked(result)
     return symbols, quantizers

@@ -22,7 +22,7 @@ LIMIT = "DEEPSTD_INSTRUCTIONS"
 """Environment variable with the best instruction set to use, one of `LIMITS`."""
 LIMITS = ("plain", "avx2", "avx512")
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 9
+_INTERFACE = 10
 _CACHE_LINE = 64
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
@@ -59,7 +59,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         _INT,
         (
             *(_POINTER, _POINTER, _SIZE, _SIZE, _POINTER),
-            *(ctypes.c_float, _POINTER, _POINTER, _POINTER, _POINTER),
+            *(_POINTER, _POINTER, _POINTER, _POINTER, _POINTER),
         ),
     ),
 }

@@ -46,7 +46,7 @@ class TargetsRecord(ctypes.Structure):
 
     _fields_ = [
         *[("values", _POINTER), ("factor", ctypes.c_double)],
-        *[(name, _POINTER) for name in ("corrections", "errors", "savings", "bits")],
+        *[(name, _POINTER) for name in ("corrections", "errors", "prices", "savings", "bits")],
         *[(name, _POINTER) for name in ("before", "taken")],
         *[(name, _POINTER) for name in ("offset_bits", "own_bits", "edges", "cumulative")],
         *[("weights", ctypes.c_float * MOST_PASSES)],
