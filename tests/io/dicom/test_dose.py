@@ -188,7 +188,6 @@ def test_without_its_data_set_no_dose_is_written(
         io.write(volume, tmp_path / "back.dcm")
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value")  # of pydicom in this test
 @pytest.mark.parametrize("name", ["rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm"])
 def test_real_doses(data_dir: Path, tmp_path: Path, name: str) -> None:
     source = data_dir / "dicom" / "single" / name
