@@ -31,11 +31,11 @@ LAYERS = (
     ("bundle", "special_values"),
     ("container",),
     ("coding",),
-    ("rate", "engine", "sources"),
+    ("rate", "sources"),
     ("conditioning", "geometry", "resampling", "io", "quality", "overlap"),
-    ("volume", "devices", "interrupts", "memory", "progress"),
-    ("threads",),
-    ("slice_images", "extras"),
+    ("volume", "devices", "interrupts", "memory", "progress", "findings"),
+    ("threads", "windows"),
+    ("slice_images", "extras", "engine"),
     ("errors",),
 )
 # The same within the texture stage.

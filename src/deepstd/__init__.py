@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deepstd.bundle import Bundle
     from deepstd.codec.codec import Codec
     from deepstd.codec.compressed import Compressed
+    from deepstd.codec.protection import Protection
     from deepstd.container import (
         Beginning,
         BundleRef,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         UnsupportedFormatError,
         UnsupportedVersionError,
     )
+    from deepstd.findings import Familiarity, Finding, Protected, Region
     from deepstd.inspection import info
     from deepstd.io import Metadata, read, write
     from deepstd.layers import complete, strip
@@ -98,6 +100,8 @@ _NAMES = {
     "deepstd.rate.bound": ("ErrorBound",),
     "deepstd.rate.goal": ("QualityGoal",),
     "deepstd.rate.target": ("Target",),
+    "deepstd.codec.protection": ("Protection",),
+    "deepstd.findings": ("Familiarity", "Finding", "Protected", "Region"),
     "deepstd.registration.files": ("Outputs", "RegisterReport", "register"),
     "deepstd.registration.report": ("PairReport",),
     "deepstd.reports": ("Asked", "CompressReport", "FileInfo", "VerifyReport"),
@@ -127,7 +131,9 @@ __all__ = [
     "ErrorBound",
     "ExactPart",
     "ExactPartError",
+    "Familiarity",
     "FileInfo",
+    "Finding",
     "GeometryError",
     "InputError",
     "Metadata",
@@ -136,9 +142,12 @@ __all__ = [
     "OutputExistsError",
     "Outputs",
     "PairReport",
+    "Protected",
+    "Protection",
     "Quality",
     "QualityGoal",
     "RateError",
+    "Region",
     "RegisterReport",
     "Registration",
     "Section",

@@ -18,6 +18,7 @@ from deepstd import io, preflight
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.exact import check_kept
 from deepstd.codec.layered import with_exact_part
+from deepstd.codec.protection import Protection
 from deepstd.codec.restoring import restored
 from deepstd.codec.without_bundle import is_exact
 from deepstd.container import Beginning, Container, pack_source_header, parse, printable
@@ -43,7 +44,13 @@ from deepstd.progress import Progress, Show
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
 from deepstd.rate.goal import QualityGoal
-from deepstd.rate.target import Target, check_alone, check_residual, note_on_fill
+from deepstd.rate.target import (
+    Target,
+    check_alone,
+    check_protected,
+    check_residual,
+    note_on_fill,
+)
 from deepstd.reports import CompressReport
 from deepstd.sources import PathLike, Source, apart, check_options, load, name_of, paths_of
 from deepstd.verification import verify
@@ -70,6 +77,7 @@ def compress(
     affine: np.ndarray | None = None,
     model: str = AUTO,
     effort: str = NORMAL,
+    protect: bool | np.ndarray = False,
     device: str = "auto",
     series: str | None = None,
     metadata: Metadata = Metadata.DEIDENTIFIED,
@@ -104,6 +112,9 @@ def compress(
         model: name or folder of a model bundle; "auto" estimates the error with each bundle
             that suits the scan and takes the best.
         effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
+        protect: True to give the regions that the bundle explains worst, and those of the largest
+            errors, the fidelity of the rest in a file of the same size; or a mask of such regions,
+            bool, of the scan's shape. The rest gets more error.
         device: "auto", "cpu", "cuda" or "cuda:N".
         series: id of a DICOM series, where the source holds several.
         metadata: information of the source file that is stored besides voxels and geometry. A
@@ -125,6 +136,7 @@ def compress(
     goal = QualityGoal.of(min_psnr, min_ssim, mae)
     target = Target(ratio, bpv, max_bytes, lossless, bound, goal)
     check_alone(target, model, effort)
+    check_protected(target, protect=protect is not False)
     check_residual(target, with_residual=with_residual)
     output = apart(paths_of(source), output)
     name_of_source = name_of(source)
@@ -137,7 +149,8 @@ def compress(
             preflight.check_volume(volume, name_of_source, output, target, device)
             if with_residual:
                 check_kept(volume)
-            chosen = best_encoding(volume, target, model, device, told, effort=effort)
+            wish = Protection.of(protect, volume.shape)
+            chosen = best_encoding(volume, target, model, device, told, effort=effort, protect=wish)
             if chosen.missed:
                 raise RateError(chosen.missed)
             best = chosen.encoding
@@ -182,6 +195,7 @@ def compress(
         asked_of(container),
         best.exact_bytes,
         volume.nbytes / container.lossy_nbytes,
+        best.familiarity,
     )
 
 

@@ -24,14 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.windows import RADIUS, gaussian_means
 
 _SLAB_VOXELS = 4_000_000  # bounds the memory of a measurement
 _MOST_THREADS = 4  # each holds a slab
 # Range of values whose squares, and squared errors, sum in float64 over any scan.
 _SQUARES_FIT = (1e-100, 1e140)
-_SSIM_SIGMA = 1.5
-_SSIM_TRUNCATE = 3.5
-_SSIM_RADIUS = int(_SSIM_TRUNCATE * _SSIM_SIGMA + 0.5)
 _SSIM_C1 = 0.01**2
 _SSIM_C2 = 0.03**2
 
@@ -225,7 +223,7 @@ def ssim_of_regions(
     if not data_range > 0:
         exact = errors_of(original, restored).largest == 0
         return [1.0 if exact else math.nan] * len(regions)
-    margins = [min(_SSIM_RADIUS, (length - 1) // 2) for length in original.shape]
+    margins = [min(RADIUS, (length - 1) // 2) for length in original.shape]
 
     def sums(part: tuple[slice, ...]) -> list[tuple[float, int]]:
         similarity, finite, inner = _ssim_slab(original, restored, part, margins, low, data_range)
@@ -237,9 +235,9 @@ def ssim_of_regions(
         return found
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
-    # scipy's filters release the interpreter lock.
+    # The filters release the interpreter lock.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-        for found in pool.map(sums, slabs(original, halo=_SSIM_RADIUS)):
+        for found in pool.map(sums, slabs(original, halo=RADIUS)):
             for number, (total, count) in enumerate(found):
                 totals[number] += total
                 counts[number] += count
@@ -270,7 +268,7 @@ def _ssim_slab(
     padded, inner, place = [], [], []
     for span, length, margin in zip(part, original.shape, margins, strict=True):
         start, stop = span.start or 0, length if span.stop is None else span.stop
-        first, last = max(start - _SSIM_RADIUS, 0), min(stop + _SSIM_RADIUS, length)
+        first, last = max(start - RADIUS, 0), min(stop + RADIUS, length)
         padded.append(slice(first, last))
         place.append(slice(max(start, margin), min(stop, length - margin)))
         inner.append(slice(place[-1].start - first, place[-1].stop - first))
@@ -280,9 +278,9 @@ def _ssim_slab(
     y = _normalise(np.where(finite, restored[window], offset), offset, data_range)
     with np.errstate(invalid="ignore", over="ignore"):
         # var(x) and var(y) appear only as a sum, so four filtered images do instead of five.
-        spread = _window_mean(x * x + y * y)[counted]
-        joint = _window_mean(x * y)[counted]
-        mean_x, mean_y = _window_mean(x)[counted], _window_mean(y)[counted]
+        spread = gaussian_means(x * x + y * y)[counted]
+        joint = gaussian_means(x * y)[counted]
+        mean_x, mean_y = gaussian_means(x)[counted], gaussian_means(y)[counted]
         spread -= mean_x * mean_x + mean_y * mean_y
         joint -= mean_x * mean_y
         # The offset cancels in the variances; the means need it back.
@@ -300,17 +298,6 @@ def _normalise(voxels: np.ndarray, offset: float, scale: float) -> np.ndarray:
     centred -= offset
     centred /= scale
     return centred.astype(np.float32)
-
-
-def _window_mean(image: np.ndarray) -> np.ndarray:
-    from scipy import ndimage  # the import takes longer than reading a file's header
-
-    for axis in range(image.ndim):
-        if image.shape[axis] > 1:
-            image = ndimage.gaussian_filter1d(
-                image, _SSIM_SIGMA, axis=axis, truncate=_SSIM_TRUNCATE, mode="reflect"
-            )
-    return image
 
 
 def errors_of(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepstd.container import BundleRef, Registration, Section
+from deepstd.findings import Familiarity
 from deepstd.quality import Quality
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class CompressReport:
         asked: quality that was asked for; None where none was.
         exact_bytes: bytes of the exact part, which ``file_bytes`` include; 0 without.
         lossy_ratio: compression ratio of the file without its exact part.
+        familiarity: how the scan fits the bundle, compared with the bundle's validation scans;
+            None for a file without a bundle.
     """
 
     source: str
@@ -96,6 +99,7 @@ class CompressReport:
     asked: Asked | None = None
     exact_bytes: int = 0
     lossy_ratio: float = math.nan
+    familiarity: Familiarity | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

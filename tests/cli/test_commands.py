@@ -48,6 +48,7 @@ class TestCompress:
         keys = "source output bundle tried voxels stored_bytes file_bytes ratio bpv shape_bytes"
         keys += " texture_bytes field_kept registration seconds notes slope unit"
         keys += " smallest_dtype smallest_ratio lossless asked exact_bytes lossy_ratio"
+        keys += " familiarity"
         assert set(report) == set(keys.split()) | QUALITY
         assert report["file_bytes"] == (scan.parent / "a.dstd").stat().st_size
         assert 0.997 * most <= report["file_bytes"] <= most
@@ -216,7 +217,8 @@ class TestModel:
         assert run("doctor", "--json") == 0
         report = json.loads(capsys.readouterr().out)
         assert report["ok"]
-        assert report["versions"]["torch"]
+        assert report["versions"]["numpy"]
+        assert report["extras"]["train"]["torch"]
         assert [entry["ok"] for entry in report["bundles"]] == [True]
 
     def test_doctor_without_bundles(

@@ -143,3 +143,40 @@ sys.exit(main(sys.argv[1:]))
     finish += ["--checkpoint", tmp_path / "state", "--max-time", "1s", "--resume"]
     assert run(*finish) == 0
     assert "quick 1" in capsys.readouterr().out
+
+
+def test_an_update_from_a_ledger(
+    scans: Path,
+    tmp_path: Path,
+    make_bundle: Callable[[Path, str], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, ledger = make_bundle(tmp_path / "first", "quick"), tmp_path / "out" / "ledger.jsonl"
+    asked = ["--ratio", "8", "--min-psnr", "80", "--on-miss", "flag", "-m", first]
+    assert run("batch", scans, tmp_path / "out", *asked) in (0, 3)
+    (scans / "p0_0.npy").unlink()
+    np.save(scans / "other.npy", np.load(scans / "p1_2.npy"))
+    capsys.readouterr()
+    command = ["train", ledger, "--update", first, "-o", tmp_path / "second"]
+    assert run(*command) == 1
+    assert "--scans SRC_DIR" in capsys.readouterr().err
+    assert run(*command, "--scans", scans, "--session-time", "1s") == 0
+    told = capsys.readouterr()
+    assert "--resume" in told.out
+    assert f"{scans / 'p0_0'}: no longer there" in told.err
+    cached = json.loads((tmp_path / "second.checkpoint" / "cache" / "cache.json").read_text())
+    assert sorted(scan["name"] for scan in cached["scans"]) == [
+        f"p{n // 2}_{n}" for n in range(1, 6)
+    ]
+
+
+def test_an_update_takes_its_settings_from_its_bundle(
+    scans: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", scans, "-o", tmp_path / "second"]
+    assert run(*command, "--update", "generic", "--config", config) == 1
+    assert "leave --config and --from out" in capsys.readouterr().err
+    assert run(*command, "--update", "generic", "--scans", scans) == 1
+    assert "no ledger" in capsys.readouterr().err
+    assert run(*command, "--old", scans) == 1
+    assert "--update" in capsys.readouterr().err

@@ -73,11 +73,13 @@ def test_dicom(tmp_path: Path) -> None:
         # One identifier for all, as bad anonymisation leaves it.
         save(f"{number}.dcm", VOXELS[number], "1.2.3.4", float(number))
     save("copy.dcm", VOXELS[0], "1.2.3.4", 0.0)
-    save("labels.dcm", VOXELS[0], "1.2.3.5", 0.0, Modality="SEG")
     save("colour.dcm", np.stack([VOXELS[0]] * 3), "1.2.3.6", 0.0, SamplesPerPixel=3)
     save("frames.dcm", VOXELS[:2], "1.2.3.7", 0.0, NumberOfFrames=2)
     (tmp_path / "notes.txt").write_text("no DICOM")
     assert count_samples([tmp_path]) == 5 * 30
     assert count_samples([tmp_path], "15b3d37f") is None
+    save("labels.dcm", VOXELS[0], "1.2.3.5", 0.0, Modality="SEG")
+    assert count_samples([tmp_path]) is None
+    (tmp_path / "labels.dcm").unlink()
     save("tiles.dcm", VOXELS[0], "1.2.3.8", 0.0, ImageType=["ORIGINAL", "PRIMARY", "MOSAIC"])
     assert count_samples([tmp_path]) is None

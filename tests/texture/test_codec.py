@@ -18,8 +18,8 @@ from deepstd.texture import scaling
 from deepstd.texture.codec import squared_error
 from deepstd.texture.coded import CodedTexture
 from deepstd.texture.entropy import symbols as sources
+from deepstd.texture.networks import placed as on_gpus
 from deepstd.texture.networks.network import TextureNetwork
-from deepstd.texture.networks.placed import PlacedContext, PlacedFilter
 from deepstd.texture.scaling import Scaling, template_units
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
@@ -67,15 +67,15 @@ def test_latents_do_not_depend_on_threads(ndim: int) -> None:
 
 
 @pytest.mark.parametrize(("ndim", "template"), [(2, False), (3, False), (3, True)])
-def test_networks_in_torch_compute_the_same_symbols(ndim: int, *, template: bool) -> None:
+def test_networks_in_torch_compute_the_same_symbols(
+    ndim: int, *, template: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also those of GPUs, which are placed on the CPU here."""
     shape = (70, 66) if ndim == 2 else (24, 30, 22)
     net, x = untrained(ndim, template=template), smooth(shape)
     here, gpu = finished(net), Device("cuda")
-    copy = TextureNetwork.from_tensors(net.config, net.to_tensors())
-    models = [PlacedContext(copy.context.level(n)[0], torch.device("cpu")) for n in (0, 1)]
-    filters = {gpu: PlacedFilter(copy.postfilter, torch.device("cpu"))}
-    there = here.on(here.context.on({gpu: models}), filters)
+    monkeypatch.setattr(on_gpus, "torch_device", lambda device: torch.device("cpu"))
+    there = on_gpus.placed(here, net.to_tensors(), Workers((gpu, Device())))
     conditioning = None
     if template:
         grey = np.clip(np.rint(x), 0, 1023).astype(np.int32)[None, None]

@@ -105,6 +105,7 @@ class Summary:
         passed_over: files that are no scans, by kind.
         misses: for "keep", "lossless" and "flag" what the scans missed that were treated so, by
             source.
+        unfamiliar: compressed scans unlike those of their bundle, with the measures beyond limits.
     """
 
     found: int
@@ -118,6 +119,7 @@ class Summary:
     worst: list[Quality] = field(default_factory=list)
     passed_over: list[PassedKind] = field(default_factory=list)
     misses: dict[str, dict[str, str]] = field(default_factory=dict)
+    unfamiliar: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -224,6 +226,16 @@ def worst(rows: Iterable[Row]) -> list[Quality]:
     chosen = sorted(known, key=_by_psnr)[:_MOST_WORST]
     chosen += sorted(known, key=lambda one: (one.ssim, one.source))[:_MOST_WORST]
     return sorted(dict.fromkeys(chosen), key=_by_psnr)
+
+
+def unfamiliar(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the measures beyond their limits by source of every scan unlike its bundle's."""
+    found = {}
+    for row in rows:
+        texts = row.get("unfamiliar")
+        if isinstance(texts, list) and texts:
+            found[str(row.get("source", row["name"]))] = "; ".join(map(str, texts))
+    return found
 
 
 def _by_psnr(one: Quality) -> tuple[float, str]:

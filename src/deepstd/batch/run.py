@@ -151,6 +151,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         report.worst(book.rows),
         passed,
         misses(book.rows),
+        report.unfamiliar(book.rows),
     )
 
 

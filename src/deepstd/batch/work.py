@@ -141,6 +141,8 @@ class Compressor:
         best = chosen.encoding
         if asked.with_residual:
             best = with_exact_part(best, volume, chosen.predict, Progress())
+        if best.familiarity is not None and best.familiarity.unfamiliar:
+            told["unfamiliar"] = [one.text for one in best.familiarity.findings]
         return best.data, told
 
 

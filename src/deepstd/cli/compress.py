@@ -52,6 +52,7 @@ def compress(
     with_residual: options.WithResidual = False,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
+    protect: options.Protect = False,
     series: options.Series = None,
     device: options.Device = "auto",
     keep_metadata: options.KeepMetadata = False,
@@ -90,6 +91,7 @@ def compress(
             with_residual=with_residual,
             model=model,
             effort=effort,
+            protect=protect,
             device=device,
             series=series,
             metadata=io.Metadata(kept),
@@ -121,7 +123,28 @@ def _of_bundle(report: CompressReport, size: tuple[str, str]) -> list[tuple[str,
         size,
         ("error", console.figures(report.to_dict(), report.slope, report.unit)),
         *([("field", _registration(fitted))] if fitted else []),
+        *_regions(report),
     ]
+
+
+def _regions(report: CompressReport) -> list[tuple[str, str]]:
+    """Format what was done about an unfamiliar scan, and the region of the largest error."""
+    found, lines = report.familiarity, []
+    if found is None:
+        return []
+    if found.unfamiliar:
+        done = "coded all the same; --protect or another bundle (-m) may help"
+        text = done if found.protected is None else "regions protected"
+        lines.append(("guard", f"unlike the scans of the bundle: {text}"))
+    if found.largest_error is not None:
+        region = found.largest_error
+        text = f"{region.excess:.1f} times that of the scan at {region.place}"
+        lines.append(("largest error", text))
+    if found.protected is not None:
+        done = found.protected
+        text = f"{100 * done.share:.2g} % of the scan, its error {done.ratio_before:.2f} -> "
+        lines.append(("protected", f"{text}{done.ratio:.2f} times that of the rest"))
+    return lines
 
 
 def _registration(reports: list[ShapeReport]) -> str:

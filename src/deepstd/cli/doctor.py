@@ -17,9 +17,7 @@ from deepstd.extras import has_torch
 from deepstd.threads import thread_count
 
 _CORE = (
-    "torch",
     "numpy",
-    "scipy",
     "nibabel",
     "constriction",
     "safetensors",
@@ -28,6 +26,7 @@ _CORE = (
     "rich",
     "platformdirs",
     "pillow",
+    "tifffile",
 )
 _EXTRAS = {
     "dicom": (
@@ -39,7 +38,9 @@ _EXTRAS = {
     ),
     "itk": ("SimpleITK",),
     "remote": ("fsspec", "aiohttp"),
-    "evaluate": ("scikit-image", "monai", "matplotlib", "jinja2"),
+    "train": ("torch", "scipy"),
+    "gpu": ("torch",),
+    "evaluate": ("scipy", "scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray", "grpcio"),
     "demo": ("nilearn", "matplotlib", "scikit-image"),

@@ -233,6 +233,14 @@ Effort = Annotated[
         "Above 33 million voxels fast and normal are the same.",
     ),
 ]
+Protect = Annotated[
+    bool,
+    typer.Option(
+        "--protect",
+        help="Give the regions that the bundle explains worst, and those of the largest errors, "
+        "the fidelity of the rest, in a file of the same size: the rest gets more error.",
+    ),
+]
 WrittenWith = Annotated[
     str,
     typer.Option(

@@ -17,7 +17,7 @@ from deepstd.errors import InputError, OutputExistsError
 from deepstd.extras import check_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from deepstd.train.cache import CachedScan
     from deepstd.train.config import TrainConfig
@@ -67,6 +67,7 @@ def gather(
     split: Path | None,
     patient: str | None,
     report: Callable[[str, float], None],
+    only: Mapping[Path, Collection[str]] | None = None,
 ) -> str:
     """Prepare a training cache; return a text on its contents.
 
@@ -76,10 +77,11 @@ def gather(
         split: JSON file of the lists train, validation and test, or None.
         patient: regular expression for the patient in a scan's path, or None.
         report: called with a sentence and the share done, 0 to 1.
+        only: names of the scans to take from each source; None for all.
     """
     from deepstd.train.prepare import prepare as prepare_cache
 
-    done = prepare_cache(sources, cache, splits=split, patient=patient, report=report)
+    done = prepare_cache(sources, cache, splits=split, patient=patient, only=only, report=report)
     lines = [f"{cache}: {done.train} training and {done.validation} validation scans"]
     if done.left_out:
         lines.append(f"left out: {len(done.left_out)} files")
@@ -93,7 +95,12 @@ def gather(
 def train(
     source: Annotated[
         Path,
-        typer.Argument(metavar="CACHE|DIR", help="A cache of `deepstd prepare`, or its scans."),
+        typer.Argument(
+            metavar="CACHE|DIR",
+            help="A cache of `deepstd prepare`, or its scans. With --update also the ledger.jsonl "
+            "of a batch, with --scans: those that missed their quality or are unlike those of "
+            "their bundle.",
+        ),
     ],
     output: Annotated[
         Path,
@@ -114,6 +121,26 @@ def train(
             metavar="BUNDLE",
             help="Start from the template and networks of a bundle, by name or folder. Without "
             "--config, the networks have the sizes of the bundle. Default: start from scratch.",
+        ),
+    ] = None,
+    update: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Make the next version of a bundle, by name or folder: learn from the scans, and "
+            "keep what it could do before. Nothing is written where it does not improve, or loses "
+            "1 % on earlier scans.",
+        ),
+    ] = None,
+    searched: Annotated[
+        Path | None,
+        typer.Option("--scans", metavar="SRC_DIR", help="Folder of the scans of a ledger."),
+    ] = None,
+    old: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CACHE|DIR",
+            help="Scans of the earlier training, for --update. Default: synthetic scans.",
         ),
     ] = None,
     max_time: Annotated[
@@ -151,19 +178,26 @@ def train(
     if (output / "bundle.json").exists():
         raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
     with console.Progress("starting", bar=True) as progress:
-        described = _checked(source, output, config, begin, device)
+        _check_update(update, old, config, begin)
+        _check_ledger(source, searched, update)
+        described = _checked(source, output, config, begin, update, device)
         from deepstd.train import session
 
         session.keep_checkpoint(checkpoint, resume=resume)
-        scans = _scans_of(source, checkpoint, progress)
+        scans = _scans_of(source, checkpoint / "cache", progress, searched)
+        earlier = None if old is None else _scans_of(old, checkpoint / "old", progress)
         import torch
 
         from deepstd.devices import device_named
         from deepstd.train import run
+        from deepstd.train.familiar import write_familiarity
         from deepstd.train.finish import write_bundle
 
-        start = None if begin is None else _start_of(begin)
-        settings = described or _described_by(scans, start, output)
+        if update is not None:
+            scans, earlier, start, settings = _updating(update, scans, earlier or [])
+        else:
+            start = None if begin is None else _start_of(begin)
+            settings = described or _described_by(scans, start, output)
         trained = run.train(
             scans,
             settings,
@@ -173,11 +207,14 @@ def train(
             spent=time.monotonic() - began,
             resume=resume,
             start=start,
+            old=earlier,
             device=torch.device(str(device_named(device))),
             report=progress,
         )
         if trained.finished:
             bundle = write_bundle(trained, settings, scans, output)
+            progress("measuring how the validation scans fit")
+            write_familiarity(bundle, [*scans, *(earlier or [])])
             text = f"{output}: {bundle.manifest.name} {bundle.manifest.version}"
         else:
             spent = sum(trained.seconds.values())
@@ -193,15 +230,78 @@ def is_cache(folder: Path) -> bool:
     return (folder / "cache.json").is_file()
 
 
-def _scans_of(source: Path, checkpoint: Path, progress: console.Progress) -> list[CachedScan]:
+def _scans_of(
+    source: Path, cache: Path, progress: console.Progress, searched: Path | None = None
+) -> list[CachedScan]:
+    """Read a cache, or gather scans into ``cache`` first.
+
+    Args:
+        source: a cache, scans, or a ledger.
+        cache: folder for the scans, where ``source`` is no cache.
+        progress: shows the scan that is read.
+        searched: folder of the scans of a ledger; None for other sources.
+    """
     from deepstd.train.cache import read_cache
 
     if is_cache(source):
         return read_cache(source)
-    cache = checkpoint / "cache"
     if not is_cache(cache):
-        console.note(gather([source], cache, None, None, lambda text, share: progress(text)))
+        only = None
+        if searched is not None:
+            from deepstd.batch.unfitted import unfitted
+
+            only = {searched: unfitted(source)}
+        sources = [source] if searched is None else [searched]
+        told = gather(sources, cache, None, None, lambda text, share: progress(text), only)
+        console.note(told)
     return read_cache(cache)
+
+
+def _check_ledger(source: Path, searched: Path | None, update: str | None) -> None:
+    """Raise an InputError where a ledger comes without its folder, or the folder without one."""
+    from deepstd import preflight
+    from deepstd.batch.unfitted import is_ledger
+
+    if is_ledger(source):
+        if update is None or searched is None:
+            raise InputError(
+                f"{source}: a ledger names scans below the folder that was compressed. Give that "
+                "with --scans SRC_DIR, and the bundle to update with --update BUNDLE"
+            )
+        preflight.check_sources([searched])
+    elif searched is not None:
+        raise InputError(f"{source}: is no ledger of `deepstd batch`, and --scans goes with one")
+
+
+def _check_update(
+    update: str | None, old: Path | None, config: Path | None, begin: str | None
+) -> None:
+    """Raise an InputError for options that do not go together."""
+    if update is None and old is not None:
+        raise InputError("--old goes with --update BUNDLE, the bundle that learned from the scans")
+    if update is not None and (config is not None or begin is not None):
+        raise InputError(
+            "--update takes all settings from its bundle: leave --config and --from out. For other "
+            "settings, train with --from BUNDLE --config RUN.toml"
+        )
+    if old is not None:
+        from deepstd import preflight
+
+        preflight.check_sources([old])
+
+
+def _updating(
+    name: str, scans: list[CachedScan], old: list[CachedScan]
+) -> tuple[list[CachedScan], list[CachedScan], Start, TrainConfig]:
+    """Return new and old scans, start and settings of the update of a bundle."""
+    from deepstd import bundle
+    from deepstd.train import update
+    from deepstd.train.start import Start
+
+    found = bundle.load(bundle.find(name))
+    start = Start.of(found)
+    settings = update.config_of(found.manifest, start, scans, old)
+    return update.with_validation(scans), update.told_apart(old), start, settings
 
 
 def _start_of(name: str) -> Start:
@@ -213,7 +313,12 @@ def _start_of(name: str) -> Start:
 
 
 def _checked(
-    source: Path, output: Path, config: Path | None, begin: str | None, device: str
+    source: Path,
+    output: Path,
+    config: Path | None,
+    begin: str | None,
+    update: str | None,
+    device: str,
 ) -> TrainConfig | None:
     """Check all inputs before scans are read; return the settings of ``config``, if given."""
     from deepstd import io, preflight
@@ -223,8 +328,11 @@ def _checked(
     preflight.check_sources([source])
     preflight.check_devices(device)
     io.check_folder(output)
-    if begin is not None:
-        preflight.check_bundle(begin)
+    for name in (begin, update):
+        if name is not None:
+            preflight.check_bundle(name)
+    if update is not None:
+        return None
     if config is None:
         _check_manifest(TrainConfig(output.name.lower()), output)
         return None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deepstd.codec.compressed import Compressed
     from deepstd.codec.encoder import Encoding
     from deepstd.codec.model import Model
+    from deepstd.codec.protection import Protection
 
 # Largest ratio of a scan's extents to the template's.
 _FIELD_OF_VIEW_FACTOR = 2.0
@@ -78,6 +79,7 @@ def best_encoding(
     *,
     effort: str = NORMAL,
     load: Callable[..., Codec] | None = None,
+    protect: Protection | None = None,
 ) -> Chosen:
     """Encode with one bundle, or with the best of all bundles that suit the scan.
 
@@ -93,6 +95,7 @@ def best_encoding(
             and "encode check".
         effort: "fast", "normal" or "best".
         load: replacement of `Codec.load` that may keep loaded codecs; None for `Codec.load`.
+        protect: regions that shall get the fidelity of the rest; None for none.
 
     Raises:
         InputError: no bundle compresses such a scan.
@@ -126,7 +129,7 @@ def best_encoding(
             break
         progress(f"compressing with {name}")
         with failures.kept(name), progress.timed("encode texture"):
-            found = jobs[name].finish(jobs[name].best())
+            found = jobs[name].finish(jobs[name].best(), protect)
             tried[name] = found.mean_squared_error
             if best is None or _is_better(found, best.encoding, target):
                 best = Chosen(name, found, tried, codec=by_name[name])

@@ -16,6 +16,7 @@ from deepstd.codec import decoder, layered, without_bundle
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.model import Model
+from deepstd.codec.protection import Protection
 from deepstd.codec.to_quality import begun
 from deepstd.container import Beginning, Container, parse
 from deepstd.errors import RateError
@@ -79,6 +80,7 @@ class Codec:
         *,
         shape: str = "auto",
         effort: str = NORMAL,
+        protect: Protection | None = None,
         progress: Show | None = None,
     ) -> Compressed:
         """Compress a scan to a file that fills 0.997 to 1.000 of the requested size.
@@ -92,6 +94,7 @@ class Codec:
             shape: "auto" to keep the deformation field if it pays at equal bytes, "on" to keep it
                 always, "off" to code none.
             effort: "fast", "normal" or "best": time spent on a smaller error in the same bytes.
+            protect: regions that shall get the fidelity of the rest; None for none.
             progress: called with a sentence at each stage; None to show nothing.
 
         Returns:
@@ -111,7 +114,7 @@ class Codec:
             (job,) = begun([self.model], volume, target.goal, effort, told, shape=shape)
         else:
             job = Encoding.of(self.model, volume, target, shape=shape, effort=effort, progress=told)
-        return job.finish(job.best())
+        return job.finish(job.best(), protect)
 
     def decompress(self, data: bytes, *, name: str = "the file") -> Volume:
         """Restore the scan of a .dstd file in memory; ``name`` names the file in messages."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepstd.findings import Familiarity
 from deepstd.quality import Quality
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Compressed:
         texture_bytes: bytes of the textures.
         notes: sentences on the encoding that a user should know.
         exact_bytes: bytes of the exact part behind the lossy file; 0 without.
+        familiarity: how the scan fits the bundle; None for a file without a bundle.
     """
 
     data: bytes
@@ -34,3 +36,4 @@ class Compressed:
     texture_bytes: int
     notes: tuple[str, ...] = ()
     exact_bytes: int = 0
+    familiarity: Familiarity | None = None

@@ -143,6 +143,7 @@ def _decode(
         scale = texture.step, texture.offset
         if exact:
             scale = _rounded(texture.step), _rounded(texture.offset)
+        del texture  # its values, which the filter has copied
         frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
         voxels[(..., number) if len(head.shape) == 4 else ...] = frame
     source_nbytes = head.source_nbytes

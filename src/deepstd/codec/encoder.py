@@ -7,27 +7,28 @@ best encoding ─ decode ─ measure ─▶ file with its quality in the header
 
 from __future__ import annotations
 
-import hashlib
 import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from deepstd import io
-from deepstd.codec import decoder
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder
+from deepstd.codec.file_builder import EncodedScan, FileBuilder
+from deepstd.codec.finishing import Finishing
 from deepstd.codec.frames import frames_of, spacing_of
+from deepstd.codec.guard import Coded
 from deepstd.codec.model import Model
+from deepstd.codec.protection import Encodings, Protection, protected
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.size_search import SizeSearch
 from deepstd.codec.slice_decision import Way, try_slices, ways
 from deepstd.codec.steps import FirstSteps
-from deepstd.container import parse
 from deepstd.errors import InputError, RateError
+from deepstd.findings import Protected
 from deepstd.progress import Progress
-from deepstd.quality import measure, rmse
 from deepstd.rate.effort import NORMAL, Effort, effort_named
 from deepstd.rate.goal import QualityGoal
 from deepstd.rate.search import SizeWindow
@@ -99,6 +100,7 @@ class Encoding:
         )
         self._wiener: bytes | None = None
         self._prepared: dict[bool, tuple[list[FrameShape], list[Encoder]]] = {}
+        self._fitted: list[FrameShape] = []
 
     @classmethod
     def of(
@@ -275,6 +277,7 @@ class Encoding:
                 )
             )
             shapes.append(shape)
+        self._fitted = shapes if fields else self._fitted
         return shapes, encoders
 
     def _choose_slices(
@@ -358,22 +361,29 @@ class Encoding:
             self._steps, self._weight
         )
 
-    def finish(self, result: EncodedScan) -> Compressed:
-        """Decode the file, measure its error, and write the quality into its header."""
-        self._progress("decoding to measure the error")
-        symbols = hashlib.sha256(b"".join(t.latents for t in result.texture)).digest()
-        parts = result.shapes, result.texture, result.wiener
-        data = self._builder.file(*parts, NO_QUALITY, symbols)
-        with self._progress.timed("encode check"):
-            restored = decoder.decode(self._model, parse(data, "the new file"))
-        quality = measure(self._volume.voxels, restored.voxels)
-        error = rmse(self._volume.voxels, restored.voxels)
-        return Compressed(
-            self._builder.file(*parts, quality, symbols),
-            quality,
-            error * error,
-            tuple(s.report for s in result.shapes),
-            sum(len(s.payload or b"") for s in result.shapes),
-            sum(t.nbytes for t in result.texture),
-            self._notes,
-        )
+    def finish(self, result: EncodedScan, wish: Protection | None = None) -> Compressed:
+        """Protect regions if wished, judge the scan, and write its quality into the file."""
+        self._wiener = result.wiener
+        done = None
+        if wish is not None:
+            result, done = self._protected(result, wish)
+        scan = self._model, self._volume, self._builder, self._allowed
+        job = Finishing(*scan, self._fitted, self._affine, self._notes, self._progress)
+        self._steps.aim(result.point, LOWEST_FILL)
+        parts = result.shapes, result.encoders
+        ready = job.judged(result, partial(self._search_size, *parts, LOWEST_FILL), done)
+        del result, parts  # and their arrays: decoding takes memory
+        return job.finish(ready)
+
+    def _protected(
+        self, result: EncodedScan, wish: Protection
+    ) -> tuple[EncodedScan, Protected | None]:
+        """Encode again with the fidelity of the rest in regions; slices are coded as a volume."""
+        self._progress("protecting regions")
+        if any(encoder.priced is None for encoder in result.encoders):
+            result = self._rough_or_exact(*self._conditioned(fields=False), None)
+        parts = result.shapes, result.encoders
+        coded = Coded.of(result, self._fitted, self._affine)
+        near = partial(self._rough_or_exact, *parts, None)
+        encode = Encodings(near, partial(self._search_size, *parts, LOWEST_FILL))
+        return protected(self._model, coded, result, wish, encode)

@@ -79,6 +79,29 @@ class EncodedScan:
         return rd_cost(self.error, self.point.nbytes)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Streams that a file has of an encoded texture.
+
+    Attributes:
+        payload: header and first stream.
+        tiles: streams of the tiles.
+    """
+
+    payload: bytes
+    tiles: tuple[bytes, ...]
+
+    @staticmethod
+    def of(encoded: Encoded) -> Streams:
+        """Return the streams of an encoded texture."""
+        return Streams(encoded.payload, tuple(encoded.tiles))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams, without chunk framing."""
+        return len(self.payload) + sum(map(len, self.tiles))
+
+
 class FileBuilder:
     """Builder of the files of one scan.
 
@@ -107,8 +130,8 @@ class FileBuilder:
         self._specials = [specials for _, specials in parts]
         self._payloads = payloads(self._specials)
         room = allowed - len(self._header) - sum(len(payload or b"") for payload in self._payloads)
-        kept = pack_notes(notes, int(_NOTES_SHARE * room))
-        self._about = About(kept, smallest_type(volume.voxels))
+        self._notes, self._room = tuple(notes), int(_NOTES_SHARE * room)
+        self._about = About(pack_notes(notes, self._room), smallest_type(volume.voxels))
 
     @property
     def fixed_bytes(self) -> int:
@@ -116,10 +139,15 @@ class FileBuilder:
         specials = sum(len(payload or b"") for payload in self._payloads)
         return len(self._header) + specials + len(self._about.notes)
 
+    def add_notes(self, notes: Sequence[str]) -> None:
+        """Add notes to the later files, behind those given at first."""
+        kept = pack_notes((*self._notes, *notes), self._room)
+        self._about = replace(self._about, notes=kept)
+
     def file(
         self,
         shapes: Sequence[FrameShape],
-        encoded: Sequence[Encoded],
+        encoded: Sequence[Encoded] | Sequence[Streams],
         wiener: bytes | None,
         quality: Quality,
         symbols: bytes,

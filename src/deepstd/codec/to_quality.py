@@ -16,6 +16,7 @@ from deepstd.codec.compressed import Compressed
 from deepstd.codec.encoder import Encoding
 from deepstd.codec.file_builder import EncodedScan
 from deepstd.codec.model import Model
+from deepstd.codec.protection import Protection
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.errors import RateError
 from deepstd.progress import Progress
@@ -160,13 +161,13 @@ class QualityEncoding(Encoding):
         coarsest(excess, scale, start=start, within=_WITHIN, narrow=_NARROW)
         return best[0][1]
 
-    def finish(self, result: EncodedScan) -> Compressed:
+    def finish(self, result: EncodedScan, wish: Protection | None = None) -> Compressed:
         """Decode the file and check the goal; take finer steps where the decoder misses it.
 
         Raises:
             RateError: no step keeps the goal.
         """
-        found, scale = super().finish(result), self._steps.scale(result.encoders)
+        found, scale = super().finish(result, wish), self._steps.scale(result.encoders)
         for _ in range(_TRIES):
             if self._goal.kept_by(found.quality, self._slope):
                 return found

@@ -35,6 +35,7 @@ def search_trellis(
     lanes: int,
     tables: ScaleTables,
     rate_weight: float,
+    prices: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the TCQ symbols of least rate-distortion cost, and their quantisers.
 
@@ -44,11 +45,12 @@ def search_trellis(
         lanes: number of lanes.
         tables: frequencies.
         rate_weight: λ, squared steps that a bit is worth.
+        prices: factor of λ of each residual, float32 (n,); None for 1.
 
     Returns:
         Symbols (int64) and quantisers (uint8, EVEN or ODD), (n,).
     """
     library = engine()
     if library is None:
-        return trellis.search(residual, scale_index, lanes, tables, rate_weight)
-    return native.search_trellis(library, residual, scale_index, lanes, tables, rate_weight)
+        return trellis.search(residual, scale_index, lanes, tables, rate_weight, prices)
+    return native.search_trellis(library, residual, scale_index, lanes, tables, rate_weight, prices)

@@ -10,6 +10,7 @@ one floor; both are exact here, too, in integers.
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +33,7 @@ from deepstd.coding.tables import (
     split_index,
     support_radius,
 )
-from deepstd.coding.trellis import COST_TO, NEXT_STATES, STATE_BEFORE, trellis_bits
+from deepstd.coding.trellis import COST_TO, NEXT_STATES, STATE_BEFORE, spacing_weights, trellis_bits
 from deepstd.engine.library import DAMAGED, TOO_LARGE, address
 from deepstd.errors import DamagedError
 
@@ -248,11 +249,26 @@ _NEXT, _BEFORE, _TAKEN = (
 )
 
 
-def choice_tables(tables: ScaleTables) -> tuple[int, ...]:
-    """Return addresses of what an encoder chooses by: trellis, then offsets of scale indices."""
+@dataclass(frozen=True)
+class ChoiceTables:
+    """Tables that an encoder chooses by: of the trellis, then of offsets of scale indices.
+
+    Attributes:
+        arrays: tables, which live as long as this object.
+        addresses: of the arrays.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    addresses: tuple[int, ...]
+
+
+@lru_cache(maxsize=16)
+def choice_tables(tables: ScaleTables) -> ChoiceTables:
+    """Return what an encoder chooses by, as the engine reads it."""
     trellis = trellis_bits(tables), _BEFORE, _TAKEN
     offsets = bits_by_offset(tables), OWN_BITS, LARGE_CLASSES, _OFFSET_CUMULATIVE
-    return tuple(map(address, (*trellis, *offsets)))
+    arrays = (*trellis, *offsets)
+    return ChoiceTables(arrays, tuple(map(address, arrays)))
 
 
 @lru_cache(maxsize=17)
@@ -276,16 +292,17 @@ def search_trellis(
     lanes: int,
     tables: ScaleTables,
     rate_weight: float,
+    prices: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return symbols (int64) and quantisers (uint8) of least cost; see `trellis.search`."""
     points = np.ascontiguousarray(residual / SPACING, np.float64)
     scales = np.ascontiguousarray(scale_index, np.uint8)
     bits = trellis_bits(tables)
+    weights = np.ascontiguousarray(spacing_weights(rate_weight, prices, points.size))
     symbols, quantizers = np.empty(points.size, np.int64), np.empty(points.size, np.uint8)
     result = library.trellis_search(
         *(address(points), address(scales), points.size, lanes, address(bits)),
-        np.float32(rate_weight / SPACING**2),
-        *map(address, (_BEFORE, _TAKEN, symbols, quantizers)),
+        *map(address, (weights, _BEFORE, _TAKEN, symbols, quantizers)),
     )
     checked(result)
     return symbols, quantizers

@@ -129,6 +129,7 @@ def search(
     lanes: int,
     tables: ScaleTables,
     rate_weight: float,
+    prices: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the symbols of least distortion + λ · bits by the Viterbi algorithm.
 
@@ -138,13 +139,15 @@ def search(
         lanes: number of lanes.
         tables: frequencies.
         rate_weight: λ, squared steps that a bit is worth.
+        prices: factor of λ of each residual, float32 (n,); None for 1.
 
     Returns:
         Symbols (int64) and quantisers (uint8, EVEN or ODD), (n,).
     """
     count = residual.size
     steps = -(-count // lanes)
-    symbols, costs = _candidates(residual / SPACING, scale_index, tables, rate_weight / SPACING**2)
+    weights = spacing_weights(rate_weight, prices, count)
+    symbols, costs = _candidates(residual / SPACING, scale_index, tables, weights)
     # The missing symbols of the last step are zero and cost nothing.
     missing = ((0, 0), (0, steps * lanes - count))
     costs = np.pad(costs, missing)
@@ -171,7 +174,7 @@ def search(
 
 
 def _candidates(
-    points: np.ndarray, scale_index: np.ndarray, tables: ScaleTables, rate_weight: float
+    points: np.ndarray, scale_index: np.ndarray, tables: ScaleTables, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the best symbol of each quantiser and parity, and its cost: (4, n) int64, float32."""
     magnitude = np.abs(points).astype(np.float32)
@@ -187,10 +190,22 @@ def _candidates(
         for symbol in (near, np.maximum(near - 2, parity)):
             point = np.maximum(2 * symbol - odd, 0)
             price = bits[entry + np.minimum(symbol, _LARGEST).astype(np.int64)]
-            found.append((magnitude - point) ** 2 + np.float32(rate_weight) * price)
+            found.append((magnitude - point) ** 2 + weights * price)
         np.minimum(*found, out=costs[row])
         best[row] = np.where(found[0] <= found[1], near, np.maximum(near - 2, parity))
     return np.where(points < 0, -best, best).astype(np.int64), costs
+
+
+def spacing_weights(rate_weight: float, prices: np.ndarray | None, count: int) -> np.ndarray:
+    """Return λ of each residual in squared spacings a bit, float32 (count,).
+
+    Args:
+        rate_weight: λ, squared steps that a bit is worth.
+        prices: factor of λ of each residual, float32 (count,); None for 1.
+        count: number of residuals.
+    """
+    weight = np.float32(rate_weight / SPACING**2)
+    return np.full(count, weight) if prices is None else weight * prices.astype(np.float32)
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.engine.library import address
+from deepstd.engine.library import address, aligned
 
 LANES = 16
 """Outputs that the engine computes at once."""
@@ -52,7 +52,7 @@ class Layer:
         arranged = arranged.reshape(taps, pairs, 2, blocks * LANES).swapaxes(2, 3)
         full = np.zeros(blocks * LANES, np.int32)
         full[:outputs] = bias + ((1 << shift) >> 1)
-        return Layer(np.ascontiguousarray(arranged), full, outputs, shift)
+        return Layer(aligned(arranged), full, outputs, shift)
 
     def record(self) -> LayerRecord:
         """Return what the engine reads; valid while this layer lives."""

@@ -22,7 +22,8 @@ LIMIT = "DEEPSTD_INSTRUCTIONS"
 """Environment variable with the best instruction set to use, one of `LIMITS`."""
 LIMITS = ("plain", "avx2", "avx512")
 OUT_OF_MEMORY, DAMAGED, TOO_LARGE = -1, -2, -3
-_INTERFACE = 8
+_INTERFACE = 10
+_CACHE_LINE = 64
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTRUCTIONS = ("plain C", "AVX2", "AVX-512 VNNI")
 _POINTER, _SIZE, _INT, _WORD = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint32
@@ -49,15 +50,16 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "postfilter_run": (_INT, (_POINTER, _POINTER)),
     "lift_level": (_INT, (_POINTER, _INT)),
     "motion_halfway": (_INT, (_POINTER, _INT)),
-    "signed_logs": (None, (_POINTER, _LONG, _POINTER, _POINTER)),
+    "signed_logs": (None, (_POINTER, _LONG, _POINTER)),
     "wiener_run": (None, (_POINTER,)),
+    "window_means": (_INT, (_POINTER,)),
     "lossless_run": (None, (_POINTER, _LONG, _INT, _INT)),
     "lossless_free": (None, (_POINTER, _LONG)),
     "trellis_search": (
         _INT,
         (
             *(_POINTER, _POINTER, _SIZE, _SIZE, _POINTER),
-            *(ctypes.c_float, _POINTER, _POINTER, _POINTER, _POINTER),
+            *(_POINTER, _POINTER, _POINTER, _POINTER, _POINTER),
         ),
     ),
 }
@@ -106,6 +108,15 @@ def describe() -> str:
         return "MISSING: the slower reference in Python computes the same"
     limit = f", limited by {LIMIT}={os.environ[LIMIT]}" if os.environ.get(LIMIT) else ""
     return f"native, {_INSTRUCTIONS[library.engine_instructions()]}{limit}"
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous copy that begins at a cache line, as loads of whole lines like it."""
+    room = np.empty(array.nbytes + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def address(array: np.ndarray) -> int:

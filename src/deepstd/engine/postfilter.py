@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.engine.convolution import LANES
-from deepstd.engine.library import address, engine
+from deepstd.engine.library import address, aligned, engine
 
 _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _AXES = _LONG * 3
@@ -72,7 +72,7 @@ class FloatLayer:
     def packed(weight: np.ndarray, bias: np.ndarray) -> FloatLayer:
         """Pack weights (outputs, inputs, *kernel) and biases (outputs,)."""
         taps = weight.reshape(*weight.shape[:2], -1).transpose(2, 1, 0)
-        return FloatLayer(_in_lanes(taps), _in_lanes(bias))
+        return FloatLayer(aligned(_in_lanes(taps)), _in_lanes(bias))
 
     @staticmethod
     def by_coefficients(weight: np.ndarray, bias: np.ndarray) -> FloatLayer:
@@ -84,7 +84,7 @@ class FloatLayer:
         found = np.einsum("ia,jb,oczab->ijzco", _PATCH, _PATCH, kernel)
         outputs = weight.shape[0]
         arranged = found.reshape(_PATCH.shape[0] ** 2, -1, outputs)
-        return FloatLayer(_in_lanes(arranged), _in_lanes(bias))
+        return FloatLayer(aligned(_in_lanes(arranged)), _in_lanes(bias))
 
     def record(self) -> FloatLayerRecord:
         """Return what the engine reads; valid while this layer lives."""

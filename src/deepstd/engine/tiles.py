@@ -27,7 +27,7 @@ class LevelRecord(ctypes.Structure):
     _fields_ = [
         *[("grid", _AXES), ("coarse", _AXES), ("split", _FLAGS), ("ndim", _INT), ("bands", _INT)],
         *[(name, _POINTER) for name in ("low", "parents", "template_low", "template_high")],
-        *[(name, _POINTER) for name in ("places", "thresholds", "first", "second")],
+        *[(name, _POINTER) for name in ("places", "first", "second")],
     ]
 
 
@@ -46,7 +46,7 @@ class TargetsRecord(ctypes.Structure):
 
     _fields_ = [
         *[("values", _POINTER), ("factor", ctypes.c_double)],
-        *[(name, _POINTER) for name in ("corrections", "errors", "savings", "bits")],
+        *[(name, _POINTER) for name in ("corrections", "errors", "prices", "savings", "bits")],
         *[(name, _POINTER) for name in ("before", "taken")],
         *[(name, _POINTER) for name in ("offset_bits", "own_bits", "edges", "cumulative")],
         *[("weights", ctypes.c_float * MOST_PASSES)],

@@ -29,7 +29,7 @@ PathLike = str | os.PathLike[str]
 _OF_IMAGES = (*image.SUFFIXES, *tiff.SUFFIXES)
 _NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
 _MOSAIC = "MOSAIC"
-_NOT_IMAGES = ("SEG", "RTDOSE")
+_SEGMENTATION = "SEG"
 
 
 def check_complete(
@@ -158,8 +158,10 @@ def _of_object(item: Item) -> tuple[tuple[str, str, bytes], int | None]:
         hashlib.sha256(pixels).digest(),
     )
     grey = int(dataset.get("SamplesPerPixel", None) or 1) == 1
-    if not pixels or not grey or dataset.get("Modality") in _NOT_IMAGES:
+    if not pixels or not grey:
         return key, 0
+    if dataset.get("Modality") == _SEGMENTATION:
+        return key, None  # frames of several segments may share a slice
     if _MOSAIC in (dataset.get("ImageType") or []):
         return key, None  # some of its tiles may be empty
     frames = int(dataset.get("NumberOfFrames", None) or 1)

@@ -213,7 +213,7 @@ def _series(items: dict[str, dicom.Item]) -> tuple[list[ScanSource], list[Passed
             name = names[files[0]]
         image, count = series.image, len(dicom.distinct(series.frames))
         voxels = image.rows * image.columns * count
-        sizes = (voxels, voxels * image.dtype.itemsize)
+        sizes = (voxels, image.nbytes_of(count))
         scans.append(_source(files, series.id, name, sizes, title_of(series.image.dataset)))
     scans += [_source([item], None, names[item]) for item in found.unreadable]
     refused = [

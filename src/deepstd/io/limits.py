@@ -49,9 +49,9 @@ def _limits(volume: Volume) -> list[str]:
         notes.append(f"NIfTI, NRRD and MetaImage have no {dtype.name}: there it becomes {other}")
     if volume.source.format == dicom.NAME:
         facts = dicom.facts_of(volume.source.raw)
-        if facts.order is not None and facts.sets == 0:
+        if facts.is_written_from_data_sets and facts.sets == 0:
             notes.append(
-                "without its data set (--drop-metadata) an object of several frames cannot be "
-                "restored as DICOM"
+                "without its data set (--drop-metadata) an object of several frames, a dose or a "
+                "segmentation cannot be restored as DICOM"
             )
     return notes

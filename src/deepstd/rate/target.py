@@ -92,6 +92,20 @@ class Target:
         return math.floor(min(max(wanted, 1), _MOST_BYTES))
 
 
+def check_protected(target: Target, *, protect: bool) -> None:
+    """Raise an InputError where regions are to be protected in a file without a size.
+
+    Args:
+        target: size or fidelity of the file.
+        protect: whether regions shall get the fidelity of the rest.
+    """
+    if protect and target.sizeless:
+        raise InputError(
+            "protected regions take bytes of the rest, so they need a size (ratio, bpv or "
+            "max_bytes)"
+        )
+
+
 def check_alone(target: Target, model: str, effort: str) -> None:
     """Raise an InputError where a file of given fidelity comes with a bundle or an effort.
 

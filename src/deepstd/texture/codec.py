@@ -100,6 +100,11 @@ class Encoder(Protocol):
         """The encoder where an encoding has no such tiles or slices."""
         ...
 
+    @property
+    def priced(self) -> Priced | None:
+        """The encoder where λ can differ between voxels."""
+        ...
+
     def encode(self, step_code: int, rate_weight: float) -> Any:
         """Encode at a step code and a λ; the result is an `Encoded` of the encoder's own kind."""
         ...
@@ -143,6 +148,14 @@ class Divisible(Encoder, Protocol):
             axis: axis along which the slices follow each other; None for the encoder's own.
             fewest: smallest number of slices; None for the encoder's own.
         """
+        ...
+
+
+class Priced(Encoder, Protocol):
+    """Interface of an encoder whose λ can differ between voxels."""
+
+    def set_prices(self, prices: np.ndarray) -> None:
+        """Set the factor of λ at every voxel, (*shape), for later encodings."""
         ...
 
 

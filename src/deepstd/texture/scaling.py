@@ -100,7 +100,9 @@ class Scaling:
         wide = values.dtype == np.float64 or not _FLOAT32_RANGE[0] < self.range < _FLOAT32_RANGE[1]
         dtype = np.float64 if wide else np.float32
         with np.errstate(over="ignore"):
-            centred = values.astype(dtype) - dtype(self.offset)
+            # The order in memory is that of the wavelet, which copies others.
+            centred = values.astype(dtype, order="C")
+            centred -= dtype(self.offset)
             centred /= dtype(self.range)
             return centred.astype(np.float32, copy=False)
 

@@ -35,7 +35,7 @@ from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.trainable import Trainable
-from deepstd.texture.wavelet.lifting import split_plan
+from deepstd.texture.wavelet.lifting import Plan, split_plan
 from deepstd.train.data import Example
 from deepstd.train.source import TrainingSource
 
@@ -84,19 +84,14 @@ def code_batch(
             least one level is coded, if there is any.
         seen: list that collects residuals in steps and scale indices, or None.
     """
-    units = torch.cat(
-        [
-            example.values * (UNITS_PER_STEP / example.scaling.step(code))
-            for example, code in zip(examples, step_codes, strict=True)
-        ]
-    )
-    hint = _hint_of(examples, step_codes)
-    batch = Batch(units, hint, [log_rate(code) for code in step_codes])
-    if isinstance(network, AutoencoderNetwork):
-        return _through_autoencoder(network, batch, rate_weight, generator, seen)
-    coarse = examples[0].coarse
-    return code_units(
-        network, batch, coarse, rate_weight, generator, last_level=last_level, seen=seen
+    return code(
+        network,
+        batch_of(examples, step_codes),
+        examples[0].coarse,
+        rate_weight,
+        generator,
+        last_level=last_level,
+        seen=seen,
     )
 
 
@@ -115,6 +110,41 @@ class Batch:
     rates: list[int]
 
 
+def batch_of(examples: list[Example], step_codes: list[int]) -> Batch:
+    """Return examples of equal shape in 1/64 step, with the warped template.
+
+    Args:
+        examples: B examples.
+        step_codes: log2(range / step) of each example, times `STEPS_PER_OCTAVE`.
+    """
+    units = torch.cat(
+        [
+            example.values * (UNITS_PER_STEP / example.scaling.step(code))
+            for example, code in zip(examples, step_codes, strict=True)
+        ]
+    )
+    hint = _hint_of(examples, step_codes)
+    return Batch(units, hint, [log_rate(code) for code in step_codes])
+
+
+def code(
+    network: Trainable,
+    batch: Batch,
+    coarse: tuple[int, ...],
+    rate_weight: float,
+    generator: torch.Generator,
+    *,
+    last_level: int = 0,
+    seen: Seen | None = None,
+) -> Coded:
+    """Code a batch with hard symbols; the arguments are those of `code_units`."""
+    if isinstance(network, AutoencoderNetwork):
+        return _through_autoencoder(network, batch, rate_weight, generator, seen)
+    return code_units(
+        network, batch, coarse, rate_weight, generator, last_level=last_level, seen=seen
+    )
+
+
 def _hint_of(examples: list[Example], step_codes: list[int]) -> TensorHint | None:
     hints = []
     for example, code in zip(examples, step_codes, strict=True):
@@ -126,7 +156,8 @@ def _hint_of(examples: list[Example], step_codes: list[int]) -> TensorHint | Non
     return TensorHint(units, places)
 
 
-def _weights(bits: torch.Tensor) -> torch.Tensor:
+def weights(bits: torch.Tensor) -> torch.Tensor:
+    """Return the weights of crops of given bits a voxel, so that all rates count equally."""
     return 1.0 / (bits.detach() + _RATE_FLOOR)
 
 
@@ -165,16 +196,30 @@ def code_units(
     low = code_levels(network.context, scans, source, arithmetic, last_level=last_level)
     count = math.prod(shape)
     bits, distortion = (total / count for total in source.bits_and_distortion())
-    loss = _weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
+    loss = weights(bits) * (bits + _DISTORTION_WEIGHT * distortion)
     if last_level:
         return Coded(bits, distortion.detach(), loss, low)
+    restored = restored_by(network, low, batch, plan)
+    error = (restored - units * (1.0 / UNITS_PER_STEP)).square().flatten(1).mean(1)
+    return Coded(bits, error, loss + torch.log(error + 1e-6), low)
+
+
+def restored_by(
+    network: TextureNetwork, low: torch.Tensor, batch: Batch, plan: Plan
+) -> torch.Tensor:
+    """Return reconstructions after the post-filter, (B, 1, *shape) in steps.
+
+    Args:
+        network: network with the post-filter.
+        low: reconstructions in 1/64 step.
+        batch: crops that were coded.
+        plan: axes that each level of the wavelet splits.
+    """
     axes = plan[0] if plan else ()
     config = network.context.config
     condition = torch.cat([condition_vector(config, rate, axes, 0) for rate in batch.rates])
     template = None if batch.hint is None else batch.hint.units
-    restored = network.postfilter(low, template, condition.to(device))
-    error = (restored - units * (1.0 / UNITS_PER_STEP)).square().flatten(1).mean(1)
-    return Coded(bits, error, loss + torch.log(error + 1e-6), low)
+    return network.postfilter(low, template, condition.to(low.device))
 
 
 def _through_autoencoder(
@@ -215,5 +260,5 @@ def _through_autoencoder(
     count = math.prod(shape)
     bits, distortion = (total / count for total in source.bits_and_distortion())
     # The error of the latents trains the predicted means; it agrees with the restored scan's.
-    loss = _weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
+    loss = weights(bits) * (bits + error / rate_weight + _DISTORTION_WEIGHT * distortion)
     return Coded(bits, error, loss, coded)

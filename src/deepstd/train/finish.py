@@ -5,9 +5,12 @@ Trained, TrainConfig ─▶ bundle folder (+ training.svg)
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 from pathlib import Path
+
+import numpy as np
 
 from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
@@ -17,6 +20,8 @@ from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained
+from deepstd.train.update import Verdict, check_improved
+from deepstd.train.validation import VALIDATION_RATES
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 320, 48  # pixels of the training curve
 _COLOURS: dict[Part, str] = {2: "#b45309", 3: "#1d4ed8", BETWEEN: "#15803d"}
@@ -25,6 +30,7 @@ _TITLES: dict[Part, str] = {
     3: "3-D network",
     BETWEEN: "network for slices between others",
 }
+_DIGEST_DIGITS = 16
 _RATE = "2.0"  # log2(range / step) of the curve: middle of the validated rates
 
 
@@ -41,7 +47,10 @@ def write_bundle(
 
     Raises:
         BundleError: the folder holds a bundle already.
+        InputError: the run updated a bundle, and no network is better.
     """
+    if trained.verdicts:
+        check_improved(trained.verdicts)
     shape = trained.shape
     description = {
         "name": config.name,
@@ -96,7 +105,7 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     for part in config.parts:
         parameters = sum(p.numel() for p in trained.networks[part].parameters())
         took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"
-        used = f", {trained.used[part]} scans" if part in trained.used else ""
+        used = f", {trained.used[part]} scans" if trained.used.get(part) else ""
         lines.append(f"- {_TITLES[part]}: {parameters:,} parameters{used}, {took}.")
     if config.learns_slices and 2 in trained.seconds:
         lines.append("- The 2-D network learned from slices of the 3-D scans, too.")
@@ -106,7 +115,14 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
             f"- Template: group-wise average {_averaged_over(trained)}, {size}; with the shape "
             f"model and the fields of scans {trained.shape_seconds:.0f} s."
         )
-    lines += [
+    lines += _update_lines(trained, scans) if trained.verdicts else _validation_lines(trained)
+    lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
+    return "\n".join(lines)
+
+
+def _validation_lines(trained: Trained) -> list[str]:
+    """Return the last validation of each network as a table."""
+    lines = [
         "",
         "Validation scans at the end of training (estimated bits of the textures alone, PSNR with "
         "the scan's coding range as peak):",
@@ -122,8 +138,56 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
                 f"| {_TITLES[part]} | {last[f'bpv_{r}']:.4f} | {last[f'psnr_{r}']:.2f} |"
                 for r in rates
             ]
-    lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
-    return "\n".join(lines)
+    return lines
+
+
+def _update_lines(trained: Trained, scans: list[CachedScan]) -> list[str]:
+    """Return what an update learned from, and its figures before and after."""
+    lines = ["", "## Update", "", f"- Updated from {trained.start}, whose template stays."]
+    if trained.shape is None:
+        lines[-1] = f"- Updated from {trained.start}."
+    for split, told in (("train", "Training"), ("validation", "Validation")):
+        of_split = [scan for scan in scans if scan.split == split]
+        patients = len({scan.patient for scan in of_split})
+        lines.append(
+            f"- {told}: {len(of_split)} new scans of {patients} patients, SHA-256 "
+            f"{_digest(of_split)}."
+        )
+    lines += [
+        "- The licence above is that of the earlier version; new scans may have another one.",
+        "",
+        "Estimated bits of the textures alone, PSNR with the scan's coding range as peak. Earlier "
+        "scans are scans of earlier training where they were at hand, else synthetic ones.",
+        "",
+        "| network | scans | bits per voxel before | after | PSNR before (dB) | after |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for part, verdict in trained.verdicts.items():
+        for kind, (before, after) in (("new", verdict.new), ("earlier", verdict.old)):
+            lines += [
+                f"| {_TITLES[part]} | {kind} | {before[f'bpv_{r}']:.4f} | {after[f'bpv_{r}']:.4f} "
+                f"| {before[f'psnr_{r}']:.2f} | {after[f'psnr_{r}']:.2f} |"
+                for r in VALIDATION_RATES
+            ]
+    lines.append("")
+    lines += [f"- {_outcome(part, verdict)}" for part, verdict in trained.verdicts.items()]
+    return lines
+
+
+def _outcome(part: Part, verdict: Verdict) -> str:
+    """Return a sentence about an updated network."""
+    found = f"{_TITLES[part]}: bits at equal PSNR {verdict}"
+    if not verdict.is_fit:
+        return f"{found}, so the weights of before are kept."
+    return f"{found}, with {100 * verdict.share:.0f} % of the change in weights."
+
+
+def _digest(scans: list[CachedScan]) -> str:
+    """Return the first digits of a hash over voxels; names could identify patients."""
+    total = hashlib.sha256()
+    for scan in sorted(scans, key=lambda scan: scan.key):
+        total.update(np.ascontiguousarray(scan.voxels).data)
+    return total.hexdigest()[:_DIGEST_DIGITS]
 
 
 def _averaged_over(trained: Trained) -> str:

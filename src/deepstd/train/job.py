@@ -7,6 +7,7 @@ template, shape model ─ examples ─ train each network ─ checkpoints ─ fr
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,11 @@ from deepstd.train.ready import (
     slices_from,
     with_fields,
 )
+from deepstd.train.retention import Retention
 from deepstd.train.start import Start
+from deepstd.train.synthetic import synthetic_scans
 from deepstd.train.template.build import build_shape_model
+from deepstd.train.update import Verdict, judged
 
 _CHECKPOINT_EVERY = 120.0  # seconds
 _TABLE_BATCHES = 60  # batches whose symbols the frequency tables are fitted to
@@ -66,10 +70,13 @@ class Job:
         group: processes of the run.
         budget: time of the run.
         stop_at: value of `time.monotonic` at the end of the session.
+        old: scans of earlier training where a bundle is updated, none for synthetic ones; None
+            where a bundle is trained.
 
     Attributes:
         parts: keys of the networks to train.
         used: keys of the scans that each network learns from.
+        verdicts: validation of each updated network.
         finished: True where all schedules ran to their ends.
     """
 
@@ -85,13 +92,17 @@ class Job:
         group: Group,
         budget: Budget,
         stop_at: float,
+        old: list[CachedScan] | None = None,
     ) -> None:
         self._scans, self._config, self._folder, self._run = scans, config, folder, run
         self._start, self._device, self._report, self._group = start, device, report, group
         self._budget, self._stop_at = budget, stop_at
+        self._old = old
         self._examples: dict[Part, list[Example]] = {}
+        self._checked: dict[Part, tuple[list[Example], list[Example]]] = {}
         self.parts = [part for part in config.parts if str(part) not in config.kept]
         self.used: dict[Part, set[str]] = {}
+        self.verdicts: dict[Part, Verdict] = {}
         self.finished = True
         for state in run.states.values():
             # Where the time of the run has changed, the share of each network scales with it.
@@ -126,7 +137,9 @@ class Job:
 
     def _train(self, part: Part) -> None:
         """Train a network until its schedule or the session ends."""
-        examples, validation = self._ready(part)
+        examples, validation = self._ready(part, self._scans)
+        retention = self._retention(part, validation)
+        self._examples[part] = examples
         state = self._run.states[part]
         share = self._share(state)
         ended = state.seconds >= share
@@ -139,6 +152,7 @@ class Job:
                 total_seconds=share,
                 stop_at=min(self._stop_at, time.monotonic() + _CHECKPOINT_EVERY),
                 report=self._report,
+                retention=retention,
                 group=self._group,
                 clock=time.monotonic,
             )
@@ -153,12 +167,22 @@ class Job:
         self.finished = ended
 
     def frozen(self) -> dict[Part, Trainable]:
-        """Return the networks with averaged weights; fit their tables if the run is finished."""
+        """Return the networks with averaged weights.
+
+        If the run is finished, fit their tables; in an update keep the tables, and fall back on the
+        networks of before where the new ones are not better.
+        """
         networks: dict[Part, Trainable] = {}
         states = self._run.states
         for number, (part, state) in enumerate(states.items()):
             networks[part] = averaged(state)
-            if self.finished:
+            if self.finished and self._old is not None:
+                self._report(f"comparing the {titled(part)} network with that of before", 1.0)
+                before = self._before(part)
+                networks[part], self.verdicts[part] = judged(
+                    part, before, networks[part], *self._checked[part], self._config
+                )
+            elif self.finished:
                 self._report(f"freezing the tables of the {titled(part)} network", 1.0)
                 freeze_tables(
                     state,
@@ -170,8 +194,27 @@ class Job:
                 )
         return networks
 
-    def _ready(self, part: Part) -> tuple[list[Example], list[Example]]:
-        """Return the training and the validation examples of a network.
+    def _retention(self, part: Part, validation: list[Example]) -> Retention | None:
+        """Return what keeps a network as it was; None where no bundle is updated."""
+        if self._old is None:
+            return None
+        ndim = 2 if part == 2 else 3
+        own = of_kind(self._old, ndim, "train")
+        scans = self._old if own else synthetic_scans(ndim, self._run.shape, self._config.seed)
+        used = self.used[part]
+        examples, checked = self._ready(part, scans)
+        self.used[part] = used
+        self._checked[part] = validation, checked or examples
+        return Retention(self._before(part), examples, is_replay=bool(own))
+
+    def _before(self, part: Part) -> Trainable:
+        """Return a network of the bundle that is updated, on the device of the run."""
+        if self._start is None:
+            raise InputError(f"the run updates {self._run.start}: name that with --update")
+        return deepcopy(self._start.networks[part]).to(self._device).eval()
+
+    def _ready(self, part: Part, scans: list[CachedScan]) -> tuple[list[Example], list[Example]]:
+        """Return the training and the validation examples of a network from scans.
 
         Raises:
             InputError: no scan is thick enough for the network of predicted slices.
@@ -179,10 +222,10 @@ class Job:
         config, run, budget = self._config, self._run, self._budget
         ndim = 3 if isinstance(part, str) else part
         fewest = FEWEST if isinstance(part, str) else 1
-        chosen = by_chance(of_kind(self._scans, ndim, "train", fewest), config.seed)
-        checked = from_every_source(of_kind(self._scans, ndim, "validation", fewest))
+        chosen = by_chance(of_kind(scans, ndim, "train", fewest), config.seed)
+        checked = from_every_source(of_kind(scans, ndim, "validation", fewest))
         checked = checked[:_VALIDATION_SCANS]
-        if not chosen:
+        if not chosen and not (part == 2 and config.learns_slices):
             raise InputError(
                 f"the cache holds no scan of {fewest} slices or more to train the network for "
                 "slices between others on"
@@ -201,12 +244,11 @@ class Job:
             self._report(message, 0.0)
         self.used[part] = {scan.key for scan in chosen[: len(examples)]}
         if part == 2 and config.learns_slices:
-            volumes = by_chance(of_kind(self._scans, 3, "train"), config.seed)
+            volumes = by_chance(of_kind(scans, 3, "train"), config.seed)
             first = budget.within(map(example, volumes), share)
-            checked = from_every_source(of_kind(self._scans, 3, "validation"))[:_VALIDATION_SCANS]
+            checked = from_every_source(of_kind(scans, 3, "validation"))[:_VALIDATION_SCANS]
             examples.extend(slices_from(first, every=True))
             validation.extend(slices_from(map(example, checked), every=False))
-        self._examples[part] = examples
         return examples, validation
 
     def _registered(

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,18 +23,19 @@ from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.texture.trainable import Trainable
 from deepstd.train.between import draw_batch
-from deepstd.train.coding import Coded, Seen, code_batch, code_units
+from deepstd.train.coding import Batch, Coded, Seen, batch_of, code
 from deepstd.train.config import TrainConfig
 from deepstd.train.data import Example, draw, random_crops
 from deepstd.train.distributed import ALONE, Group
 from deepstd.train.frequencies import fitted_tables
+from deepstd.train.retention import Retention
+from deepstd.train.validation import VALIDATION_RATES, validate
 from deepstd.train.variation import magnified_crops, varied_crops
 
 _WARM_UP = 30  # steps
 _BIAS_RATE = 4.0  # learning rate of biases, relative to weights
 _GRADIENT_LIMIT = 5.0  # largest norm of all gradients together
 _AVERAGE = 0.998  # decay of the running average of weights
-_VALIDATION_RATES = (0.0, 2.0, 4.0)  # log2(range / step)
 _VALIDATIONS = 10  # in a run
 _COARSE_EVERY = 4  # steps
 _FEWEST_TABLE_BATCHES = 2
@@ -86,6 +87,7 @@ def train_until(
     total_seconds: float,
     stop_at: float,
     report: Callable[[str, float], None],
+    retention: Retention | None = None,
     group: Group = ALONE,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
@@ -99,6 +101,7 @@ def train_until(
         total_seconds: length of the schedule over all sessions of the run.
         stop_at: time to stop at in this session, on ``clock``.
         report: called with a sentence and the share done.
+        retention: loss that keeps the network as it was, with half of each batch; None for none.
         group: processes that average their gradients and follow the first one's clock.
         clock: returns seconds: wall time, or CPU time for comparable runs.
 
@@ -111,6 +114,7 @@ def train_until(
     random = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(seed)
     began, before = clock(), state.seconds
+    half = config if retention is None else replace(config, batch=max(1, config.batch // 2))
     validate_every = max(30.0, total_seconds / _VALIDATIONS)
     validated = state.history[-1]["seconds"] if state.history else 0.0
     next_validation = validated + validate_every
@@ -119,7 +123,7 @@ def train_until(
     def measure() -> float:
         """Validate and return the seconds spent."""
         start = state.seconds
-        metrics = validate(state, validation, config)
+        metrics = validate(state.part, averaged(state), validation, config)
         state.history.append({"seconds": start, "steps": state.steps, **metrics})
         report(_sentence(state, metrics), start / total_seconds)
         state.seconds = group.first(before + clock() - began)
@@ -139,9 +143,15 @@ def train_until(
         coarse = last and isinstance(network, TextureNetwork)
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
         with fixed_shifts(network):
-            coded = _coded(state, network, examples, config, random, generator, level=level)
+            coded = _coded(state, network, examples, half, random, generator, level=level)
+            loss = coded.loss.mean()
+            if retention is not None:
+                kept = _drawn(
+                    state.part, network, retention.examples, half, random, generator, level=level
+                )
+                loss = loss + retention.loss(network, *kept, config.rate_weight, generator, level)
         state.optimiser.zero_grad(set_to_none=True)
-        coded.loss.mean().backward()
+        loss.backward()
         group.average_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_LIMIT)
         state.optimiser.step()
@@ -171,20 +181,36 @@ def _coded(
     seen: Seen | None = None,
 ) -> Coded:
     """Draw and code random crops, twice as long an axis for each level left out."""
+    batch, coarse = _drawn(
+        state.part, network, examples, config, random, generator, level=level, varied=varied
+    )
+    return code(network, batch, coarse, config.rate_weight, generator, last_level=level, seen=seen)
+
+
+def _drawn(
+    part: Part,
+    network: Trainable,
+    examples: list[Example],
+    config: TrainConfig,
+    random: np.random.Generator,
+    generator: torch.Generator,
+    *,
+    level: int,
+    varied: bool = True,
+) -> tuple[Batch, tuple[int, ...]]:
+    """Draw random crops, twice as long an axis for each level left out.
+
+    Returns:
+        The crops with their conditioning, and the relative spacing codes of their voxels.
+    """
     largest = (config.crop_2d if network.config.ndim == 2 else config.crop_3d) << level
-    if state.part == BETWEEN and isinstance(network, TextureNetwork):
-        batch, sizes = draw_batch(network, examples, config, random, generator, largest=largest)
-        return code_units(
-            network, batch, sizes, config.rate_weight, generator, last_level=level, seen=seen
-        )
+    if part == BETWEEN and isinstance(network, TextureNetwork):
+        return draw_batch(network, examples, config, random, generator, largest=largest)
     crops_of = random_crops
     if varied and config.varied:
         crops_of = magnified_crops if config.template else varied_crops
     crops = crops_of(draw(examples, config.batch, random), largest, random)
-    codes = _step_codes(crops, config, random)
-    return code_batch(
-        network, crops, codes, config.rate_weight, generator, last_level=level, seen=seen
-    )
+    return batch_of(crops, _step_codes(crops, config, random)), crops[0].coarse
 
 
 def _step_codes(
@@ -202,7 +228,7 @@ def _update_average(state: TrainingState) -> None:
 
 def _sentence(state: TrainingState, metrics: dict[str, float]) -> str:
     points = ", ".join(
-        f"{metrics[f'bpv_{r}']:.4f} bpv {metrics[f'psnr_{r}']:.2f} dB" for r in _VALIDATION_RATES
+        f"{metrics[f'bpv_{r}']:.4f} bpv {metrics[f'psnr_{r}']:.2f} dB" for r in VALIDATION_RATES
     )
     return f"{titled(state.part)} network, step {state.steps}: {points}"
 
@@ -217,54 +243,6 @@ def averaged(state: TrainingState) -> Trainable:
     network = deepcopy(state.network)
     network.load_state_dict({**network.state_dict(), **state.average})
     return network.eval()
-
-
-def validate(
-    state: TrainingState, validation: list[Example], config: TrainConfig
-) -> dict[str, float]:
-    """Measure bits per voxel and PSNR at three steps.
-
-    Returns:
-        Means over the examples: "bpv_R" and "psnr_R" (in dB, peak: the scan's coding range) for R =
-        log2(range / step).
-    """
-    network = averaged(state)
-    device = next(network.parameters()).device
-    generator = torch.Generator(device=device).manual_seed(0)
-    random = np.random.default_rng(0)
-    metrics: dict[str, float] = {}
-    for rate in _VALIDATION_RATES:
-        bits, levels = [], []
-        for example in validation:
-            with torch.no_grad():
-                coded = _validated(state, network, example, config, rate, random, generator)
-            error = float(coded.error.mean())
-            bits.append(float(coded.bits.mean()))
-            levels.append(20 * rate * math.log10(2.0) - 10 * math.log10(error))
-        metrics[f"bpv_{rate}"] = float(np.mean(bits))
-        metrics[f"psnr_{rate}"] = float(np.mean(levels))
-    return metrics
-
-
-def _validated(
-    state: TrainingState,
-    network: Trainable,
-    example: Example,
-    config: TrainConfig,
-    rate: float,
-    random: np.random.Generator,
-    generator: torch.Generator,
-) -> Coded:
-    """Code a crop of a scan, or slices of a volume, at a step of range / 2**rate."""
-    largest = 2 * config.crop_2d if network.config.ndim == 2 else config.crop_3d
-    code = round(rate * STEPS_PER_OCTAVE)
-    if state.part == BETWEEN and isinstance(network, TextureNetwork):
-        batch, sizes = draw_batch(
-            network, [example], config, random, generator, largest=largest, code=code
-        )
-        return code_units(network, batch, sizes, config.rate_weight, generator)
-    crops = random_crops([example], largest, random)
-    return code_batch(network, crops, [code], config.rate_weight, generator)
 
 
 def freeze_tables(

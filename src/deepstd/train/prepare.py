@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath
@@ -23,6 +23,7 @@ from deepstd.volume import Volume
 
 _VALIDATION_SHARE = 0.1  # of the patients
 _FRAMES_PER_SCAN = 8
+_MOST_NAMED = 5  # scans left out that a message names
 # Backgrounds are filled as in a file of this size, the middle of common target sizes.
 _USUAL_BPV = 0.25
 
@@ -48,6 +49,7 @@ def prepare(
     *,
     splits: Path | None = None,
     patient: str | None = None,
+    only: Mapping[Path, Collection[str]] | None = None,
     report: Callable[[str, float], None] | None = None,
 ) -> Prepared:
     """Read all scans below folders into a cache.
@@ -62,6 +64,7 @@ def prepare(
         patient: regular expression for the path of a scan below its folder; its first group, or
             the whole match, is the patient. Scans without a match are left out. None makes every
             file another patient, and all DICOM series of a folder one patient.
+        only: names of the scans to take from each source; None for all. Missing ones are left out.
         report: called with a scan's name and the share done.
 
     Raises:
@@ -75,6 +78,11 @@ def prepare(
     files = _find(sources)
     scans: list[CachedScan] = []
     left_out: dict[str, str] = {}
+    if only is not None:
+        wanted = {(n, name) for n, source in enumerate(sources) for name in only[source]}
+        files = [(n, scan) for n, scan in files if (n, scan.name) in wanted]
+        missing = wanted - {(n, scan.name) for n, scan in files}
+        left_out = {str(sources[n] / name): "no longer there" for n, name in sorted(missing)}
     for number, (source, scan) in enumerate(files):
         path = scan.places[0] if len(scan.files) == 1 else scan.places[0].parent
         if report is not None:
@@ -94,7 +102,8 @@ def prepare(
                 scans.append(CachedScan(scan.name, who, split, frame, volume.affine, source, index))
     counts = {s: sum(scan.split == s for scan in scans) for s in ("train", "validation")}
     if not counts["train"]:
-        raise InputError(f"no scan to train on in {', '.join(map(str, sources))}")
+        reasons = "".join(f"; {name}: {why}" for name, why in [*left_out.items()][:_MOST_NAMED])
+        raise InputError(f"no scan to train on in {', '.join(map(str, sources))}{reasons}")
     write_cache(cache, scans)
     return Prepared(counts["train"], counts["validation"], left_out)
 

@@ -29,6 +29,7 @@ from deepstd.train.distributed import ALONE, Group
 from deepstd.train.job import Job
 from deepstd.train.ready import Report
 from deepstd.train.start import Start
+from deepstd.train.update import Verdict
 
 _LOG = logging.getLogger("deepstd.train")
 
@@ -45,6 +46,7 @@ class Trained:
         used: number of scans that each trained network learned from.
         shape_seconds: seconds spent on template, shape model and fields.
         start: name and version of the bundle that the run began with, or None.
+        verdicts: validation of each network of an updated bundle; empty unless finished.
         finished: True where all schedules ran to their ends.
     """
 
@@ -55,6 +57,7 @@ class Trained:
     used: dict[Part, int]
     shape_seconds: float
     start: str | None
+    verdicts: dict[Part, Verdict]
     finished: bool
 
 
@@ -68,6 +71,7 @@ def train(
     spent: float = 0.0,
     resume: bool = False,
     start: Start | None = None,
+    old: list[CachedScan] | None = None,
     device: torch.device | str = "cpu",
     report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
     group: Group = ALONE,
@@ -85,6 +89,8 @@ def train(
         resume: resume from the checkpoint in ``folder``.
         start: bundle that a new run begins with, and whose networks it keeps. A run resumed without
             it returns no kept networks.
+        old: scans of earlier training, to update the start bundle: its networks keep what they can
+            do, on these or, where the list is empty, on synthetic scans. None to train freely.
         device: device of the networks.
         report: called with a sentence and the share done.
         group: processes that train one network together. The first one builds the template,
@@ -104,7 +110,7 @@ def train(
         run.start, run.shape = start.name, start.shape if config.template else None
     budget = Budget(total_seconds, run.seconds, began)
     stop_at = began + session_seconds
-    job = Job(scans, config, folder, run, start, device, report, group, budget, stop_at)
+    job = Job(scans, config, folder, run, start, device, report, group, budget, stop_at, old)
     job.build_shape()
     job.train()
     return _trained(run, job, {**kept, **job.frozen()})
@@ -112,8 +118,11 @@ def train(
 
 def _check_scans(scans: list[CachedScan], config: TrainConfig) -> None:
     """Raise an InputError where no training scan has a number of axes of the run."""
+    found = {s.voxels.ndim for s in scans if s.split == "train"}
+    if 3 in found and config.learns_slices:
+        found.add(2)
     for ndim in config.ndims:
-        if not any(s.voxels.ndim == ndim and s.split == "train" for s in scans):
+        if ndim not in found and str(ndim) not in config.kept:
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
 
 
@@ -142,5 +151,6 @@ def _trained(run: Checkpoint, job: Job, networks: dict[Part, Trainable]) -> Trai
         {part: len(used) for part, used in job.used.items()},
         run.shape_seconds,
         run.start,
+        job.verdicts,
         job.finished,
     )

@@ -24,7 +24,8 @@ from deepstd.texture.networks.quantizer import quantize
 from deepstd.texture.tiling import Region
 
 _UNIT_SCALE_INDEX = 20.0  # index of scale 1
-_OCTAVE = 4.0  # indices in an octave
+INDICES_IN_OCTAVE = 4.0
+"""Scale indices in an octave."""
 _DEAD_ZONE = 0.12  # steps by which the quantiser rounds towards zero, on average
 
 
@@ -154,4 +155,4 @@ class TrainingSource:
 
 def scale_of_index_tensor(index: torch.Tensor) -> torch.Tensor:
     """Return the logistic scale of a scale index, in symbols, with a gradient."""
-    return torch.exp2((index - _UNIT_SCALE_INDEX) * (1.0 / _OCTAVE)) * scale_of_index(20)
+    return torch.exp2((index - _UNIT_SCALE_INDEX) * (1.0 / INDICES_IN_OCTAVE)) * scale_of_index(20)

@@ -94,7 +94,7 @@ def test_every_odd_file_is_a_volume_or_a_refusal_of_one_line(data_dir: Path) -> 
     assert len(volumes) + len(refusals) == len(list(folder.iterdir()))
     for name in ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG-LL.dcm", "emri_small_big_endian.dcm"):
         assert name in volumes
-    for name in ("SC_rgb.dcm", "rtplan.dcm", "MR_truncated.dcm", "test-SR.dcm", "rtdose.dcm"):
+    for name in ("SC_rgb.dcm", "rtplan.dcm", "MR_truncated.dcm", "test-SR.dcm", "badVR.dcm"):
         assert name in refusals
     assert all(name in told and "\n" not in told for name, told in refusals.items())
     # The same scan in other transfer syntaxes is the same scan.

@@ -71,11 +71,56 @@ INLINE int32_t pair_at(const char *x) {
     return pair;
 }
 
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define AVX2_ONLY __attribute__((target("avx2")))
+
+/* `finish`, 16 outputs at once. */
+AVX512 INLINE void finish_512(const struct layer *l, const int32_t *sums, int first, int width,
+                              const int16_t *residual, int16_t *output) {
+    const __m128i shift = _mm_cvtsi32_si128(l->shift);
+    const __m512i most = _mm512_set1_epi32(OUTPUT_MAX), least = _mm512_set1_epi32(-OUTPUT_MAX);
+    const __m512i low = _mm512_set1_epi32(l->low), high = _mm512_set1_epi32(l->high);
+    for (int o = 0; o < width; o += LANES) {
+        __mmask16 here = (__mmask16)(width - o < LANES ? (1u << (width - o)) - 1 : 0xffff);
+        __m512i v = _mm512_sra_epi32(_mm512_loadu_si512(sums + o), shift);
+        v = _mm512_min_epi32(_mm512_max_epi32(v, least), most);
+        if (l->extra)
+            v = _mm512_add_epi32(v, _mm512_maskz_loadu_epi32(here, l->extra + first + o));
+        if (residual)
+            v = _mm512_add_epi32(v, _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(
+                                        here, residual + first + o)));
+        v = _mm512_min_epi32(_mm512_max_epi32(v, low), high);
+        _mm256_mask_storeu_epi16(output + first + o, here, _mm512_cvtepi32_epi16(v));
+    }
+}
+
+/* `finish`, 8 outputs at once. */
+AVX2_ONLY INLINE void finish_256(const struct layer *l, const int32_t *sums, int first, int width,
+                                 const int16_t *residual, int16_t *output) {
+    const __m128i shift = _mm_cvtsi32_si128(l->shift);
+    const __m256i most = _mm256_set1_epi32(OUTPUT_MAX), least = _mm256_set1_epi32(-OUTPUT_MAX);
+    const __m256i low = _mm256_set1_epi32(l->low), high = _mm256_set1_epi32(l->high);
+    int o = 0;
+    for (; o + 8 <= width; o += 8) {
+        __m256i v = _mm256_sra_epi32(_mm256_loadu_si256((const __m256i *)(sums + o)), shift);
+        v = _mm256_min_epi32(_mm256_max_epi32(v, least), most);
+        if (l->extra)
+            v = _mm256_add_epi32(
+                v, _mm256_loadu_si256((const __m256i *)(l->extra + first + o)));
+        if (residual)
+            v = _mm256_add_epi32(v, _mm256_cvtepi16_epi32(_mm_loadu_si128(
+                                        (const __m128i *)(residual + first + o))));
+        v = _mm256_min_epi32(_mm256_max_epi32(v, low), high);
+        _mm_storeu_si128((__m128i *)(output + first + o),
+                         _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
+    }
+    if (o < width) finish(l, sums + o, first + o, width - o, residual, output);
+}
+
 /* `P` positions, a multiple of 3, by `B` blocks of 16 outputs: P * B sums stay in registers. */
 #define KERNEL_512(NAME, P, B)                                                                     \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) static void NAME(     \
-        const struct layer *l, const char *x, int64_t step, int first, int blocks,                 \
-        int32_t *out) {                                                                            \
+    AVX512 static void NAME(const struct layer *l, const char *x, int64_t step, int first,         \
+                            int blocks, int32_t *out) {                                            \
         __m512i sum[P][B];                                                                         \
         for (int b = 0; b < B; b++) {                                                              \
             __m512i bias = _mm512_loadu_si512(l->bias + (first + b) * LANES);                      \
@@ -104,9 +149,8 @@ INLINE int32_t pair_at(const char *x) {
     }
 
 #define KERNEL_256(NAME, P, B)                                                                     \
-    __attribute__((target("avx2"))) static void NAME(const struct layer *l, const char *x,         \
-                                                     int64_t step, int first, int blocks,          \
-                                                     int32_t *out) {                               \
+    AVX2_ONLY static void NAME(const struct layer *l, const char *x, int64_t step, int first,      \
+                               int blocks, int32_t *out) {                                         \
         __m256i sum[P][2 * B];                                                                     \
         for (int b = 0; b < 2 * B; b++) {                                                          \
             __m256i bias = _mm256_loadu_si256(                                                     \
@@ -150,8 +194,10 @@ static const struct kernel KERNELS_512[3] = {
     {kernel_512_1, 12, 1}, {kernel_512_2, 9, 2}, {kernel_512_3, 6, 3}};
 static const struct kernel KERNELS_256[2] = {{kernel_256_1, 5, 1}, {kernel_256_2, 3, 2}};
 
+typedef void finisher(const struct layer *, const int32_t *, int, int, const int16_t *, int16_t *);
+
 INLINE void rows_vector(const struct layer *l, const struct rows *r, int64_t begin, int64_t end,
-                        const struct kernel *kernels, int most) {
+                        const struct kernel *kernels, int most, finisher *finish_position) {
     int blocks = (l->outputs + LANES - 1) / LANES;
     int32_t sums[MOST_SUMS];
     for (int block = 0; block < blocks;) {
@@ -172,8 +218,8 @@ INLINE void rows_vector(const struct layer *l, const struct rows *r, int64_t beg
                     const int16_t *residual =
                         r->residual ? r->residual + r->residual_at[row] + n * r->residual_step
                                     : NULL;
-                    finish(l, sums + p * kernel.blocks * LANES, first, width, residual,
-                           r->output + r->output_at[row] + n * r->output_step);
+                    finish_position(l, sums + p * kernel.blocks * LANES, first, width, residual,
+                                    r->output + r->output_at[row] + n * r->output_step);
                 }
             }
         }
@@ -181,14 +227,14 @@ INLINE void rows_vector(const struct layer *l, const struct rows *r, int64_t beg
     }
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) static void rows_512(
-    const struct layer *l, const struct rows *r, int64_t begin, int64_t end) {
-    rows_vector(l, r, begin, end, KERNELS_512, 3);
+AVX512 static void rows_512(const struct layer *l, const struct rows *r, int64_t begin,
+                            int64_t end) {
+    rows_vector(l, r, begin, end, KERNELS_512, 3, finish_512);
 }
 
-__attribute__((target("avx2"))) static void rows_256(const struct layer *l, const struct rows *r,
-                                                     int64_t begin, int64_t end) {
-    rows_vector(l, r, begin, end, KERNELS_256, 2);
+AVX2_ONLY static void rows_256(const struct layer *l, const struct rows *r, int64_t begin,
+                               int64_t end) {
+    rows_vector(l, r, begin, end, KERNELS_256, 2, finish_256);
 }
 #endif
 

@@ -13,6 +13,7 @@
  *     postfilter.c    a window of a scan -> restored values, or their gradient
  *       winograd.c      layers of the blocks, by float_convolution.c
  *     wiener.c        restored values -> filtered values
+ *     window.c        values -> means of the windows around them
  *
  * Every function is called through ctypes, which releases the interpreter's lock. Only
  * `engine_limit` keeps global state, when the library is loaded. Sizes and indices are checked by the Python side; data from a file is
@@ -31,7 +32,7 @@
 #endif
 
 /* Raised whenever a signature changes; the Python side refuses a library of another number. */
-#define ENGINE_INTERFACE 8
+#define ENGINE_INTERFACE 10
 
 enum result { OK = 0, OUT_OF_MEMORY = -1, DAMAGED = -2, TOO_LARGE = -3 };
 
@@ -53,7 +54,7 @@ API int decoder_walk(struct decoder *d, const struct tables *t, const uint8_t *s
                      uint8_t *quantizers);
 API int decoder_get(struct decoder *d, const uint32_t *cumulative, int entries);
 API int trellis_search(const double *points, const uint8_t *scales, size_t count, size_t lanes,
-                       const float *bits, float weight, const uint8_t *before,
+                       const float *bits, const float *weights, const uint8_t *before,
                        const uint8_t *taken, int64_t *symbols, uint8_t *quantizers);
 API int encoder_put(struct encoder *e, uint32_t left, uint32_t width);
 

@@ -4,6 +4,9 @@
 
 #include "engine.h"
 
+#include <math.h>
+#include <string.h>
+
 /* Axes are three; the first of an image has one sample and is not convolved along. */
 struct level {
     int64_t grid[3];
@@ -15,7 +18,6 @@ struct level {
     const double *template_low;  /* [grid] units, or NULL */
     const double *template_high; /* [bands][grid] units */
     const double *places;        /* [ndim][grid] */
-    const double *thresholds;    /* [127] of the logarithm */
     const int32_t *first, *second; /* [width] what the condition adds to two layers */
 };
 
@@ -27,8 +29,25 @@ struct tile {
     int32_t threads;                /* to use */
 };
 
-/* sign(x) round(8 log2(1 + |x| / 16)), at most 127. */
-int signed_log(double x, const double *thresholds);
+#define LARGEST_LOG 127
+#define LARGEST_LOGGED 65536.0 /* whose logarithm is larger already */
+
+/* sign(x) round(8 log2(1 + floor(|x| / 16))), at most 127.
+ *
+ * The exponent of a float counts octaves. Its mantissa is compared with 2^((2 k - 1) / 16), rounded
+ * up: no whole number of 24 bits lies between. */
+static inline int32_t signed_log(double x) {
+    static const int32_t steps[8] = {371396,  1164244, 2028851, 2971711,
+                                     3999908, 5121165, 6343903, 7677310};
+    double scaled = fabs(x) * (1.0 / 16.0);
+    float whole = (float)((int32_t)(scaled < LARGEST_LOGGED ? scaled : LARGEST_LOGGED) + 1);
+    int32_t bits;
+    memcpy(&bits, &whole, sizeof bits);
+    int32_t log = ((bits >> 23) - 127) * 8;
+    for (int k = 0; k < 8; k++) log += (bits & 0x7fffff) >= steps[k];
+    log = log < LARGEST_LOG ? log : LARGEST_LOG;
+    return x < 0 ? -log : log;
+}
 
 /* Features of a window, into a grid that is padded by one position on borders.
  *

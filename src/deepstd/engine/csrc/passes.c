@@ -166,13 +166,13 @@ int pass_decode(struct expected *x, int bands, struct decoder *d, const struct t
     return result;
 }
 
-/* The plain quantiser's symbols. */
+/* The plain quantiser's symbols; `weights` are those of each. */
 static void quantize(const double *aims, const uint8_t *scales, int64_t count,
-                     const float *savings, float weight, int64_t *symbols) {
+                     const float *savings, const float *weights, int64_t *symbols) {
     for (int64_t n = 0; n < count; n++) {
         double magnitude = fabs(aims[n]), nearest = floor(magnitude + 0.5);
         int entry = nearest < LARGEST_PLAIN + 1 ? (int)nearest : LARGEST_PLAIN + 1;
-        float price = weight * savings[scales[n] * (LARGEST_PLAIN + 2) + entry];
+        float price = weights[n] * savings[scales[n] * (LARGEST_PLAIN + 2) + entry];
         double worse = 2.0 * (magnitude - nearest) + 1.0;
         int64_t symbol = (int64_t)nearest - (worse < (double)price);
         symbols[n] = aims[n] < 0 ? -symbol : aims[n] > 0 ? symbol : 0;
@@ -180,8 +180,8 @@ static void quantize(const double *aims, const uint8_t *scales, int64_t count,
 }
 
 /* Choose the offsets of all bands, write them, and quantise again where one is not 0. */
-static int choose_offsets(struct expected *x, int bands, const struct targets *t, float weight,
-                          const double *aims, struct encoder *e) {
+static int choose_offsets(struct expected *x, int bands, const struct targets *t,
+                          const float *weights, const double *aims, struct encoder *e) {
     int32_t *room = malloc(SCALES * CLASSES * sizeof *room);
     if (!room) return OUT_OF_MEMORY;
     int result = OK;
@@ -195,7 +195,7 @@ static int choose_offsets(struct expected *x, int bands, const struct targets *t
         result = encoder_put(e, edges[0], edges[1] - edges[0]);
         if (!offset) continue;
         shift(scales, x->counts[b], offset);
-        quantize(aims + first, scales, x->counts[b], t->savings, weight, symbols);
+        quantize(aims + first, scales, x->counts[b], t->savings, weights + first, symbols);
     }
     free(room);
     return result;
@@ -203,12 +203,14 @@ static int choose_offsets(struct expected *x, int bands, const struct targets *t
 
 /* Write a pass whose plain symbols and shifted scale indices are known. */
 static int write_pass(struct expected *x, const double *aims, const struct targets *t,
-                      float spacing_weight, struct encoder *e, const struct tables *tables) {
+                      const float *weights, struct encoder *e, const struct tables *tables) {
     struct gathered g;
     int64_t plain = 0, count = x->count;
     int result = gather(&g, x->scales, count, &plain);
-    double *points = malloc((count ? (size_t)count : 1) * sizeof *points);
-    if (!points) result = OUT_OF_MEMORY;
+    size_t room = count ? (size_t)count : 1;
+    double *points = malloc(room * sizeof *points);
+    float *ordered = malloc(room * sizeof *ordered);
+    if (!points || !ordered) result = OUT_OF_MEMORY;
     if (result == OK) {
         for (int64_t n = 0; n < plain; n++) {
             g.symbols[n] = x->symbols[g.order[n]];
@@ -218,9 +220,12 @@ static int write_pass(struct expected *x, const double *aims, const struct targe
     }
     if (result == OK && plain < count) {
         size_t walked = (size_t)(count - plain), lanes = lanes_of(count - plain);
-        for (int64_t n = plain; n < count; n++) points[n] = aims[g.order[n]] / TRELLIS_SPACING;
+        for (int64_t n = plain; n < count; n++) {
+            points[n] = aims[g.order[n]] / TRELLIS_SPACING;
+            ordered[n] = weights[g.order[n]];
+        }
         result = trellis_search(points + plain, g.scales + plain, walked, lanes, t->bits,
-                                spacing_weight, t->before, t->taken, g.symbols + plain,
+                                ordered + plain, t->before, t->taken, g.symbols + plain,
                                 g.quantizers + plain);
         for (int64_t n = plain; n < count; n++)
             g.kinds[n] = (uint8_t)(g.scales[n] * QUANTIZERS + g.quantizers[n]);
@@ -229,30 +234,41 @@ static int write_pass(struct expected *x, const double *aims, const struct targe
     }
     if (result == OK) scatter(&g, count, x->symbols, x->units);
     free(points);
+    free(ordered);
     release(&g);
     return result;
+}
+
+/* Weights of a pass's symbols: the pass's own, times the price of each place. */
+static void price(const struct expected *x, const struct targets *t, float weight, float *out) {
+    for (int64_t n = 0; n < x->count; n++)
+        out[n] = t->prices ? weight * t->prices[x->places[n]] : weight;
 }
 
 int pass_encode(struct expected *x, int bands, int pass, const struct targets *t,
                 struct encoder *e, const struct tables *tables) {
     size_t room = (size_t)(x->count ? x->count : 1);
     double *residuals = malloc(room * sizeof *residuals), *aims = malloc(room * sizeof *aims);
-    int result = residuals && aims ? OK : OUT_OF_MEMORY;
-    float weight = t->weights[pass];
+    float *weights = malloc(room * sizeof *weights);
+    int result = residuals && aims && weights ? OK : OUT_OF_MEMORY;
     for (int64_t n = 0; n < x->count && result == OK; n++) {
         int64_t place = x->places[n];
         residuals[n] = (t->values[place] * t->factor - x->means[n]) * (1.0 / UNITS_PER_STEP);
         aims[n] = t->corrections ? residuals[n] + (double)t->corrections[place] : residuals[n];
     }
     if (result == OK) {
-        quantize(aims, x->scales, x->count, t->savings, weight, x->symbols);
-        result = choose_offsets(x, bands, t, weight, aims, e);
+        price(x, t, t->weights[pass], weights);
+        quantize(aims, x->scales, x->count, t->savings, weights, x->symbols);
+        result = choose_offsets(x, bands, t, weights, aims, e);
     }
-    if (result == OK)
-        result = write_pass(x, aims, t, t->spacing_weights[pass], e, tables);
+    if (result == OK) {
+        price(x, t, t->spacing_weights[pass], weights);
+        result = write_pass(x, aims, t, weights, e, tables);
+    }
     for (int64_t n = 0; n < x->count && result == OK && t->errors; n++)
         t->errors[x->places[n]] = (float)(x->units[n] * (1.0 / UNITS_PER_STEP) - residuals[n]);
     free(residuals);
     free(aims);
+    free(weights);
     return result;
 }

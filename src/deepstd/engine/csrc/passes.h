@@ -35,6 +35,7 @@ struct targets {
     double factor;               /* units of a normalised value */
     const float *corrections;    /* [bands][tile] steps to add to residuals, or NULL */
     float *errors;               /* [bands][tile] steps, written, or NULL */
+    const float *prices;         /* [bands][tile] factors of the weights below, or NULL */
     const float *savings;        /* [64][26] bits that the next smaller magnitude saves */
     const float *bits;           /* of trellis_search */
     const uint8_t *before, *taken;

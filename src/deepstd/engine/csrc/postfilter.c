@@ -308,14 +308,17 @@ API int postfilter_run(const struct postfilter *f, struct window *w) {
     int kept = w->gradient ? f->blocks : 1, buffers = kept + (w->gradient ? 2 : 1);
     int64_t inputs = f->layers[0].inputs, rows = j.grid[0] * j.grid[1];
     j.scratch_size = winograd_scratch(f->layers + 1);
-    int64_t floats = padded * (inputs + buffers * j.channels) + f->threads * j.scratch_size;
-    float *activations = calloc((size_t)floats, sizeof *activations);
+    /* Vectors of activations begin at cache lines, after the inputs. */
+    int64_t before = (padded * inputs + FLOAT_LANES - 1) / FLOAT_LANES * FLOAT_LANES;
+    int64_t floats = before + padded * buffers * j.channels + f->threads * j.scratch_size;
+    float *room = calloc((size_t)(floats + FLOAT_LANES), sizeof *room);
+    float *activations = room + (-(uintptr_t)room / sizeof *room) % FLOAT_LANES;
     double *doubles = w->gradient ? calloc((size_t)(size + rows), sizeof(double)) : NULL;
     float **hidden = malloc((size_t)f->blocks * sizeof *hidden);
-    int failed = !activations || !hidden || (w->gradient && !doubles);
+    int failed = !room || !hidden || (w->gradient && !doubles);
     if (!failed) {
-        j.scratch = activations + padded * (inputs + buffers * j.channels);
-        float *buffer = activations + padded * inputs + first * j.channels;
+        j.scratch = activations + before + padded * buffers * j.channels;
+        float *buffer = activations + before + first * j.channels;
         j.inputs = activations + first * inputs;
         j.entered = buffer;
         j.sum = w->gradient ? buffer + padded * j.channels : buffer;
@@ -326,7 +329,7 @@ API int postfilter_run(const struct postfilter *f, struct window *w) {
         j.errors = doubles ? doubles + size : NULL;
         run(&j);
     }
-    free(activations);
+    free(room);
     free(doubles);
     free(hidden);
     return failed ? OUT_OF_MEMORY : OK;

@@ -42,7 +42,7 @@ static void apply(const struct expected *x, const struct level *l, const int64_t
         int64_t i = at / (tile[1] * tile[2]) + volume, j = at / tile[2] % tile[1] + 1;
         int64_t k = at % tile[2] + 1;
         known->data[((i * known->n[1] + j) * known->n[2] + k) * known->channels + band] =
-            (int16_t)signed_log(value, l->thresholds);
+            (int16_t)signed_log(value);
     }
 }
 

@@ -80,10 +80,11 @@ __attribute__((target("avx2"))) static void step_avx2(
  *
  *     points:   residuals in spacings, [count]; symbol n is in lane n mod lanes
  *     bits:     [2][64][25] bits of magnitudes 0 ... 24 with either quantiser
+ *     weights:  squared spacings that a bit is worth, [count]
  *     before:   [2][32] states that lead to a state; taken: [2][32] the candidate on that way
  */
 API int trellis_search(const double *points, const uint8_t *scales, size_t count, size_t lanes,
-                       const float *bits, float weight, const uint8_t *before,
+                       const float *bits, const float *weights, const uint8_t *before,
                        const uint8_t *taken, int64_t *symbols, uint8_t *quantizers) {
     size_t steps = lanes ? (count + lanes - 1) / lanes : 0;
     struct candidates *found = malloc((steps ? steps : 1) * BLOCK * sizeof *found);
@@ -109,7 +110,7 @@ API int trellis_search(const double *points, const uint8_t *scales, size_t count
                 size_t place = k * lanes + first + n;
                 struct candidates *here = &found[k * BLOCK + n];
                 if (place < count) {
-                    consider(points[place], scales[place], bits, weight, here);
+                    consider(points[place], scales[place], bits, weights[place], here);
                     for (int row = 0; row < 4; row++) cost[row][n] = here->cost[row];
                 } else {
                     /* Zero, for free: the lane has ended. */

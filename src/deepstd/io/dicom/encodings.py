@@ -60,6 +60,29 @@ def read_pixels(stream: BinaryIO, syntax: str, most: int, label: str) -> np.ndar
     return pixel_array(plain if syntax else _with_transfer_syntax(plain), raw=True)
 
 
+def check_whole(stream: BinaryIO, most: int, least: int, label: str) -> None:
+    """Raise an InputError where an object has fewer bytes of uncompressed pixels than it needs.
+
+    pydicom fills up pixels of single bits, where they are cut short, from memory that was in use.
+
+    Args:
+        stream: whole object, whose pixels are not compressed.
+        most: largest number of bytes to which the object may inflate.
+        least: bytes of its pixels.
+        label: name of the object in errors.
+    """
+    from pydicom.filereader import read_partial
+
+    plain, _ = _plain(stream, most, label)
+    dataset = read_partial(plain, stop_when=_stop_at(lambda tag: tag > _PIXEL_DATA), force=True)
+    found = len(dataset.get("PixelData") or b"")
+    if found < least:
+        raise InputError(
+            f"{label}: has {found} bytes of pixels, its header declares {least}. It is damaged or "
+            "cut short"
+        )
+
+
 def check_decodable(syntax: str) -> None:
     """Raise an error for a transfer syntax that has no decoder, installed or not.
 

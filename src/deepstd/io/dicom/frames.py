@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
-from deepstd.io.dicom import mosaic
-from deepstd.io.dicom.images import Image, numbers
+from deepstd.io.dicom import dose, mosaic
+from deepstd.io.dicom.classes import is_dose
+from deepstd.io.dicom.images import Image, numbers, text
 from deepstd.io.dicom.modality_lut import scale_by_table
 from deepstd.io.dicom.moments import moment_of
 from deepstd.io.dicom.places import Place, axes_of, has_nuclear_slices, nuclear_place
@@ -100,6 +101,9 @@ def _frame(image: Image, index: int, table: tuple[float, float] | None) -> Frame
     slope, intercept = values(_RESCALE, "RescaleSlope", 1), values(_RESCALE, "RescaleIntercept", 1)
     if table is not None:
         slope, intercept = table[:1], table[1:]
+    is_of_doses = is_dose(text(image.dataset, "SOPClassUID"))
+    if is_of_doses:
+        slope, intercept = dose.scaling_of(image.dataset), None
     if slope == (0.0,):
         raise InputError("RescaleSlope is zero. The header is damaged")
     if spacing is not None and min(spacing) <= 0:
@@ -111,6 +115,8 @@ def _frame(image: Image, index: int, table: tuple[float, float] | None) -> Frame
         place = nuclear_place(image.dataset, index, both)
     elif position is not None and axes is not None and both is not None:
         place = Place(np.asarray(position), axes, both)
+        if is_of_doses:
+            place = dose.place_of(image, index, place)
     told = {"Image Position": position, "Image Orientation": axes, "Pixel Spacing": both}
     return Frame(
         image,

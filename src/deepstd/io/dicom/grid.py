@@ -155,7 +155,6 @@ def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
     """Return the affine, whether positions deviate from it, and notes."""
     first = slices[0][0]
     positions = np.stack([slice_[0].place.position for slice_ in slices])
-    between_rows, between_columns = first.place.spacing
     normal = first.place.normal
     notes: list[str] = []
     uneven = False
@@ -171,12 +170,23 @@ def _affine(slices: list[list[_Located]]) -> tuple[np.ndarray, bool, list[str]]:
         notes += gaps.notes_on_gaps(positions, normal, first.frame.thickness)
         notes += gaps.notes_on_shifts(positions, normal, min(first.place.spacing))
         notes += gaps.notes_on_tilt(step, normal)
+    return affine_of(first.place, step), uneven, notes
+
+
+def affine_of(first: Place, step: np.ndarray) -> np.ndarray:
+    """Return the affine, 4x4, (column, row, slice) to RAS+ mm, of even slices.
+
+    Args:
+        first: plane of the first slice.
+        step: (3,) LPS mm from slice to slice.
+    """
+    between_rows, between_columns = first.spacing
     affine = np.eye(4)
-    affine[:3, 0] = first.place.orientation[0] * between_columns
-    affine[:3, 1] = first.place.orientation[1] * between_rows
+    affine[:3, 0] = first.orientation[0] * between_columns
+    affine[:3, 1] = first.orientation[1] * between_rows
     affine[:3, 2] = step
-    affine[:3, 3] = positions[0]
-    return _LPS_TO_RAS @ affine, uneven, notes
+    affine[:3, 3] = first.position
+    return _LPS_TO_RAS @ affine
 
 
 def _check_one_phase(frames: list[Frame]) -> None:

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.io.dicom import layout as layouts
+from deepstd.io.dicom.classes import is_dose
+from deepstd.io.dicom.layout import Layout
 from deepstd.io.dicom.scales import FrameScale, columns, scales_of
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader
@@ -58,6 +61,7 @@ class Facts:
         unit: unit of the real-world values where the class of the source does not imply it: "" for
             an unknown one; None for the one that the class implies.
         lossy: true where an image of the source had been compressed lossily, else None.
+        layout: places of a segmentation's frames in the volume; None for any other scan.
     """
 
     affine: list[list[float]] | None
@@ -78,6 +82,12 @@ class Facts:
     between: float | None = None
     unit: str | None = None
     lossy: bool | None = None
+    layout: Layout | None = None
+
+    @property
+    def is_written_from_data_sets(self) -> bool:
+        """True where no DICOM object can be made without the data sets of the source."""
+        return self.order is not None or self.layout is not None or is_dose(self.sop_class)
 
     @property
     def spacing_without_place(self) -> tuple[float, float, float] | None:
@@ -99,6 +109,7 @@ def pack(facts: Facts, datasets: Sequence[Dataset]) -> bytes:
     """Return the raw header of a DICOM source."""
     told = {f.name: getattr(facts, f.name) for f in fields(facts)}
     told["stored"] = None if facts.stored is None else columns(facts.stored)
+    told["layout"] = None if facts.layout is None else layouts.columns(facts.layout)
     told = {name: value for name, value in told.items() if value is not None}
     text = json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
     if not datasets:
@@ -186,6 +197,7 @@ def subsampled(
         sets=0,
         tiles=None,
         stored=stored,
+        layout=None,
     )
     return SourceHeader(source.format, pack(told, []))
 
@@ -209,6 +221,7 @@ def on_grid(source: SourceHeader, affine: np.ndarray) -> SourceHeader:
         order=None,
         sets=0,
         tiles=None,
+        layout=None,
     )
     return SourceHeader(source.format, pack(told, []))
 
@@ -223,6 +236,8 @@ def check(raw: bytes, shape: tuple[int, ...]) -> np.ndarray | None:
     planes = int(np.prod(shape[2:]))
     datasets = facts.sets * (facts.tiles or 1) or planes
     described = [datasets if facts.order is None else len(facts.order)]
+    if facts.layout is not None:
+        described = [facts.layout.count]
     if facts.stored is not None:
         described.append(len(facts.stored))
     for count in described:
@@ -258,6 +273,8 @@ def _split(raw: bytes) -> tuple[Facts, bytes]:
         values: dict[str, Any] = {name: told.get(name) for name in Facts.__dataclass_fields__}
         if values["stored"] is not None:
             values["stored"] = scales_of(values["stored"])
+        if values["layout"] is not None:
+            values["layout"] = layouts.layout_of(values["layout"])
         facts = Facts(**values)
         _check(facts)
     except _MALFORMED as error:

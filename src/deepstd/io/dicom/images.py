@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
-from deepstd.io.dicom.encodings import DEFLATED, check_decodable, read_header, read_pixels
+from deepstd.io.dicom.classes import is_label_map, is_segmentation
+from deepstd.io.dicom.encodings import (
+    DEFLATED,
+    check_decodable,
+    check_whole,
+    read_header,
+    read_pixels,
+)
 from deepstd.io.dicom.items import Item
 from deepstd.io.dicom.unpacked import MOST_HEADER_BYTES
 
@@ -40,10 +47,6 @@ _IMPORT_FAILED = re.compile(
     r"No module named|cannot import name|DLL load failed|shared object|undefined symbol"
 )
 _IMAGES = "Image Storage"  # end of the names of image classes
-_NOT_COMPRESSED = {
-    "RTDOSE": "a radiotherapy dose, which must be kept exactly",
-    "SEG": "a segmentation of single bits, which must be kept exactly",
-}
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Image:
         series: *Series Instance UID*, or else the folder's name.
         instance: *SOP Instance UID*, or else the item's label.
         grid: number of frames along each side of a stored plane: 1 but for mosaics.
+        packed: True where a pixel is stored as a single bit.
     """
 
     item: Item
@@ -71,6 +75,12 @@ class Image:
     series: str
     instance: str
     grid: int = 1
+    packed: bool = False
+
+    @property
+    def is_segmentation(self) -> bool:
+        """True for a segmentation, whose frames are of segments."""
+        return is_segmentation(text(self.dataset, "SOPClassUID"))
 
     @property
     def is_multi_frame(self) -> bool:
@@ -89,6 +99,11 @@ class Image:
         """Size of the decoded pixels in bytes."""
         return math.prod(self.stored_shape) * self.dtype.itemsize
 
+    def nbytes_of(self, frames: int) -> int:
+        """Return the bytes of ``frames`` frames as they are stored, without compression."""
+        bits = 1 if self.packed else 8 * self.dtype.itemsize
+        return -(-frames * self.rows * self.columns * bits // 8)
+
     @property
     def modality(self) -> str:
         """Modality, such as "CT"; "?" where it is not stated."""
@@ -96,7 +111,7 @@ class Image:
 
     @property
     def photometric(self) -> str:
-        """MONOCHROME1 or MONOCHROME2."""
+        """MONOCHROME1 or MONOCHROME2; of a map of labels perhaps PALETTE COLOR."""
         return text(self.dataset, "PhotometricInterpretation")
 
     @staticmethod
@@ -142,9 +157,13 @@ def pixels(image: Image) -> np.ndarray:
     from pydicom.uid import UID
 
     label, syntax = image.item.label, _transfer_syntax(image.dataset)
+    most = _most_bytes(image.stored_bytes)
+    if image.packed and not _is_encapsulated(syntax):
+        with _quiet(image.item, "decoded"), image.item.open() as stream:
+            check_whole(stream, most, image.nbytes_of(image.frames), label)
     with _quiet(image.item, "decoded"), image.item.open() as stream:
         try:
-            values = read_pixels(stream, syntax, _most_bytes(image.stored_bytes), label)
+            values = read_pixels(stream, syntax, most, label)
         except RuntimeError as error:
             if "missing dependencies" in str(error):
                 raise MissingExtraError(
@@ -218,19 +237,22 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
 def _checked(item: Item, dataset: Dataset) -> Image:
     if text(dataset.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         raise UnsupportedFormatError("a DICOMDIR, not an image. Give its folder instead")
-    if text(dataset, "Modality") in _NOT_COMPRESSED:
-        raise UnsupportedFormatError(f"{_NOT_COMPRESSED[text(dataset, 'Modality')]}")
     sizes = [_whole(dataset, keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
     if any(size is None for size in sizes):
         raise _without_size(dataset)
     rows, columns, allocated = (size or 0 for size in sizes)
-    photometric = text(dataset, "PhotometricInterpretation")
-    if (_whole(dataset, "SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
+    photometric, sop_class = (
+        text(dataset, keyword) for keyword in ("PhotometricInterpretation", "SOPClassUID")
+    )
+    # The palette of a map of labels only says how to show it.
+    is_grey = photometric.startswith("MONOCHROME") or is_label_map(sop_class)
+    if (_whole(dataset, "SamplesPerPixel") or 1) != 1 or not is_grey:
         raise UnsupportedFormatError(
             f"a colour image ({photometric or 'unknown'}) is not supported: expected one grey "
             "value a pixel. Keep it as it is, or save each channel as a scan of its own"
         )
-    if allocated not in (8, 16, 32):
+    packed = allocated == 1 and is_segmentation(sop_class)
+    if allocated not in (8, 16, 32) and not packed:
         raise UnsupportedFormatError(
             f"pixels of {allocated} bits are not supported: expected 8, 16 or 32"
         )
@@ -249,7 +271,7 @@ def _checked(item: Item, dataset: Dataset) -> Image:
     if rows < 1 or columns < 1 or not 1 <= frames <= _MOST_FRAMES:
         raise InputError(f"the header declares {frames} frames of {rows} x {columns} pixels")
     check_decodable(_transfer_syntax(dataset))
-    _check_size(item, dataset, frames, rows * columns * allocated // 8)
+    _check_size(item, dataset, frames, -(-frames * rows * columns * allocated // 8))
     instance = text(dataset, "SOPInstanceUID")
     return Image(
         item,
@@ -257,30 +279,27 @@ def _checked(item: Item, dataset: Dataset) -> Image:
         rows,
         columns,
         frames,
-        np.dtype(f"{'i' if signed else 'u'}{allocated // 8}"),
+        np.dtype(f"{'i' if signed and not packed else 'u'}{max(8, allocated) // 8}"),
         stored,
         series_of(item, dataset),
         instance or item.label,
+        packed=packed,
     )
 
 
-def _check_size(item: Item, dataset: Dataset, frames: int, frame_bytes: int) -> None:
+def _check_size(item: Item, dataset: Dataset, frames: int, pixel_bytes: int) -> None:
     """Raise an InputError where the file's size contradicts the frames that its header declares."""
-    from pydicom.uid import UID
-
-    syntax, size = UID(_transfer_syntax(dataset)), item.nbytes
+    syntax, size = _transfer_syntax(dataset), item.nbytes
     least = frames * _LEAST_COMPRESSED_FRAME
-    if not syntax or not syntax.is_transfer_syntax or not syntax.is_encapsulated:
-        least = frames * frame_bytes // (_MAX_DEFLATE_RATIO if syntax == DEFLATED else 1)
+    if not _is_encapsulated(syntax):
+        least = pixel_bytes // (_MAX_DEFLATE_RATIO if syntax == DEFLATED else 1)
     if least > size:
         raise InputError(
-            f"the header declares {frames} frames of {frame_bytes} bytes, the file has "
+            f"the header declares {frames} frames, {pixel_bytes} bytes in all, the file has "
             f"{size}. It is damaged or cut short"
         )
-    if item.member is not None and size > _most_bytes(frames * frame_bytes):
-        raise InputError(
-            f"unpacks to {size} bytes, its image has {frames * frame_bytes}. Unpack it first"
-        )
+    if item.member is not None and size > _most_bytes(pixel_bytes):
+        raise InputError(f"unpacks to {size} bytes, its image has {pixel_bytes}. Unpack it first")
 
 
 def _most_bytes(pixel_bytes: int) -> int:
@@ -309,6 +328,14 @@ def _without_size(dataset: Dataset) -> DeepSTDError:
 
 def _transfer_syntax(dataset: Dataset) -> str:
     return text(dataset.file_meta, "TransferSyntaxUID")
+
+
+def _is_encapsulated(syntax: str) -> bool:
+    """Return True if a transfer syntax compresses pixels frame by frame."""
+    from pydicom.uid import UID
+
+    uid = UID(syntax)
+    return bool(uid) and uid.is_transfer_syntax and uid.is_encapsulated
 
 
 def _broken(item: Item) -> MissingExtraError:

@@ -1,6 +1,7 @@
 """Reading of a DICOM series into a volume.
 
     paths ─ items ─ find, choose ─▶ Series ─ arrange ─▶ Grid
+    Series of a segmentation ─ segmented ─▶ voxels (column, row, slice[, segment])
     Grid ─ decode ─▶ planes ┬ on one scale ─▶ voxels (column, row, slice[, time point])
                             └ on different scales ─ joint ─▶ voxels
     data sets ─ de-identify ─▶ SourceHeader("dicom")
@@ -25,13 +26,14 @@ from deepstd.io.dicom import privacy
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.grid import Grid, arrange
 from deepstd.io.dicom.header import Facts, pack, stated_unit
-from deepstd.io.dicom.images import LOSSY, pixels, text, was_lossy
+from deepstd.io.dicom.images import LOSSY, pixels, silenced, text, was_lossy
 from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import projection_of
 from deepstd.io.dicom.scales import scale_of_frame
+from deepstd.io.dicom.segments import complete, segmented
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.dicom.units import common_unit
 from deepstd.io.metadata import Metadata
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 NAME = "dicom"
+_SEGMENTATION = "SEG"  # modality, also of segmentations that are stored as plain images
 # Elements that describe or count the pixels, which are not kept, sign them, or show them small.
 _DROPPED = (
     "PixelData",
@@ -113,8 +116,10 @@ def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) ->
     if damaged:
         raise next(iter(damaged.values()))
     try:
-        grid = arrange(chosen.frames)
-        return _volume(chosen, grid, metadata)
+        with silenced():
+            if chosen.image.is_segmentation:
+                return _segmentation(chosen, metadata)
+            return _volume(chosen, arrange(chosen.frames), metadata)
     except DeepSTDError as error:
         named = any(item.label in str(error) for item in chosen.items)
         raise error if named else type(error)(f"{where}: {error}") from error
@@ -178,7 +183,37 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     if image.photometric == "MONOCHROME1":
         notes += ("dark is bright in these pixels (MONOCHROME1): stored as they are",)
     header = SourceHeader(NAME, pack(facts, kept))
-    return Volume(voxels, grid.affine, header, notes, source_nbytes, padding, loss)
+    labels = image.modality == _SEGMENTATION
+    return Volume(voxels, grid.affine, header, notes, source_nbytes, padding, loss, labels)
+
+
+def _segmentation(series: Series, metadata: Metadata) -> Volume:
+    image = series.image
+    found = segmented(series.frames)
+    projected = projection_of(series.frames[0]) if found.affine is None else None
+    lossy = was_lossy(image.dataset) or None
+    kept = _kept(series.frames[: image.frames], metadata, _DROPPED)
+    if metadata is Metadata.DEIDENTIFIED:
+        complete(kept[0])
+    facts = Facts(
+        None if found.affine is None else found.affine[:3].tolist(),
+        None,
+        None if projected is None else projected.spacing,
+        1.0,
+        0.0,
+        image.photometric,
+        image.bits,
+        image.modality,
+        text(image.dataset, "SOPClassUID"),
+        str(metadata),
+        None,
+        len(kept),
+        lossy=lossy,
+        layout=found.layout,
+    )
+    header = SourceHeader(NAME, pack(facts, kept))
+    nbytes = None if found.nbytes == found.voxels.nbytes else found.nbytes
+    return Volume(found.voxels, found.affine, header, found.notes, nbytes, labels=True)
 
 
 def _planes(frames: list[Frame]) -> Iterator[tuple[int, np.ndarray]]:

@@ -21,6 +21,7 @@ from deepstd.io.dicom.grid import arrange
 from deepstd.io.dicom.header import datasets_of, facts_of
 from deepstd.io.dicom.images import silenced, text
 from deepstd.io.dicom.items import Item, expanded
+from deepstd.io.dicom.segments import segmented
 from deepstd.io.dicom.series import Series, find, reasons_of
 from deepstd.io.metadata import Metadata
 from deepstd.volume import SourceHeader
@@ -125,16 +126,23 @@ def _entry(series: Series) -> dict[str, Any]:
     if series.damaged:
         return {**entry, "problem": str(next(iter(series.damaged.values())))}
     try:
-        grid = arrange(series.frames)
+        shape, affine, notes = _arranged(series)
     except DeepSTDError as error:
         return {**entry, "problem": str(error)}
     quantity = [f"one of several quantities: {series.kind}"] if series.kind else []
     spacing = None
-    if grid.affine is not None:
-        spacing = [round(float(s), 6) for s in np.linalg.norm(grid.affine[:3, :3], axis=0)]
-    return {
-        **entry,
-        "shape": list(grid.shape),
-        "spacing_mm": spacing,
-        "notes": [*quantity, *grid.notes],
-    }
+    if affine is not None:
+        spacing = [round(float(s), 6) for s in np.linalg.norm(affine[:3, :3], axis=0)]
+    return {**entry, "shape": list(shape), "spacing_mm": spacing, "notes": [*quantity, *notes]}
+
+
+def _arranged(series: Series) -> tuple[tuple[int, ...], np.ndarray | None, tuple[str, ...]]:
+    """Return shape, affine and notes of the volume of a series.
+
+    Whether segments overlap is told by their pixels alone, so a segmentation is decoded.
+    """
+    if series.image.is_segmentation:
+        found = segmented(series.frames)
+        return found.voxels.shape, found.affine, found.notes
+    grid = arrange(series.frames)
+    return grid.shape, grid.affine, grid.notes

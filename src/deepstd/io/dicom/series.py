@@ -217,7 +217,8 @@ def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) 
     """
     image = frames[0].image
     name = None
-    if image.is_multi_frame or (frames[0].place is None and not is_slice(image)):
+    is_stray = frames[0].place is None and not is_slice(image)
+    if image.is_segmentation or image.is_multi_frame or is_stray:
         # The object is a scan of its own; another one may have the same UID.
         said = repr([appearance(frame) for frame in frames])
         name = hashlib.sha256(said.encode()).hexdigest()
@@ -229,6 +230,11 @@ def _place(stacks: dict[tuple[object, ...], list[_Stack]], frames: list[Frame]) 
         text(image.dataset, "SOPClassUID"),
         name,
     )
+    if image.is_segmentation:  # frames of several segments and orientations stay together
+        whole = stacks[key] or [_Stack(image.series, key, frames[0].place, [])]
+        whole[0].frames.extend(frames)
+        stacks[key] = whole
+        return
     for frame in frames:
         for stack in stacks[key]:
             if stack.takes(frame):
@@ -250,6 +256,8 @@ def _joined(stacks: list[_Stack]) -> list[_Stack]:
 
 def _split(stack: _Stack) -> list[_Stack]:
     """Separate the parallel stacks of an enhanced object, unless they have one slice each."""
+    if stack.frames[0].image.is_segmentation:
+        return [stack]
     parts: dict[str, list[Frame]] = defaultdict(list)
     for frame in stack.frames:
         parts[frame.stack].append(frame)

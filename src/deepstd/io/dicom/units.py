@@ -1,6 +1,6 @@
 """Unit of the real-world values of stored pixels.
 
-    data set ─ Rescale Type, Units ─▶ unit of a frame ─ equal in all frames ─▶ Facts.unit
+    data set ─ Rescale Type, Units, Dose Units ─▶ unit of a frame ─ equal in all ─▶ Facts.unit
     Facts ─▶ unit, HU where a CT image does not state another
 
 Only the standard's defined terms name a unit; free text is ignored.
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from deepstd.io.dicom import dose
+from deepstd.io.dicom.classes import is_dose
 from deepstd.io.dicom.frames import Frame
 from deepstd.io.dicom.header import HOUNSFIELD, implied_unit
 from deepstd.io.dicom.images import text
@@ -59,6 +61,8 @@ def common_unit(frames: Iterable[Frame]) -> str | None:
 
 def _unit(dataset: Dataset, number: int) -> str | None:
     """Return the unit of a frame's values after its rescale slope and intercept."""
+    if is_dose(text(dataset, "SOPClassUID")):
+        return dose.unit_of(dataset)
     transformed = _transformation(dataset, number)
     told = text(transformed, "RescaleType").upper()
     if told:

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.io.dicom.classes import is_dose
 from deepstd.io.dicom.header import Facts, datasets_of, facts_of
-from deepstd.io.dicom.images import LOSSY, require_pydicom
+from deepstd.io.dicom.images import LOSSY, require_pydicom, silenced
+from deepstd.io.dicom.layout import Layout
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import spacing_keyword
 from deepstd.io.dicom.read import NAME
@@ -78,8 +80,9 @@ def write_series(volume: Volume, folder: Path, derivation: Derivation | None) ->
         UnsupportedFormatError: the volume did not come from DICOM.
         InputError: its header is damaged, or does not fit its voxels.
     """
-    for number, dataset in enumerate(_objects(volume, derivation), 1):
-        _save(dataset, folder / f"slice_{number:04d}{SUFFIX}")
+    with silenced():
+        for number, dataset in enumerate(_objects(volume, derivation), 1):
+            _save(dataset, folder / f"slice_{number:04d}{SUFFIX}")
 
 
 def write_object(volume: Volume, path: Path, derivation: Derivation | None) -> None:
@@ -95,12 +98,14 @@ def write_object(volume: Volume, path: Path, derivation: Derivation | None) -> N
             DICOM.
         InputError: its header is damaged, or does not fit its voxels.
     """
-    objects = _objects(volume, derivation)
-    if len(objects) != 1:
-        raise UnsupportedFormatError(
-            f"a series of {len(objects)} DICOM objects cannot be one file. Give a folder as output"
-        )
-    _save(objects[0], path)
+    with silenced():
+        objects = _objects(volume, derivation)
+        if len(objects) != 1:
+            raise UnsupportedFormatError(
+                f"a series of {len(objects)} DICOM objects cannot be one file. Give a folder as "
+                "output"
+            )
+        _save(objects[0], path)
 
 
 def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
@@ -112,7 +117,14 @@ def _objects(volume: Volume, derivation: Derivation | None) -> list[Dataset]:
     facts = facts_of(volume.source.raw)
     kept = datasets_of(volume.source.raw)
     planes = _planes(volume, facts)
-    if facts.order is not None:
+    if not kept and facts.is_written_from_data_sets:
+        raise UnsupportedFormatError(
+            "the DICOM data set of a multi-frame object, dose or segmentation was not kept "
+            "(--drop-metadata). Write it as .nii.gz"
+        )
+    if facts.layout is not None:
+        datasets = [_segmentation(facts.layout, facts, kept, planes)]
+    elif facts.order is not None:
         datasets = [_multi_frame(facts, kept, planes)]
     elif kept and facts.tiles is not None:
         datasets = _mosaics(volume, facts, kept, planes)
@@ -182,11 +194,6 @@ def _single_frames(
 
 
 def _multi_frame(facts: Facts, kept: list[Dataset], planes: list[np.ndarray]) -> Dataset:
-    if not kept:
-        raise UnsupportedFormatError(
-            "the DICOM data set of a multi-frame object was not kept (--drop-metadata). Write it "
-            "as .nii.gz"
-        )
     order = facts.order or []
     if len(kept) != 1 or len(order) != len(planes):
         raise InputError(f"{len(order)} frames were described for {len(planes)} slices")
@@ -203,6 +210,22 @@ def _multi_frame(facts: Facts, kept: list[Dataset], planes: list[np.ndarray]) ->
     ]
     for part in scaled or [dataset]:
         _set_scale(part, facts.slope, facts.intercept, facts)
+    return dataset
+
+
+def _segmentation(
+    layout: Layout, facts: Facts, kept: list[Dataset], planes: list[np.ndarray]
+) -> Dataset:
+    if len(kept) != 1:
+        raise InputError(f"{len(kept)} DICOM data sets were kept for one segmentation")
+    dataset, frames = kept[0], layout.frames(planes)
+    _set_pixels(dataset, frames, facts, facts.bits)
+    dataset.NumberOfFrames = len(frames)
+    if layout.bits == 1:
+        dataset.BitsAllocated = dataset.BitsStored = 1
+        dataset.HighBit = 0
+        packed = np.packbits(frames, bitorder="little").tobytes()
+        dataset.PixelData = packed + bytes(len(packed) % 2)
     return dataset
 
 
@@ -280,8 +303,8 @@ def _set_pixels(dataset: Dataset, pixels: np.ndarray, facts: Facts, bits: int) -
 
 
 def _set_scale(dataset: Dataset, slope: float, intercept: float, facts: Facts) -> None:
-    if "ModalityLUTSequence" in dataset:
-        return  # the table states the same scale
+    if "ModalityLUTSequence" in dataset or is_dose(facts.sop_class):
+        return  # the table, or Dose Grid Scaling, states the same scale
     told = "RescaleSlope" in dataset or "RescaleIntercept" in dataset
     # Data sets of slices on different scales do not hold the scale.
     if told or facts.stored is not None or slope != 1.0 or intercept != 0.0:

@@ -86,6 +86,11 @@ class AutoencoderEncoder:
         return None
 
     @property
+    def priced(self) -> None:
+        """No encoder: latents belong to no voxel."""
+        return None
+
+    @property
     def recoder(self) -> None:
         """No encoder: there are no tiles with streams of their own."""
         return None

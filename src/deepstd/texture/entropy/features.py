@@ -64,7 +64,7 @@ def signed_log(x: np.ndarray) -> np.ndarray:
         return np.where(x < 0, -logs, logs).astype(np.float32)
     values = np.ascontiguousarray(x, np.float64)
     found = np.empty(values.shape, np.float32)
-    library.signed_logs(address(values), values.size, address(log_thresholds()), address(found))
+    library.signed_logs(address(values), values.size, address(found))
     return found
 
 

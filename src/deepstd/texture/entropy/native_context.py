@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,8 @@ from deepstd.engine.library import engine
 from deepstd.engine.tiles import ModelRecord
 from deepstd.texture.entropy.context import LevelContext, Predictor
 from deepstd.texture.entropy.integer import OUTPUT_MAX, WholeConv
+
+_CONDITIONS = 64
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class NativeContext:
 
     def __init__(self, library: Any, model: LevelContext) -> None:
         self.library, self.has_template = library, model.has_template
+        # Scans of a batch, and encodings at one step, have one condition.
+        self._told = lru_cache(maxsize=_CONDITIONS)(self._computed)
         layers, passes = model.layers, model.passes
         self._conditions = [
             _Condition(
@@ -76,7 +81,10 @@ class NativeContext:
 
     def told(self, condition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what a condition vector adds after the first and second layer, (width,) int32."""
-        whole = condition.reshape(-1).astype(np.int64)
+        return self._told(condition.reshape(-1).astype(np.int64).tobytes())
+
+    def _computed(self, condition: bytes) -> tuple[np.ndarray, np.ndarray]:
+        whole = np.frombuffer(condition, np.int64)
         first, second = (layer(whole) for layer in self._conditions)
         return first, second
 

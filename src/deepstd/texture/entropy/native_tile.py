@@ -17,7 +17,6 @@ from deepstd.coding.native import NativeDecoder, NativeEncoder, checked, packed_
 from deepstd.coding.tables import ScaleTables
 from deepstd.engine.library import address
 from deepstd.engine.tiles import LevelRecord, OutcomeRecord, TargetsRecord, TileRecord
-from deepstd.texture.entropy.features import log_thresholds
 from deepstd.texture.entropy.native_context import NativeContext, contiguous
 from deepstd.texture.tiling import Region, Window
 from deepstd.threads import thread_count
@@ -79,7 +78,7 @@ class NativeLevel:
             *(self._ndim, self.model.bands, address(low)),
             address(parents[0]) if parents else None,
             *(map(address, template) if template else (None, None, None)),
-            *map(address, (log_thresholds(), *told)),
+            *map(address, told),
         )
 
     def tile(self, window: Window, region: Region, mask: np.ndarray) -> NativeTile:

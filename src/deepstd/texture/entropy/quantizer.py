@@ -29,7 +29,10 @@ def symbol_savings(tables: ScaleTables) -> np.ndarray:
 
 
 def quantize(
-    residual: np.ndarray, scale_index: np.ndarray, savings: np.ndarray, rate_weight: float
+    residual: np.ndarray,
+    scale_index: np.ndarray,
+    savings: np.ndarray,
+    rate_weight: float | np.ndarray,
 ) -> np.ndarray:
     """Quantise residuals to whole-number symbols, int64.
 
@@ -37,7 +40,8 @@ def quantize(
         residual: coefficient less prediction in steps, any shape.
         scale_index: scale index of each residual, whole numbers of the same shape.
         savings: bits saved by the next smaller magnitude, from `symbol_savings`.
-        rate_weight: λ, squared steps that a bit is worth; 0 rounds to the nearest.
+        rate_weight: λ, squared steps that a bit is worth, of all or of each residual; 0 rounds to
+            the nearest.
     """
     magnitude = np.abs(residual)
     nearest = np.floor(magnitude + 0.5)

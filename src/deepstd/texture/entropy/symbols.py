@@ -76,6 +76,7 @@ class EncoderSource(_Stream):
         corrections: offsets of the quantisation targets of the finest levels, in steps.
         errors: arrays that receive decoded less true coefficients of the finest levels, in steps.
         last: number of the last pass of the finest level, and its λ; None for ``rate_weight``.
+        prices: factors of λ of each level's coefficients, (1, 1, *coarse) float32; none for 1.
 
     Attributes:
         stream: encoder of the symbols.
@@ -92,12 +93,14 @@ class EncoderSource(_Stream):
         corrections: Sequence[np.ndarray] = (),
         errors: Sequence[np.ndarray] = (),
         last: tuple[int, float] | None = None,
+        prices: Sequence[np.ndarray] = (),
     ) -> None:
         super().__init__(tables)
         self._last, self._place = last, (0, 0)
-        self._corrections, self._errors = corrections, errors
+        self._corrections, self._errors, self._prices = corrections, errors, prices
         self._correction: np.ndarray | None = None
         self._error: np.ndarray | None = None
+        self._price: np.ndarray | None = None
         self._last_low, self._highs = last_low, highs
         self._factor, self._rate_weight = factor, rate_weight
         self._savings = savings
@@ -124,6 +127,8 @@ class EncoderSource(_Stream):
         self._target = self._highs[level][(..., *region)]
         self._correction = _part(self._corrections, level, region)
         self._error = _part(self._errors, level, region)
+        price = _part(self._prices, level, region)
+        self._price = None if price is None else np.broadcast_to(price, self._target.shape)
 
     def residuals(self, mean: np.ndarray, prediction: Prediction, coded: np.ndarray) -> np.ndarray:
         """Quantise and encode a pass; return the dequantised residuals, zero elsewhere."""
@@ -133,14 +138,16 @@ class EncoderSource(_Stream):
         aim = residual if self._correction is None else residual + self._correction[coded]
         counts = _symbols_of_bands(coded)
         rate_weight = self._weight_of_pass()
-        trial = quantize(aim, scale, self._savings, rate_weight)
+        prices = None if self._price is None else self._price[coded]
+        weights = rate_weight if prices is None else np.float32(rate_weight) * prices
+        trial = quantize(aim, scale, self._savings, weights)
         offsets = best_offsets(trial, scale, counts, self._tables)
         for offset in offsets[counts >= FEWEST_SYMBOLS]:
             self.stream.encode_offset(int(offset))
         if offsets.any():
             scale = shifted(scale, offsets.repeat(counts))
-            trial = quantize(aim, scale, self._savings, rate_weight)
-        symbols, quantizer = self._coded_pass(trial, aim, scale, rate_weight)
+            trial = quantize(aim, scale, self._savings, weights)
+        symbols, quantizer = self._coded_pass(trial, aim, scale, rate_weight, prices)
         units = units_of(symbols, quantizer)
         if self._error is not None:
             self._error[coded] = units * (1 / UNITS_PER_STEP) - residual
@@ -155,18 +162,21 @@ class EncoderSource(_Stream):
             raise TypeError("the engine writes to its own streams only")
         (values,) = contiguous([self._target[0]], np.float64)
         kept = [values, self._savings]
-        corrections = errors = None
+        corrections = errors = prices = None
+        if self._price is not None:
+            kept += contiguous([self._price[0]], np.float32)
+            prices = address(kept[-1])
         if self._correction is not None:
             kept += contiguous([self._correction[0]], np.float32)
             corrections = address(kept[-1])
         if self._error is not None:
             errors = np.zeros(values.shape, np.float32)
         weights = [self._weight_of_pass() for _ in range(MOST_PASSES)]
-        bits, *others = choice_tables(self._tables)
+        choice = choice_tables(self._tables)
         targets = TargetsRecord(
             *(address(values), self._factor, corrections),
-            None if errors is None else address(errors),
-            *(address(kept[1]), bits, *others),
+            *(None if errors is None else address(errors), prices),
+            *(address(kept[1]), *choice.addresses),
             tuple(weights),
             tuple(np.float32(weight / SPACING**2) for weight in weights),
         )
@@ -185,7 +195,12 @@ class EncoderSource(_Stream):
         return self._last[1]
 
     def _coded_pass(
-        self, scalar: np.ndarray, aim: np.ndarray, scale: np.ndarray, rate_weight: float
+        self,
+        scalar: np.ndarray,
+        aim: np.ndarray,
+        scale: np.ndarray,
+        rate_weight: float,
+        prices: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Choose and encode the symbols of a pass; return symbols and quantisers, (n,).
 
@@ -194,13 +209,15 @@ class EncoderSource(_Stream):
             aim: quantisation targets less prediction, in steps, (n,).
             scale: scale indices, (n,) uint8.
             rate_weight: λ, squared steps that a bit is worth.
+            prices: factors of λ, (n,), or None.
         """
         order = arranged(scale)
         symbols, quantizer = scalar.copy(), np.full(scalar.size, PLAIN, dtype=np.uint8)
         self.stream.encode(scalar[order.scalar], scale[order.scalar], self._tables)
         if order.tcq.size:
             at, expected = order.tcq, scale[order.tcq]
-            found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight)
+            price = None if prices is None else prices[at]
+            found = search_trellis(aim[at], expected, order.lanes, self._tables, rate_weight, price)
             symbols[at], quantizer[at] = found
             self.stream.encode(symbols[at], expected, self._tables, quantizer[at], order.lanes)
         self._note(symbols)

@@ -195,6 +195,11 @@ class SlicedEncoder:
         return self
 
     @property
+    def priced(self) -> None:
+        """No encoder: λ follows the references."""
+        return None
+
+    @property
     def recoder(self) -> SlicedEncoder:
         """The encoder: non-reference slices can be coded again."""
         return self

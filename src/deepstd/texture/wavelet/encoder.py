@@ -39,6 +39,7 @@ from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import decompose, split_plan
 from deepstd.texture.wavelet.magnitudes import Magnitudes
 from deepstd.texture.wavelet.network import WaveletNetwork, condition_of
+from deepstd.texture.wavelet.prices import prices_of_levels
 from deepstd.texture.wavelet.refinement import LEVELS, corrected, restoration_gradient
 
 # Fewest slices of a part of the scan on which the step is estimated.
@@ -81,6 +82,7 @@ class TextureEncoder:
         self._savings = symbol_savings(network.tables)
         self._open: tuple[int, Level] | None = None
         self._corrections: list[np.ndarray] = []
+        self._prices: list[np.ndarray] = []
         self._conditioning = conditioning
         self.shape = tuple(values.shape)
         self.coarse = coarse or relative_sizes(values, spacing)
@@ -118,6 +120,11 @@ class TextureEncoder:
         """The encoder where there are no such tiles, else None."""
         return None if self.divided else self
 
+    @property
+    def priced(self) -> TextureEncoder:
+        """The encoder: λ can differ between voxels."""
+        return self
+
     def encode(
         self, step_code: int, rate_weight: float, *, last_weight: float | None = None
     ) -> EncodedTexture:
@@ -142,6 +149,14 @@ class TextureEncoder:
             The encoding with the refined targets.
         """
         return refine_together([self], step_code, rate_weight, rounds, self._hint(step_code))[0]
+
+    def set_prices(self, prices: np.ndarray) -> None:
+        """Set the factor of λ at every voxel for later encodings.
+
+        Args:
+            prices: factors, (*shape); a coefficient gets the least one of the voxels below it.
+        """
+        self._prices = prices_of_levels(prices, self.plan)
 
     def _distortion(self, encoded: EncodedTexture, step_code: int, hint: Hint | None) -> float:
         """Return the squared error of an encoding in squared steps."""
@@ -251,6 +266,7 @@ class TextureEncoder:
             self._corrections,
             errors,
             None if last_weight is None else (last_pass, last_weight),
+            self._prices,
         )
 
     def significant(self, step_code: int) -> float:
