@@ -24,6 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import deepstd
 from benchmarks.processes import Measured, cores, measured
 from benchmarks.standing.studies import STUDIES, add_data_option
@@ -95,11 +97,10 @@ def _row(name: str, source: Path, scan: Path, ratio: float, effort: str, repeats
         options = ["--ratio", f"{ratio:g}", "--effort", effort, "--overwrite"]
         command = [sys.executable, "-m", "deepstd"]
         compress = [*command, "compress", str(scan), "-o", "x.dstd", *options]
-        restore = [*command, "decompress", "x.dstd", "-o", "x.nii.gz", "--overwrite"]
+        restore = [*command, "decompress", "x.dstd", "-o", "x.npy", "--overwrite"]
         runs = [_checked(measured(compress, folder, environment)) for _ in range(repeats)]
         back = [_checked(measured(restore, folder, environment)) for _ in range(repeats)]
-        original, restored = io.read(scan).voxels, io.read(folder / "x.nii.gz").voxels
-        restored = restored.reshape(original.shape)  # an image in NIfTI has a third axis of 1
+        original, restored = io.read(scan).voxels, np.load(folder / "x.npy")
         low, high = finite_range(original)
         quality = psnr(original, restored, peak=high - low)
         nbytes = (folder / "x.dstd").stat().st_size
