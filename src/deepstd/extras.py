@@ -1,6 +1,6 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch ─▶ nothing, or MissingExtraError with the command to type
+request ─ check_torch, check_scipy ─▶ nothing, or MissingExtraError with the command to type
 """
 
 from __future__ import annotations
@@ -13,9 +13,21 @@ from deepstd.errors import MissingExtraError
 
 def has_torch() -> bool:
     """Return whether PyTorch is installed, without importing it."""
-    if "torch" in sys.modules:
-        return sys.modules["torch"] is not None
-    return find_spec("torch") is not None
+    return _has("torch")
+
+
+def check_scipy(what: str, extra: str) -> None:
+    """Raise an error where SciPy is not installed.
+
+    Args:
+        what: what needs it, as the subject of the message.
+        extra: extra of this package that brings it.
+
+    Raises:
+        MissingExtraError: SciPy is not installed.
+    """
+    if not _has("scipy"):
+        raise MissingExtraError(f'{what} needs SciPy: pip install "deepstd[{extra}]"')
 
 
 def check_torch(what: str, extra: str) -> None:
@@ -30,3 +42,9 @@ def check_torch(what: str, extra: str) -> None:
     """
     if not has_torch():
         raise MissingExtraError(f'{what} needs PyTorch: pip install "deepstd[{extra}]"')
+
+
+def _has(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return find_spec(package) is not None

@@ -23,6 +23,8 @@ NAME = "familiarity.json"
 # Share of scans as in the validation that one limit flags, if they are normal: with eight limits
 # that are not independent, at most 1.6 % of the scans.
 _FLAGGED = 0.002
+# Points of the integral of Student's distribution.
+_ANGLES = 20_001
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -56,10 +58,24 @@ class Usual(BaseModel):
 
         The quantile is that of Student's distribution: few scans tell the deviation roughly.
         """
-        from scipy.special import stdtrit  # the import takes longer than most commands
-
-        quantile = float(stdtrit(self.scans - 1, 1 - _FLAGGED))
+        quantile = students_quantile(1 - _FLAGGED, self.scans - 1)
         return quantile * self.deviation * math.sqrt(1 + 1 / self.scans)
+
+
+def students_quantile(share: float, freedom: int) -> float:
+    """Return the quantile of Student's distribution, above its median.
+
+    Its integral is one of a power of cosines, in the angle of x / √freedom.
+
+    Args:
+        share: share of the distribution below the quantile, 0.5 to 1.
+        freedom: degrees of freedom, at least 1.
+    """
+    angles = np.linspace(0, math.pi / 2, _ANGLES)
+    density = np.cos(angles) ** (freedom - 1)
+    below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    angle = np.interp(2 * share - 1, below / below[-1], angles)
+    return math.sqrt(freedom) * math.tan(float(angle))
 
 
 class BitsAt(BaseModel):

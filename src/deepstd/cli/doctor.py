@@ -40,6 +40,7 @@ _EXTRAS = {
     "remote": ("fsspec", "aiohttp"),
     "train": ("torch", "scipy"),
     "gpu": ("torch",),
+    "protect": ("scipy",),
     "evaluate": ("scipy", "scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray", "grpcio"),

@@ -18,6 +18,7 @@ from deepstd.codec.shape_stage import FrameShape
 from deepstd.conditioning import Conditioning
 from deepstd.shape.register import on_average
 from deepstd.texture.codec import Encoder
+from deepstd.windows import smoothed
 
 CELLS = 16
 """Parts of the template along each axis, whose residuals are compared."""
@@ -142,16 +143,13 @@ def part_of(conditioning: Conditioning, shape: tuple[int, ...]) -> np.ndarray:
 
 def energies(conditioning: Conditioning, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return summed squared residuals and voxels of each part, smoothed, (CELLS, …) float64."""
-    from scipy import ndimage  # the import takes longer than most commands
-
     parts = part_of(conditioning, values.shape).reshape(-1)
     count = CELLS**values.ndim
     squares = np.square(residual(conditioning, values)).reshape(-1)
     grid = (CELLS,) * values.ndim
     sums = np.bincount(parts, squares, count).reshape(grid)
     voxels = np.bincount(parts, minlength=count).reshape(grid).astype(float)
-    smooth = [ndimage.gaussian_filter(a, 0.7, mode="constant") for a in (sums, voxels)]
-    return smooth[0], smooth[1]
+    return smoothed(sums, 0.7, "constant"), smoothed(voxels, 0.7, "constant")
 
 
 def well_seen(voxels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepstd.findings import Region
+from deepstd.windows import smoothed
 
 # Voxels of a block whose error is averaged: about the smallest lesion that matters.
 _BLOCK = 4
@@ -19,10 +20,21 @@ _SMOOTHING = 0.7
 
 def around_peak(values: np.ndarray) -> np.ndarray:
     """Return the connected part of a map around its maximum, down to half of that, bool."""
-    from scipy import ndimage  # the import takes longer than most commands
-
-    labels = np.asarray(ndimage.label(values >= 0.5 * values.max())[0])  # pyright: ignore
-    return labels == labels[np.unravel_index(int(values.argmax()), values.shape)]
+    allowed = np.pad(values >= 0.5 * values.max(), 1)
+    reached = np.zeros_like(allowed)
+    place = np.unravel_index(int(values.argmax()), values.shape)
+    edge = np.array([[p + 1] for p in place])
+    reached[tuple(edge)] = True
+    while edge.size:  # a step outwards at a time, across faces
+        steps = [
+            edge + sign * np.eye(values.ndim, dtype=int)[:, [a]]
+            for a in range(values.ndim)
+            for sign in (-1, 1)
+        ]
+        around = np.unique(np.concatenate(steps, 1), axis=1)
+        edge = around[:, allowed[tuple(around)] & ~reached[tuple(around)]]
+        reached[tuple(edge)] = True
+    return reached[(slice(1, -1),) * values.ndim]
 
 
 def region_of(
@@ -82,8 +94,6 @@ def block_errors(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
     Args:
         original, restored: stored values of 2 or 3 axes; non-finite voxels count as exact.
     """
-    from scipy import ndimage  # the import takes longer than most commands
-
     rows = []
     for start in range(0, original.shape[0], _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -97,7 +107,7 @@ def block_errors(original: np.ndarray, restored: np.ndarray) -> np.ndarray:
             shape = [-1 if a == axis else 1 for a in range(error.ndim)]
             error = np.add.reduceat(error, starts, axis) / counts.reshape(shape)
         rows.append(error)
-    return ndimage.gaussian_filter(np.stack(rows), _SMOOTHING, mode="nearest")
+    return smoothed(np.stack(rows), _SMOOTHING, "edge")
 
 
 def _region(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from deepstd.errors import InputError, RateError
+from deepstd.extras import check_scipy
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL
 from deepstd.rate.goal import QualityGoal
@@ -93,13 +94,20 @@ class Target:
 
 
 def check_protected(target: Target, *, protect: bool) -> None:
-    """Raise an InputError where regions are to be protected in a file without a size.
+    """Raise an error where regions cannot be protected.
 
     Args:
         target: size or fidelity of the file.
         protect: whether regions shall get the fidelity of the rest.
+
+    Raises:
+        InputError: the file has no size.
+        MissingExtraError: SciPy is not installed.
     """
-    if protect and target.sizeless:
+    if not protect:
+        return
+    check_scipy("protecting regions", "protect")
+    if target.sizeless:
         raise InputError(
             "protected regions take bytes of the rest, so they need a size (ratio, bpv or "
             "max_bytes)"
