@@ -4,11 +4,13 @@
           └ vvencFFapp, medium, at equal bytes ─────┴▶ CPU and wall time ─▶ table in Markdown
 
 Usage: python -m benchmarks.speed [--before CHECKOUT] [--repeats N] [--studies hippocampus,…]
-       [--ratio 64] [--efforts normal,fast]
+       [--ratio 64] [--efforts normal,fast] [--python INTERPRETER]
 
-CHECKOUT is the folder of an earlier release with its engine compiled; it runs in this environment.
-VVenC is left out where it is not installed. Its quantiser is found beforehand; one encoding at the
-bytes of the file counts. The machine must do nothing else. Medians over the repeats are shown.
+INTERPRETER runs this release, for example one of an environment without the extras, which cost time
+to import. CHECKOUT is the folder of an earlier release with its engine compiled; it runs in this
+environment. VVenC is left out where it is not installed. Its quantiser is found beforehand; one
+encoding at the bytes of the file counts. The machine must do nothing else. Medians over the repeats
+are shown.
 """
 
 from __future__ import annotations
@@ -72,30 +74,38 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=64.0)
     parser.add_argument("--studies", default=",".join([*STUDIES, *_EXTRA]))
     parser.add_argument("--efforts", default="normal")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), metavar="INTERPRETER")
     asked = parser.parse_args()
     rows: list[Row] = []
     for study in asked.studies.split(","):
         scan = asked.data / (_EXTRA.get(study) or STUDIES[study].scans[0])
         for effort in asked.efforts.split(","):
-            programs = {f"this release, {effort}": _SOURCE}
+            programs = [(f"this release, {effort}", asked.python, _SOURCE)]
             if asked.before is not None:
-                programs[f"{asked.before.name}, {effort}"] = asked.before / "src"
-            rows += [
-                _row(name, source, scan, asked.ratio, effort, asked.repeats)
-                for name, source in programs.items()
-            ]
+                before = asked.before / "src"
+                programs.append((f"{asked.before.name}, {effort}", Path(sys.executable), before))
+            for name, python, source in programs:
+                command = [str(python), "-m", "deepstd"]
+                rows.append(_row(name, command, source, scan, asked.ratio, effort, asked.repeats))
         rows += _vvc(scan, rows[-1].nbytes, asked.repeats)
         print(f"{study}: done", file=sys.stderr, flush=True)
     print("\n".join(table(rows)))
 
 
-def _row(name: str, source: Path, scan: Path, ratio: float, effort: str, repeats: int) -> Row:
+def _row(
+    name: str,
+    command: Sequence[str],
+    source: Path,
+    scan: Path,
+    ratio: float,
+    effort: str,
+    repeats: int,
+) -> Row:
     """Compress and restore a scan with the package in a folder."""
     environment = {"PYTHONPATH": str(source)}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         options = ["--ratio", f"{ratio:g}", "--effort", effort, "--overwrite"]
-        command = [sys.executable, "-m", "deepstd"]
         compress = [*command, "compress", str(scan), "-o", "x.dstd", *options]
         restore = [*command, "decompress", "x.dstd", "-o", "x.npy", "--overwrite"]
         runs = [_checked(measured(compress, folder, environment)) for _ in range(repeats)]
