@@ -31,7 +31,7 @@ _FLOAT_LEVELS = 1024
 
 @dataclass
 class Outcome:
-    """What became of all scans on one path.
+    """Counts of all scans on one path.
 
     Attributes:
         files, same_files: scans compressed, and those whose file is the reference's.

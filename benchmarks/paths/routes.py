@@ -57,7 +57,7 @@ class Route:
 
     @property
     def exists(self) -> bool:
-        """Whether this computer has the instructions, or the engine."""
+        """True where this computer has the instructions, or the engine."""
         limit = self.environment.get(library.LIMIT)
         with self.taken():
             engine = library.engine()

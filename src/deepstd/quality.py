@@ -16,7 +16,6 @@ window lies inside the scan.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.threads import thread_count
 from deepstd.windows import RADIUS, gaussian_means
 
 _SLAB_VOXELS = 4_000_000  # bounds the memory of a measurement
@@ -236,7 +236,7 @@ def ssim_of_regions(
 
     totals, counts = [0.0] * len(regions), [0] * len(regions)
     # The filters release the interpreter lock.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+    with ThreadPoolExecutor(min(thread_count(), _MOST_THREADS)) as pool:
         for found in pool.map(sums, slabs(original, halo=RADIUS)):
             for number, (total, count) in enumerate(found):
                 totals[number] += total

@@ -1,6 +1,6 @@
 """Number of threads of a computation, and the wait policy of OpenMP threads.
 
-    cores of this process, OMP_NUM_THREADS ─▶ thread_count ─ limited_to ─▶ share of a worker thread
+    cores of this process, OMP_NUM_THREADS ─▶ thread_count ─ limit_to ─▶ share of a worker thread
     command, batch worker or Ray actor begins ─ wait_passively ─▶ torch is imported
 
 Spinning threads take time from computing threads as soon as other programs use the cores. Every
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 # The OpenMP libraries of GNU (in PyTorch's packages), LLVM and Intel read this variable.
 _POLICY, _PASSIVE = "OMP_WAIT_POLICY", "PASSIVE"
@@ -57,21 +55,10 @@ def limit_to(count: int) -> None:
     _own.count = max(1, count)
 
 
-@contextmanager
-def limited_to(count: int) -> Iterator[None]:
-    """Set the threads of computations of the calling thread within a block."""
-    before: int | None = getattr(_own, "count", None)
-    limit_to(count)
-    try:
-        yield
-    finally:
-        _own.count = before
-
-
 def _most() -> int:
     if _allowed is not None:
         return _allowed
-    asked = os.environ.get("OMP_NUM_THREADS", "")
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdigit() and int(asked):
         return int(asked)
     if hasattr(os, "sched_getaffinity"):

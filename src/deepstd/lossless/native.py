@@ -6,13 +6,13 @@ stack ─ Slab records ─ lossless_run ─▶ bytes of each slab | levels
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from deepstd.engine.library import OUT_OF_MEMORY, address
+from deepstd.threads import thread_count
 
 
 class SlabRecord(ctypes.Structure):
@@ -55,12 +55,6 @@ def _records(slabs: Sequence[np.ndarray], period: int, most: int) -> Any:
 
 
 def _run(library: Any, records: Any, *, decoding: bool) -> None:
-    library.lossless_run(ctypes.addressof(records), len(records), decoding, _threads())
+    library.lossless_run(ctypes.addressof(records), len(records), decoding, thread_count())
     if any(record.result == OUT_OF_MEMORY for record in records):
         raise MemoryError
-
-
-def _threads() -> int:
-    """Return as many threads as OpenMP's programs take."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return max(1, int(asked)) if asked.isdigit() else os.cpu_count() or 1

@@ -29,10 +29,16 @@ from deepstd.texture.wavelet.network import TextureConfig
     thick=st.booleans(),
     seed=st.integers(0, 99),
     precision=st.sampled_from([torch.float32, torch.float64]),
+    step=st.integers(500, 6000),
 )
 @pytest.mark.parametrize("template", [False, True])
 def test_both_loops_decode_the_same(
-    shape: tuple[int, ...], thick: bool, seed: int, precision: torch.dtype, template: bool
+    shape: tuple[int, ...],
+    thick: bool,
+    seed: int,
+    precision: torch.dtype,
+    step: int,
+    template: bool,
 ) -> None:
     torch.manual_seed(seed)
     ndim = len(shape)
@@ -49,8 +55,8 @@ def test_both_loops_decode_the_same(
         )
     spacing = (1.0,) * (ndim - 1) + (4.0,) if thick else None
     encoder = TextureEncoder(network, smooth(shape, seed), spacing)
-    (encoded,) = encode_together([encoder], 4000, [0.1], hint)
-    plan, rates = encoder.plan, [log_rate(4000)]
+    (encoded,) = encode_together([encoder], step, [0.1], hint)
+    plan, rates = encoder.plan, [log_rate(step)]
     source = DecoderSource(network.tables, encoded.stream)
     ours = code_levels(network.context, ScanBatch(shape, plan, rates, hint), source, CPU.first)
     copy = TextureNetwork.from_tensors(trained.config, trained.to_tensors())

@@ -22,13 +22,12 @@ from deepstd.devices import CPU, Device, Workers
 from deepstd.engine.library import engine
 from deepstd.engine.postfilter import FilterLayers, Truth
 from deepstd.errors import BundleError
+from deepstd.texture.entropy.context import CONDITION_UNIT
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 from deepstd.texture.filters import postfilter_arrays
-from deepstd.texture.filters.postfilter_arrays import UNITS_PER_STEP, Convolution
+from deepstd.texture.filters.postfilter_arrays import Convolution
 from deepstd.texture.tiling import FILTER_TILES, Tile, TileEdges, tiles
 from deepstd.threads import thread_count
-
-# Integer that stands for 1 in the condition vector.
-_CONDITION_UNIT = 32
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class PostFilter:
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Return one scan's prediction, (*shape), and the entry's biases, (width,)."""
         vector = condition[min(number, len(condition) - 1)].reshape(-1).astype(np.float32)
-        share = self.condition.weight @ (vector / _CONDITION_UNIT) + self.condition.bias
+        share = self.condition.weight @ (vector / CONDITION_UNIT) + self.condition.bias
         predicted = None
         if self.template:
             if template is None:

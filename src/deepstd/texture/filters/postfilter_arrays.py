@@ -13,13 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from deepstd.engine.postfilter import Truth
+from deepstd.texture.entropy.features import UNITS_PER_STEP
 
-UNITS_PER_STEP = 64
-"""Fixed-point units a quantisation step."""
-# Largest magnitude of the inputs, in steps.
-_LIMIT = 16.0
-# Of the LeakyReLU below zero.
-_SLOPE = 0.1
+INPUT_LIMIT = 16.0
+"""Largest magnitude of the inputs, in steps."""
+LEAK = 0.1
+"""Slope of the LeakyReLU below zero."""
 # Values of a block of patches: 1 MB.
 _BLOCK = 1 << 18
 
@@ -100,7 +99,7 @@ def gradient(
         first, second = inner[2 * index], inner[2 * index + 1]
         slope = slope + first.back(_through(second.back(slope), run.hidden[index]))
     by_input = _unfolded(entry.back(_through(slope, run.entered)), low.shape, len(inputs))
-    passed = [g * (np.abs(x) <= _LIMIT) for g, x in zip(by_input, inputs, strict=True)]
+    passed = [g * (np.abs(x) <= INPUT_LIMIT) for g, x in zip(by_input, inputs, strict=True)]
     found = 2 * error + passed[0] - _mean(passed[0])
     for by_template in passed[1:]:
         found -= by_template
@@ -119,7 +118,7 @@ def _forward(
     layers: Sequence[Convolution], low: np.ndarray, inputs: Sequence[np.ndarray], bias: np.ndarray
 ) -> _Run:
     entry, *inner, last = layers
-    bounded = [x.clip(-_LIMIT, _LIMIT).astype(np.float32) for x in inputs]
+    bounded = [x.clip(-INPUT_LIMIT, INPUT_LIMIT).astype(np.float32) for x in inputs]
     entered = x = _leaky(Convolution(entry.weight, bias)(_folded(bounded)))
     hidden = []
     for first, second in zip(inner[::2], inner[1::2], strict=True):
@@ -149,12 +148,12 @@ def _mean(x: np.ndarray) -> np.ndarray:
 
 
 def _leaky(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, x * np.float32(_SLOPE))
+    return np.maximum(x, x * np.float32(LEAK))
 
 
 def _through(gradient: np.ndarray, activation: np.ndarray) -> np.ndarray:
     """Take a gradient back through the LeakyReLU that gave an activation."""
-    return np.where(activation > 0, gradient, gradient * np.float32(_SLOPE))
+    return np.where(activation > 0, gradient, gradient * np.float32(LEAK))
 
 
 def _folded(channels: Sequence[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from deepstd.texture.entropy.context import HALO
-from deepstd.texture.entropy.features import BLUR_REACH, UNITS_PER_STEP
+from deepstd.texture.entropy.features import BLUR_REACH
 from deepstd.texture.networks.conditioning import TensorHint
 from deepstd.texture.networks.context import (
     ContextModel,
@@ -28,10 +28,8 @@ from deepstd.texture.networks.lifting import decompose, merge, subband_mask
 from deepstd.texture.networks.runtime import Arithmetic
 from deepstd.texture.networks.source import TensorSource
 from deepstd.texture.tiling import Region, Window, tile_regions
+from deepstd.texture.wavelet.levels import MEAN_UNITS
 from deepstd.texture.wavelet.lifting import Plan, grid_shapes
-
-# The model predicts means in sixteenths of a step.
-_MEAN_UNITS = UNITS_PER_STEP // 16
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def code_passes(
     passes = len(model.head)
     for index in range(passes):
         prediction = model.predict(index, hidden, known)
-        mean = prediction.mean.to(dtype) * _MEAN_UNITS
+        mean = prediction.mean.to(dtype) * MEAN_UNITS
         if prediction.gate is not None and template_high is not None:
             mean = mean + round_through(prediction.gate.to(dtype) * template_high, 1 / 16)
         coded = (order == index) & mask

@@ -15,13 +15,9 @@ from torch import nn
 from torch.nn import functional
 
 from deepstd.texture.entropy.features import UNITS_PER_STEP
+from deepstd.texture.filters.postfilter_arrays import INPUT_LIMIT, LEAK
 from deepstd.texture.networks.features import blur
 from deepstd.texture.networks.fold import fold, unfold
-
-# Largest magnitude of the inputs, in steps.
-_LIMIT = 16.0
-# Of the LeakyReLU below zero.
-_SLOPE = 0.1
 
 
 class ResidualBlock(nn.Module):
@@ -35,7 +31,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the block to (B, width, *grid)."""
-        return x + self.second(functional.leaky_relu(self.first(x), _SLOPE))
+        return x + self.second(functional.leaky_relu(self.first(x), LEAK))
 
 
 class PostFilter(nn.Module):
@@ -82,12 +78,12 @@ class PostFilter(nn.Module):
         if self._template and template is not None:
             channels.append(template - low)
         x = torch.cat(channels, 1).float() * (1.0 / UNITS_PER_STEP)
-        x = x.clamp(-_LIMIT, _LIMIT)
+        x = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
         padding = [p for n in reversed(shape) for p in (0, n % 2)]
         x = fold(functional.pad(x, padding))
         projected = self.condition(condition.flatten(1).float() / 32.0)
         x = self.entry(x) + projected.reshape(*projected.shape, *[1] * len(shape))
-        x = self.blocks(functional.leaky_relu(x, _SLOPE))
+        x = self.blocks(functional.leaky_relu(x, LEAK))
         change = unfold(self.exit(x), 1)[(..., *(slice(0, n) for n in shape))]
         return low * (1.0 / UNITS_PER_STEP) + change
 

@@ -39,8 +39,8 @@ from deepstd.texture.entropy.source import SymbolSource
 from deepstd.texture.tiling import Region, Window, tile_regions
 from deepstd.texture.wavelet.lifting import Plan, decompose, grid_shapes, merge, subband_mask
 
-# The model predicts means in sixteenths of a step.
-_MEAN_UNITS = UNITS_PER_STEP // 16
+MEAN_UNITS = UNITS_PER_STEP // 16
+"""Fixed-point units of the predicted means, which count sixteenths of a step."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def code_passes(
     passes = int(order.max()) + 1
     for index in range(passes):
         prediction = model.predict(index, hidden, known)
-        mean = prediction.mean.astype(np.float64) * _MEAN_UNITS
+        mean = prediction.mean.astype(np.float64) * MEAN_UNITS
         if prediction.gate is not None and template_high is not None:
             mean += np.floor(prediction.gate * template_high * (1 / GATE_ONE) + 0.5)
         coded = (order == index) & mask
