@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textures import smooth
 
 import deepstd
 from deepstd import Volume, io
@@ -15,7 +16,7 @@ from deepstd import bundle as bundles
 from deepstd.bundle.familiarity import NAME, load_familiarity
 from deepstd.codec.codec import Codec
 from deepstd.codec.compressed import Compressed
-from deepstd.codec.protection import Protection
+from deepstd.codec.protection import NOT_PROTECTED, Protection
 from deepstd.codec.regions import largest_error
 from deepstd.container import parse
 from deepstd.errors import BundleError, InputError
@@ -174,3 +175,26 @@ def test_protection_needs_a_size(tmp_path: Path) -> None:
     ramp = np.add.outer(np.arange(64), np.arange(48)).astype(np.int16)
     with pytest.raises(InputError, match="need a size"):
         deepstd.compress(ramp, tmp_path / "x.dstd", lossless=True, protect=True)
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["no region", "a region"])
+@pytest.mark.parametrize("shape", [(64, 60, 10), (40, 36, 24, 2), (150, 140, 12)])
+def test_protection_keeps_the_size(shape: tuple[int, ...], marked: bool) -> None:
+    """Slices, frames and tiles: also where nothing is there to protect."""
+    values = np.stack([smooth(shape[:2], n) for n in range(shape[2])], -1)
+    if len(shape) == 4:
+        values = np.stack([values, values[::-1]], -1)
+    noise = np.random.default_rng(0).normal(size=shape)
+    spacing = 6.0 if shape[2] == 10 else 1.0
+    volume = Volume(np.rint(values + 2 * noise).astype(np.int16), np.diag([1.0, 1.0, spacing, 1.0]))
+    mask = np.zeros(shape, bool)
+    mask[20:30, 20:30, 4:8] = marked
+    generic, target = Codec.load("generic", device="cpu"), Target(bpv=0.4)
+    wish = Protection.of(mask, shape)
+    found = generic.encode(volume, target, effort="fast", protect=wish)
+    allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
+    assert 0.99 * allowed <= len(found.data) <= allowed
+    assert found.familiarity is not None
+    assert (found.familiarity.protected is not None) == marked
+    assert (NOT_PROTECTED in found.notes) == (not marked)
+    assert generic.decompress(found.data).voxels.shape == shape

@@ -108,7 +108,7 @@ class Residuals(BaseModel):
     largest: Usual
 
 
-class Familiarity(BaseModel):
+class ValidationStatistics(BaseModel):
     """Contents of ``familiarity.json``.
 
     Attributes:
@@ -147,7 +147,7 @@ class Familiarity(BaseModel):
         return Usual(mean=mean, deviation=deviation, scans=scans)
 
 
-def load_familiarity(folder: Path) -> Familiarity | None:
+def load_familiarity(folder: Path) -> ValidationStatistics | None:
     """Read the familiarity of a bundle; return None where the bundle has none.
 
     Raises:
@@ -157,7 +157,7 @@ def load_familiarity(folder: Path) -> Familiarity | None:
     if not path.is_file():
         return None
     try:
-        found = Familiarity.model_validate_json(path.read_bytes())
+        found = ValidationStatistics.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         reason = faults(error) if isinstance(error, ValidationError) else error.strerror
         raise BundleError(
@@ -173,7 +173,7 @@ def load_familiarity(folder: Path) -> Familiarity | None:
     return found
 
 
-def save_familiarity(folder: Path, familiarity: Familiarity) -> None:
+def save_familiarity(folder: Path, statistics: ValidationStatistics) -> None:
     """Write the familiarity of a bundle beside it.
 
     Raises:
@@ -181,4 +181,4 @@ def save_familiarity(folder: Path, familiarity: Familiarity) -> None:
     """
     path = folder / NAME
     with room_told(path, path):
-        path.write_text(familiarity.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        path.write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -31,7 +31,7 @@ from deepstd.special_values import Specials
 from deepstd.volume import Volume
 
 NO_SYMBOLS = b""
-"""What is decoded of a file without texture."""
+"""Symbols of a file without texture: none."""
 
 
 def is_without_texture(container: Beginning) -> bool:

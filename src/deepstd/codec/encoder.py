@@ -14,6 +14,7 @@ from functools import partial
 from typing import Self
 
 from deepstd import io
+from deepstd.bundle.familiarity import load_familiarity
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.file_builder import EncodedScan, FileBuilder
@@ -21,7 +22,7 @@ from deepstd.codec.finishing import Finishing
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.guard import Coded
 from deepstd.codec.model import Model
-from deepstd.codec.protection import Encodings, Protection, protected
+from deepstd.codec.protection import NOT_PROTECTED, Encodings, Protection, protected
 from deepstd.codec.shape_stage import FrameShape, encode_shape
 from deepstd.codec.size_search import SizeSearch
 from deepstd.codec.slice_decision import Way, try_slices, ways
@@ -95,6 +96,8 @@ class Encoding:
         # The post-filter of a network with a template leaves nothing to the adaptive loop filter.
         self._filtered = not self._codec.network.config.template
         self._weight = model.bundle.manifest.rate_weight
+        # Read before the work, so that a damaged file is reported at once.
+        self._known = load_familiarity(model.bundle.folder)
         self._steps = FirstSteps(
             allowed, self._builder.fixed_bytes, self._weight, volume.voxels.dtype, progress
         )
@@ -364,11 +367,14 @@ class Encoding:
     def finish(self, result: EncodedScan, wish: Protection | None = None) -> Compressed:
         """Protect regions if wished, judge the scan, and write its quality into the file."""
         self._wiener = result.wiener
-        done = None
+        done, notes = None, self._notes
         if wish is not None:
-            result, done = self._protected(result, wish)
-        scan = self._model, self._volume, self._builder, self._allowed
-        job = Finishing(*scan, self._fitted, self._affine, self._notes, self._progress)
+            changed, done = self._protected(result, wish)
+            # The encoding that regions are protected from may only be near the size.
+            result = result if done is None else changed
+            notes = notes if done is not None else (*notes, NOT_PROTECTED)
+        scan = self._model, self._volume, self._builder, self._known, self._allowed
+        job = Finishing(*scan, self._fitted, self._affine, notes, self._progress)
         self._steps.aim(result.point, LOWEST_FILL)
         parts = result.shapes, result.encoders
         ready = job.judged(result, partial(self._search_size, *parts, LOWEST_FILL), done)
@@ -386,4 +392,4 @@ class Encoding:
         coded = Coded.of(result, self._fitted, self._affine)
         near = partial(self._rough_or_exact, *parts, None)
         encode = Encodings(near, partial(self._search_size, *parts, LOWEST_FILL))
-        return protected(self._model, coded, result, wish, encode)
+        return protected(self._known, coded, result, wish, encode)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepstd.bundle.familiarity import ValidationStatistics
 from deepstd.codec import decoder
 from deepstd.codec.compressed import Compressed
 from deepstd.codec.file_builder import NO_QUALITY, EncodedScan, FileBuilder, Streams
@@ -55,6 +56,7 @@ class Finishing:
         model: networks and template of the bundle.
         volume: the scan.
         builder: builder of its files.
+        known: statistics of the bundle's validation scans; None for a bundle without.
         allowed: most bytes of the file.
         fitted: registration of each frame, whether the file keeps it or not; empty without.
         affine: voxel-to-world matrix, (4, 4), or None.
@@ -65,6 +67,7 @@ class Finishing:
     model: Model
     volume: Volume
     builder: FileBuilder
+    known: ValidationStatistics | None
     allowed: int
     fitted: Sequence[FrameShape]
     affine: np.ndarray | None
@@ -85,7 +88,7 @@ class Finishing:
             done: regions that were protected, or None.
         """
         coded = Coded.of(result, self.fitted, self.affine)
-        familiarity = replace(judged(self.model, coded), protected=done)
+        familiarity = replace(judged(self.known, coded), protected=done)
         note = note_of(familiarity, self.model.bundle.manifest.name)
         notes = () if note is None else (note,)
         result = self._with_room(result, notes, again)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.bundle.familiarity import Residuals, Usual, load_familiarity
+from deepstd.bundle.familiarity import Residuals, Usual, ValidationStatistics
 from deepstd.codec import fit
 from deepstd.codec.file_builder import EncodedScan
 from deepstd.codec.fit import BITS, MEASURES, REGION, TOGETHER, Measure
-from deepstd.codec.model import Model
 from deepstd.codec.regions import around_peak, region_of
 from deepstd.codec.shape_stage import FrameShape
 from deepstd.findings import Familiarity, Finding, Region
@@ -47,13 +46,13 @@ class Coded:
         return Coded(fitted, result.encoders, result.point.step_code, nbytes, affine)
 
 
-def judged(model: Model, coded: Coded) -> Familiarity:
+def judged(known: ValidationStatistics | None, coded: Coded) -> Familiarity:
     """Compare a scan with the validation scans of its bundle.
 
-    Raises:
-        BundleError: the statistics of the bundle are damaged.
+    Args:
+        known: statistics of the validation scans; None for a bundle without.
+        coded: the encoded scan.
     """
-    known = load_familiarity(model.bundle.folder)
     if known is None:
         return Familiarity(judged=False)
     findings: list[Finding] = []

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepstd.bundle.familiarity import load_familiarity
+from deepstd.bundle.familiarity import ValidationStatistics
 from deepstd.codec import fit
 from deepstd.codec.file_builder import EncodedScan
 from deepstd.codec.guard import Coded, excess_of
-from deepstd.codec.model import Model
 from deepstd.errors import InputError, RateError
 from deepstd.findings import Protected
 from deepstd.texture.codec import Encoder, Priced
@@ -73,6 +72,12 @@ class Protection:
         return Protection(protect.astype(bool))
 
 
+NOT_PROTECTED = (
+    "no region was protected: none differs from the rest, or the file cannot be that small with one"
+)
+"""Note on a scan coded as without protection."""
+
+
 @dataclass(frozen=True)
 class Encodings:
     """Ways to encode a scan again.
@@ -87,7 +92,7 @@ class Encodings:
 
 
 def protected(
-    model: Model,
+    known: ValidationStatistics | None,
     coded: Coded,
     result: EncodedScan,
     wish: Protection,
@@ -96,7 +101,7 @@ def protected(
     """Encode again so that regions get the fidelity of the rest.
 
     Args:
-        model: networks and template of the bundle.
+        known: statistics of the bundle's validation scans; None for a bundle without.
         coded: the encoding as the guard sees it; its encoders can be priced.
         result: the same encoding.
         wish: the regions.
@@ -108,7 +113,7 @@ def protected(
     """
     encoders = [encoder.priced for encoder in coded.encoders]
     priced = [encoder for encoder in encoders if encoder is not None]
-    masks = _given(wish.mask, priced) if wish.mask is not None else _found(model, coded, result)
+    masks = _given(wish.mask, priced) if wish.mask is not None else _found(known, coded, result)
     if not any(mask.any() for mask in masks):
         return result, None
     share = float(np.mean([mask.mean() for mask in masks]))
@@ -117,6 +122,8 @@ def protected(
         _approach(priced, masks, encode)
         found = encode.exact()
     except RateError:  # the rest cannot pay that much
+        for encoder in priced:
+            encoder.set_prices(np.ones(encoder.shape, np.float32))
         return result, None
     return found, Protected(share, before, _ratio(priced, found, masks))
 
@@ -173,14 +180,15 @@ def _given(mask: np.ndarray, encoders: Sequence[Encoder]) -> list[np.ndarray]:
     return [np.asarray(m, bool).reshape(e.shape) for m, e in zip(frames, encoders, strict=True)]
 
 
-def _found(model: Model, coded: Coded, result: EncodedScan) -> list[np.ndarray]:
+def _found(
+    known: ValidationStatistics | None, coded: Coded, result: EncodedScan
+) -> list[np.ndarray]:
     """Return the regions found in each frame, at most `_MOST` of it.
 
     Those that the template explains worse than usual come first, then those of large errors.
     """
     from scipy import ndimage  # the import takes longer than most commands
 
-    known = load_familiarity(model.bundle.folder)
     errors = _errors(coded.encoders, result)
     masks = []
     for number, error in enumerate(errors):

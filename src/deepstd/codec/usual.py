@@ -1,6 +1,6 @@
 """Statistics of the validation scans of a bundle, which later scans are compared with.
 
-validation scans ─ register, encode at some relative steps ─▶ measures ─▶ Familiarity
+validation scans ─ register, encode at some relative steps ─▶ measures ─▶ ValidationStatistics
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd import io
-from deepstd.bundle.familiarity import BitsAt, Familiarity, Residuals, Usual
+from deepstd.bundle.familiarity import BitsAt, Residuals, Usual, ValidationStatistics
 from deepstd.codec import fit
 from deepstd.codec.backgrounds import take_out
 from deepstd.codec.fit import BITS, CELLS, MEASURES, REGION, TOGETHER, Measure
@@ -47,7 +47,7 @@ class _Scan:
     energy: np.ndarray | None
 
 
-def familiarity_of(model: Model, volumes: Iterable[Volume]) -> Familiarity:
+def familiarity_of(model: Model, volumes: Iterable[Volume]) -> ValidationStatistics:
     """Measure how validation scans fit a bundle.
 
     Of a scan with frames the first is measured. Measures of fewer than four scans are left out.
@@ -79,7 +79,8 @@ def familiarity_of(model: Model, volumes: Iterable[Volume]) -> Familiarity:
             ]
     energies = [scan.energy for scan in scans if scan.energy is not None]
     residuals = _residuals(np.stack(energies)) if len(energies) >= _FEWEST else None
-    return Familiarity.model_validate({"measures": measures, "bits": bits, "residuals": residuals})
+    found = {"measures": measures, "bits": bits, "residuals": residuals}
+    return ValidationStatistics.model_validate(found)
 
 
 def _measured(model: Model, volume: Volume) -> _Scan:
