@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from thread_limits import limited_to
 
-from deepstd.lossless import decode, encode, native
+from deepstd.lossless import decode, encode
 
 TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 ORDERS = ("<", ">")
@@ -112,14 +113,12 @@ def test_sparse_values_cost_as_much_as_their_ranks(phantom: Callable[..., np.nda
     assert len(assert_exact(table[ranks].astype("u2"))) < 1.02 * len(encode(ranks)) + 300
 
 
-def test_a_number_of_threads_changes_no_byte(
-    monkeypatch: pytest.MonkeyPatch, phantom: Callable[..., np.ndarray]
-) -> None:
+def test_a_number_of_threads_changes_no_byte(phantom: Callable[..., np.ndarray]) -> None:
     scan = phantom((100, 80, 80))  # two slabs
     payloads = set()
     for threads in (1, 2):
-        monkeypatch.setattr(native, "_threads", lambda threads=threads: threads)
-        payloads.add(assert_exact(scan))
+        with limited_to(threads):
+            payloads.add(assert_exact(scan))
     assert len(payloads) == 1
 
 
