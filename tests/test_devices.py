@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from thread_limits import limited_to
 
 import deepstd
 from deepstd import api
@@ -18,7 +17,7 @@ from deepstd.codec.codec import Codec
 from deepstd.devices import CPU, Device, Workers
 from deepstd.errors import DeviceError
 from deepstd.shape import conditioning
-from deepstd.threads import thread_count
+from deepstd.threads import limited_to, thread_count
 
 Phantom = Callable[..., np.ndarray]
 TWO = Workers.named("cpu, cpu")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from thread_limits import limited_to
 
 import deepstd
 from deepstd.errors import RateError
 from deepstd.rate.target import Target
+from deepstd.threads import limited_to
 
 SCANS = (
     ("hippocampus-t1", "hippocampus-t1/images/hippocampus_037.nii.gz"),

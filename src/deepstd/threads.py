@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # The OpenMP libraries of GNU (in PyTorch's packages), LLVM and Intel read this variable.
 _POLICY, _PASSIVE = "OMP_WAIT_POLICY", "PASSIVE"
@@ -53,6 +55,17 @@ def limit_process(count: int) -> None:
 def limit_to(count: int) -> None:
     """Set the threads that computations of the calling thread may use."""
     _own.count = max(1, count)
+
+
+@contextmanager
+def limited_to(count: int) -> Iterator[None]:
+    """Set the threads of computations of the calling thread within a block."""
+    before: int | None = getattr(_own, "count", None)
+    limit_to(count)
+    try:
+        yield
+    finally:
+        _own.count = before
 
 
 def _most() -> int:

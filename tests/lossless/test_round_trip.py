@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from thread_limits import limited_to
 
 from deepstd.lossless import decode, encode
+from deepstd.threads import limited_to
 
 TYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 ORDERS = ("<", ">")

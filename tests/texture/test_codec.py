@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from textures import coded, finished, grey_values, smooth
-from thread_limits import limited_to
 
 from deepstd.conditioning import Conditioning
 from deepstd.devices import CPU, Device, Workers
@@ -25,6 +24,7 @@ from deepstd.texture.scaling import Scaling, template_units
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import TextureConfig, WaveletNetwork
+from deepstd.threads import limited_to
 
 
 def untrained(ndim: int, *, template: bool = False, seed: int = 0) -> TextureNetwork:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from instructions import limited
-from thread_limits import limited_to
 
 from deepstd.coding.tables import parametric_tables
 from deepstd.devices import Device
@@ -27,6 +26,7 @@ from deepstd.texture.entropy.symbols import DecoderSource, EncoderSource, Togeth
 from deepstd.texture.tiling import Region
 from deepstd.texture.wavelet.levels import Level, TemplatePyramid
 from deepstd.texture.wavelet.lifting import subband_mask
+from deepstd.threads import limited_to
 
 pytestmark = pytest.mark.skipif(
     library.engine() is None, reason="the native engine is not built here"

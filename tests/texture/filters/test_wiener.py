@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textures import smooth
-from thread_limits import limited_to
 
 from deepstd.codec.codec import Codec
 from deepstd.coding.tables import parametric_tables
@@ -21,6 +20,7 @@ from deepstd.texture.filters import wiener, wiener_fit
 from deepstd.texture.filters.wiener import Knots, WienerFilter, half_neighbourhood
 from deepstd.texture.filters.wiener_fit import MOST_BYTES, RestoredFrame, best_filter
 from deepstd.texture.tiling import TileEdges
+from deepstd.threads import limited_to
 from deepstd.volume import Volume
 from tests.helpers.chunks import without_filter
 
