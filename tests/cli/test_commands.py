@@ -36,6 +36,18 @@ class TestCompress:
         assert "18 x 16 x 12, int16" in capsys.readouterr().out
         assert np.load(scan.parent / "back.npy").shape == (18, 16, 12)
 
+    @pytest.mark.parametrize("spot", [False, True])
+    def test_only_a_place_of_its_own_is_named(
+        self, scan: Path, capsys: pytest.CaptureFixture[str], spot: bool
+    ) -> None:
+        random = np.random.default_rng(0)
+        voxels = random.normal(0, 2, (48, 44))
+        if spot:
+            voxels[20:28, 20:28] += random.normal(0, 300, (8, 8))
+        np.save(scan.parent / "x.npy", np.rint(voxels + 1000).astype(np.int16))
+        assert run("compress", scan.parent / "x.npy", "--ratio", 32) == 0
+        assert ("largest error" in capsys.readouterr().out) == spot
+
     @pytest.mark.parametrize(
         ("rate", "most"),
         [(("--ratio", "16"), 432), (("--bpv", "1"), 432), (("--max-bytes", "0.5kB"), 500)],

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from deepstd.shape.register import ShapeReport
 
 _SUFFIX = ".dstd"
+# Ratio of the error of a region to that of the scan from which on it is a place of its own.
+_APART = 2.0
 
 
 def compress(
@@ -136,8 +138,8 @@ def _regions(report: CompressReport) -> list[tuple[str, str]]:
         done = "coded all the same; --protect or another bundle (-m) may help"
         text = done if found.protected is None else "regions protected"
         lines.append(("guard", f"unlike the scans of the bundle: {text}"))
-    if found.largest_error is not None:
-        region = found.largest_error
+    region = found.largest_error
+    if region is not None and region.excess >= _APART:
         text = f"{region.excess:.1f} times that of the scan at {region.place}"
         lines.append(("largest error", text))
     if found.protected is not None:
