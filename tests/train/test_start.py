@@ -13,6 +13,7 @@ from textures import finished, trainable
 from deepstd import bundle
 from deepstd.errors import InputError
 from deepstd.texture.codec import squared_error
+from deepstd.texture.networks.context import condition_vector
 from deepstd.texture.trainable import Trainable, untrained
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import TextureConfig
@@ -71,9 +72,36 @@ def test_new_channels_learn(generic: Start) -> None:
     assert float(new.detach().abs().max()) > 0
 
 
+def test_a_network_that_gets_a_template_makes_no_use_of_it_at_first(
+    generic: Start, phantom: Callable[..., np.ndarray]
+) -> None:
+    small = trainable(generic.networks[3])
+    large = grow(small, TextureConfig.from_dict({**small.config.to_dict(), "template": True}))
+    random = np.random.default_rng(3)
+    (plain, _), (level, _) = small.context.level(0), large.context.level(0)
+    grid, config = (6, 7, 5), small.context.config
+    features = torch.from_numpy(random.integers(-40, 40, (1, config.features, *grid))).float()
+    template = torch.from_numpy(random.integers(-40, 40, (1, config.bands + 4, *grid))).float()
+    condition = condition_vector(config, 64, (0, 1, 2), 0)
+    known = torch.zeros(1, config.bands, *grid)
+    for index in range(config.passes):
+        hidden = plain.hidden(features, condition)
+        expected = plain.predict(index, hidden, known)
+        same = level.hidden(torch.cat([features, template], 1), condition)
+        torch.testing.assert_close(same, hidden)
+        found = level.predict(index, same, known)
+        torch.testing.assert_close(found.mean, expected.mean)
+        torch.testing.assert_close(found.scale, expected.scale)
+        assert found.gate is not None
+        assert float(found.gate.detach().abs().max()) == 0
+
+    with pytest.raises(InputError, match="a template cannot be given up"):
+        grow(large, small.config)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"widths": (8, 8)}, {"filter_width": 4}, {"filter_blocks": 1}, {"template": True}],
+    [{"widths": (8, 8)}, {"filter_width": 4}, {"filter_blocks": 1}],
 )
 def test_what_cannot_grow_is_refused(generic: Start, change: dict[str, object]) -> None:
     small = trainable(generic.networks[2])

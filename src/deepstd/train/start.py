@@ -135,6 +135,7 @@ class Start:
 def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
     """Return a larger network with the output of a smaller one.
 
+    A network without a template may grow into one with a template, which it ignores at first.
     Levels without weights in the smaller network begin as copies of its coarsest level, and are no
     longer conditioned on their depth. A filter width of 0 drops the post-filter.
 
@@ -147,7 +148,7 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
     """
     before = small.config
     fits = (
-        before.template == config.template
+        before.template <= config.template
         and (before.filter_width <= config.filter_width or config.filter_width == 0)
         and (before.filter_blocks <= config.filter_blocks or config.filter_width == 0)
         and len(before.widths) <= len(config.widths)
@@ -156,13 +157,15 @@ def grow(small: TextureNetwork, config: TextureConfig) -> TextureNetwork:
     if not fits:
         raise InputError(
             f"a network of sizes {before.to_dict()} cannot grow to {config.to_dict()}: every size "
-            "must be at least that of the bundle to start from, and both with a template or without"
+            "must be at least that of the bundle to start from, and a template cannot be given up"
         )
     large = TextureNetwork(config)
     last = len(before.widths) - 1
     with torch.no_grad():
         for index, level in enumerate(large.context.levels):
             _take_over(small.context.levels[min(index, last)], level)
+            if config.template and not before.template:
+                _close_gates(level)
         blocks = []
         if isinstance(small.postfilter, PostFilter) and isinstance(large.postfilter, PostFilter):
             _take_over(small.postfilter, large.postfilter)
@@ -225,6 +228,14 @@ def _thin_out(wide: nn.Module, level: nn.Module) -> None:
         if layer == "head" and parameter.ndim == 1:
             parameter[old.shape[0] :] = _CLOSED_GATE
         parameter[tuple(slice(0, n) for n in old.shape)] = old
+
+
+def _close_gates(level: nn.Module) -> None:
+    """Start the shares of the template's subbands, the last third of a head's outputs, at none."""
+    for name, parameter in level.named_parameters():
+        if name.startswith("head."):
+            gates = parameter[parameter.shape[0] * 2 // 3 :]
+            gates.fill_(_CLOSED_GATE) if parameter.ndim == 1 else gates.zero_()
 
 
 def _padded(widths: tuple[int, ...], config: TextureConfig) -> list[int]:
