@@ -1,6 +1,7 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch, check_scipy ─▶ nothing, or MissingExtraError with the command to type
+request ─ check_torch, check_scipy, check_h5py ─▶ nothing,
+                                                  or MissingExtraError with the command to type
 """
 
 from __future__ import annotations
@@ -28,6 +29,19 @@ def check_scipy(what: str, extra: str) -> None:
     """
     if not _has("scipy"):
         raise MissingExtraError(f'{what} needs SciPy: pip install "deepstd[{extra}]"')
+
+
+def check_h5py(what: str) -> None:
+    """Raise an error where h5py is not installed.
+
+    Args:
+        what: what needs it, as the subject of the message.
+
+    Raises:
+        MissingExtraError: h5py is not installed.
+    """
+    if not _has("h5py"):
+        raise MissingExtraError(f'{what} needs h5py: pip install "deepstd[hdf5]"')
 
 
 def check_torch(what: str, extra: str) -> None:

@@ -37,6 +37,7 @@ _EXTRAS = {
         "dicom-anonymizer",
     ),
     "itk": ("SimpleITK",),
+    "hdf5": ("h5py",),
     "remote": ("fsspec", "aiohttp"),
     "train": ("torch", "scipy"),
     "gpu": ("torch",),

@@ -21,7 +21,7 @@ from deepstd.io.naming import safe_member, stem, stem_of_data, title_of
 from deepstd.io.passed import PassedOver
 from deepstd.io.source import ScanSource, has_suffix
 
-_HEADERS_WITH_DATA = (".mhd", ".nhdr", ".hdr")
+_HEADERS_WITH_DATA = (".mhd", ".nhdr", ".hdr", ".par")
 
 
 @dataclass(frozen=True)
