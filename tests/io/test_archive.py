@@ -174,3 +174,23 @@ def test_lossless_and_back(tmp_path: Path) -> None:
     assert any("not kept: spacing" in note for note in back.notes)
     with pytest.raises(UnsupportedFormatError, match=r"back\.npz: .*read and not written"):
         api.decompress(tmp_path / "a.dstd", tmp_path / "back.npz")
+
+
+def test_a_batch_takes_every_array_that_can_be_a_scan(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", imgs=VOXELS, gts=VOXELS > 0, spacing=np.ones(3))
+    np.savez_compressed(tmp_path / "b.npz", x=VOXELS)
+    np.savez_compressed(tmp_path / "c.npz", spacing=np.ones(3))
+    found = io.discover(tmp_path)
+    assert [scan.name for scan in found.scans] == ["a.npz/gts", "a.npz/imgs", "b", "c"]
+    np.testing.assert_array_equal(io.read_scan(found.scans[1]).voxels, VOXELS)
+    np.testing.assert_array_equal(io.read_scan(found.scans[2]).voxels, VOXELS)
+    with pytest.raises(DeepSTDError, match=r"c\.npz: .*is not supported"):
+        io.read_scan(found.scans[3])
+
+
+def test_arrays_of_a_file_are_of_one_patient(tmp_path: Path) -> None:
+    from deepstd.train.prepare import _patient_of
+
+    np.savez_compressed(tmp_path / "a.npz", imgs=VOXELS, gts=VOXELS > 0)
+    scans = io.discover(tmp_path).scans
+    assert {_patient_of(scan, None) for scan in scans} == {"a"}

@@ -10,6 +10,7 @@ taken. Pickled objects are never loaded. The array comes back as a .npy file.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from deepstd.errors import InputError, UnsupportedFormatError
+from deepstd.errors import DeepSTDError, InputError, UnsupportedFormatError
 from deepstd.io import array, parts
 from deepstd.io.others import FILE
 from deepstd.io.streams import MAX_DEFLATE_RATIO
@@ -74,6 +75,23 @@ def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
+def scans_in(path: Path) -> list[str]:
+    """Return the names of the members of an archive that can be scans.
+
+    Raises:
+        InputError: the archive is damaged.
+        UnsupportedFormatError: an array is packed in a way that is not read.
+    """
+    found = []
+    with _opened(path) as (archive, infos):
+        for info in infos.values():
+            with _member(archive, info) as stream:
+                shape, dtype = array.describes(stream)
+            if array.is_scan(shape, dtype):
+                found.append(info.filename)
+    return found
+
+
 def _first_member(head: bytes) -> str:
     length = int.from_bytes(head[26:28], "little")
     return head[30 : 30 + length].decode("utf-8", errors="replace")
@@ -87,7 +105,9 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.Zip
         with zipfile.ZipFile(file) as archive:
             members = [one for one in archive.infolist() if one.filename.endswith(_ARRAY)]
             yield archive, {one.filename.removesuffix(_ARRAY): one for one in members}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, DeepSTDError):
+            raise
         raise InputError(f"its archive is damaged or cut short ({error})") from error
 
 
