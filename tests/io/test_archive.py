@@ -85,6 +85,7 @@ def test_names_of_labels_are_labels(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_name_holds_colons(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"another file")
     np.save(tmp_path / "a::b.npy", VOXELS)
     np.testing.assert_array_equal(io.read(tmp_path / "a::b.npy").voxels, VOXELS)
     np.savez(tmp_path / "c::d.npz", x=VOXELS, y=VOXELS)
