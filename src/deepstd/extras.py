@@ -1,7 +1,6 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch, check_scipy, check_h5py ─▶ nothing,
-                                                  or MissingExtraError with the command to type
+request ─ check_torch, check_scipy … ─▶ nothing, or MissingExtraError with the command to type
 """
 
 from __future__ import annotations
@@ -15,6 +14,19 @@ from deepstd.errors import MissingExtraError
 def has_torch() -> bool:
     """Return whether PyTorch is installed, without importing it."""
     return _has("torch")
+
+
+def check_anywidget(what: str) -> None:
+    """Raise an error where anywidget, for notebooks, is not installed.
+
+    Args:
+        what: what needs it, as the subject of the message.
+
+    Raises:
+        MissingExtraError: anywidget is not installed.
+    """
+    if not _has("anywidget"):
+        raise MissingExtraError(f'{what} needs anywidget: pip install "deepstd[view]"')
 
 
 def check_scipy(what: str, extra: str) -> None:

@@ -29,6 +29,7 @@ from deepstd.cli import (
     model,
     register,
     train,
+    view,
 )
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 from deepstd.interrupts import INTERRUPTED, end_on_signals
@@ -51,6 +52,7 @@ app.command("decompress")(compress.decompress)
 app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
+app.command("view")(view.view)
 app.command("strip")(layers.strip)
 app.command("complete")(layers.complete)
 app.command("register")(register.register)

@@ -45,6 +45,7 @@ _EXTRAS = {
     "evaluate": ("scipy", "scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray", "grpcio"),
+    "view": ("anywidget",),
     "demo": ("nilearn", "matplotlib", "scikit-image"),
 }
 _TEST_LENGTH = 24  # voxels along each axis
