@@ -1,4 +1,4 @@
-"""What a file states of itself and what was measured, in words for the page.
+"""Statements of a file, and what was measured, in words for the page.
 
 FileInfo, VerifyReport ─▶ facts, table of errors, verdict, notes
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from deepstd.container import NO_BUNDLE
 from deepstd.reports import FileInfo, VerifyReport, error_in_words
 
 _NAMES = {"mae": "MAE", "max_error": "Largest error", "psnr": "PSNR", "ssim": "SSIM"}
@@ -26,7 +27,8 @@ def facts_of(info: FileInfo) -> list[tuple[str, str]]:
         facts.append(
             ("Exact part", f"{info.exact_bytes:,} bytes; without it {info.lossy_ratio:.2f}:1")
         )
-    facts.append(("Bundle", f"{info.bundle.name} {info.bundle.version}"))
+    if info.bundle != NO_BUNDLE:
+        facts.append(("Bundle", f"{info.bundle.name} {info.bundle.version}"))
     if info.asked is not None:
         found, ending = info.asked, _ending(info.asked.measure, info.unit)
         side = "at least" if found.measure in ("psnr", "ssim") else "at most"
@@ -94,7 +96,8 @@ def _in_words(figures: Mapping[str, float] | None, key: str, info: FileInfo) -> 
     value = figures[key]
     if key in ("mae", "max_error"):
         return error_in_words(value, info.slope) + _ending(key, info.unit)
-    return f"{value:.2f} dB" if key == "psnr" else f"{value:.4f}"
+    text = f"{value:.2f} dB" if key == "psnr" else f"{value:.4f}"
+    return text.replace("inf", "∞")
 
 
 def _ending(measure: str, unit: str | None) -> str:

@@ -79,10 +79,13 @@ class Channel:
         return float(low), float(high)
 
     def real(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored values as real-world values in float64, within the range of float32."""
+        """Return real-world values in float64; finite ones stay within the range of float32."""
         with np.errstate(over="ignore"):
             values = stored.astype(np.float64) * self.slope + self.intercept
-        return np.clip(values, -_LARGEST, _LARGEST, out=values)
+        if stored.dtype.kind != "f":
+            return values
+        infinite = np.isinf(stored)
+        return np.where(infinite, values, np.clip(values, -_LARGEST, _LARGEST))
 
     def slice_of(self, plane: Plane, index: int, frame: int) -> np.ndarray:
         """Return the real-world values of a slice, float64 (rows, columns)."""
