@@ -16,7 +16,7 @@ from deepstd.viewer.windows import windows_of
 INTEGERS = arrays.arrays(
     np.int16,
     arrays.array_shapes(min_dims=2, max_dims=4, max_side=7),
-    elements=st.integers(-3e4, 3e4),
+    elements=st.integers(-30000, 30000),
 )
 
 

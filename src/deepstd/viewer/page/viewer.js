@@ -159,7 +159,9 @@ class Viewer {
   key(event) {
     const { state, scene } = this;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("select, input:not([type=checkbox]), textarea")) return;
+    const field = event.target.closest("select, input");
+    const typed = field && !["radio", "checkbox", "range"].includes(field.type);
+    if (typed || (field && event.key.startsWith("Arrow"))) return;
     const compared = scene.difference !== null;
     const split = (by) => this.set({ split: Math.min(1, Math.max(0, state.split + by)) });
     const acts = {
