@@ -237,6 +237,7 @@ def test_a_phone(open_page: Open, server: ViewServer, scheme: str) -> None:
     frame.scroll_into_view_if_needed()
     box = frame.bounding_box()
     assert box is not None
+    assert box["width"] > 340  # pictures lie below each other
     page.touchscreen.tap(box["x"] + box["width"] * 0.95, box["y"] + box["height"] * 0.5)
     page.wait_for_function("() => document.querySelector('.readout').value.startsWith('Voxel (1,')")
     page.wait_for_timeout(50)

@@ -54,6 +54,9 @@ def test_differences(voxels: np.ndarray, seed: int) -> None:
     assert len(counts) <= BINS
     middle = found.histogram.low + found.histogram.width * len(counts) / 2
     assert middle == 0
+    # Turned round, the counts are, too: no integer lies on the edge of a bin.
+    turned = difference_of(Channel(other, 1.0, 3.0), Channel(voxels, 1.0, 0.0), whole=True)
+    assert turned.histogram.counts.tolist() == counts[::-1].tolist()
     beyond = np.mean(np.abs(errors) > found.usual)
     assert beyond <= 0.001
     assert found.usual <= found.largest
