@@ -147,6 +147,8 @@ def test_windows(open_page: Open, server: ViewServer, pair: Path) -> None:
     assert matches(-500, 1300)
     page.fill("label:has-text('Level') input", "-800")
     page.fill("label:has-text('Width') input", "300")
+    page.set_viewport_size({"width": 1000, "height": 500})  # as by the keyboard of a phone
+    settle(page)
     press(page, "Enter")
     assert matches(-950, -650)
     assert page.input_value("label:has-text('Window') select") == "Own"

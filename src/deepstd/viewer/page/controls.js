@@ -88,11 +88,17 @@ function controls(viewer) {
 
   function numberInput(title, get, put) {
     const input = element("input", { type: "number", step: "any", inputMode: "decimal" });
+    let typing = false; // what is being typed stays, whatever else is shown meanwhile
+    input.addEventListener("input", () => (typing = true));
     input.addEventListener("change", () => {
+      typing = false;
       if (input.value !== "") put(Number(input.value));
       show();
     });
-    const show = () => (input.value = Number(get().toPrecision(5)));
+    input.addEventListener("blur", () => (typing = false));
+    const show = () => {
+      if (!typing) input.value = Number(get().toPrecision(5));
+    };
     shows.push(show);
     return element("label", {}, `${title} `, input);
   }
