@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from batch_runs import files_in, quiet, rows_in
+from batch_runs import files_in, outputs_in, quiet, rows_in
 
 from deepstd.batch import run as batches
 from deepstd.batch.case import Case, fingerprint
@@ -59,7 +59,7 @@ def test_what_is_in_an_archive_is_done_and_lies_below_a_folder_of_its_name(
 ) -> None:
     summary = batches.run(packed, quiet)
     (series,) = (scan for scan in discover(packed.source).scans if scan.series)
-    names = sorted(files_in(packed.output))
+    names = sorted(outputs_in(packed.output))
     assert [name for name in names if not name.startswith("all.zip/member-")] == [
         "a.dstd",
         f"all.zip/series/{series.series}.dstd",

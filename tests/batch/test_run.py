@@ -14,7 +14,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from batch_runs import quiet, rows_in
+from batch_runs import outputs_in, quiet, rows_in
 
 from deepstd import api, io
 from deepstd.batch import run as batches
@@ -71,8 +71,7 @@ def rows(job: Job) -> list[dict[str, Any]]:
 
 
 def files(job: Job) -> list[str]:
-    found = (path for path in job.output.rglob("*") if path.is_file())
-    return sorted(path.relative_to(job.output).as_posix() for path in found)
+    return sorted(outputs_in(job.output))
 
 
 def test_what_is_there_afterwards(job: Job) -> None:
@@ -332,8 +331,9 @@ def test_it_says_what_is_under_way_and_how_long_the_rest_takes(job: Job, faked: 
         "sub/c.nii.gz",
     ]
     assert all(" left: " in text for text in texts[3:6])
-    assert texts[-1] == "4 of 4, 1 failed"
-    assert said[-1][1] == 1
+    assert texts[6] == "4 of 4, 1 failed"
+    assert said[6][1] == said[-1][1] == 1
+    assert all(text.startswith("pictures for report.html") for text in texts[7:])
     assert [share for _, share in said] == sorted(share for _, share in said)
 
 
