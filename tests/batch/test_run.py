@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from deepstd.batch.ledger import Ledger
 from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
-from deepstd.batch.work import Compressor, Outcome
+from deepstd.batch.work import Compressor
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.codec import Codec
 from deepstd.container import parse
@@ -47,23 +47,6 @@ def job(
     nibabel.save(image, source / "sub" / "c.nii.gz")
     (source / "sub" / "broken.nii.gz").write_bytes(b"not a scan")
     return Job(source, tmp_path / "out", Target(ratio=16), str(tiny_bundle))
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Cases are done in this process; the names of those that were."""
-    done: list[str] = []
-
-    def outcomes(
-        job: Job, worker: Compressor, cases: Sequence[Case], progress: object
-    ) -> Iterator[tuple[Case, Outcome, int]]:
-        assert worker.start(1) is None
-        for case in cases:
-            done.append(case.name)
-            yield case, worker.run(case), 1
-
-    monkeypatch.setattr(batches, "_executed", outcomes)
-    return done
 
 
 def rows(job: Job) -> list[dict[str, Any]]:

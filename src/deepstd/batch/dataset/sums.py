@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from deepstd.batch.dataset.names import SUMS, is_plain
+from deepstd.batch.dataset.names import SUMS
 from deepstd.errors import InputError
 from deepstd.io import atomic_path
 
@@ -66,7 +66,7 @@ def read_sums(folder: Path) -> dict[str, str]:
         if match is not None and match[1]:
             raw = re.sub(rb"\\(.)", lambda m: {b"n": b"\n", b"r": b"\r"}.get(m[1], m[1]), raw)
         name = os.fsdecode(raw).removeprefix("./")
-        if match is None or not (is_plain(name) or match[1]) or ".." in name.split("/"):
+        if match is None or name.startswith("/") or ".." in name.split("/"):
             raise InputError(
                 f"{path}: line {number} is no sum of a file in this folder. Download it again, or "
                 "remove it"

@@ -186,7 +186,7 @@ def _scan_card(entry: Entry, picture: str) -> str:
     return (
         f'<li><div class="picture">{shown}</div><b title="{escape(entry.original)}">'
         f"{escape(name)}</b><small>{escape(folder)}</small>"
-        f"<span>{escape(' · '.join(told))}</span>{mark}</li>"
+        f"<span>{' · '.join(f'<i>{escape(one)}</i>' for one in told)}</span>{mark}</li>"
     )
 
 
