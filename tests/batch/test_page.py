@@ -178,14 +178,31 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("needs chromium")
-    made(tmp_path, [row(f"sub-{n}", psnr=20.0 + n) for n in range(150)] + [row(HOSTILE)])
+    page = made(tmp_path, [row(f"sub-{n}", psnr=20.0 + n) for n in range(150)] + [row(HOSTILE)])
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
     command = [browser, *flags.split(), "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    page = f"file://{tmp_path / 'report.html'}"
-    done = subprocess.run([*command, "--dump-dom", page], capture_output=True, check=False)
-    shown = Elements(done.stdout.decode())
-    assert sum(tag == "tr" for tag, _ in shown.found) == 101  # a head, and a page of 100 lines
-    text = re.sub(r"<[^>]+>", " ", done.stdout.decode())
-    assert "151 scans" in text
-    assert "page 1 of 2" in text
-    assert "PSNR, dB" in text
+
+    def shown(name: str) -> str:
+        place = f"file://{tmp_path / name}"
+        done = subprocess.run([*command, "--dump-dom", place], capture_output=True, check=False)
+        return done.stdout.decode()
+
+    dom = shown("report.html")
+    assert sum(tag == "tr" for tag, _ in Elements(dom).found) == 101  # a head, and 100 lines
+    assert "151 scans" in dom
+    assert "page 1 of 2" in dom
+    # The same with a user, for whom the policy has to make way.
+    user = """<script>
+    document.querySelectorAll("th button")[5].click();
+    document.querySelectorAll("th button")[5].click();
+    const search = document.getElementById("search");
+    search.value = "SUB-14 nifti";
+    search.dispatchEvent(new Event("input"));
+    </script></body>"""
+    page = re.sub(r'<meta http-equiv="Content[^>]*>', "", page).replace("</body>", user)
+    (tmp_path / "used.html").write_text(page)
+    dom = shown("used.html")
+    names = re.findall(r'<td class="text">(sub-[0-9]+)', dom)
+    assert names == [f"sub-{n}" for n in (*range(149, 139, -1), 14)]
+    assert "11 of 151 scans" in dom
+    assert 'aria-sort="descending"' in dom
