@@ -43,9 +43,8 @@ def test_five_commands(
         if not name.endswith(".nii.gz"):
             assert after[name] == data
         if name.endswith("_dseg.nii.gz"):
-            np.testing.assert_array_equal(
-                *(voxels(folder / name) for folder in (source, tmp_path / "restored"))
-            )
+            restored = voxels(tmp_path / "restored" / name)
+            np.testing.assert_array_equal(voxels(source / name), restored)
 
 
 def voxels(path: Path) -> np.ndarray:

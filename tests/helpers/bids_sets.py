@@ -64,11 +64,13 @@ def write(path: Path, data: bytes) -> None:
 
 def dicom_slice(number: int, series: str = "1.2.5") -> bytes:
     """A file of one slice of a series."""
-    import pydicom  # not at the top: BIDS needs none of it
+    from pydicom import Dataset  # not at the top: BIDS needs none of it
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
 
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", f"1.2.3.{number}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.4", series
     dataset.Modality, dataset.SeriesDescription = "MR", "T1"

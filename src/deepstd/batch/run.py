@@ -24,7 +24,7 @@ from deepstd.batch import local, plan, pseudonyms, ray_executor, report
 from deepstd.batch.book import Book
 from deepstd.batch.case import Case, Request
 from deepstd.batch.dataset.finish import copy_sidecars, publish
-from deepstd.batch.dataset.sidecars import Chosen, choose
+from deepstd.batch.dataset.sidecars import Chosen, SideCar, choose
 from deepstd.batch.ledger import Ledger
 from deepstd.batch.misses import OnMiss, misses
 from deepstd.batch.names import output_names
@@ -194,10 +194,17 @@ def forecast(job: Job) -> report.Forecast:
     passed = report.by_kind(begun.chosen.passed, is_anonymous=known is not None)
     sidecars = report.SideCars(
         len(begun.chosen.sidecars),
-        sum(one.item.nbytes for one in begun.chosen.sidecars),
+        sum(_bytes(one) for one in begun.chosen.sidecars),
         begun.chosen.left_out,
     )
     return replace(forecasted, passed_over=passed, sidecars=sidecars)
+
+
+def _bytes(sidecar: SideCar) -> int:
+    try:
+        return sidecar.item.nbytes
+    except (OSError, InputError):
+        return 0  # copying it fails, with a message
 
 
 def _begin(job: Job) -> _Begun:

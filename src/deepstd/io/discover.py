@@ -127,7 +127,7 @@ class _Search:
             if passed.may_be_dicom(name):
                 self._unreadable[name] = item  # its series must not count as complete
             else:
-                self._pass(name, passed.kind_of(name), error.strerror or "")
+                self._pass(name, passed.kind_of(name), error.strerror or "", item)
             return
         if dicom.begins_as_dicom(head):
             self._dicom[name] = item

@@ -86,7 +86,8 @@ def publish(output: Path, progress: ShowShare, *, model: str, is_anonymous: bool
                 sums[name] = digest
         entries = entries_of(rows)
         write_table(output, entries)
-        text = readme(entries, len(sums) - len(rows))
+        beside = [n for n in sums if not n.endswith((SUFFIX, IGNORED))]
+        text = readme(entries, len(beside))
         with atomic_path(output / README, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8")
         write_report(output, entries, progress, model=model, is_anonymous=is_anonymous)

@@ -61,8 +61,9 @@ class Stored:
             ContainerError: no table says it, and the file is damaged.
         """
         told = self.told.get("original", "")
-        same_folder = told.rstrip("/").rpartition("/")[0] == self.file.rpartition("/")[0]
-        if told and is_plain(told) and same_folder:
+        folder, _, last = told.rstrip("/").rpartition("/")
+        is_beside = folder == self.file.rpartition("/")[0]
+        if last and is_beside and is_plain(told) and not last.startswith("."):
             return told
         with open(self.path, "rb") as stream:
             description = read_description(stream, self.file)
