@@ -84,9 +84,9 @@ def test_names_never_become_elements(
     folder = tmp_path_factory.mktemp("page")
     names = [HOSTILE, *names]
     page = made(folder, [row(name) for name in names])
-    tags = {tag for tag, _ in Elements(page).found}
-    assert not tags & {"iframe", "object", "link", "base", "a"}
-    assert [tag for tag, _ in Elements(page).found].count("script") == 2
+    plain = made(folder, [row(f"{number}") for number in range(len(names))])
+    tags = [[tag for tag, _ in Elements(one).found] for one in (page, plain)]
+    assert tags[0] == tags[1]
     assert not any(name.startswith("on") for _, about in Elements(page).found for name in about)
     assert {line[0] for line in cells(page)} == {f"{name}.nii.gz" for name in names}
 

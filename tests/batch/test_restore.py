@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -136,6 +137,21 @@ def test_files_of_another_origin_stay_unless_allowed(
     assert (tmp_path / "back" / text).read_bytes() == b"precious"
     assert again(overwrite=True).exit_code == 0
     same_set(bids, tmp_path / "back")
+
+
+def test_a_file_that_appears_meanwhile_stays(
+    again: Callable[..., RestoreSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = tmp_path / "back" / "sub-01/anat/sub-01_T1w.nii.gz"
+    decompress = api.decompress
+
+    def interfere(*arguments: Any, **options: Any) -> Any:
+        write(scan, b"precious")
+        return decompress(*arguments, **options)
+
+    monkeypatch.setattr(api, "decompress", interfere)
+    assert "did not write it" in again().failures["sub-01/anat/sub-01_T1w.dstd"]
+    assert scan.read_bytes() == b"precious"
 
 
 def test_a_changed_scan_is_restored_again(
