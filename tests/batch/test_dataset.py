@@ -30,6 +30,7 @@ from deepstd.batch.shard import Shard
 from deepstd.cli.batch_words import summary as in_words
 from deepstd.errors import InputError
 from deepstd.io import Metadata, ScanSource, discover
+from deepstd.io.formats import SUFFIXES, WRITTEN_SUFFIXES
 from deepstd.rate.target import Target
 
 
@@ -265,10 +266,19 @@ def test_a_bidsignore_comes_back(before: bytes | None) -> None:
         ("a.mgz", "a", "a.nii.gz"),
         ("a.mhd", "a", "a.mha"),
         ("a.tiff", "scan-0123", "scan-0123.tiff"),
+        ("a.jpeg", "a", "a.png"),
+        ("x.npz/a.npy", "x.npz/a", "x.npz/a.npy"),
     ],
 )
 def test_names_of_restored_scans(file: str, name: str, original: str) -> None:
     assert original_of(ScanSource((Path(file),), None, name, 1), name) == original
+
+
+def test_every_scan_that_is_read_has_a_name_that_is_written() -> None:
+    for suffix in SUFFIXES:
+        original = original_of(ScanSource((Path(f"a{suffix}"),), None, "a", 1), "a")
+        assert original.endswith(WRITTEN_SUFFIXES), original
+        assert not original.endswith((".mhd", ".nhdr"))  # of two files
 
 
 def test_names_of_restored_series(tmp_path: Path) -> None:

@@ -25,14 +25,17 @@ _OURS = re.compile(
 )
 _DICOM = ".dcm"
 _NIFTI = ".nii.gz"
-# Suffixes of scans that no writer has, and of those written as two files, by what is restored.
+_NUMPY = ".npy"
+# Suffixes of scans that are only read, and of those written as two files, by what is restored.
 _INSTEAD = {
     ".nii.bz2": _NIFTI, ".hdr": _NIFTI, ".hdr.gz": _NIFTI,
-    ".mgh": _NIFTI, ".mgz": _NIFTI, ".mgh.gz": _NIFTI,
+    ".mgh": _NIFTI, ".mgz": _NIFTI, ".mgh.gz": _NIFTI, ".mnc": _NIFTI, ".par": _NIFTI,
+    ".jpg": ".png", ".jpeg": ".png",
+    ".npz": _NUMPY, ".h5": _NUMPY, ".hdf5": _NUMPY, ".hdf": _NUMPY,
     ".mhd": ".mha", ".nhdr": ".nrrd",
 }  # fmt: skip
 _BY_FORMAT = {
-    "nifti1": _NIFTI, "nifti2": _NIFTI, "npy": ".npy", "png": ".png", "tiff": ".tif",
+    "nifti1": _NIFTI, "nifti2": _NIFTI, "npy": _NUMPY, "png": ".png", "tiff": ".tif",
     "nrrd": ".nrrd", "metaimage": ".mha",
 }  # fmt: skip
 
@@ -60,8 +63,8 @@ def original_by_format(name: str, source_format: str) -> str:
     suffix = _scan_suffix(name)
     if source_format == "dicom":
         return name if name.lower().endswith(_DICOM) else f"{name}/"
-    if suffix:
-        return _with_suffix(name, suffix)
+    if suffix and _INSTEAD.get(suffix.lower(), suffix) == suffix:
+        return name
     return f"{name}{_BY_FORMAT[source_format]}" if source_format in _BY_FORMAT else f"{name}/"
 
 
