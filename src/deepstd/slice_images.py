@@ -61,6 +61,23 @@ def as_html(
     )
 
 
+def as_picture(voxels: np.ndarray, affine: np.ndarray | None, longest: int) -> bytes:
+    """Return the middle slice of a scan as a grey PNG, of the plane with the most voxels.
+
+    Args:
+        voxels: stored values, shape (I, J), (I, J, K) or (I, J, K, T); the middle frame is shown.
+        affine: voxel-to-world matrix, (4, 4), RAS+; None without geometry.
+        longest: pixels of the longer side.
+    """
+    if voxels.ndim == 4:
+        voxels = voxels[..., voxels.shape[3] // 2]
+    planes = [_middle(plane, voxels) for plane in planes_of(voxels.shape, affine)]
+    found = max(planes, key=lambda plane: plane.values.size)
+    stream = io.BytesIO()
+    _image(found, _window(found.values), max(_extent(found)), longest).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def _middle(plane: Plane, voxels: np.ndarray) -> _Slice:
     """Return the middle slice of a plane with its caption."""
     index = plane.count // 2
@@ -99,12 +116,19 @@ def _extent(found: _Slice) -> tuple[float, float]:
     return rows * found.pixel[0], columns * found.pixel[1]
 
 
+def _image(found: _Slice, window: tuple[float, float], extent: float, longest: int) -> Image.Image:
+    """Return a slice as an image, where ``longest`` pixels show ``extent``."""
+    height, width = (max(1, round(longest * side / extent)) for side in _extent(found))
+    picture = Image.fromarray(_grey(found.values, window))
+    return picture.resize((width, height), Image.Resampling.BILINEAR)
+
+
 def _figure(found: _Slice, frame: str, window: tuple[float, float], extent: float) -> str:
     """Return the HTML of one slice, in proportion to the longest extent of all slices."""
-    height, width = (max(1, round(_LONGEST * side / extent)) for side in _extent(found))
-    picture = Image.fromarray(_grey(found.values, window))
+    picture = _image(found, window, extent, _LONGEST)
+    width, height = picture.size
     stream = io.BytesIO()
-    picture.resize((width, height), Image.Resampling.BILINEAR).save(stream, "PNG")
+    picture.save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     caption = escape(found.caption + frame)
     return (

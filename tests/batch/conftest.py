@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batch_runs import fake_outcome
+from batch_runs import fake_outcome, quiet
+from bids_sets import make_bids
 
 from deepstd.batch import run as batches
 from deepstd.batch.book import Book
@@ -74,3 +75,39 @@ def scans(tmp_path: Path) -> Path:
 def job(scans: Path, tmp_path: Path) -> Job:
     """A ratio of 16 for these scans."""
     return Job(scans, tmp_path / "out", Target(ratio=16))
+
+
+def _in_process(patched: pytest.MonkeyPatch) -> list[str]:
+    done: list[str] = []
+
+    def outcomes(
+        cases: Sequence[Case], worker: Worker[Case], *others: object
+    ) -> Iterator[tuple[Case, Outcome, int]]:
+        assert worker.start(1) is None
+        for case in cases:
+            done.append(case.name)
+            yield case, worker.run(case), 1
+
+    def executed(job: Job, worker: Worker[Case], cases: Sequence[Case], book: Book) -> object:
+        return outcomes(cases, worker)
+
+    patched.setattr(batches, "_executed", executed)
+    patched.setattr("deepstd.batch.local.outcomes", outcomes)
+    return done
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Cases are done in this process; the names of those that were."""
+    return _in_process(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def compressed_bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, "bids", and the same without loss, "out"; copy it to change it."""
+    folder = tmp_path_factory.mktemp("sets")
+    source = make_bids(folder / "bids")
+    with pytest.MonkeyPatch.context() as patched:
+        _in_process(patched)
+        batches.run(Job(source, folder / "out", Target(lossless=True)), quiet)
+    return folder

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from batch_runs import files_in, quiet, rows_in
+from batch_runs import files_in, outputs_in, quiet, rows_in
+from bids_sets import dicom_slice
 
 from deepstd.batch import run as batches
 from deepstd.batch.case import Case, fingerprint
@@ -18,25 +17,6 @@ from deepstd.batch.work import Outcome
 from deepstd.io import Metadata, discover
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom: pip install 'deepstd[dicom]'")
-
-
-def dicom_slice(number: int) -> bytes:
-    """A file of one slice of a series."""
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", f"1.2.3.{number}"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.4", "1.2.5"
-    dataset.Modality, dataset.SeriesDescription = "MR", "T1"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 16, 16, 1
-    dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 1
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    dataset.ImagePositionPatient = [0.0, 0.0, float(number)]
-    dataset.ImageOrientationPatient, dataset.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
-    dataset.PixelData = np.full((16, 16), number, np.int16).tobytes()
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
 
 
 @pytest.fixture
@@ -59,7 +39,7 @@ def test_what_is_in_an_archive_is_done_and_lies_below_a_folder_of_its_name(
 ) -> None:
     summary = batches.run(packed, quiet)
     (series,) = (scan for scan in discover(packed.source).scans if scan.series)
-    names = sorted(files_in(packed.output))
+    names = sorted(outputs_in(packed.output))
     assert [name for name in names if not name.startswith("all.zip/member-")] == [
         "a.dstd",
         f"all.zip/series/{series.series}.dstd",

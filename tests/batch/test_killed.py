@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batch_runs import files_in, killed, quiet, rows_in
+from batch_runs import files_in, killed, outputs_in, quiet, rows_in
 
 from deepstd.batch import run as batches
 from deepstd.batch.ledger import DONE, FAILED, WRITING
@@ -39,7 +39,7 @@ def test_the_next_run_goes_on_and_does_nothing_twice(
     assert faked == (["c", "sub/d"] if was_in_place else ["b", "c", "sub/d"])
     assert was_in_place == (where in IN_PLACE)
     names = ["a.dstd", "b.dstd", "c.dstd", "ledger.jsonl", "sub/d.dstd"]
-    assert sorted(files_in(job.output)) == names
+    assert sorted(outputs_in(job.output)) == names
     assert sorted(row["name"] for row in rows_in(job.output, DONE)) == ["a", "b", "c", "sub/d"]
     for row in rows_in(job.output, DONE):
         assert row["mae"] == error_of(job.source / f"{row['name']}.npy")

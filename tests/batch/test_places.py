@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batch_runs import fake_outcome, files_in, quiet, rows_in
+from batch_runs import fake_outcome, files_in, outputs_in, quiet, rows_in
 
 import deepstd
 from deepstd.batch import run as batches
@@ -125,7 +125,7 @@ def test_linked_folders_of_scans_write_nowhere_but_below_the_output(
     (job.source / "back").symlink_to(job.source, target_is_directory=True)
     with unchanged(other, job.source):
         assert batches.run(job, quiet).exit_code == 0
-    assert sorted(files_in(job.output)) == sorted([*NAMES, "linked/e.dstd"])
+    assert sorted(outputs_in(job.output)) == sorted([*NAMES, "linked/e.dstd"])
 
 
 def test_an_output_folder_among_the_scans_is_no_scan(job: Job, faked: list[str]) -> None:
@@ -133,7 +133,7 @@ def test_an_output_folder_among_the_scans_is_no_scan(job: Job, faked: list[str])
     (job.source / "again").symlink_to(job.output, target_is_directory=True)
     for _ in range(2):
         assert batches.run(job, quiet).done == 4
-    assert sorted(files_in(job.output)) == NAMES
+    assert sorted(outputs_in(job.output)) == NAMES
 
 
 def vanishing(monkeypatch: pytest.MonkeyPatch, after: int, vanish: Callable[[], None]) -> list[str]:
@@ -177,7 +177,7 @@ def test_an_output_folder_that_goes_away_ends_the_run_at_once(
     done = vanishing(monkeypatch, -1, vanish)
     assert batches.run(job, quiet).done == 4
     assert done == (["a", "b", "c", "sub/d"] if how == "deleted" else ["c", "sub/d"])
-    assert sorted(files_in(job.output)) == NAMES
+    assert sorted(outputs_in(job.output)) == NAMES
 
 
 def test_a_folder_of_outputs_that_goes_away_is_made_again(

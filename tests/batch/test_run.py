@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-from batch_runs import quiet, rows_in
+from batch_runs import outputs_in, quiet, rows_in
 
 from deepstd import api, io
 from deepstd.batch import run as batches
@@ -23,7 +23,7 @@ from deepstd.batch.ledger import Ledger
 from deepstd.batch.ray_executor import RemoteWorker
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
-from deepstd.batch.work import Compressor, Outcome
+from deepstd.batch.work import Compressor
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.codec import Codec
 from deepstd.container import parse
@@ -49,30 +49,12 @@ def job(
     return Job(source, tmp_path / "out", Target(ratio=16), str(tiny_bundle))
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Cases are done in this process; the names of those that were."""
-    done: list[str] = []
-
-    def outcomes(
-        job: Job, worker: Compressor, cases: Sequence[Case], progress: object
-    ) -> Iterator[tuple[Case, Outcome, int]]:
-        assert worker.start(1) is None
-        for case in cases:
-            done.append(case.name)
-            yield case, worker.run(case), 1
-
-    monkeypatch.setattr(batches, "_executed", outcomes)
-    return done
-
-
 def rows(job: Job) -> list[dict[str, Any]]:
     return [row for row in rows_in(job.output) if row["status"] != "writing"]
 
 
 def files(job: Job) -> list[str]:
-    found = (path for path in job.output.rglob("*") if path.is_file())
-    return sorted(path.relative_to(job.output).as_posix() for path in found)
+    return sorted(outputs_in(job.output))
 
 
 def test_what_is_there_afterwards(job: Job) -> None:
@@ -332,8 +314,9 @@ def test_it_says_what_is_under_way_and_how_long_the_rest_takes(job: Job, faked: 
         "sub/c.nii.gz",
     ]
     assert all(" left: " in text for text in texts[3:6])
-    assert texts[-1] == "4 of 4, 1 failed"
-    assert said[-1][1] == 1
+    assert texts[6] == "4 of 4, 1 failed"
+    assert said[6][1] == said[-1][1] == 1
+    assert all(text.startswith("pictures for report.html") for text in texts[7:])
     assert [share for _, share in said] == sorted(share for _, share in said)
 
 

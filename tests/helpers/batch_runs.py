@@ -93,6 +93,15 @@ def rows_in(folder: Path, status: str | None = None) -> list[dict[str, Any]]:
     return [row for row in rows if status in (None, row["status"])]
 
 
+# Files that a run writes at its end, after its last output.
+PUBLISHED = ("README.deepstd.md", "SHA256SUMS", "deepstd.tsv", "report.html")
+
+
+def outputs_in(folder: Path) -> dict[str, bytes]:
+    """Contents of the files below a folder but those that a run writes at its end."""
+    return {name: data for name, data in files_in(folder).items() if name not in PUBLISHED}
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     """Contents of all files below a folder, by their names; links are not followed."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

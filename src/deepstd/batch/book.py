@@ -112,10 +112,11 @@ class Book:
 
     def _written(self, case: Case, outcome: Outcome, tries: int) -> bool:
         """Write an output and its line in the ledger; return True where the case is done."""
-        refusal, error = None, outcome.error
+        refusal, error, figures = None, outcome.error, outcome.figures
         if outcome.data is not None:
+            figures = {**figures, "output_hash": digest_of(outcome.data)}
             try:
-                refusal = self._store(case, outcome, outcome.data, tries)
+                refusal = self._store(case, outcome.data, figures, outcome.seconds, tries)
             except OSError as problem:
                 self._check_place()
                 if problem.errno in _FATAL:
@@ -126,10 +127,12 @@ class Book:
         elif error is not None:
             self._failed(case, error, outcome.seconds, tries, refused=False)
         else:
-            self._done(case, outcome.figures, outcome.seconds, tries)
+            self._done(case, figures, outcome.seconds, tries)
         return refusal is None and error is None
 
-    def _store(self, case: Case, outcome: Outcome, data: bytes, tries: int) -> str | None:
+    def _store(
+        self, case: Case, data: bytes, figures: Row, seconds: float, tries: int
+    ) -> str | None:
         """Write an output; return the reason where it is refused, else None."""
         if 0 < case.scan.nbytes < len(data):
             return too_large(len(data), case.scan.nbytes)
@@ -146,8 +149,7 @@ class Book:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            row = {"status": WRITING, **outcome.figures, "output_hash": digest_of(data)}
-            self._ledger.append(self._row(case, row, outcome.seconds, tries))
+            self._ledger.append(self._row(case, {"status": WRITING, **figures}, seconds, tries))
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

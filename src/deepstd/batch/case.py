@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepstd import io
+from deepstd.batch.dataset.names import original_of
 from deepstd.batch.ledger import Row
 from deepstd.batch.misses import OnMiss
 from deepstd.io import Metadata
@@ -134,6 +135,7 @@ class Case:
         return {
             "name": self.name,
             "source": self.source,
+            "original": original_of(self.scan, self.name),
             "files": len(self.scan.files),
             "source_bytes": self.scan.nbytes,
             "source_state": self.state,
@@ -177,6 +179,19 @@ def fingerprint(volume: Volume) -> str:
     for plane in np.moveaxis(voxels, -1, 0):
         digest.update(np.ascontiguousarray(plane).data)
     return digest.hexdigest()[:_DIGEST_DIGITS]
+
+
+def voxel_digest(voxels: np.ndarray) -> str:
+    """Return the SHA-256 of stored voxels: little-endian, the first axis fastest, as in NIfTI.
+
+    Args:
+        voxels: stored values of any shape and type.
+    """
+    digest = hashlib.sha256()
+    plain = voxels.astype(voxels.dtype.newbyteorder("<"), copy=False)
+    for plane in np.moveaxis(plain, -1, 0):
+        digest.update(plane.tobytes("F"))
+    return digest.hexdigest()
 
 
 def _names_of(item: Item, root: Path) -> list[str]:

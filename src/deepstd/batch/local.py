@@ -1,4 +1,4 @@
-"""Compression of cases in processes of this machine.
+"""Work on cases in processes of this machine.
 
 cases ─ pipe ─▶ process: Worker ─ pipe ─▶ outcomes, as they become ready
    ▲                └ dies (memory, a crash) ─▶ a new process; its case is tried once more
@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any, Generic
 
-from deepstd.batch.case import Case
 from deepstd.batch.signals import deferred, kept_from_children
-from deepstd.batch.work import Outcome, Worker
+from deepstd.batch.work import Outcome, Task, Worker
 from deepstd.errors import DeepSTDError
 
 MOST_DEATHS = 2  # a case whose process died this often fails
@@ -31,24 +31,24 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 @dataclass
-class _Member:
+class _Member(Generic[Task]):
     process: BaseProcess
     pipe: Connection
     ready: bool = False
-    case: Case | None = None
+    case: Task | None = None
 
 
 def outcomes(
-    cases: Sequence[Case],
-    worker: Worker,
+    cases: Sequence[Task],
+    worker: Worker[Task],
     processes: int,
-    begin: Callable[[Case], None] = lambda case: None,
-) -> Generator[tuple[Case, Outcome, int]]:
-    """Compress cases in processes; closing the generator ends the processes.
+    begin: Callable[[Task], None] = lambda case: None,
+) -> Generator[tuple[Task, Outcome, int]]:
+    """Work on cases in processes; closing the generator ends the processes.
 
     Args:
-        cases: scans to compress.
-        worker: compresses a case; every process gets a copy.
+        cases: scans to compress, to restore or to check.
+        worker: works on a case; every process gets a copy.
         processes: number of parallel processes.
         begin: called with a case when a process gets it.
 
@@ -90,19 +90,19 @@ def outcomes(
         team.dismiss()
 
 
-class _Team:
+class _Team(Generic[Task]):
     """The running processes of a batch."""
 
-    def __init__(self, worker: Worker, processes: int) -> None:
+    def __init__(self, worker: Worker[Task], processes: int) -> None:
         self._worker, self._most = worker, processes
-        self._members: list[_Member] = []
+        self._members: list[_Member[Task]] = []
         self._failed_starts = 0
 
     @property
     def busy(self) -> bool:
         return any(member.case is not None for member in self._members)
 
-    def hand_out(self, waiting: deque[Case], begin: Callable[[Case], None]) -> None:
+    def hand_out(self, waiting: deque[Task], begin: Callable[[Task], None]) -> None:
         """Give every idle process a case, and start processes for the remaining cases."""
         for member in self._members:
             if member.ready and member.case is None and waiting:
@@ -119,12 +119,12 @@ class _Team:
                 self._members.append(_start(self._worker, _threads(self._most)))
             coming += 1
 
-    def heard_from(self) -> list[_Member]:
+    def heard_from(self) -> list[_Member[Task]]:
         """Wait for messages or deaths; return the processes concerned."""
         pipes = wait([member.pipe for member in self._members])
         return [member for member in self._members if member.pipe in pipes]
 
-    def bury(self, member: _Member) -> str:
+    def bury(self, member: _Member[Task]) -> str:
         """Remove a dead process and return a text on how it ended.
 
         Raises:
@@ -152,13 +152,13 @@ class _Team:
             _end(member)
 
 
-def _end(member: _Member) -> None:
+def _end(member: _Member[Task]) -> None:
     member.process.kill()
     member.process.join()
     member.pipe.close()
 
 
-def _start(worker: Worker, threads: int) -> _Member:
+def _start(worker: Worker[Task], threads: int) -> _Member[Task]:
     context = multiprocessing.get_context("spawn")  # torch and CUDA do not survive a fork
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(worker, theirs, threads), daemon=True)
@@ -194,7 +194,7 @@ def _threads(processes: int) -> int:
     return min(share, int(asked)) if asked.isdigit() and int(asked) else share
 
 
-def _serve(worker: Worker, pipe: Connection, threads: int) -> None:
+def _serve(worker: Worker[Any], pipe: Connection, threads: int) -> None:
     """Run the loop of a child process: receive cases, send outcomes."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe.send(worker.start(threads))

@@ -5,6 +5,7 @@ OUT_DIR/ledger*.jsonl ─ lines in the order of their times ─▶ name → Past
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,21 @@ def read_past(folder: Path) -> dict[str, Past]:
     Raises:
         InputError: a ledger cannot be read.
     """
+    return _past(row for _, row in sorted(_timed(folder), key=lambda timed: timed[0]))
+
+
+def past_of(ledger: Path) -> dict[str, Past]:
+    """Read one ledger of any name.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _past(rows_of(ledger))
+
+
+def _past(rows: Iterable[Row]) -> dict[str, Past]:
     past: dict[str, Past] = {}
-    for _, row in sorted(_timed(folder), key=lambda timed: timed[0]):
+    for row in rows:
         before = past.get(row["name"], Past())
         past[row["name"]] = Past(
             row if row["status"] == DONE else before.done,

@@ -32,7 +32,7 @@ from deepstd.batch.past import Past
 from deepstd.errors import DeepSTDError, InputError
 
 # Keys of a line "writing" that the line "done" of a recovered output replaces.
-_OF_THE_MOMENT = ("ledger", "status", "time", "attempt", "seconds", "output_hash", "request")
+_OF_THE_MOMENT = ("ledger", "status", "time", "attempt", "seconds", "request")
 
 
 @dataclass

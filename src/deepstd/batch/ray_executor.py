@@ -38,7 +38,7 @@ _INSTALL = 'Install it with: pip install "deepstd[ray]"'
 class RemoteWorker:
     """A worker on a node that may lack access to the driver's files."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker[Case]) -> None:
         self._worker = worker
 
     def start(self) -> str | None:
@@ -62,7 +62,7 @@ class _Member:
 
 def outcomes(
     cases: Sequence[Case],
-    worker: Worker,
+    worker: Worker[Case],
     address: str,
     actors: int | None,
     *,
@@ -97,7 +97,7 @@ def outcomes(
 
 def _outcomes(
     cases: Sequence[Case],
-    worker: Worker,
+    worker: Worker[Case],
     address: str,
     actors: int | None,
     on_gpu: bool,
@@ -139,7 +139,7 @@ def _outcomes(
 class _Crew:
     """The running actors of a batch and their cases."""
 
-    def __init__(self, ray: Any, worker: Worker, most: int | None, on_gpu: bool) -> None:
+    def __init__(self, ray: Any, worker: Worker[Case], most: int | None, on_gpu: bool) -> None:
         self._ray, self._worker, self._most = ray, worker, most
         self._resource = "GPU" if on_gpu else "CPU"
         self._kind = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_restarts=0)(RemoteWorker)

@@ -89,6 +89,24 @@ class PassedKind:
 
 
 @dataclass(frozen=True)
+class SideCars:
+    """Files beside the scans: what became of them, or would.
+
+    Attributes:
+        copied: number of files that lie beside the outputs.
+        nbytes: bytes of them.
+        left_out: names of files that are not copied, by the reason; names are empty where they are
+            not to be told.
+        failures: reason by name of those that could not be copied.
+    """
+
+    copied: int = 0
+    nbytes: int = 0
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Summary:
     """The results of a run, and the state of the output folder after it.
 
@@ -106,6 +124,7 @@ class Summary:
         misses: for "keep", "lossless" and "flag" what the scans missed that were treated so, by
             source.
         unfamiliar: compressed scans unlike those of their bundle, with the measures beyond limits.
+        sidecars: files that were copied beside the outputs.
     """
 
     found: int
@@ -120,6 +139,7 @@ class Summary:
     passed_over: list[PassedKind] = field(default_factory=list)
     misses: dict[str, dict[str, str]] = field(default_factory=dict)
     unfamiliar: dict[str, str] = field(default_factory=dict)
+    sidecars: SideCars = field(default_factory=SideCars)
 
     @property
     def exit_code(self) -> int:
@@ -173,6 +193,7 @@ class Forecast:
         seconds: duration at the speed of earlier runs; None without an earlier run.
         scans: all scans of this part.
         passed_over: files that are no scans, by kind.
+        sidecars: files that would be copied beside the outputs.
     """
 
     found: int
@@ -187,6 +208,7 @@ class Forecast:
     seconds: float | None
     scans: list[Planned] = field(default_factory=list)
     passed_over: list[PassedKind] = field(default_factory=list)
+    sidecars: SideCars = field(default_factory=SideCars)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -210,7 +232,7 @@ def _total(data: str, rows: list[Row]) -> Total:
 
     sizes = (summed(key) for key in ("source_bytes", "stored_bytes", "file_bytes"))
     worst = (
-        min((value for row in rows if (value := _figure(row, key)) is not None), default=None)
+        min((value for row in rows if (value := figure(row, key)) is not None), default=None)
         for key in ("psnr", "ssim")
     )
     return Total(data, len(rows), *sizes, *worst)
@@ -219,9 +241,9 @@ def _total(data: str, rows: list[Row]) -> Total:
 def worst(rows: Iterable[Row]) -> list[Quality]:
     """Return the scans with the least PSNR or SSIM, in order of increasing PSNR."""
     known = [
-        Quality(str(row.get("source", row["name"])), psnr, ssim, _figure(row, "ratio") or math.nan)
+        Quality(str(row.get("source", row["name"])), psnr, ssim, figure(row, "ratio") or math.nan)
         for row in rows
-        if (psnr := _figure(row, "psnr")) is not None and (ssim := _figure(row, "ssim")) is not None
+        if (psnr := figure(row, "psnr")) is not None and (ssim := figure(row, "ssim")) is not None
     ]
     chosen = sorted(known, key=_by_psnr)[:_MOST_WORST]
     chosen += sorted(known, key=lambda one: (one.ssim, one.source))[:_MOST_WORST]
@@ -253,7 +275,7 @@ def by_kind(passed: Iterable[PassedOver], *, is_anonymous: bool = False) -> list
     ]
 
 
-def _figure(row: Mapping[str, Any], key: str) -> float | None:
+def figure(row: Mapping[str, Any], key: str) -> float | None:
     """Return a metric of a ledger's line; None for the infinite PSNR of an exact scan."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

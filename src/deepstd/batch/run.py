@@ -1,7 +1,8 @@
-"""A whole batch: plan, compress, write, record.
+"""A whole batch: plan, copy side-cars, compress, write, record, publish.
 
 Job ─ discover, plan ─▶ cases ─ executor ─▶ outcomes ─ store ─▶ OUT_DIR/name.dstd ─▶ ledger
-     └ forecast ─▶ Forecast, nothing written                                └▶ Summary
+     ├ side-cars ─▶ copies in OUT_DIR        table, README, report, sums ◀─ publish ─┤
+     └ forecast ─▶ Forecast, nothing written                                         └▶ Summary
 
 Processes and actors only compute; this process alone writes. A kill at any time loses the cases
 under way and nothing else.
@@ -22,6 +23,8 @@ from deepstd.batch import ledger as ledgers
 from deepstd.batch import local, plan, pseudonyms, ray_executor, report
 from deepstd.batch.book import Book
 from deepstd.batch.case import Case, Request
+from deepstd.batch.dataset.finish import copy_sidecars, publish
+from deepstd.batch.dataset.sidecars import Chosen, SideCar, choose
 from deepstd.batch.ledger import Ledger
 from deepstd.batch.misses import OnMiss, misses
 from deepstd.batch.names import output_names
@@ -83,6 +86,7 @@ class _Begun:
 
     Attributes:
         found: scans of all parts, and other files.
+        chosen: scans of all parts, and files to copy.
         scans: scans of this part.
         root: the folder that names are relative to.
         request: settings as the ledger states them.
@@ -90,6 +94,7 @@ class _Begun:
     """
 
     found: Discovered
+    chosen: Chosen
     scans: list[ScanSource]
     root: Path
     request: Request
@@ -110,12 +115,12 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
     """
     began = time.monotonic()
     begun = _begin(job)
-    passed = report.by_kind(begun.found.passed_over, is_anonymous=job.key_file is not None)
+    passed = report.by_kind(begun.chosen.passed, is_anonymous=job.key_file is not None)
     if passed:
         progress("passing over " + ", ".join(f"{one.count} {one.kind}" for one in passed), 0.0)
     known = None
     if job.key_file is not None:
-        known = pseudonyms.keep(job.key_file, job.output, begun.found.scans)
+        known = pseudonyms.keep(job.key_file, job.output, begun.chosen.scans)
     try:
         job.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,6 +131,11 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         if not working.is_symlink():
             shutil.rmtree(working, ignore_errors=True)  # left by a killed run
         make_folder(working)
+        sidecars = report.SideCars()
+        if job.shard.index == 1:  # as unreadable folders
+            sidecars = copy_sidecars(
+                begun.chosen, job.output, working, progress, overwrite=job.overwrite
+            )
         book = Book(job.output, ledger, begun.request, todo, working, progress)
         book.note_planned()
         worker = Compressor(begun.request, begun.model, job.device)
@@ -139,11 +149,13 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
             finished = False
         finally:
             shutil.rmtree(working, ignore_errors=True)
+        if finished and book.rows and ledger.is_in_place:
+            publish(job.output, progress, model=begun.model, is_anonymous=known is not None)
     return report.Summary(
         len(begun.scans),
         len(book.rows),
         len(todo.finished),
-        {**book.failures, **_unreadable(begun.found, job, known)},
+        {**sidecars.failures, **book.failures, **_unreadable(begun.found, job, known)},
         report.totals(book.rows),
         finished,
         time.monotonic() - began,
@@ -152,6 +164,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         passed,
         misses(book.rows),
         report.unfamiliar(book.rows),
+        sidecars,
     )
 
 
@@ -178,8 +191,20 @@ def forecast(job: Job) -> report.Forecast:
         job.processes or 1,
         _unreadable(begun.found, job, known),
     )
-    passed = report.by_kind(begun.found.passed_over, is_anonymous=known is not None)
-    return replace(forecasted, passed_over=passed)
+    passed = report.by_kind(begun.chosen.passed, is_anonymous=known is not None)
+    sidecars = report.SideCars(
+        len(begun.chosen.sidecars),
+        sum(_bytes(one) for one in begun.chosen.sidecars),
+        begun.chosen.left_out,
+    )
+    return replace(forecasted, passed_over=passed, sidecars=sidecars)
+
+
+def _bytes(sidecar: SideCar) -> int:
+    try:
+        return sidecar.item.nbytes
+    except (OSError, InputError):
+        return 0  # copying it fails, with a message
 
 
 def _begin(job: Job) -> _Begun:
@@ -198,11 +223,19 @@ def _begin(job: Job) -> _Begun:
         if Path(model).is_dir() and (Path(model) / "bundle.json").is_file():
             model = os.path.abspath(model)
     found = discover(job.source)
-    if not found.scans and not found.unreadable:
+    chosen = choose(
+        found.scans,
+        found.passed_over,
+        job.metadata,
+        job.output,
+        is_anonymous=job.key_file is not None,
+    )
+    if not chosen.scans and not found.unreadable:
         raise InputError(f"{job.source}: there is no scan in this folder")
     return _Begun(
         found,
-        [scan for scan in found.scans if job.shard.holds(scan.name)],
+        chosen,
+        [scan for scan in chosen.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
         Request(*(job.target, described, job.effort, job.metadata, job.on_miss, job.with_residual)),
         model,
@@ -222,7 +255,7 @@ def _planned(
         begun.request,
         past,
         overwrite=job.overwrite,
-        names=output_names(begun.found.scans, job.metadata, past, known),
+        names=output_names(begun.chosen.scans, job.metadata, past, known),
         is_anonymous=known is not None,
     )
 

@@ -9,9 +9,9 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from deepstd.batch.case import Case, Request, fingerprint
+from deepstd.batch.case import Case, Request, fingerprint, voxel_digest
 from deepstd.batch.ledger import Row
 from deepstd.batch.misses import OnMiss, fields
 from deepstd.container import parse
@@ -35,8 +35,8 @@ class Outcome:
 
     Attributes:
         seconds: duration.
-        data: bytes of the .dstd file, or None where the case failed.
-        figures: fields of the ledger that describe the file.
+        data: bytes of the .dstd file; None where the case failed, and where no such file is made.
+        figures: fields of the ledger that describe the result.
         error: error message without the path of the searched folder, or None.
     """
 
@@ -46,7 +46,20 @@ class Outcome:
     error: str | None = None
 
 
-class Worker(Protocol):
+class Named(Protocol):
+    """A case of any kind of work."""
+
+    @property
+    def name(self) -> str:
+        """Name that no other case has."""
+        ...
+
+
+Task = TypeVar("Task", bound=Named)
+_Given = TypeVar("_Given", bound=Named, contravariant=True)
+
+
+class Worker(Protocol[_Given]):
     """The object that an executor sends to its processes; it can be pickled before `start`."""
 
     def start(self, threads: int) -> str | None:
@@ -57,8 +70,8 @@ class Worker(Protocol):
         """
         ...
 
-    def run(self, case: Case) -> Outcome:
-        """Compress one case; errors are returned in the outcome."""
+    def run(self, case: _Given) -> Outcome:
+        """Work on one case; errors are returned in the outcome."""
         ...
 
 
@@ -109,7 +122,10 @@ class Compressor:
         except Exception as error:  # one bad case, of whatever kind, does not stop the rest
             message = case.without_root(in_words(error))
             return Outcome(time.monotonic() - began, error=message)
-        figures = {**figures_of(parse(best, case.source)), "source_hash": source_hash, **missed}
+        container = parse(best, case.source)
+        figures = {**figures_of(container), "source_hash": source_hash, **missed}
+        if container.lossless or container.exact_part is not None:
+            figures["voxels_sha256"] = voxel_digest(volume.voxels)
         return Outcome(time.monotonic() - began, best, figures)
 
     def _encoded(self, volume: Volume) -> tuple[bytes, Row]:

@@ -23,6 +23,7 @@ from deepstd.cli import (
     compare,
     compress,
     console,
+    dataset,
     doctor,
     inspect,
     layers,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("batch")(batch.batch)
+app.command("restore")(dataset.restore)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("view")(view.view)

@@ -124,6 +124,11 @@ def batch(
     compressed or failed. Zip archives are opened and become folders. No output is larger than the
     files of its scan.
 
+    Side-cars (JSON, TSV, bval, bvec, README) are copied, of a BIDS data set all files. JSON files
+    that name patients are copied only with --keep-metadata, and none with --drop-metadata and
+    --anonymous-names. SHA256SUMS, deepstd.tsv, README.deepstd.md and report.html describe the
+    folder; `deepstd restore` restores it, and `deepstd verify` checks it.
+
     The same command resumes a run that was killed. It compresses changed scans again, and retries
     failed ones. Exit code 3 when some scans failed, 1 when all failed.
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from deepstd.cli import console
 
 if TYPE_CHECKING:
-    from deepstd.batch.report import Forecast, PassedKind, Planned, Quality, Summary, Total
+    from deepstd.batch.report import (
+        Forecast,
+        PassedKind,
+        Planned,
+        Quality,
+        SideCars,
+        Summary,
+        Total,
+    )
 
 _MOST_SHOWN = 10
 _MOST_PASSED = 3
@@ -49,6 +57,7 @@ def summary(done: Summary) -> str:
     if done.before:
         text += f", {done.before} of them before"
     parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+    parts += _sidecars(done.sidecars, "copied beside the scans")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("unlike the scans of their bundle", done.unfamiliar)
     parts += _listed("failed", done.failures)
@@ -75,6 +84,7 @@ def forecast(expected: Forecast) -> str:
         [
             *(listed if expected.scans else []),
             console.pairs(entries),
+            *_sidecars(expected.sidecars, "to be copied beside the scans"),
             *_passed_over(expected.passed_over, None),
             *_listed("would be refused", expected.refused),
             *_listed("cannot be read", expected.unreadable),
@@ -113,6 +123,19 @@ def _planned(scan: Planned) -> tuple[str, ...]:
 
 def _number(value: float | None, form: str) -> str:
     return _UNKNOWN if value is None else format(value, form)
+
+
+def _sidecars(found: SideCars, what: str) -> list[str]:
+    """Format a line on the side-cars that are copied, and one for each reason not to copy some."""
+    lines = []
+    if found.copied:
+        lines.append(f"side-cars {what}: {found.copied}, {console.size(found.nbytes)}")
+    for reason, names in found.left_out.items():
+        shown = [name for name in names if name][:_MOST_PASSED]
+        more = [f"{len(names) - len(shown)} more"] if shown and len(names) > len(shown) else []
+        listed = ": " * bool(shown) + ", ".join(shown + more)
+        lines.append(f"left out: {len(names)} {reason}{listed}")
+    return lines
 
 
 def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:

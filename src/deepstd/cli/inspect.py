@@ -3,6 +3,7 @@
 IN.dstd ─ deepstd.info ─▶    sizes, bundle, metrics, notes, sections        (no torch)
 folder ─ deepstd.listing ─▶ a line for each scan in it                      (no torch)
 IN.dstd ─ deepstd.verify ─▶ decoded, checked, measured
+folder ─ cli.dataset ─▶ a line for each problem in it
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from deepstd.cli import console, options
+from deepstd.cli.dataset import verify_folder
 from deepstd.cli.listing import in_words
 
 _DIFFERS = 1
@@ -92,21 +94,65 @@ def _parts(sections: list[dict[str, Any]]) -> str:
 
 
 def verify(
-    source: options.Compressed,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN.dstd|DIR",
+            help="A compressed scan: a file, a URL, or - for stdin. Or a folder of them.",
+        ),
+    ],
     against: Annotated[
         str | None,
-        typer.Option(metavar="SRC", help="The original scan, a file or a URL, to measure against."),
+        typer.Option(
+            metavar="SRC",
+            help="The original scan, a file or a URL, to measure against; for a folder the folder "
+            "or zip archive of the originals.",
+        ),
     ] = None,
     series: options.Series = None,
     model: options.WrittenWith = "auto",
     device: options.Device = "auto",
+    decode: Annotated[
+        bool,
+        typer.Option("--decode", help="Of a folder: decode every scan, too, which takes longer."),
+    ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of a folder: keep results in FILE. The same command then goes on where it was "
+            "interrupted, and passes over files that have not changed since.",
+        ),
+    ] = None,
+    processes: options.Processes = 1,
     as_json: options.Json = False,
 ) -> None:
-    """Decode a compressed scan to check it.
+    """Decode a compressed scan, or check a folder of them.
 
     With --against, its error is measured as well. Exit code 4 when the file is damaged, 1 when the
     measured error differs from the error that the file states.
+
+    Of a folder, every file is compared with its sum in SHA256SUMS, and the checksums in every
+    compressed scan are checked. With --against all scans are compared with their originals, and
+    the other files, too. A line for each problem is printed. Exit code 3 when some files have
+    problems, 1 when all have.
     """
+    if source != "-" and Path(source).is_dir():
+        if series is not None:
+            raise typer.BadParameter("--series is for one scan, not for a folder")
+        verify_folder(
+            Path(source),
+            None if against is None else Path(against),
+            decode=decode,
+            ledger=ledger,
+            model=model,
+            device=device,
+            processes=processes,
+            as_json=as_json,
+        )
+        return
+    if decode or ledger is not None or processes != 1:
+        raise typer.BadParameter("--decode, --ledger and --processes are for a folder")
     with console.Progress(f"decoding {options.shown(source)}"):
         from deepstd import api
 

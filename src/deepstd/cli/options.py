@@ -266,6 +266,17 @@ OneDevice = Annotated[
         "--device", "-d", help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        "-j",
+        metavar="N",
+        min=1,
+        help="Number of files that are worked on in parallel, each in a process with its share of "
+        "the cores and its own memory.",
+    ),
+]
 Series = Annotated[
     str | None,
     typer.Option(

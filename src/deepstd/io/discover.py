@@ -99,7 +99,8 @@ class _Search:
             entered.add((about.st_dev, about.st_ino))
             for name in (*folders, *names):
                 if name.startswith("."):
-                    self._pass(_below(where / name, root), passed.HIDDEN)
+                    item = dicom.Item(where / name) if name in names else None
+                    self._pass(_below(where / name, root), passed.HIDDEN, item=item)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = where / name
@@ -126,14 +127,14 @@ class _Search:
             if passed.may_be_dicom(name):
                 self._unreadable[name] = item  # its series must not count as complete
             else:
-                self._pass(name, passed.kind_of(name), error.strerror or "")
+                self._pass(name, passed.kind_of(name), error.strerror or "", item)
             return
         if dicom.begins_as_dicom(head):
             self._dicom[name] = item
         elif head.startswith(dicom.ZIP_MAGIC):
             self._open(path, name)
         else:
-            self._pass(name, passed.kind_of(name))
+            self._pass(name, passed.kind_of(name), item=item)
 
     def _open(self, path: Path, name: str) -> None:
         try:
@@ -152,13 +153,14 @@ class _Search:
             (passed.DOUBLES, contents.doubles),
         ):
             for member in members:
-                self._pass(f"{name}/{member}", kind)
+                item = dicom.Item(path, member) if kind == passed.HIDDEN else None
+                self._pass(f"{name}/{member}", kind, item=item)
         for item in contents.items:
             self._enter_member(item, f"{name}/{safe_member(item.member or '')}")
         if len(self._scans) + len(self._dicom) + len(self._unreadable) == before:
             # Documents of many programs are zip archives; their members are not reported.
             del self._others[others:]
-            self._pass(name, passed.kind_of(name), "no scan is in it")
+            self._pass(name, passed.kind_of(name), "no scan is in it", dicom.Item(path))
 
     def _enter_member(self, item: dicom.Item, name: str) -> None:
         if has_suffix(name):
@@ -174,10 +176,11 @@ class _Search:
         elif head.startswith(dicom.ZIP_MAGIC):
             self._pass(name, passed.NESTED)
         else:
-            self._pass(name, passed.kind_of(name))
+            self._pass(name, passed.kind_of(name), item=item)
 
-    def _pass(self, name: str, kind: str, reason: str = "") -> None:
-        self._others.append(PassedOver(name, kind, reason))
+    def _pass(self, name: str, kind: str, reason: str = "", item: dicom.Item | None = None) -> None:
+        path, member = (None, None) if item is None else (item.path, item.member)
+        self._others.append(PassedOver(name, kind, reason, path, member))
 
     def result(self) -> Discovered:
         """Return the scans, the unreadable folders and the files passed over."""

@@ -6,7 +6,7 @@ name ─ suffix ─▶ kind: "hidden files and folders", ".txt files" …
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 HIDDEN = "hidden files and folders"
 AGAIN = "folders that a link leads to again"
@@ -33,11 +33,15 @@ class PassedOver:
         name: path below the searched folder, with "/".
         kind: description that all files of a kind share.
         reason: further explanation, or empty.
+        path: the file, or the archive that holds it; None where it is no ordinary file.
+        member: name in the archive; None for a file.
     """
 
     name: str
     kind: str
     reason: str = ""
+    path: Path | None = None
+    member: str | None = None
 
 
 def kind_of(name: str) -> str:
