@@ -3,7 +3,8 @@
     path ─ open, seek, read, close ─▶ bytes
     URL ─ range request ─▶ bytes          a server without ranges, standard input: read once, kept
 
-A reader can be pickled and used after a fork: nothing in it belongs to a process.
+A reader can be used after a fork: nothing in it belongs to a process. It can be pickled, but for
+that of standard input.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Ranges:
         self.size = len(self._whole()) if size is None else int(size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_system": None, "nbytes_read": 0}
+        return {**self.__dict__, "_system": None, "_held": None, "nbytes_read": 0}
 
     def read(self, start: int, count: int) -> bytes:
         """Return ``count`` bytes from the byte ``start`` on, fewer at the end of the file.
@@ -70,11 +71,11 @@ class Ranges:
             return self._held[start:stop]
         data = self._requested(start, stop) if is_url(self.place) else self._local(start, stop)
         self.nbytes_read += len(data)
-        if len(data) == stop - start:
-            return data
         if len(data) == self.size:  # a server that knows no ranges sends the whole file
             self._held = data
             return data[start:stop]
+        if len(data) == stop - start:
+            return data
         raise InputError(
             f"{shown(self.place)}: the connection ended before the file did. Try again"
         )
