@@ -29,8 +29,8 @@ from deepstd.texture.wavelet.levels import Level, ScanBatch, code_levels
 from deepstd.texture.wavelet.lifting import merge
 from deepstd.texture.wavelet.network import WaveletNetwork, condition_of
 
-# Samples that a merged sample depends on lie within four, the number of lifting steps.
-_MARGIN = 4
+# Four lifting steps reach four samples, which are two of either half.
+_MARGIN = 2
 
 
 def open_texture(
