@@ -88,6 +88,8 @@ def test_levels(path: Path, only_tiny: Path) -> None:
     for level in (1, 2):
         found, known = scan.level(level), deepstd.decompress(path, level=level, device="cpu")
         np.testing.assert_array_equal(found.voxels, known.voxels)
+        assert found.affine is not None
+        assert known.affine is not None
         np.testing.assert_array_equal(found.affine, known.affine)
     assert scan.level(0).shape == scan.shape
     with pytest.raises(InputError, match="level"):
@@ -100,6 +102,7 @@ def test_images(path: Path, whole: np.ndarray) -> None:
     image = scan.nifti()
     assert isinstance(image, nibabel.Nifti1Image)
     np.testing.assert_array_equal(np.asanyarray(image.dataobj), whole)
+    assert image.affine is not None
     np.testing.assert_allclose(image.affine, AFFINE)
     other = scan.sitk()
     np.testing.assert_array_equal(sitk.GetArrayFromImage(other).T, whole)

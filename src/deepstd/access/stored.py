@@ -17,7 +17,6 @@ from deepstd.container import (
     Coding,
     Container,
     FrameChunks,
-    description_of,
     parse,
 )
 from deepstd.container.index import ByteRanges, Place, payload_at, read_index
@@ -53,13 +52,8 @@ class StoredScan:
         place = io.location(source)
         self.name = "standard input" if place == io.STREAM else io.shown(place)
         self.ranges = io.Ranges(place)
-        self.index = read_index(self.ranges, self.name)
+        self.index, self.description = read_index(self.ranges, self.name)
         self.head = self.index.head
-        self.description = description_of(
-            [(kind, self.payload(place)) for kind, place in self.index.describing.items()],
-            self.name,
-            self.ranges.size,
-        )
         self.source = self.description.source_header()
         try:
             self.affine = io.check_header(self.source, self.head.shape, self.head.dtype)

@@ -16,6 +16,7 @@ from deepstd.coding.bytes import MAX_VARINT_BYTES, Cursor, damaged, truncated
 from deepstd.container.chunks import check_order, check_preamble, type_name
 from deepstd.container.format import CRC_BYTES, PREAMBLE, ChunkType
 from deepstd.container.head import Head
+from deepstd.container.reader import Description, description_of
 
 # Bytes read at once where chunks begin: the header of most files, then a few small chunks.
 _FIRST, _AHEAD = 1 << 14, 1 << 9
@@ -66,7 +67,6 @@ class ChunkIndex:
 
     Attributes:
         head: contents of the HEAD chunk.
-        describing: places of HEAD, SRCH, NOTE and TYPE, as far as there are such chunks.
         frames: places of the chunks of each frame; none in a lossless file.
         exact: place of the EXAC chunk, or None.
         wiener: place of the WIEN chunk, or None.
@@ -75,7 +75,6 @@ class ChunkIndex:
     """
 
     head: Head
-    describing: dict[ChunkType, Place]
     frames: tuple[FramePlaces, ...]
     exact: Place | None
     wiener: Place | None
@@ -83,8 +82,10 @@ class ChunkIndex:
     lossy_nbytes: int
 
 
-def read_index(source: ByteRanges, name: str) -> ChunkIndex:
-    """Read the places of all chunks of a file; payloads are passed over.
+def read_index(source: ByteRanges, name: str) -> tuple[ChunkIndex, Description]:
+    """Read the places of all chunks of a file, and the chunks that describe the scan.
+
+    Other payloads are passed over.
 
     Args:
         source: the file.
@@ -96,12 +97,15 @@ def read_index(source: ByteRanges, name: str) -> ChunkIndex:
     ahead = _Ahead(source)
     check_preamble(ahead.read(0, len(PREAMBLE)), name)
     places: list[Place] = []
+    described: list[tuple[ChunkType, bytes]] = []
     at, last = len(PREAMBLE), None
     while last is not ChunkType.HASH:
         place = _place_at(ahead, at, name)
         check_order(place.type, last, name)
         last = last if place.type is None else place.type
         places.append(place)
+        if place.type is not None and place.type in _DESCRIBING:
+            described.append((place.type, payload_at(ahead, place, name)))
         at = place.end
     residual, end = None, at
     if at < source.size:
@@ -111,21 +115,22 @@ def read_index(source: ByteRanges, name: str) -> ChunkIndex:
         digest = _place_at(ahead, residual.end, name)
         if digest.type is not ChunkType.HASH or digest.end != source.size:
             raise damaged(name, "its exact part does not end with a hash")
-    head = Head.unpack(payload_at(ahead, places[0], name), name)
+    description = description_of(described, name, source.size)
+    head = description.head
     known = [place for place in places if place.type is not None]
     of_kind = {place.type: place for place in known if place.type is not None}
     frames, exact = _frames(known), of_kind.get(ChunkType.EXAC)
     if exact is None and len(frames) != head.frame_count:
         raise damaged(name, f"expected {head.frame_count} frames, found {len(frames)}")
-    return ChunkIndex(
+    index = ChunkIndex(
         head,
-        {kind: of_kind[kind] for kind in _DESCRIBING if kind in of_kind},
         tuple(frames),
         exact,
         of_kind.get(ChunkType.WIEN),
         residual,
         end,
     )
+    return index, description
 
 
 def payload_at(source: ByteRanges, place: Place, name: str) -> bytes:

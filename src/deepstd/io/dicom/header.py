@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.io.cropping import moved
 from deepstd.io.dicom import layout as layouts
 from deepstd.io.dicom.classes import is_dose
 from deepstd.io.dicom.layout import Layout
 from deepstd.io.dicom.scales import FrameScale, columns, scales_of
 from deepstd.io.metadata import Metadata
-from deepstd.io.cropping import moved
 from deepstd.volume import SourceHeader
 
 if TYPE_CHECKING:
