@@ -91,10 +91,10 @@ def check_part(described: Description, voxels: int, devices: str) -> None:
         voxels: voxels of the part.
         devices: device names, separated by commas.
     """
-    whole = described.head.voxel_count
-    needed = _PART_BYTES + DECOMPRESSING.bytes_a_voxel * voxels / whole
+    frame = math.prod(described.head.shape[:3])
+    needed = _PART_BYTES + DECOMPRESSING.bytes_a_voxel * voxels / frame
     work = Work("reading a part of", "read a smaller part", needed, needed)
-    check_memory(described.name, whole, work, devices)
+    check_memory(described.name, frame, work, devices)
 
 
 def check_compressing(

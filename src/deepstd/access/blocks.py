@@ -134,7 +134,7 @@ class LossyBlocks:
 
         def opened() -> OpenedTexture:
             scan, shape = self._scan, self._scan.shape[:3]
-            chunks = scan.frame(number)
+            chunks = scan.texture(number)
             conditioning = decode_shape(self._model, chunks, shape, scan.placement)
             predicted.extend(conditioning or ())
             coded = CodedTexture(chunks.texture, chunks.tiles, self._seen, scan.name)

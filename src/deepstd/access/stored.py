@@ -95,14 +95,13 @@ class StoredScan:
         """Read the payload of a chunk; return None where there is no such chunk."""
         return None if place is None else self.payload(place)
 
-    def frame(self, number: int, *, tiles: bool = True) -> FrameChunks:
-        """Return the payloads of a frame; each tile is read when it is asked for."""
+    def texture(self, number: int) -> FrameChunks:
+        """Return texture and field of a frame; each tile is read when it is asked for."""
         places = self.index.frames[number]
         return FrameChunks(
             self.payload(places.texture),
             self.optional(places.shape),
-            Payloads(self.ranges, places.tiles, self.name) if tiles else (),
-            self.optional(places.specials),
+            Payloads(self.ranges, places.tiles, self.name),
         )
 
     def residual(self) -> bytes:
@@ -114,8 +113,14 @@ class StoredScan:
 
     def beginning(self) -> Beginning:
         """Read what a preview needs: all chunks but tiles, or all voxels of a lossless file."""
-        count = len(self.index.frames)
-        frames = tuple(self.frame(number, tiles=False) for number in range(count))
+        frames = tuple(
+            FrameChunks(
+                self.payload(places.texture),
+                self.optional(places.shape),
+                specials=self.optional(places.specials),
+            )
+            for places in self.index.frames
+        )
         exact = self.optional(self.index.exact)
         told = self.description
         described = told.packed_source_header, told.notes, told.smallest
