@@ -2,6 +2,7 @@
 
     deepstd.compress("ct.nii.gz", "ct.dstd", ratio=64)
     volume = deepstd.decompress("ct.dstd")
+    part = deepstd.open("ct.dstd")[100:164, 200:264, 30]
 
 Names are imported at their first use (PEP 562), so importing the package takes no time.
 """
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deepstd.access.scan import Scan, open
     from deepstd.api import compress, decompress
     from deepstd.bundle import Bundle
     from deepstd.codec.codec import Codec
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         NotDstdError,
         OutputExistsError,
         RateError,
+        RegionError,
         TruncatedError,
         UnsupportedFormatError,
         UnsupportedVersionError,
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "deepstd.access.scan": ("Scan", "open"),
     "deepstd.api": ("compress", "decompress"),
     "deepstd.bundle": ("Bundle",),
     "deepstd.codec.codec": ("Codec",),
@@ -90,6 +94,7 @@ _NAMES = {
         "NotDstdError",
         "OutputExistsError",
         "RateError",
+        "RegionError",
         "TruncatedError",
         "UnsupportedFormatError",
         "UnsupportedVersionError",
@@ -150,8 +155,10 @@ __all__ = [
     "QualityGoal",
     "RateError",
     "Region",
+    "RegionError",
     "RegisterReport",
     "Registration",
+    "Scan",
     "Section",
     "ShapeReport",
     "SourceHeader",
@@ -166,6 +173,7 @@ __all__ = [
     "compress",
     "decompress",
     "info",
+    "open",
     "read",
     "register",
     "strip",

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from deepstd import io, preflight
+from deepstd.access import Scan
 from deepstd.codec.choice import best_encoding
 from deepstd.codec.exact import check_kept
 from deepstd.codec.layered import with_exact_part
@@ -231,6 +233,7 @@ def decompress(
     model: str = AUTO,
     device: str = "auto",
     level: int = 0,
+    region: str | tuple[Any, ...] | None = None,
     straighten: bool = False,
     lossy: bool = False,
     overwrite: bool = False,
@@ -241,7 +244,8 @@ def decompress(
     is written before the error is raised, and the error holds it.
 
     A preview needs the first part of a file only: the textures of the coarse wavelet levels. The
-    rest is not read and may be missing. A preview is not checked against the file's hash.
+    rest is not read and may be missing. A preview is not checked against the file's hash. Of a
+    region, the parts that it needs are read and decoded, and checked by their checksums.
 
     Args:
         source: path or URL of a .dstd file, or "-" for standard input.
@@ -252,6 +256,8 @@ def decompress(
         device: "auto", "cpu", "cuda" or "cuda:N".
         level: 0 for the whole scan, 1 for half of the resolution, 2 for a quarter, and so on. Axes
             with thick slices are halved at later levels.
+        region: part of the scan to restore, such as "10:20,:,30" or a tuple of slices and integers;
+            None for all of it. See `Scan.region`.
         straighten: True to resample a sheared scan, as of a tilted gantry, onto a right-angled
             grid, which all programs open.
         lossy: True to leave out the exact part of a file that has one.
@@ -267,10 +273,16 @@ def decompress(
         DeviceError: the device is not available.
         OutputExistsError: the output is there and ``overwrite`` is False.
         InputError: the scan has fewer levels, or the output cannot hold it.
+        RegionError: the region lies outside of the scan, or has no voxels.
         GeometryError: no two axes of a scan to be straightened are at right angles.
     """
     output = None if output is None else apart([source], output)
     preflight.check_devices(device)
+    if region is not None:
+        if level:
+            raise InputError("a region has the whole resolution: give a region or a level")
+        scan = Scan(source, model=model, device=device, lossy=lossy)
+        return _region(scan, region, output, straighten=straighten, overwrite=overwrite)
     whole = None if level else read_container(source, lossy_suffices=True)
     container = read_first_levels(source) if whole is None else whole
     if output is None:
@@ -291,6 +303,32 @@ def decompress(
             f"{found.damage} Its lossy part is whole: the lossy scan {where}.", volume
         )
     return volume
+
+
+def _region(
+    scan: Scan, key: Any, output: str | None, *, straighten: bool, overwrite: bool
+) -> Volume:
+    """Restore a region of a scan, and write it if there is an output."""
+
+    def restore() -> Volume:
+        volume = scan.region(key)
+        return io.straightened(volume) if straighten else volume
+
+    if output is None:
+        return restore()
+    with io.writer(output, scan.header.format, overwrite=overwrite) as put:
+        io.check_output(output, scan.ndim, scan.dtype, None, source=scan.header.format)
+        volume = restore()
+        put(volume, _derived(scan))
+    return replace(volume, notes=io.notes_of_output(volume, io.shown(output)))
+
+
+def _derived(scan: Scan) -> Derivation | None:
+    """Return what lossy coding did to the voxels of a region; None where they are exact."""
+    told = scan.metadata
+    if told["exact"]:
+        return None
+    return Derivation(told["ratio"], f"DeepSTD compression {told['ratio']:.2f}:1, a region")
 
 
 @dataclass(frozen=True)

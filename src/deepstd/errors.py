@@ -3,7 +3,8 @@
     DeepSTDError ................................. exit code 1
     ├── InputError (ValueError)  the scan or the request cannot be used
     │   ├── UnsupportedFormatError  an unsupported file type, data type or layout
-    │   └── GeometryError  an affine that is singular or not finite
+    │   ├── GeometryError  an affine that is singular or not finite
+    │   └── RegionError (IndexError)  a region that lies outside of the scan, or is none
     ├── RateError (ValueError)  the requested size cannot be reached; names the nearest size
     ├── BundleError (ValueError)  a model bundle is missing, damaged or of another kind
     │   ├── BundleNotFoundError
@@ -50,6 +51,10 @@ class UnsupportedFormatError(InputError):
 
 class GeometryError(InputError):
     """An affine that is singular or not finite."""
+
+
+class RegionError(InputError, IndexError):
+    """A region that lies outside of the scan, or an index that selects no region."""
 
 
 class RateError(DeepSTDError, ValueError):

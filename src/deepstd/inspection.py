@@ -271,11 +271,11 @@ def info_of(container: Container) -> FileInfo:
     )
 
 
-def bundle_for(container: Beginning, model: str) -> Bundle:
+def bundle_for(container: Description, model: str) -> Bundle:
     """Load the bundle of a file.
 
     Args:
-        container: the parsed file.
+        container: the parsed file, or its description.
         model: name or folder of a bundle; "auto" for the installed bundle that the file names.
 
     Raises:
@@ -296,7 +296,7 @@ def bundle_for(container: Beginning, model: str) -> Bundle:
         raise BundleMismatchError(f"{container.name}: {error}") from error
 
 
-def mismatch(container: Beginning) -> BundleMismatchError:
+def mismatch(container: Description) -> BundleMismatchError:
     """Return the error for a file that was written with another bundle than the one at hand."""
     wanted = container.head.bundle
     return BundleMismatchError(

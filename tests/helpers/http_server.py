@@ -13,6 +13,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     files: dict[str, bytes]
     requests: list[str]
+    ranges: list[tuple[int, int]]
     closing: threading.Event
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -36,6 +37,17 @@ class Handler(BaseHTTPRequestHandler):
             return
         if data is None:
             self.send_error(404)
+            return
+        asked = self.headers.get("Range", "") if behaviour == "ranges" else ""
+        if asked:
+            first, last = map(int, asked.removeprefix("bytes=").split("-"))
+            self.server.ranges.append((first, last + 1))
+            self.send_response(206)
+            part = data[first : last + 1]
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part)
             return
         self.send_response(200)
         if behaviour == "chunked":

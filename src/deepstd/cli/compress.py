@@ -187,6 +187,16 @@ def decompress(
             "the first part of the file is read; the rest may be missing.",
         ),
     ] = 0,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="REGION",
+            help="Restore a region, with its place in the scan: an index or start:stop[:step] for "
+            "each axis, such as 10:20,:,30. Only the parts of the file that it needs are read. "
+            "Write --region=-20:,:,: where the first index is negative.",
+        ),
+    ] = None,
     straighten: Annotated[
         bool,
         typer.Option(
@@ -212,7 +222,8 @@ def decompress(
 
     A preview (--level) keeps type, orientation and grey scale, and the position of the first voxel.
     Axes with thicker voxels are halved at later levels only. A preview is not checked against the
-    file's hash. As DICOM it has none of the original's data sets.
+    file's hash. As DICOM it has none of the original's data sets. The same holds for a region
+    (--region), whose parts are checked by their checksums; its voxels are those of the whole scan.
     """
     with console.Progress(f"restoring {options.shown(source)}"):
         from deepstd import api, io
@@ -223,6 +234,7 @@ def decompress(
             model=model,
             device=device,
             level=level,
+            region=region,
             straighten=straighten,
             lossy=lossy,
             overwrite=overwrite,

@@ -142,7 +142,7 @@ def _decode(
         steps = filtered(texture.steps).reshape(kept)
         scale = texture.step, texture.offset
         if exact:
-            scale = _rounded(texture.step), _rounded(texture.offset)
+            scale = rounded(texture.step), rounded(texture.offset)
         del texture  # its values, which the filter has copied
         frame = stored(steps, *scale, head.dtype, removed, nonnegative=head.nonnegative)
         voxels[(..., number) if len(head.shape) == 4 else ...] = frame
@@ -155,7 +155,7 @@ def _decode(
     return io.requantised(volume), latents.digest()
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Return a number to 40 bits."""
     mantissa, exponent = math.frexp(value)
     return math.ldexp(round(math.ldexp(mantissa, _ROUNDED_BITS)), exponent - _ROUNDED_BITS)

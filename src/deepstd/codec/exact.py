@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from deepstd.progress import Progress
 from deepstd.quality import Quality, measure, rmse
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.goal import QualityGoal
-from deepstd.volume import Volume
+from deepstd.volume import SourceHeader, Volume
 
 EXACT = Quality(0.0, 0.0, math.inf, 1.0)
 """Quality of a scan whose voxels all come back."""
@@ -125,27 +126,76 @@ def decode(container: Beginning, level: int = 0) -> Volume:
     if container.exact is None:
         raise ValueError(f"{container.name} is not lossless")
     head, grid = container.head, grid_of(container, level)
-    cursor = Cursor(container.exact, container.name, "its voxels")
-    way, quantiser = cursor.byte(), None
-    dtype: np.dtype | None = head.dtype
-    if way == Coding.STEPS and head.dtype.kind != "b":
-        quantiser = UniformQuantiser.read(cursor, head.dtype)
-        dtype = quantiser.type
-    elif way == Coding.STORED:
-        dtype = io.stored_type(grid.source)
-    if way not in tuple(Coding) or dtype is None:
-        raise cursor.error(f"way of coding {way} does not exist for this scan")
-    payload = cursor.take(cursor.remaining)
-    voxels = lossless.decode(payload, head.shape, dtype, container.name)
-    if quantiser is not None:
-        voxels = quantiser.voxels(voxels, head.dtype)
-    elif way == Coding.STORED:
-        voxels = io.voxels_of(voxels, grid.source, head.dtype)
+    coded = CodedVoxels.read(container.exact, head, grid.source, container.name)
+    voxels = coded.voxels(
+        lossless.decode(coded.payload, head.shape, coded.dtype, container.name), grid.source
+    )
     if isinstance(container, Container):
         container.check(digest_of(voxels))
     # A copy, so that the voxels that a preview leaves out do not stay in memory.
     kept = voxels[tuple(slice(None, None, f) for f in grid.factors)].copy() if level else voxels
     return grid.volume(kept)
+
+
+@dataclass(frozen=True)
+class CodedVoxels:
+    """Contents of an EXAC chunk.
+
+    Attributes:
+        payload: exactly coded values.
+        dtype: type of these values.
+        way: what they are.
+        quantiser: steps of the voxels, where the values are codes.
+        stored: type of the voxels.
+    """
+
+    payload: bytes
+    dtype: np.dtype
+    way: Coding
+    quantiser: UniformQuantiser | None
+    stored: np.dtype
+
+    @staticmethod
+    def read(exact: bytes, head: Head, source: SourceHeader, name: str) -> CodedVoxels:
+        """Read the payload of an EXAC chunk.
+
+        Args:
+            exact: the payload.
+            head: contents of the HEAD chunk.
+            source: header of the original scan.
+            name: name of the file, for messages.
+
+        Raises:
+            DamagedError: the way of coding does not exist for this scan.
+        """
+        cursor = Cursor(exact, name, "its voxels")
+        way, quantiser = cursor.byte(), None
+        dtype: np.dtype | None = head.dtype
+        if way == Coding.STEPS and head.dtype.kind != "b":
+            quantiser = UniformQuantiser.read(cursor, head.dtype)
+            dtype = quantiser.type
+        elif way == Coding.STORED:
+            dtype = io.stored_type(source)
+        if way not in tuple(Coding) or dtype is None:
+            raise cursor.error(f"way of coding {way} does not exist for this scan")
+        payload = cursor.take(cursor.remaining)
+        return CodedVoxels(payload, dtype, Coding(way), quantiser, head.dtype)
+
+    @property
+    def of_frames(self) -> bool:
+        """True where the values are those of DICOM slices on different scales."""
+        return self.way == Coding.STORED
+
+    def voxels(self, values: np.ndarray, source: SourceHeader) -> np.ndarray:
+        """Return the voxels of decoded values.
+
+        Args:
+            values: values of the scan, or of a part of it.
+            source: header of the scan, or of this part.
+        """
+        if self.quantiser is not None:
+            return self.quantiser.voxels(values, self.stored)
+        return io.voxels_of(values, source, self.stored) if self.of_frames else values
 
 
 def check_kept(volume: Volume) -> None:

@@ -10,6 +10,7 @@ machine may round otherwise.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -22,6 +23,8 @@ from deepstd.volume import SourceHeader, Volume
 
 _GRID = struct.Struct("<dd")
 _SIGNED = ("i1", "i2", "i4", "i8")
+ValuesOf = Callable[[bytes, tuple[int, ...], np.dtype, str], np.ndarray]
+"""Decoder of values, given a payload, their shape and type, and the name of the file."""
 # Numbers in steps that float64 holds exactly.
 _MOST_STEPS = 2.0**52
 
@@ -109,14 +112,21 @@ def _differences(volume: Volume, base: Volume, stored: np.ndarray | None) -> byt
     return bytes([way, code]) + head + lossless.encode(found.astype(_SIGNED[code]))
 
 
-def decode(payload: bytes, base: Volume | None, about: Decoded, name: str) -> np.ndarray:
-    """Decode exact voxels.
+def decode(
+    payload: bytes,
+    base: Volume | None,
+    about: Decoded,
+    name: str,
+    values_of: ValuesOf = lossless.decode,
+) -> np.ndarray:
+    """Decode exact voxels of a scan, or of a part of it.
 
     Args:
         payload: result of `encode`.
         base: the prediction; None where `needs_base` is False.
-        about: shape, type and header of the scan.
+        about: shape, type and header of the scan or its part.
         name: name of the file, for messages.
+        values_of: decodes the exactly coded values of the scan or its part.
 
     Raises:
         DamagedError: the payload is malformed.
@@ -127,7 +137,7 @@ def decode(payload: bytes, base: Volume | None, about: Decoded, name: str) -> np
         dtype = about.dtype if way == Way.VOXELS else io.stored_type(about.source)
         if dtype is None:
             raise cursor.error("its header has no stored values")
-        values = lossless.decode(cursor.take(cursor.remaining), about.shape, dtype, name)
+        values = values_of(cursor.take(cursor.remaining), about.shape, dtype, name)
         return values if way == Way.VOXELS else io.voxels_of(values, about.source, about.dtype)
     if way not in tuple(Way) or base is None:
         raise cursor.error(f"way of coding {way} does not exist")
@@ -138,7 +148,7 @@ def decode(payload: bytes, base: Volume | None, about: Decoded, name: str) -> np
     if grid is not None and not (np.isfinite(grid.origin) and 0 < grid.step < np.inf):
         raise cursor.error(f"origin {grid.origin} and step {grid.step} are no grid")
     dtype = np.dtype(_SIGNED[code])
-    found = lossless.decode(cursor.take(cursor.remaining), about.shape, dtype, name)
+    found = values_of(cursor.take(cursor.remaining), about.shape, dtype, name)
     found = found.astype(np.int64)
     if grid is None:
         ranks = ordered(_native(base.voxels)) + found.view(np.uint64)

@@ -71,13 +71,13 @@ class _FileCursor(Cursor):
 def file_chunks(data: bytes | memoryview, name: str) -> Iterator[Chunk]:
     """Yield the chunks of a file up to HASH, and check their order; an exact part may follow."""
     view = memoryview(data)
-    _check_preamble(view[: len(PREAMBLE)].tobytes(), name)
+    check_preamble(view[: len(PREAMBLE)].tobytes(), name)
     cursor = _FileCursor(view, name, "its framing")
     cursor.take(len(PREAMBLE))
     last: ChunkType | None = None
     while last is not ChunkType.HASH:
         chunk = _next_chunk(cursor, view, name)
-        _check_order(chunk.type, last, name)
+        check_order(chunk.type, last, name)
         last = last if chunk.type is None else chunk.type
         yield chunk
 
@@ -116,12 +116,12 @@ def stream_chunks(
 ) -> Iterator[Chunk]:
     """Yield the chunks of a stream except for skipped types, and check their order."""
     start = stream.read(len(PREAMBLE))
-    _check_preamble(start, name)
+    check_preamble(start, name)
     offset, last = len(start), None
     while last is not ChunkType.HASH:
         code, begin, length = _chunk_begin(stream, name)
         kind = _TYPES.get(code)
-        _check_order(kind, last, name)
+        check_order(kind, last, name)
         last = last if kind is None else kind
         if kind in passed_over:
             _pass_over(stream, length, name)
@@ -133,7 +133,7 @@ def stream_chunks(
         offset += len(begin) + length
 
 
-def _check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
+def check_order(chunk: ChunkType | None, last: ChunkType | None, name: str) -> None:
     """Raise a DamagedError where a chunk (None: unknown type) must not follow the last known."""
     if chunk is None:
         if last is None:
@@ -194,17 +194,28 @@ def _next_chunk(cursor: Cursor, view: memoryview, name: str, offset: int = 0) ->
         raise damaged(name, f"the checksum of the chunk at byte {start} is wrong")
     nbytes = cursor.position - begin
     chunk_type = _TYPES.get(code)
-    if chunk_type is not None:
-        return Chunk(chunk_type, Section(chunk_type.name, start, nbytes), payload)
+    title = type_name(code, start, name)
+    return Chunk(chunk_type, Section(title, start, nbytes), payload)
+
+
+def type_name(code: int, start: int, name: str) -> str:
+    """Return the name of a chunk's type, known or to be skipped.
+
+    Raises:
+        UnsupportedVersionError: the type is unknown and must not be skipped.
+    """
+    if code in _TYPES:
+        return _TYPES[code].name
     if is_skippable(code):
-        return Chunk(None, Section(f"unknown {code:#04x}", start, nbytes), payload)
+        return f"unknown {code:#04x}"
     raise UnsupportedVersionError(
         f"{name}: chunk type {code:#04x} at byte {start} is not known to this release. Upgrade "
         "DeepSTD (`pip install -U deepstd`)."
     )
 
 
-def _check_preamble(start: bytes, name: str) -> None:
+def check_preamble(start: bytes, name: str) -> None:
+    """Raise a ContainerError where the first bytes of a file are not the preamble."""
     if start == PREAMBLE:
         return
     if len(start) < len(PREAMBLE) and PREAMBLE.startswith(start):

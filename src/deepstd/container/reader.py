@@ -10,6 +10,7 @@ Nothing is decoded here, and no more memory is allocated than the bytes of the f
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -231,8 +232,24 @@ def read_description(stream: BinaryIO, name: str) -> Description:
     pass_over_exact_part(stream, name)
     if stream.tell() != nbytes:
         raise damaged(name, f"{nbytes - stream.tell()} bytes follow its end")
-    head = Head.unpack(known[0][1], name)
-    return Description(name, nbytes, head, *_description(known, name))
+    return description_of(known, name, nbytes)
+
+
+def description_of(
+    chunks: Iterable[tuple[ChunkType, bytes]], name: str, nbytes: int
+) -> Description:
+    """Return the description of a scan from its chunks, HEAD first.
+
+    Args:
+        chunks: type and payload of HEAD, SRCH, NOTE and TYPE, as far as there are such chunks.
+        name: name of the file, for messages.
+        nbytes: bytes of the file.
+
+    Raises:
+        ContainerError: a chunk is damaged.
+    """
+    known = list(chunks)
+    return Description(name, nbytes, Head.unpack(known[0][1], name), *_description(known, name))
 
 
 def _frames(chunks: list[tuple[ChunkType, bytes]]) -> tuple[FrameChunks, ...]:

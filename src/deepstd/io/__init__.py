@@ -15,15 +15,18 @@ from deepstd.io.glance import Glance, described, glance, spacing_of
 from deepstd.io.headers import (
     affine_of,
     check_header,
+    cropped,
     placement_of,
     subsampled,
     with_own_header,
 )
+from deepstd.io.images import nibabel_image, sitk_image
 from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.metadata import Metadata
 from deepstd.io.outline import Outline, outline
 from deepstd.io.parts import split as array_in
 from deepstd.io.passed import PassedOver
+from deepstd.io.ranges import Ranges
 from deepstd.io.registry import (
     check_input,
     check_output,
@@ -37,6 +40,7 @@ from deepstd.io.remote import incoming, placed
 from deepstd.io.rescale import (
     ErrorScale,
     error_scale_of,
+    has_own_scales,
     largest_step,
     real_world,
     requantised,
@@ -59,6 +63,7 @@ __all__ = [
     "Metadata",
     "Outline",
     "PassedOver",
+    "Ranges",
     "ScanSource",
     "affine_of",
     "array_in",
@@ -71,6 +76,7 @@ __all__ = [
     "check_header",
     "check_input",
     "check_output",
+    "cropped",
     "declared",
     "described",
     "dicom_words",
@@ -78,6 +84,7 @@ __all__ = [
     "displacement_writer",
     "error_scale_of",
     "glance",
+    "has_own_scales",
     "holds_series",
     "incoming",
     "is_same",
@@ -85,6 +92,7 @@ __all__ = [
     "largest_step",
     "location",
     "needing",
+    "nibabel_image",
     "notes_of_output",
     "outline",
     "placed",
@@ -96,6 +104,7 @@ __all__ = [
     "room_told",
     "scale_of",
     "shown",
+    "sitk_image",
     "spacing_of",
     "stored_type",
     "stored_values",

@@ -1,6 +1,6 @@
 """Interpretation of kept headers: one table by source format.
 
-SourceHeader ─ kind_of ─▶ Kind ─▶ affine, frames; checked, subsampled
+SourceHeader ─ kind_of ─▶ Kind ─▶ affine, frames; checked, subsampled, cropped
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ def _left_out(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> Sou
     return replace(source, raw=b"")
 
 
+def _left_out_of_part(source: SourceHeader, shape: Shape, spans: Sequence[range]) -> SourceHeader:
+    return replace(source, raw=b"")
+
+
 @dataclass(frozen=True)
 class Kind:
     """Interpreter of the headers of one format.
@@ -44,6 +48,7 @@ class Kind:
             of the file format.
         check: returns the affine of a header that describes voxels of this shape and type.
         subsampled: returns the header of a subsampled scan, given its shape and the factors.
+        cropped: returns the header of a part of a scan, given the scan's shape and the indices.
         frames_of: returns the distance between frames and the position of the first.
     """
 
@@ -52,6 +57,7 @@ class Kind:
     check: Callable[[SourceHeader, Shape, np.dtype], np.ndarray | None] = _unchecked
     subsampled: Callable[[SourceHeader, Shape, Sequence[int]], SourceHeader] = _left_out
     frames_of: Callable[[SourceHeader], tuple[float, float]] = lambda source: _NO_FRAMES
+    cropped: Callable[[SourceHeader, Shape, Sequence[range]], SourceHeader] = _left_out_of_part
 
 
 def _dicom_affine(source: SourceHeader) -> np.ndarray | None:
@@ -68,6 +74,7 @@ _NIFTI = Kind(
     nifti.check_header,
     nifti_grid.subsampled,
     nifti.frame_step_of,
+    nifti_grid.cropped,
 )
 _ITK = Kind(
     itk_geometry.affine_of,
@@ -75,16 +82,19 @@ _ITK = Kind(
     lambda source, shape, dtype: itk_geometry.affine_of(source, len(shape)),
     lambda source, shape, factors: itk_geometry.subsampled(source, len(shape), factors),
     lambda source: itk_geometry.unpack(source.raw, None).geometry.frames,
+    lambda source, shape, spans: itk_geometry.cropped(source, spans),
 )
 _DICOM = Kind(
     _dicom_affine,
     _dicom_affine,
     lambda source, shape, dtype: dicom.check(source.raw, shape),
     lambda source, shape, factors: dicom.subsampled(source, shape, factors),
+    cropped=lambda source, shape, spans: dicom.cropped(source, shape, spans),
 )
 _PICTURE = Kind(
     subsampled=lambda source, shape, factors: picture_header.subsampled(source, factors),
     frames_of=lambda source: (picture_header.unpack(source.raw).frame or 1.0, 0.0),
+    cropped=lambda source, shape, spans: picture_header.cropped(source, spans),
 )
 _KINDS: dict[str, Kind] = {
     **dict.fromkeys(NIFTI_NAMES, _NIFTI),
@@ -160,6 +170,22 @@ def subsampled(source: SourceHeader, shape: Shape, factors: Sequence[int]) -> So
         InputError: the header is damaged.
     """
     return kind_of(source).subsampled(source, shape, factors)
+
+
+def cropped(source: SourceHeader, shape: Shape, spans: Sequence[range]) -> SourceHeader:
+    """Return the header of a part of a scan, whose geometry stays true.
+
+    Items of single DICOM frames and the layout of a NumPy file are left out.
+
+    Args:
+        source: header of the whole scan.
+        shape: shape of the whole scan.
+        spans: indices along each axis, ascending and not empty.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return kind_of(source).cropped(source, shape, spans)
 
 
 def with_own_header(volume: Volume) -> Volume:

@@ -89,6 +89,33 @@ def write(volume: Volume, path: Path) -> None:
     if path.suffix.lower() == ".nhdr":
         raise UnsupportedFormatError("a detached header cannot be written. Use .nrrd")
     kind = NRRD if path.suffix.lower() in NRRD_SUFFIXES else METAIMAGE
+    image, scale = image_of(volume, kind)
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO(_IMAGE_IO[kind])
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    try:
+        writer.Execute(image)
+    except RuntimeError as error:
+        if shutil.disk_usage(path.parent).free >= _NO_ROOM:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+    if scale != itk_geometry.NO_SCALE:
+        _state_scale(path, scale)
+
+
+def image_of(volume: Volume, kind: str) -> tuple[Any, tuple[float, float]]:
+    """Return an image of SimpleITK, and the slope and intercept that it lacks.
+
+    Args:
+        volume: the scan.
+        kind: NRRD or METAIMAGE, which decides the free fields, and whether values stay stored ones.
+
+    Raises:
+        MissingExtraError: SimpleITK is not installed.
+        GeometryError: the affine is singular.
+    """
+    sitk = _simpleitk()
     voxels, kept = _as_itk_has_it(volume, kind)
     geometry = kept.geometry
     if len(geometry.origin) > voxels.ndim:
@@ -103,18 +130,7 @@ def write(volume: Volume, path: Path) -> None:
     for name, value in kept.fields.items():
         if _is_harmless(name, value, kind):
             image.SetMetaData(name, value)
-    writer = sitk.ImageFileWriter()
-    writer.SetImageIO(_IMAGE_IO[kind])
-    writer.SetFileName(str(path))
-    writer.UseCompressionOn()
-    try:
-        writer.Execute(image)
-    except RuntimeError as error:
-        if shutil.disk_usage(path.parent).free >= _NO_ROOM:
-            raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-    if kept.scale != itk_geometry.NO_SCALE:
-        _state_scale(path, kept.scale)
+    return image, kept.scale
 
 
 def write_pair(volume: Volume, header: Path, data: Path, data_name: str) -> None:

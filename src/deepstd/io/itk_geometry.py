@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepstd.errors import GeometryError, InputError, UnsupportedFormatError
+from deepstd.io.cropping import moved
 from deepstd.volume import SourceHeader
 
 NRRD, METAIMAGE = "nrrd", "metaimage"
@@ -124,6 +125,27 @@ def subsampled(source: SourceHeader, axes: int, factors: Sequence[int]) -> Sourc
     return SourceHeader(
         source.format, pack(replace(kept, geometry=replace(kept.geometry, spacing=spacing)))
     )
+
+
+def cropped(source: SourceHeader, spans: Sequence[range]) -> SourceHeader:
+    """Return the header of a part of a scan.
+
+    Args:
+        source: kept header of the whole scan.
+        spans: indices along each axis, ascending and not empty.
+
+    Raises:
+        InputError: the header is damaged.
+        GeometryError: the affine is singular.
+    """
+    axes = len(spans)
+    part = on_grid(source, axes, moved(affine_of(source, axes), spans))
+    if axes < 4:
+        return part
+    kept = unpack(part.raw, axes)
+    kept.geometry.origin[3] += kept.geometry.spacing[3] * spans[3].start
+    kept.geometry.spacing[3] *= spans[3].step
+    return SourceHeader(source.format, pack(kept))
 
 
 def on_grid(source: SourceHeader, axes: int, affine: np.ndarray) -> SourceHeader:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepstd.io import nifti, nifti_affine
+from deepstd.io.cropping import moved
 from deepstd.volume import SourceHeader
 
 if TYPE_CHECKING:
@@ -39,6 +40,28 @@ def subsampled(
         for row in ("srow_x", "srow_y", "srow_z"):
             header[row][axis] *= factor
     return _packed(source, header)
+
+
+def cropped(source: SourceHeader, shape: tuple[int, ...], spans: Sequence[range]) -> SourceHeader:
+    """Return the header of a part of a scan, with its affine in sform and qform.
+
+    Args:
+        source: header of the whole scan.
+        shape: shape of the whole scan.
+        spans: indices along each axis, ascending and not empty.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    kept = tuple(map(len, spans))
+    part = on_grid(source, kept, moved(nifti.affine_of(source), spans))
+    if len(spans) < 4:
+        return part
+    header = _resized(part, kept)
+    step = float(header["pixdim"][4])
+    header["toffset"] = float(header["toffset"]) + step * spans[3].start
+    header["pixdim"][4] = step * spans[3].step
+    return _packed(part, header)
 
 
 def on_grid(source: SourceHeader, shape: tuple[int, ...], affine: np.ndarray) -> SourceHeader:

@@ -118,6 +118,23 @@ def subsampled(source: SourceHeader, factors: Sequence[int]) -> SourceHeader:
     return SourceHeader(source.format, pack(kept))
 
 
+def cropped(source: SourceHeader, spans: Sequence[range]) -> SourceHeader:
+    """Return the header of a part of an image or stack.
+
+    Args:
+        source: kept header of the whole image.
+        spans: indices along each axis, ascending and not empty.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    part = subsampled(source, [span.step for span in spans[:3]])
+    kept = unpack(part.raw)
+    if kept.frame is None or len(spans) < 4:
+        return part
+    return SourceHeader(source.format, pack(replace(kept, frame=kept.frame * spans[3].step)))
+
+
 def _pair(values: Any) -> tuple[float, float]:
     first, second = (_finite(value) for value in values)
     return first, second

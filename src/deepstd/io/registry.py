@@ -192,7 +192,7 @@ def writer(path: PathLike, source: str = "npy", *, overwrite: bool = False) -> I
         with _pair(place, overwrite) as (header, data, data_name):
             yield _named(
                 name,
-                lambda scan, _: itk.write_pair(_without_padding(scan), header, data, data_name),
+                lambda scan, _: itk.write_pair(without_padding(scan), header, data, data_name),
             )
         return
     with placed(place, overwrite=overwrite) as temporary:
@@ -268,10 +268,10 @@ def _writer_of(path: Path) -> Callable[[Volume, Path, Derivation | None], None]:
     if path.name.lower().endswith(dicom.SUFFIX):
         return dicom.write_object
     write_file = format_of_suffix(path).write
-    return lambda volume, target, _: write_file(_without_padding(volume), target)
+    return lambda volume, target, _: write_file(without_padding(volume), target)
 
 
-def _without_padding(volume: Volume) -> Volume:
+def without_padding(volume: Volume) -> Volume:
     """Return the scan for formats without a padding value: NaN becomes that value."""
     return dicom.with_padding_values(volume) if volume.source.format == dicom.NAME else volume
 

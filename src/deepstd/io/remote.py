@@ -71,8 +71,8 @@ def incoming(place: str) -> Iterator[BinaryIO]:
         MissingExtraError: a package for the URL's scheme is not installed.
     """
     if is_url(place):
-        system, path = _filesystem(place)
-        with _telling(place, "read"), _open(system, path, place) as stream:
+        system, path = filesystem(place)
+        with telling(place, "read"), _open(system, path, place) as stream:
             yield stream
         return
     if place == STREAM:
@@ -119,13 +119,13 @@ def placed(place: str, *, overwrite: bool = False) -> Iterator[Path]:
 def _writable(place: str, overwrite: bool) -> tuple[Any, str]:
     if place.partition("://")[0].lower() in _HTTP:
         raise InputError(f"{shown(place)}: HTTP is read only. Choose a file or another kind of URL")
-    system, path = _filesystem(place)
+    system, path = filesystem(place)
     _check_free(system, path, place, overwrite)
     return system, path
 
 
 def _check_free(system: Any, path: str, place: str, overwrite: bool) -> None:
-    with _telling(place, "written"):
+    with telling(place, "written"):
         if system.isdir(path):
             raise InputError(f"{shown(place)}: is a folder. Choose another output")
         if not overwrite and system.exists(path):
@@ -138,7 +138,7 @@ def _upload(local: Path, system: Any, path: str, place: str, overwrite: bool) ->
     whole_or_not = place.partition("://")[0].lower() in _OBJECT_STORES
     folder, slash, name = path.rpartition("/")
     temporary = path if whole_or_not else f"{folder}{slash}.deepstd-{secrets.token_hex(6)}-{name}"
-    with _telling(place, "written"):
+    with telling(place, "written"):
         try:
             system.put_file(str(local), temporary)
             if temporary != path:
@@ -190,7 +190,13 @@ def _copy(
         raise InputError(f"ended after {done} of {size} bytes. Try again")
 
 
-def _filesystem(place: str) -> tuple[Any, str]:
+def filesystem(place: str) -> tuple[Any, str]:
+    """Return the file system of a URL by fsspec, and the path in it.
+
+    Raises:
+        InputError: the URL is malformed, or of an unknown kind.
+        MissingExtraError: a package for the URL's scheme is not installed.
+    """
     scheme = place.partition("://")[0].lower()
     try:
         from fsspec.core import url_to_fs
@@ -239,7 +245,7 @@ def _size_of(stream: Any) -> int | None:
 
 
 @contextmanager
-def _telling(place: str, done: str) -> Iterator[None]:
+def telling(place: str, done: str) -> Iterator[None]:
     """Convert errors of fsspec and its file systems to errors without credentials."""
     try:
         yield

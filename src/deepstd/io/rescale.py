@@ -26,6 +26,7 @@ class _Kind:
     Attributes:
         scale_of: reads slope and intercept of a header.
         unit_of: reads the unit of the real-world values, or returns None.
+        has_own_scales: tells whether frames are on different scales.
         requantised: moves voxels to the nearest values that the source can store.
         stored_values: returns the values that the files store, where voxels are others.
         stored_type: returns the type of these values.
@@ -35,6 +36,7 @@ class _Kind:
 
     scale_of: Callable[[SourceHeader], Scale] = lambda source: (1.0, 0.0)
     unit_of: Callable[[SourceHeader], str | None] = lambda source: None
+    has_own_scales: Callable[[SourceHeader], bool] = lambda source: False
     requantised: Callable[[Volume], Volume] = lambda volume: volume
     stored_values: Callable[[Volume], np.ndarray | None] = lambda volume: None
     stored_type: Callable[[SourceHeader], np.dtype | None] = lambda source: None
@@ -51,6 +53,7 @@ _KINDS = {
     dicom.NAME: _Kind(
         dicom.scale_of,
         dicom.unit_of,
+        lambda source: dicom.facts_of(source.raw).stored is not None,
         dicom.requantised,
         dicom.stored_values,
         dicom.stored_type,
@@ -97,6 +100,15 @@ def error_scale_of(source: SourceHeader) -> ErrorScale:
     """
     slope, _ = scale_of(source)
     return ErrorScale(abs(slope), _kind_of(source).unit_of(source))
+
+
+def has_own_scales(source: SourceHeader) -> bool:
+    """Return whether the frames of a scan with this header are on different scales.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return _kind_of(source).has_own_scales(source)
 
 
 def requantised(volume: Volume) -> Volume:

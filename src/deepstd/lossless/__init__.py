@@ -5,6 +5,7 @@
 Nothing is trained: predictors and probabilities adapt to the scan while it is coded.
 """
 
+from deepstd.lossless.opened import OpenedVoxels
 from deepstd.lossless.payload import decode, encode
 
-__all__ = ["decode", "encode"]
+__all__ = ["OpenedVoxels", "decode", "encode"]

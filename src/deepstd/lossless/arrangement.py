@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Box = tuple[slice, ...]
 ORDERS = tuple(itertools.permutations(range(3)))
 """Orders of the three spatial axes: slices, rows, columns."""
 # A second slab doubles the speed and costs about half a per cent of the bytes of a small scan.
@@ -53,6 +54,7 @@ class Arrangement:
 
     @property
     def _axes(self) -> tuple[int, ...]:
+        """Axes of a scan of four axes as frames, slices, rows and columns."""
         return 3, *ORDERS[self.order]
 
     @property
@@ -82,6 +84,23 @@ class Arrangement:
         """Invert `stacked`."""
         whole = stack.reshape(self._sizes).transpose(np.argsort(self._axes))
         return np.ascontiguousarray(whole).reshape(self.shape)
+
+    def places(self, box: Box) -> tuple[slice, slice, slice, slice]:
+        """Return frames, slices, rows and columns of a part of the scan."""
+        space = (*(slice(0, 1),) * (3 - len(box)), *box)[:3] if len(box) < 3 else box[:3]
+        whole = *space, (box[3] if len(box) > 3 else slice(0, 1))
+        frames, slices, rows, columns = (whole[axis] for axis in self._axes)
+        return frames, slices, rows, columns
+
+    @property
+    def slices(self) -> int:
+        """Slices of a frame."""
+        return self._sizes[1]
+
+    def part_restored(self, part: np.ndarray, box: Box) -> np.ndarray:
+        """Return levels of a part (frames, slices, rows, columns) in the axes of the scan."""
+        shape = [span.stop - span.start for span in box]
+        return np.ascontiguousarray(part.transpose(np.argsort(self._axes))).reshape(shape)
 
     def slabs(self) -> list[tuple[slice, slice]]:
         """Return the slices and rows of each slab; the shape alone decides."""

@@ -8,6 +8,8 @@ The checksum is the CRC-32 of all that follows. Shape and type of the voxels are
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,7 +35,7 @@ def encode(voxels: np.ndarray) -> bytes:
         ValueError: the voxels are not of this kind.
         MemoryError: there is too little memory.
     """
-    _check(voxels.shape, voxels.dtype)
+    check_kind(voxels.shape, voxels.dtype)
     levels = to_levels(voxels)
     arrangement = Arrangement.of(levels.high)
     stack = arrangement.stacked(levels.high)
@@ -56,39 +58,73 @@ def decode(payload: bytes, shape: tuple[int, ...], dtype: np.dtype, name: str) -
         MemoryError: there is too little memory.
     """
     dtype = np.dtype(dtype)
-    _check(shape, dtype)
+    check_kind(shape, dtype)
     with named(name, DamagedError):
         return _decode(payload, shape, dtype)
 
 
 def _decode(payload: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    body = payload[_CHECKSUM_BYTES:]
-    if zlib.crc32(body) != int.from_bytes(payload[:_CHECKSUM_BYTES], "little"):
-        raise DamagedError("the checksum of the lossless data does not fit")
-    reader = Reader(body)
-    order = reader.take(1)[0]
-    if order >= len(ORDERS):
-        raise DamagedError(f"lossless data has an unknown order of axes {order}")
-    arrangement = Arrangement(shape, order)
-    native_type = dtype.newbyteorder("=")
-    mapping = Mapping.read(reader, int(np.prod(shape, dtype=np.int64)), native_type)
-    parts = arrangement.slabs()
-    streams = [reader.block() for _ in parts]
-    if reader.at != len(body):
-        raise DamagedError(f"{len(body) - reader.at} bytes follow the lossless data")
+    parsed = Parsed.of(payload, shape, dtype)
+    arrangement = parsed.arrangement
     stack = np.zeros(arrangement.stack, np.int32)
     # Slabs are runs of whole slices, or of whole rows of one slice: contiguous parts of the stack.
-    slabs = [stack[part] for part in parts]
-    library, period, most = engine(), arrangement.period, mapping.most
-    if library is None:
+    parsed.decode_slabs(parsed.streams, [stack[part] for part in arrangement.slabs()])
+    return parsed.mapping.voxels(arrangement.restored(stack)).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A payload that has passed its checksum.
+
+    Attributes:
+        arrangement: places of the voxels in the order of coding.
+        mapping: the way from levels to voxels.
+        streams: stream of each slab.
+    """
+
+    arrangement: Arrangement
+    mapping: Mapping
+    streams: tuple[bytes, ...]
+
+    @staticmethod
+    def of(payload: bytes, shape: tuple[int, ...], dtype: np.dtype) -> Parsed:
+        """Parse the payload of voxels of a known shape and type.
+
+        Raises:
+            DamagedError: the payload is not one of such voxels.
+        """
+        body = payload[_CHECKSUM_BYTES:]
+        if zlib.crc32(body) != int.from_bytes(payload[:_CHECKSUM_BYTES], "little"):
+            raise DamagedError("the checksum of the lossless data does not fit")
+        reader = Reader(body)
+        order = reader.take(1)[0]
+        if order >= len(ORDERS):
+            raise DamagedError(f"lossless data has an unknown order of axes {order}")
+        arrangement = Arrangement(shape, order)
+        count = int(np.prod(shape, dtype=np.int64))
+        mapping = Mapping.read(reader, count, dtype.newbyteorder("="))
+        streams = tuple(reader.block() for _ in arrangement.slabs())
+        if reader.at != len(body):
+            raise DamagedError(f"{len(body) - reader.at} bytes follow the lossless data")
+        return Parsed(arrangement, mapping, streams)
+
+    def decode_slabs(self, streams: Sequence[bytes], slabs: Sequence[np.ndarray]) -> None:
+        """Fill slabs, or the first slices of slabs, with the levels of their streams.
+
+        Args:
+            streams: streams of some slabs.
+            slabs: (slices, rows, columns) int32 of each, contiguous.
+        """
+        library, period, most = engine(), self.arrangement.period, self.mapping.most
+        if library is not None:
+            native.decode_slabs(library, streams, slabs, period, most)
+            return
         for stream, slab in zip(streams, slabs, strict=True):
             reference.decode_slab(stream, slab, period, most)
-    else:
-        native.decode_slabs(library, streams, slabs, period, most)
-    return mapping.voxels(arrangement.restored(stack)).astype(dtype, copy=False)
 
 
-def _check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+def check_kind(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise a ValueError where voxels are not of a kind that is coded."""
     if dtype.itemsize not in _KINDS.get(dtype.kind, ()):
         raise ValueError(f"expected booleans, integers or floats of at most 64 bits, not {dtype}")
     if not 1 <= len(shape) <= _MOST_AXES or min(shape) < 1:

@@ -88,6 +88,10 @@ class Specials:
         kept = tuple(slice(None, None, factor) for factor in factors)
         return Specials(self.values, self.labels[kept], self.relations)
 
+    def part(self, box: tuple[slice, ...]) -> Specials:
+        """Return the special values of a part of the frame."""
+        return Specials(self.values, self.labels[box], self.relations)
+
     def to_bytes(self) -> bytes:
         """Return the payload of an SPCL chunk, by the shortest of the methods."""
         return self._payload

@@ -18,14 +18,17 @@ from deepstd.devices import Workers
 from deepstd.errors import DamagedError
 from deepstd.rate.tile_fit import TileCoder
 from deepstd.texture.coded import CodedTexture, DecodedTexture
+from deepstd.texture.opened import Kept, OpenedTexture
 from deepstd.texture.scaling import Scaling
-from deepstd.texture.slices.decoder import SliceNetworks, check_slices, decode_slices
+from deepstd.texture.slices.decoder import SliceNetworks, Slices, check_slices, decode_slices
 from deepstd.texture.slices.encoder import EncodedSlices
+from deepstd.texture.slices.opened import OpenedSlices
 from deepstd.texture.wavelet.bitstream import EncodedTexture
 from deepstd.texture.wavelet.check import check_texture
 from deepstd.texture.wavelet.decoder import decode_texture
 from deepstd.texture.wavelet.encoder import TextureEncoder
 from deepstd.texture.wavelet.network import WaveletNetwork
+from deepstd.texture.wavelet.opened import open_texture
 from deepstd.texture.wavelet.preview import subsampling
 
 Encoded = EncodedTexture | EncodedSlices
@@ -240,6 +243,21 @@ class TextureCodec(Protocol):
         """
         ...
 
+    def opened(
+        self, coded: CodedTexture, conditioning: Conditioning | None, kept: Kept
+    ) -> OpenedTexture:
+        """Open the texture of one frame for decoding parts of it.
+
+        Args:
+            coded: texture of one frame; a tile is read when it is needed.
+            conditioning: warped template and coordinates, or None.
+            kept: place of decoded parts.
+
+        Raises:
+            DamagedError: the header makes no sense, or the tiles do not fit the shape.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class WaveletCodec:
@@ -283,6 +301,15 @@ class WaveletCodec:
         if self.slices is not None and check_slices(self.slices, coded, level):
             return decode_slices(self.slices, coded, workers=self.workers, level=level)
         return decode_texture(self.network, coded, conditioning, workers=self.workers, level=level)
+
+    def opened(
+        self, coded: CodedTexture, conditioning: Conditioning | None, kept: Kept
+    ) -> OpenedTexture:
+        """Open the texture of one frame for decoding parts of it (`TextureCodec.opened`)."""
+        self.check(coded, 0)
+        if self.slices is not None and check_slices(self.slices, coded):
+            return OpenedSlices(Slices(self.slices, coded, self.workers), kept)
+        return open_texture(self.network, coded, conditioning, self.workers, kept)
 
 
 def squared_error(encoder: Encoder, encoded: Any, step_code: int) -> float:

@@ -111,6 +111,11 @@ class Tile:
     inner: tuple[slice, ...]
     outer: tuple[slice, ...]
 
+    @property
+    def start(self) -> tuple[int, ...]:
+        """First voxel of the tile."""
+        return tuple(span.start for span in self.outer)
+
 
 def tiles(shape: Sequence[int], halo: int, edges: TileEdges) -> Iterator[Tile]:
     """Yield the tiles of a volume, each with a halo.
@@ -120,8 +125,23 @@ def tiles(shape: Sequence[int], halo: int, edges: TileEdges) -> Iterator[Tile]:
         halo: voxels around each tile.
         edges: edges of the tiles.
     """
+    yield from tiles_of_region(shape, halo, edges, tuple(slice(0, n) for n in shape))
+
+
+def tiles_of_region(
+    shape: Sequence[int], halo: int, edges: TileEdges, region: Region
+) -> Iterator[Tile]:
+    """Yield those `tiles` of a volume that a region meets.
+
+    Args:
+        shape: voxels of the volume along each axis.
+        halo: voxels around each tile.
+        edges: edges of the tiles.
+        region: the region, not empty.
+    """
     size = edges.of(len(shape))
-    for start in product(*(range(0, n, size) for n in shape)):
+    firsts = (range(span.start // size * size, span.stop, size) for span in region)
+    for start in product(*firsts):
         stops = [min(s + size, n) for s, n in zip(start, shape, strict=True)]
         # Even starts keep the fold of voxels into channels the same in every tile.
         first = [max(s - halo, 0) for s in start]
@@ -131,6 +151,17 @@ def tiles(shape: Sequence[int], halo: int, edges: TileEdges) -> Iterator[Tile]:
             tuple(slice(s - a, e - a) for s, e, a in zip(start, stops, first, strict=True)),
             tuple(slice(s, e) for s, e in zip(start, stops, strict=True)),
         )
+
+
+def shared(one: Region, other: Region) -> tuple[Region, Region]:
+    """Return the part that two regions share, as an index into the first and into the second."""
+    spans = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)]
+
+    def within(region: Region) -> Region:
+        both = zip(spans, region, strict=True)
+        return tuple(slice(first - own.start, last - own.start) for (first, last), own in both)
+
+    return within(one), within(other)
 
 
 def middle_slices(values: np.ndarray, voxels: int, axis: int, fewest: int) -> np.ndarray:

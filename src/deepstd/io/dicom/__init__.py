@@ -5,7 +5,15 @@ Volume ─ header, tables ─ write ─▶ files
 """
 
 from deepstd.io.dicom.copies import distinct
-from deepstd.io.dicom.header import check, facts_of, on_grid, scale_of, subsampled, unit_of
+from deepstd.io.dicom.header import (
+    check,
+    cropped,
+    facts_of,
+    on_grid,
+    scale_of,
+    subsampled,
+    unit_of,
+)
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
 from deepstd.io.dicom.picture import picture
@@ -33,6 +41,7 @@ __all__ = [
     "begins_as_dicom",
     "check",
     "contents",
+    "cropped",
     "distinct",
     "facts_of",
     "find",

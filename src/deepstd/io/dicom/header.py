@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepstd.errors import InputError
+from deepstd.io.cropping import moved
 from deepstd.io.dicom import layout as layouts
 from deepstd.io.dicom.classes import is_dose
 from deepstd.io.dicom.layout import Layout
@@ -173,25 +174,43 @@ def subsampled(
     Raises:
         InputError: the header is damaged.
     """
+    moments = shape[3] if len(shape) == 4 else 1
+    spans = [range(0, n * f, f) for n, f in zip(shape, (*factors, 1), strict=False)]
+    return _part(source, spans, moments)
+
+
+def cropped(source: SourceHeader, shape: tuple[int, ...], spans: Sequence[range]) -> SourceHeader:
+    """Return the header of a part of a scan, without data sets.
+
+    Args:
+        source: header of the whole scan.
+        shape: shape of the whole scan.
+        spans: indices along each axis, ascending and not empty.
+
+    Raises:
+        InputError: the header is damaged.
+    """
+    return _part(source, spans, shape[3] if len(shape) == 4 else 1)
+
+
+def _part(source: SourceHeader, spans: Sequence[range], moments: int) -> SourceHeader:
+    """Return the header of a part of a scan of so many frames at each position."""
     facts = facts_of(source.raw)
-    affine, positions, spacing = facts.affine, facts.positions, facts.spacing
-    if affine is not None:
-        scales = [*factors, *[1] * (4 - len(factors))]
-        affine = [[v * s for v, s in zip(row, scales, strict=True)] for row in affine]
-    if positions is not None:
-        positions = positions[:: factors[2]]
+    affine, positions, spacing = facts.matrix, facts.positions, facts.spacing
+    steps = [span.step for span in spans[:3]]
+    slices = spans[2] if len(spans) > 2 else range(1)
+    times = spans[3] if len(spans) > 3 else range(moments)
     if spacing is not None:
-        spacing = [v * s for v, s in zip(spacing, factors, strict=False)]
+        spacing = [v * s for v, s in zip(spacing, steps, strict=False)]
     stored = facts.stored
-    if stored is not None and len(factors) == 3:
-        moments = shape[3] if len(shape) == 4 else 1
-        stored = [s for n, s in enumerate(stored) if n // moments % factors[2] == 0]
+    if stored is not None and len(spans) > 2:
+        stored = [s for n in slices for s in stored[n * moments : (n + 1) * moments][_slice(times)]]
     told = replace(
         facts,
-        affine=affine,
-        positions=positions,
+        affine=None if affine is None else moved(affine, spans)[:3].tolist(),
+        positions=None if positions is None else positions[_slice(slices)],
         spacing=spacing,
-        between=facts.between and facts.between * [*factors, 1][2],
+        between=facts.between and facts.between * slices.step,
         metadata=Metadata.NONE.value,
         order=None,
         sets=0,
@@ -200,6 +219,10 @@ def subsampled(
         layout=None,
     )
     return SourceHeader(source.format, pack(told, []))
+
+
+def _slice(span: range) -> slice:
+    return slice(span.start, span.stop, span.step)
 
 
 def on_grid(source: SourceHeader, affine: np.ndarray) -> SourceHeader:

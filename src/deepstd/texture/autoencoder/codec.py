@@ -17,6 +17,7 @@ from deepstd.texture.autoencoder.decoder import check_latents, decode_latents
 from deepstd.texture.autoencoder.encoder import AutoencoderEncoder
 from deepstd.texture.autoencoder.network import AutoencoderNetwork
 from deepstd.texture.coded import CodedTexture, DecodedTexture
+from deepstd.texture.opened import Kept, OpenedTexture, OpenedWhole
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,12 @@ class AutoencoderCodec:
     ) -> DecodedTexture:
         """Decode the texture of one frame; `check` refuses levels."""
         return decode_latents(self.network, coded, conditioning, workers=self.workers)
+
+    def opened(
+        self, coded: CodedTexture, conditioning: Conditioning | None, kept: Kept
+    ) -> OpenedTexture:
+        """Open the texture of one frame; the autoencoder decodes it whole (`TextureCodec`)."""
+        check_latents(coded)
+        head, _ = coded.read_header()
+        scale = head.scaling.step(head.step_code), head.scaling.offset
+        return OpenedWhole(lambda: self.decode(coded, conditioning, 0), scale, kept)

@@ -13,7 +13,7 @@ The engine filters whole frames; without one, array operations filter tiles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -24,7 +24,15 @@ from deepstd.coding.bytes import Cursor
 from deepstd.coding.tables import LAST_BASE, PLAIN, SCALE_COUNT, ScaleTables, magnitude_bits
 from deepstd.engine.library import engine
 from deepstd.engine.wiener import wiener_filtered
-from deepstd.texture.tiling import Tile, TileEdges, tiles
+from deepstd.texture.tiling import (
+    Region,
+    Tile,
+    TileEdges,
+    Window,
+    shared,
+    tiles,
+    tiles_of_region,
+)
 from deepstd.threads import thread_count
 
 # Voxels to the farthest neighbour.
@@ -186,12 +194,39 @@ class WienerFilter:
         """
         filtered = np.empty_like(steps)
         for tile in tiles(steps.shape, REACH, edges):
-            values = steps[tile.window]
-            differences = neighbour_differences(values, tile, self.limit)
-            change = self.change(differences, activity(differences))
-            centre = values[tile.inner]
-            filtered[tile.outer] = centre + change.reshape(centre.shape)
+            filtered[tile.outer] = self._of_tile(steps[tile.window], tile)
         return filtered
+
+    def apply_to(
+        self, region: Region, shape: Sequence[int], steps_of: Callable[[Region], np.ndarray]
+    ) -> np.ndarray:
+        """Filter a region of a frame; its values are those that `apply` gives the whole frame.
+
+        Args:
+            region: part of the frame, not empty.
+            shape: voxels of the frame along each axis.
+            steps_of: returns the restored values of a region in steps, float32.
+
+        Returns:
+            Filtered values in steps, float32 of the region's shape.
+        """
+        if engine() is not None:
+            around = Window.around(region, shape, REACH)
+            return self.apply(steps_of(around.outer))[around.inner]
+        found = np.empty([span.stop - span.start for span in region], np.float32)
+        for tile in tiles_of_region(shape, REACH, WIENER_TILES, region):
+            # Sums of another number of voxels may round otherwise, so whole tiles are filtered.
+            filtered = self._of_tile(steps_of(tile.window[1:]), tile)
+            here, there = shared(tile.outer, region)
+            found[there] = filtered[here]
+        return found
+
+    def _of_tile(self, values: np.ndarray, tile: Tile) -> np.ndarray:
+        """Return the filtered values of a tile, given those of its window."""
+        differences = neighbour_differences(values, tile, self.limit)
+        change = self.change(differences, activity(differences))
+        centre = values[tile.inner]
+        return centre + change.reshape(centre.shape)
 
     def _in_steps(self) -> np.ndarray:
         return (self.coefficients * COEFFICIENT_UNIT).astype(np.float32)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,50 +123,119 @@ def decode_slices(
     Raises:
         DamagedError: the bytes make no sense.
     """
-    head, streams = _parts(networks, coded)
-    if head.sliced is None:
-        raise ValueError("not a payload of slices")
-    image, own = _image_shape(coded.shape, head.sliced), head.of_slice()
-    plan = split_plan(image, own.coarse)
-    factors = subsampling(plan, level, 2)
-    # Reference slices are decoded at full resolution, even for a preview.
-    short = level if not head.octaves else 0
-    layers = coding_order(coded.shape[head.sliced], head.octaves)
-    free = set(non_reference(layers))
+    slices = Slices(networks, coded, workers, level)
     lows: dict[int, np.ndarray] = {}
     latents: dict[int, bytes] = {}
     steps: dict[int, np.ndarray] = {}
+    every = range(slices.count)
+    for number, part, one in slices.decode(every, set(every), lows):
+        steps[number], latents[number] = part, one.latents
+    return DecodedTexture(
+        np.stack([steps[n] for n in every], slices.axis),
+        *slices.scale,
+        hashlib.sha256(b"".join(latents[n] for n in every)).digest(),
+    )
 
-    def work(device: Device, group: list[SliceNode]) -> list[tuple[np.ndarray, DecodedStream]]:
-        network, only = networks.of(group[0]), Workers((device,))
-        hint = hint_of_group(group, lows)
-        own_streams = [streams[node.index] for node in group]
-        batch = ScanBatch(image, plan, [log_rate(own.step_code)] * len(group), hint)
-        every = decode_together(network, batch, own_streams, device, level=short)
-        found = []
-        for number, one in enumerate(every):
-            if level:
-                low = one.low if short else decompose(one.low, plan[:level])[0][-1]
-                found.append((preview_steps(low, factors), one))
-            else:
-                part = None if hint is None else hint.row(number)
-                found.append((post_filtered(network, own, one.low, part, only), one))
+
+class Slices:
+    """Streams of all slices of a scan, from which any are decoded with those they depend on.
+
+    Args:
+        networks: networks for slices.
+        coded: payload of slices.
+        workers: devices that share the slices of a layer.
+        level: number of finest levels that a preview leaves out; 0 for the whole scan.
+
+    Attributes:
+        axis: axis along which the slices follow each other.
+        count: number of slices.
+
+    Raises:
+        DamagedError: the bytes make no sense.
+    """
+
+    def __init__(
+        self, networks: SliceNetworks, coded: CodedTexture, workers: Workers, level: int = 0
+    ) -> None:
+        head, self._streams = _parts(networks, coded)
+        if head.sliced is None:
+            raise ValueError("not a payload of slices")
+        self.axis, self.count = head.sliced, len(self._streams)
+        self._networks, self._workers, self._level = networks, workers, level
+        self._image, self._head = _image_shape(coded.shape, head.sliced), head.of_slice()
+        self._plan = split_plan(self._image, self._head.coarse)
+        # Reference slices are decoded at full resolution, even for a preview.
+        self._short = level if not head.octaves else 0
+        self._layers = coding_order(self.count, head.octaves)
+        self._nodes = {node.index: node for layer in self._layers for node in layer}
+        self._free = set(non_reference(self._layers))
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Quantisation step in grey values, and grey value of 0 steps."""
+        return self._head.scaling.step(self._head.step_code), self._head.scaling.offset
+
+    def needed(self, wanted: Iterable[int], known: Container[int]) -> set[int]:
+        """Return the slices to decode: those wanted, and references that are not known."""
+        found, left = set(wanted), list(wanted)
+        while left:
+            for reference in self._nodes[left.pop()].references:
+                if reference not in known and reference not in found:
+                    found.add(reference)
+                    left.append(reference)
         return found
 
-    for layer in layers:
-        groups = groups_of(layer, math.prod(image), workers)
-        for group, results in zip(groups, workers.map(work, groups), strict=True):
-            for node, (part, one) in zip(group, results, strict=True):
-                steps[node.index], latents[node.index] = part, one.latents
-                if node.index not in free:
-                    lows[node.index] = one.low
-    numbers = range(len(streams))
-    return DecodedTexture(
-        np.stack([steps[n] for n in numbers], head.sliced),
-        head.scaling.step(head.step_code),
-        head.scaling.offset,
-        hashlib.sha256(b"".join(latents[n] for n in numbers)).digest(),
-    )
+    def decode(
+        self, wanted: Collection[int], numbers: Container[int], lows: dict[int, np.ndarray]
+    ) -> Iterator[tuple[int, np.ndarray, DecodedStream]]:
+        """Yield number, restored values in steps and stream of the wanted slices.
+
+        Args:
+            wanted: numbers of the wanted slices.
+            numbers: numbers of the slices to decode (`needed`), the wanted ones included.
+            lows: reconstructions of reference slices by number, (1, 1, h, w) whole numbers in 1/64
+                step; those that are decoded are added.
+        """
+
+        def work(device: Device, group: list[SliceNode]) -> list[tuple[Any, DecodedStream]]:
+            return self._decode_group(group, lows, wanted, device)
+
+        for layer in self._layers:
+            nodes = [node for node in layer if node.index in numbers]
+            groups = groups_of(nodes, math.prod(self._image), self._workers)
+            for group, results in zip(groups, self._workers.map(work, groups), strict=True):
+                for node, (part, one) in zip(group, results, strict=True):
+                    if node.index not in self._free:
+                        lows[node.index] = one.low
+                    if part is not None:
+                        yield node.index, part, one
+
+    def _decode_group(
+        self,
+        group: list[SliceNode],
+        lows: dict[int, np.ndarray],
+        wanted: Collection[int],
+        device: Device,
+    ) -> list[tuple[np.ndarray | None, DecodedStream]]:
+        """Decode a batch of slices; restored values of those that are not wanted are None."""
+        network, only = self._networks.of(group[0]), Workers((device,))
+        hint = hint_of_group(group, lows)
+        rates = [log_rate(self._head.step_code)] * len(group)
+        batch = ScanBatch(self._image, self._plan, rates, hint)
+        streams = [self._streams[node.index] for node in group]
+        every = decode_together(network, batch, streams, device, level=self._short)
+        found: list[tuple[np.ndarray | None, DecodedStream]] = []
+        for number, (node, one) in enumerate(zip(group, every, strict=True)):
+            if node.index not in wanted:
+                found.append((None, one))
+            elif self._level:
+                level, short = self._level, self._short
+                low = one.low if short else decompose(one.low, self._plan[:level])[0][-1]
+                found.append((preview_steps(low, subsampling(self._plan, level, 2)), one))
+            else:
+                part = None if hint is None else hint.row(number)
+                found.append((post_filtered(network, self._head, one.low, part, only), one))
+        return found
 
 
 def _parts(networks: SliceNetworks, coded: CodedTexture) -> tuple[TextureHeader, list[bytes]]:
