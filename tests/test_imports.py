@@ -19,7 +19,7 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "batch"),
+    ("train", "evaluate", "batch", "zarr"),
     ("baselines",),
     ("api", "registration"),
     ("layers", "verification"),

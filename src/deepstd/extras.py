@@ -1,6 +1,6 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch, check_scipy ─▶ nothing, or MissingExtraError with the command to type
+request ─ check_torch, check_scipy, check_package ─▶ nothing, or MissingExtraError with the command to type
 """
 
 from __future__ import annotations
@@ -42,6 +42,22 @@ def check_torch(what: str, extra: str) -> None:
     """
     if not has_torch():
         raise MissingExtraError(f'{what} needs PyTorch: pip install "deepstd[{extra}]"')
+
+
+def check_package(package: str, title: str, what: str, extra: str) -> None:
+    """Raise an error where a package that an integration belongs to is not installed.
+
+    Args:
+        package: name by which Python imports it.
+        title: its name in messages.
+        what: what needs it, as the subject of the message.
+        extra: extra of this package that brings it.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    if not _has(package):
+        raise MissingExtraError(f'{what} needs {title}: pip install "deepstd[{extra}]"')
 
 
 def _has(package: str) -> bool:

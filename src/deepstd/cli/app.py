@@ -27,6 +27,7 @@ from deepstd.cli import (
     inspect,
     layers,
     model,
+    ome_zarr,
     register,
     train,
 )
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
+app.command("ome-zarr")(ome_zarr.ome_zarr)
 app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
