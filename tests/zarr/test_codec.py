@@ -78,7 +78,10 @@ def test_other_types_are_refused(dtype: str) -> None:
 
 def test_chunks_within_shards_and_after_a_transposition(phantom: Phantom) -> None:
     values = phantom((40, 30, 20))
-    for more in ({"shards": (32, 32, 32)}, {"filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))]}):
+    for more in (
+        {"shards": (32, 32, 32)},
+        {"filters": [zarr.codecs.TransposeCodec(order=(2, 0, 1))]},
+    ):
         store = zarr.storage.MemoryStore()
         create(store, values, DeepSTDCodec(lossless=True), **more)
         np.testing.assert_array_equal(zarr.open_array(store, mode="r")[...], values)
