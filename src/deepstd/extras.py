@@ -1,6 +1,7 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch, check_scipy, check_package ─▶ nothing, or MissingExtraError with the command to type
+request ─ check_torch, check_scipy, check_package ─▶ nothing, or MissingExtraError
+                                                     with the command to type
 """
 
 from __future__ import annotations
