@@ -20,8 +20,8 @@ from deepstd.volume import Volume
 
 check_package("nnunetv2", "nnU-Net v2", "deepstd.nnunet", "nnunet")
 
-from nnunetv2 import imageio  # noqa: E402
-from nnunetv2.imageio.base_reader_writer import BaseReaderWriter  # noqa: E402
+from nnunetv2 import imageio  # noqa: E402  # pyright: ignore[reportMissingImports]
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 # Spacing across a single slice, as nnU-Net asks for it: larger than that within any slice.
 _ACROSS = 999.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +12,13 @@ from training_cases import AFFINE, Cases, restored
 
 from deepstd.errors import ContainerError
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'deepstd[loaders]'")
-monai = pytest.importorskip("monai", reason="needs MONAI: pip install 'deepstd[loaders]'")
-
-from monai.data.dataloader import DataLoader  # noqa: E402
-from monai.data.dataset import Dataset  # noqa: E402
-from monai.losses.dice import DiceCELoss  # noqa: E402
-from monai.networks.nets.basic_unet import BasicUNet  # noqa: E402
-from monai.transforms.compose import Compose  # noqa: E402
-from monai.transforms.croppad.dictionary import RandSpatialCropd  # noqa: E402
-from monai.transforms.intensity.dictionary import ScaleIntensityd  # noqa: E402
-from monai.transforms.io.array import LoadImage  # noqa: E402
-from monai.transforms.io.dictionary import LoadImaged  # noqa: E402
+# As Any: MONAI's annotations deny what its functions take.
+torch: Any = pytest.importorskip("torch", reason="needs PyTorch: pip install 'deepstd[loaders]'")
+monai: Any = pytest.importorskip("monai", reason="needs MONAI: pip install 'deepstd[loaders]'")
+data: Any = pytest.importorskip("monai.data")
+losses_of: Any = pytest.importorskip("monai.losses")
+nets: Any = pytest.importorskip("monai.networks.nets")
+transforms: Any = pytest.importorskip("monai.transforms")
 
 from deepstd.monai import DeepSTDReader  # noqa: E402
 
@@ -32,9 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 
 def test_metadata_are_those_of_the_nifti(cases: Cases) -> None:
     path = cases[0]["image"]
-    mine, meta = LoadImage(reader=DeepSTDReader(), image_only=False)(path)
+    mine, meta = transforms.LoadImage(reader=DeepSTDReader(), image_only=False)(path)
     values = restored(path)
-    theirs, expected = LoadImage(image_only=False)(path.with_suffix(".again.nii.gz"))
+    theirs, expected = transforms.LoadImage(image_only=False)(path.with_suffix(".again.nii.gz"))
     np.testing.assert_allclose(np.asarray(mine), values, rtol=1e-6)
     np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), rtol=1e-6)
     for key in ("affine", "original_affine", "spatial_shape", "space", "original_channel_dim"):
@@ -44,7 +40,7 @@ def test_metadata_are_those_of_the_nifti(cases: Cases) -> None:
 
 def test_several_files_are_channels(cases: Cases) -> None:
     path = cases[0]["image"]
-    load = LoadImage(reader=DeepSTDReader(), ensure_channel_first=True)
+    load = transforms.LoadImage(reader=DeepSTDReader(), ensure_channel_first=True)
     assert load([path, path]).shape == (2, 36, 34, 20)
     assert load(path).shape == (1, 36, 34, 20)
     reader = DeepSTDReader()
@@ -65,17 +61,17 @@ def test_suffixes_and_damage(cases: Cases) -> None:
 def test_two_steps_of_a_network(cases: Cases) -> None:
     torch.manual_seed(0)
     keys = ["image", "label"]
-    transform = Compose(
+    transform = transforms.Compose(
         [
-            LoadImaged(keys, reader=DeepSTDReader(), ensure_channel_first=True),
-            ScaleIntensityd("image"),
-            RandSpatialCropd(keys, (16, 16, 16), random_size=False),
+            transforms.LoadImaged(keys, reader=DeepSTDReader(), ensure_channel_first=True),
+            transforms.ScaleIntensityd("image"),
+            transforms.RandSpatialCropd(keys, (16, 16, 16), random_size=False),
         ]
     )
-    loader = DataLoader(Dataset(cases, transform), batch_size=2)
-    network = BasicUNet(in_channels=1, out_channels=2, features=(4, 4, 8, 8, 8, 4))
+    loader = data.DataLoader(data.Dataset(cases, transform), batch_size=2)
+    network = nets.UNet(3, 1, 2, channels=(4, 8, 8), strides=(2, 2), norm="instance")
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
-    loss_of = DiceCELoss(to_onehot_y=True, softmax=True)
+    loss_of = losses_of.DiceCELoss(to_onehot_y=True, softmax=True)
     losses = []
     for _ in range(2):
         for batch in loader:

@@ -16,13 +16,13 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'deepstd
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports
     pytest.importorskip("nnunetv2", reason="needs nnU-Net: pip install 'deepstd[nnunet]'")
-    from dynamic_network_architectures.architectures.unet import PlainConvUNet
-    from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
-    from nnunetv2.imageio.reader_writer_registry import (
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet  # pyright: ignore[reportMissingImports]
+    from nnunetv2.imageio.nibabel_reader_writer import NibabelIO  # pyright: ignore[reportMissingImports]
+    from nnunetv2.imageio.reader_writer_registry import (  # pyright: ignore[reportMissingImports]
         determine_reader_writer_from_dataset_json,
     )
-    from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
-    from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+    from nnunetv2.training.loss.compound_losses import DC_and_CE_loss  # pyright: ignore[reportMissingImports]
+    from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss  # pyright: ignore[reportMissingImports]
 
 from deepstd import nnunet  # noqa: E402
 from deepstd.nnunet import DeepSTDIO  # noqa: E402
@@ -47,6 +47,7 @@ def test_segmentations_come_back_in_place(cases: Cases, tmp_path: Path) -> None:
     volume = deepstd.decompress(output)
     assert volume.voxels.dtype == np.uint8
     np.testing.assert_array_equal(volume.voxels, restored(cases[0]["label"]))
+    assert volume.affine is not None
     np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)
 
 
@@ -69,7 +70,7 @@ def test_scans_that_do_not_belong_together(cases: Cases) -> None:
 def test_nnunet_finds_the_class_that_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunetv2 import imageio
+    from nnunetv2 import imageio  # pyright: ignore[reportMissingImports]
 
     # Its own folder, without a change to the installed package.
     folder = tmp_path / "imageio"

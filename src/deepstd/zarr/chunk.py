@@ -42,7 +42,7 @@ _lock = Lock()
 
 
 class Kind(IntEnum):
-    """What follows in a coded chunk."""
+    """Ways to code a chunk."""
 
     EMPTY = 0
     EXACT = 1

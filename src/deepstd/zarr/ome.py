@@ -103,24 +103,22 @@ def write_ome_zarr(
     told = Progress(progress)
     with _new_folder(Path(place), overwrite=overwrite) as folder:
         group = zarr.create_group(folder, zarr_format=3)
+        told("restoring the scan")
+        whole = api.decompress(source, model=model, device=device)
         levels: list[Level] = []
-        whole: Volume | None = None
-        for number, volume in _levels(source, chunk, model, device, told):
-            whole = whole or volume
+        for number, volume in _levels(whole, source, chunk, model, device, told):
             levels.append(_level(str(number), volume, whole))
             _put(group, levels[-1], volume, codec, chunk)
-        assert whole is not None
         name = Path(place).name.removesuffix(".zarr").removesuffix(".ome")
         group.attrs.put(_attributes(name, levels, whole))
     return levels
 
 
 def _levels(
-    source: PathLike, chunk: int, model: str, device: str, told: Progress
+    whole: Volume, source: PathLike, chunk: int, model: str, device: str, told: Progress
 ) -> Iterator[tuple[int, Volume]]:
     """Yield the number and scan of each resolution, finest first."""
-    told("restoring the scan")
-    whole = volume = api.decompress(source, model=model, device=device)
+    volume = whole
     yield 0, whole
     exact = read_container(source, lossy_suffices=True).exact is not None
     number = 1
