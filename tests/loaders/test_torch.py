@@ -37,6 +37,19 @@ def test_crops_are_parts_of_the_scans(cases: Cases) -> None:
         found[6]
 
 
+def test_crops_reach_every_side_and_no_further(cases: Cases) -> None:
+    torch.manual_seed(0)
+    found = CropDataset([cases[0]["image"]], (35, 33, 19), crops=30)
+    values = restored(cases[0]["image"]).astype(np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(values, found.size).reshape(8, *found.size)
+    seen = set()
+    for index in range(len(found)):
+        item = found[index]["image"][0].numpy()
+        (place,) = (number for number, window in enumerate(windows) if (window == item).all())
+        seen.add(place)
+    assert len(seen) > 4
+
+
 def test_places_repeat_with_the_seed_alone(cases: Cases) -> None:
     found = CropDataset(cases, (8, 8, 8))
     items = []
