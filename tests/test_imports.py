@@ -19,7 +19,7 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "batch", "zarr", "monai", "torchio", "nnunet", "torch"),
+    ("train", "evaluate", "batch", "viewer", "zarr", "monai", "torchio", "nnunet", "torch"),
     ("baselines", "loading"),
     ("api", "registration"),
     ("layers", "verification"),
@@ -36,6 +36,7 @@ LAYERS = (
     ("volume", "devices", "interrupts", "memory", "progress", "findings"),
     ("threads", "windows"),
     ("slice_images", "extras", "engine"),
+    ("planes",),
     ("errors",),
 )
 # The same within the texture stage.

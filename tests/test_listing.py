@@ -240,3 +240,16 @@ def test_a_place_that_is_not_there(
 ) -> None:
     assert main(["info", str(tmp_path / "nowhere")]) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_arrays_in_files(tmp_path: Path) -> None:
+    voxels = np.zeros((4, 5, 6), np.int16)
+    np.savez(tmp_path / "a.npz", image=voxels, label=voxels, spacing=np.ones(3))
+    found = listing(tmp_path)
+    names = [(entry["path"], entry["kind"], entry["shape"]) for entry in found["scans"]]
+    assert sorted(names) == [(f"a.npz::{name}", "NPZ", [4, 5, 6]) for name in ("image", "label")]
+    assert found["others"] == 1
+    one = Path(f"{tmp_path / 'a.npz'}::image")
+    assert is_listed(str(one))
+    (entry,) = listing(one)["scans"]
+    assert (entry["path"], entry["dtype"]) == ("a.npz::image", "int16")

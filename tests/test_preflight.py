@@ -247,3 +247,28 @@ def test_names_of_compressed_scans(name: str, tmp_path: Path) -> None:
     for wrong in ("a.NII.gz", "a.dcm", "s3://b/a.nrrd", "a.zip"):
         with pytest.raises(InputError, match=r"a\.dstd$"):
             preflight.check_compressed_name(wrong)
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_memory_is_checked_before_arrays_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    place = tmp_path / f"a.{kind}"
+    if kind == "npz":
+        np.savez_compressed(place, x=np.zeros((50, 60, 70)), y=np.zeros((2, 3)))
+    else:
+        h5py = pytest.importorskip("h5py", reason="pip install 'deepstd[hdf5]'")
+        with h5py.File(place, "w") as file:
+            file.create_dataset("x", data=np.zeros((50, 60, 70)), compression="gzip")
+    monkeypatch.setattr(preflight, "free_memory", lambda: 1 << 20)
+    monkeypatch.setattr(io, "read", None)
+    with pytest.raises(InputError, match=r"::x: compressing its 210,000 voxels takes at least"):
+        api.compress(f"{place}::x", tmp_path / "a.dstd", ratio=8)
+
+
+def test_the_default_output_of_an_array_in_a_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)))
+    for name, expected in (("x", "a_x"), ("/left/x y", "a_left-x-y"), ("../x", "a_..-x")):
+        assert default_output([f"{tmp_path / 'a.npz'}::{name}"]) == str(
+            tmp_path / f"{expected}.dstd"
+        )

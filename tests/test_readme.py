@@ -1,7 +1,8 @@
-"""Examples in README.md and the guide work as they are written there."""
+"""Examples in README.md, the guide and the page of formats work as they are written there."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import pytest
 from deepstd.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/guide.md"))
+PAGES = ("README.md", "docs/guide.md", "docs/formats.md")
+TEXT = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 BLOCKS = re.findall(r"(<!-- not run -->\n)?```(\w+)\n(.*?)```", TEXT, flags=re.DOTALL)
 SHELL = [code for skipped, kind, code in BLOCKS if kind == "sh" and not skipped]
 PYTHON = [code for skipped, kind, code in BLOCKS if kind == "python" and not skipped]
@@ -32,6 +34,13 @@ def folder(
     monkeypatch.setattr("deepstd.bundle.store.folders", lambda: [tmp_path / "home"])
     monkeypatch.setattr("deepstd.train.job._TABLE_BATCHES", 3)
     save(tmp_path / "brain.nii.gz", phantom((40, 48, 36)))
+    arrays = {"image": phantom((40, 48, 36)), "spacing": np.ones(3), "mask": np.ones((3, 4))}
+    np.savez_compressed(tmp_path / "slices.npz", **arrays)
+    if importlib.util.find_spec("h5py") is not None:
+        import h5py
+
+        with h5py.File(tmp_path / "study.h5", "w") as file:
+            file["series1/volume"], file["series2/volume"] = arrays["image"], arrays["mask"]
     (tmp_path / "scans").mkdir()
     for number in range(4):
         save(
@@ -58,6 +67,8 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("code", SHELL, ids=lambda code: code.split("\n")[0])
 @pytest.mark.usefixtures("folder")
 def test_shell(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if ".h5" in code:
+        pytest.importorskip("h5py", reason="pip install 'deepstd[hdf5]'")
     for line in code.strip().splitlines():
         # Only the time is not as written: tests have no twenty minutes.
         words = shlex.split(re.sub(r"--max-time \S+", "--max-time 2s", line), comments=True)

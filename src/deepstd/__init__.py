@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from deepstd.reports import Asked, CompressReport, FileInfo, VerifyReport
     from deepstd.shape.register import ShapeReport
     from deepstd.verification import verify
+    from deepstd.viewer.widget import view
     from deepstd.volume import Derivation, SourceHeader, SupportsArray, Volume
 
 __version__ = "0.1.0"
@@ -107,6 +108,7 @@ _NAMES = {
     "deepstd.reports": ("Asked", "CompressReport", "FileInfo", "VerifyReport"),
     "deepstd.shape.register": ("ShapeReport",),
     "deepstd.verification": ("verify",),
+    "deepstd.viewer.widget": ("view",),
     "deepstd.volume": ("Derivation", "SourceHeader", "SupportsArray", "Volume"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
@@ -168,6 +170,7 @@ __all__ = [
     "register",
     "strip",
     "verify",
+    "view",
     "write",
 ]
 

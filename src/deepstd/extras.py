@@ -1,7 +1,6 @@
 """Optional packages: the line that installs what a request needs.
 
-request ─ check_torch, check_scipy, check_package ─▶ nothing, or MissingExtraError
-                                                     with the command to type
+request ─ check_torch, check_scipy … ─▶ nothing, or MissingExtraError with the command to type
 """
 
 from __future__ import annotations
@@ -17,6 +16,19 @@ def has_torch() -> bool:
     return _has("torch")
 
 
+def check_anywidget(what: str) -> None:
+    """Raise an error where anywidget, for notebooks, is not installed.
+
+    Args:
+        what: what needs it, as the subject of the message.
+
+    Raises:
+        MissingExtraError: anywidget is not installed.
+    """
+    if not _has("anywidget"):
+        raise MissingExtraError(f'{what} needs anywidget: pip install "deepstd[view]"')
+
+
 def check_scipy(what: str, extra: str) -> None:
     """Raise an error where SciPy is not installed.
 
@@ -29,6 +41,19 @@ def check_scipy(what: str, extra: str) -> None:
     """
     if not _has("scipy"):
         raise MissingExtraError(f'{what} needs SciPy: pip install "deepstd[{extra}]"')
+
+
+def check_h5py(what: str) -> None:
+    """Raise an error where h5py is not installed.
+
+    Args:
+        what: what needs it, as the subject of the message.
+
+    Raises:
+        MissingExtraError: h5py is not installed.
+    """
+    if not _has("h5py"):
+        raise MissingExtraError(f'{what} needs h5py: pip install "deepstd[hdf5]"')
 
 
 def check_torch(what: str, extra: str) -> None:

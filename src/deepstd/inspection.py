@@ -231,7 +231,15 @@ def info(source: str | os.PathLike[str]) -> FileInfo:
         InputError: the source cannot be read.
         MissingExtraError: a package for the URL's scheme is not installed.
     """
-    container = read_container(source)
+    return info_of(read_container(source))
+
+
+def info_of(container: Container) -> FileInfo:
+    """Return what a parsed file holds.
+
+    Raises:
+        DamagedError: the header of the original scan is damaged.
+    """
     head, scale = container.head, error_scale_of(container)
     smallest, smallest_ratio = smallest_of(container)
     return FileInfo(

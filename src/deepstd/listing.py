@@ -34,6 +34,8 @@ def is_listed(place: str) -> bool:
     A file named .dstd counts as compressed, whatever it holds. A URL is never listed.
     """
     path = Path(place)
+    if not io.is_url(place) and io.array_in(path)[1]:
+        return True
     if io.is_url(place) or not path.exists() or (path.is_file() and path.suffix == ".dstd"):
         return False
     if path.is_dir() or io.holds_series(place):
@@ -43,7 +45,7 @@ def is_listed(place: str) -> bool:
 
 
 def listing(place: Path) -> dict[str, Any]:
-    """List the scans of a folder, an archive or a file.
+    """List the scans of a folder, an archive or a file, or the array of file::name.
 
     Returns:
         "series": DICOM series; "scans": files of other formats;
@@ -56,6 +58,10 @@ def listing(place: Path) -> dict[str, Any]:
         InputError: there is no such file or folder, or an archive is damaged.
         MissingExtraError: pydicom is not installed and a file is DICOM.
     """
+    file, array = io.array_in(place)
+    if array:
+        entry = {**_glanced(place), "path": f"{file.name}::{printable(array)}"}
+        return {"series": [], "scans": [entry], "compressed": [], "refused": {}, "others": 0}
     surveyed, others = io.survey_items([place])
     root = place if place.is_dir() else place.parent
     scans, compressed, left = [], [], 0
@@ -63,6 +69,8 @@ def listing(place: Path) -> dict[str, Any]:
         entry = None
         if item.member is None:
             entry = _compressed(item.path) if _is_dstd(item.path) else _scan(item.path)
+        elif item.path.suffix.lower() == ".npz":
+            entry = _scan(Path(f"{item.path}::{item.member.removesuffix('.npy')}"))
         if entry is None:
             left += 1
             continue
@@ -128,7 +136,7 @@ def _blank(path: Path, kind: str) -> Entry:
         "spacing_mm": None,
         "description": "",
         "date": "",
-        "bytes": path.stat().st_size,
+        "bytes": io.array_in(path)[0].stat().st_size,
         "notes": [],
         "problem": None,
     }
@@ -137,11 +145,16 @@ def _blank(path: Path, kind: str) -> Entry:
 def _scan(path: Path) -> Entry | None:
     """Return the entry of a file of a known format; None for any other file."""
     try:
-        seen = io.glance(path)
+        return _glanced(path)
     except (DeepSTDError, OSError) as error:
         if not path.name.lower().endswith(io.SUFFIXES):
             return None
         return {**_blank(path, path.suffix[1:].upper()), "problem": str(error)}
+
+
+def _glanced(path: Path) -> Entry:
+    """Return the entry of a scan's file, from its header."""
+    seen = io.glance(path)
     return {
         **_blank(path, seen.format),
         "shape": None if seen.shape is None else list(seen.shape),

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepstd.container import BundleRef, Registration, Section
+from deepstd.container import LARGEST_FIGURE, BundleRef, Registration, Section
 from deepstd.findings import Familiarity
 from deepstd.quality import Quality
 
@@ -220,3 +220,13 @@ class FileInfo:
                 {"name": s.name, "offset": s.offset, "bytes": s.nbytes} for s in self.sections
             ],
         }
+
+
+def error_in_words(value: float, slope: float) -> str:
+    """Format an error of real-world values; a file stores errors beyond float32 as infinite.
+
+    Args:
+        value: the error.
+        slope: real-world units of one stored unit, above zero.
+    """
+    return f"over {LARGEST_FIGURE * slope:.2g}" if math.isinf(value) else f"{value:.4g}"

@@ -1,10 +1,6 @@
 """Middle slices of a scan as pictures in HTML, for notebooks.
 
-voxels, affine ─ nearest anatomical axes ─ middle slices ─ window ─▶ PNG data URIs in HTML
-
-With an affine, slices are axial, coronal and sagittal in the radiological convention: the patient's
-right is on the left, anterior or superior is up. Without an affine, slices follow the axes of the
-array, the first axis downwards.
+voxels, affine ─ planes ─ middle slices ─ window ─▶ PNG data URIs in HTML
 """
 
 from __future__ import annotations
@@ -16,15 +12,14 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation
 from PIL import Image
+
+from deepstd.planes import CONVENTION, IMAGE, Plane, planes_of
 
 # Pixels along the longest side of the scan.
 _LONGEST = 240
 # Percentiles of the finite voxels shown as black and white.
 _WINDOW = (1.0, 99.0)
-_PLANES = ("sagittal", "coronal", "axial")  # by the RAS axis that the plane is across
-_CONVENTION = "radiological convention: the patient's right is on the left"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,58 +46,33 @@ def as_html(
     if voxels.ndim == 4:
         number = voxels.shape[3] // 2
         voxels, frame = voxels[..., number], f", frame {number}"
-    oriented = _oriented(voxels, affine)
-    slices = oriented or _slices_of_array(voxels)
-    # A plane with an axis of length one shows a line; an image is the one plane without.
-    planes = [found for found in slices if min(found.values.shape) > 1] or slices[-1:]
-    window = _window(np.concatenate([found.values.ravel() for found in planes]))
-    extent = max(max(_extent(found)) for found in planes)
-    figures = "".join(_figure(found, frame, window, extent) for found in planes)
+    planes = planes_of(voxels.shape, affine)
+    slices = [_middle(plane, voxels) for plane in planes]
+    window = _window(np.concatenate([found.values.ravel() for found in slices]))
+    extent = max(max(_extent(found)) for found in slices)
+    figures = "".join(_figure(found, frame, window, extent) for found in slices)
     told = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
         f'<div class="deepstd-volume"><div><code>{escape(title)}</code></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
-        + (f"<div><small>{_CONVENTION}</small></div>" if oriented else "")
+        + (f"<div><small>{CONVENTION}</small></div>" if planes[0].edges else "")
         + (f"<ul>{told}</ul>" if told else "")
         + "</div>"
     )
 
 
-def _oriented(voxels: np.ndarray, affine: np.ndarray | None) -> list[_Slice]:
-    """Return the axial, coronal and sagittal slices; none where the affine has no directions."""
-    if affine is None:
-        return []
-    with np.errstate(all="ignore"):  # spacings whose squares overflow have no direction
-        orientation = io_orientation(affine)
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not (np.isfinite(orientation).all() and np.isfinite(spacing).all()):
-        return []
-    cube = voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
-    ras = apply_orientation(cube, orientation)
-    axis_of = {int(world): axis for axis, (world, _) in enumerate(orientation)}
-    slices = []
-    for world in (2, 1, 0):
-        axis = axis_of[world]
-        index = cube.shape[axis] // 2
-        there = index if orientation[axis, 1] > 0 else cube.shape[axis] - 1 - index
-        # Columns run from right to left or from anterior to posterior, rows from the top down.
-        values = np.take(ras, there, axis=world)[::-1, ::-1].T
-        across, down = (float(spacing[axis_of[w]]) for w in (0, 1, 2) if w != world)
-        caption = f"{_PLANES[world]}, axis {axis} at {index}"
-        slices.append(_Slice(caption, values, (down, across)))
-    return slices
-
-
-def _slices_of_array(voxels: np.ndarray) -> list[_Slice]:
-    """Return a slice across each axis of an array of 3 axes, or the image of 2 axes."""
-    if voxels.ndim == 2:
-        return [_Slice("image", voxels, (1.0, 1.0))]
-    slices = []
-    for axis in (2, 1, 0):
-        index = voxels.shape[axis] // 2
-        values = np.take(voxels, index, axis=axis)
-        slices.append(_Slice(f"axis {axis} at {index}", values, (1.0, 1.0)))
-    return slices
+def _middle(plane: Plane, voxels: np.ndarray) -> _Slice:
+    """Return the middle slice of a plane with its caption."""
+    index = plane.count // 2
+    caption = plane.name
+    if plane.name != IMAGE:
+        named_by_axis = plane.name == f"axis {plane.axis}"
+        caption = (
+            f"{plane.name} at {index}"
+            if named_by_axis
+            else f"{plane.name}, axis {plane.axis} at {index}"
+        )
+    return _Slice(caption, plane.slice_of(voxels, index), plane.pixel)
 
 
 def _window(values: np.ndarray) -> tuple[float, float]:

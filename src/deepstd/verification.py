@@ -7,14 +7,15 @@ original, if given ───────┴ measure ─▶ metrics beside those 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from deepstd import io, preflight
 from deepstd.codec.exact import same_bits
 from deepstd.codec.restoring import restored
-from deepstd.container import LARGEST_FIGURE
+from deepstd.container import LARGEST_FIGURE, Container
 from deepstd.errors import InputError
 from deepstd.inspection import AUTO, error_scale_of, notes_of, quality_of, read_container
 from deepstd.io import Metadata
@@ -56,24 +57,67 @@ def verify(
         InputError: the original cannot be read, has another shape, or has more samples by a second
             count of its files.
     """
+    return verified(
+        read_container(source), against=against, series=series, model=model, device=device
+    ).report
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """A decoded file with its report, and the scans that the report compares.
+
+    Attributes:
+        report: result of the check.
+        restored: scan of the lossy part of the file, or of the whole file where it has one part.
+        exact: scan by both parts of a file with an exact part; None for other files.
+        original: the original, if one was given.
+    """
+
+    report: VerifyReport
+    restored: Volume
+    exact: Volume | None
+    original: Volume | None
+
+
+def verified(
+    container: Container,
+    *,
+    against: Source | None = None,
+    series: str | None = None,
+    model: str = AUTO,
+    device: str = "auto",
+    progress: Callable[[str], None] = lambda message: None,
+) -> Verified:
+    """Decode a parsed file and compare it as `verify` does; return the scans, too.
+
+    Args:
+        container: the parsed file.
+        against, series, model, device: as for `verify`.
+        progress: called with a sentence at each stage.
+
+    Raises:
+        DeepSTDError: the errors of `verify`.
+    """
     preflight.check_devices(device)
     if against is not None:
         check_options(against, None, series)
-    container = read_container(source)
     head, scale = container.head, error_scale_of(container)
     original = None
     if against is not None:
-        original = load(against, series=series, metadata=Metadata.NONE)
+        progress(f"reading {name_of(against)}")
+        original = load(against, series=series, metadata=Metadata.NONE, progress=progress)
         if original.shape != head.shape:
             raise InputError(
                 f"{name_of(against)} has shape {original.shape}, the scan in {container.name} "
                 f"{head.shape}: they are not the same scan"
             )
     preflight.check_memory(container.name, head.voxel_count, preflight.restoring(container), device)
+    progress(f"decoding {container.name}")
     volume = restored(container, model, device, lossy=True)
     exact = restored(container, model, device) if container.exact_part is not None else None
     stated, measured, as_stated = quality_of(container), None, None
     if against is not None and original is not None:
+        progress(f"comparing with {name_of(against)}")
         if not in_memory(against):
             io.check_complete(paths_of(against), volume, series)
         measured = asdict(_measured(original, volume, scale.slope))
@@ -88,7 +132,7 @@ def verify(
             if exact is not None:
                 equal = not _on_one_scale(original, exact) or _equal(original.voxels, exact.voxels)
                 as_stated = as_stated and equal
-    return VerifyReport(
+    report = VerifyReport(
         container.name,
         f"{head.bundle.name} {head.bundle.version}",
         stated,
@@ -101,6 +145,7 @@ def verify(
         container.lossless,
         exact is not None,
     )
+    return Verified(report, volume, exact, original)
 
 
 def _measured(original: Volume, restored: Volume, slope: float) -> Quality:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepstd import api
+from deepstd import api, bundle
 from deepstd.cli.app import main
 
 RUN = """
@@ -86,6 +86,22 @@ def test_train_from_a_bundle(scans: Path, config: Path, tmp_path: Path) -> None:
     bundles = [json.loads((folder / "bundle.json").read_text()) for folder in (first, finer)]
     assert bundles[0]["networks"] == bundles[1]["networks"]
     assert "Begun with the networks of quick 1" in (finer / "README.md").read_text()
+
+
+def test_without_settings_the_networks_of_generic_get_a_template(
+    scans: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "mine"
+    assert run("train", scans, "-o", output, "--max-time", "6s") == 0
+    described = json.loads((output / "bundle.json").read_text())
+    generic = json.loads((bundle.find("generic") / "bundle.json").read_text())
+    assert list(described["networks"]) == ["3"]
+    assert described["networks"]["3"]["template"]
+    assert described["networks"]["3"]["widths"] == generic["networks"]["3"]["widths"]
+    assert "template.nii.gz" in described["files"]
+    assert "Begun with the networks of generic" in (output / "README.md").read_text()
+    made = api.compress(scans / "p0_0.npy", tmp_path / "scan.dstd", ratio=6, model=str(output))
+    assert made.bundle == "mine 1"
 
 
 def test_train_in_sessions(

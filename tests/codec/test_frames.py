@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deepstd.codec.backgrounds import take_out
 from deepstd.codec.frames import as_single
 
 
@@ -21,3 +22,12 @@ def test_single_precision_holds_any_float(scale: float) -> None:
 def test_usual_values_stay_as_they_are(dtype: str) -> None:
     values = np.arange(20).reshape(4, 5).astype(dtype)
     np.testing.assert_array_equal(as_single(values), values.astype(np.float32))
+
+
+@pytest.mark.parametrize(("dtype", "shared"), [("i2", True), (">u2", True), ("i4", False)])
+def test_short_integers_without_special_values_are_not_copied(dtype: str, shared: bool) -> None:
+    voxels = np.random.default_rng(0).integers(0, 9000, (20, 21, 22)).astype(dtype)
+    (values, specials), *_ = take_out([voxels], 4000).frames
+    assert specials is None
+    assert np.shares_memory(values, voxels) is shared
+    np.testing.assert_array_equal(values, voxels)

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import nibabel.loadsave
 import numpy as np
 import pytest
 import tifffile
@@ -333,6 +334,49 @@ class TestSizes:
         np.testing.assert_array_equal(back.voxels, volume.voxels)
         io.write(back, tmp_path / "c.nii")
         assert io.read(tmp_path / "c.nii").spacing == pytest.approx((0.5, 0.25, 2))
+
+    @pytest.mark.parametrize("order", ["XYZCT", "XYCZT", "XYZTC", "XYTZC", "XYTCZ", "XYCTZ"])
+    def test_axes_of_ome(self, tmp_path: Path, order: str) -> None:
+        """Slices and frames in every order of the standard, a channel of length one among them."""
+        lengths = {"Z": 3, "C": 1, "T": 2, "Y": 8, "X": 9}
+        values = np.arange(3 * 2 * 8 * 9, dtype="u2").reshape(3, 2, 8, 9)  # Z, T, Y, X
+        axes = order[::-1]
+        stored = values.transpose(["ZTYX".index(axis) for axis in axes if axis != "C"])
+        stored = stored.reshape([lengths[axis] for axis in axes])
+        told = {"axes": axes, "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "mm"}
+        told |= {"PhysicalSizeY": 25000.0, "PhysicalSizeYUnit": "nm", "PhysicalSizeZ": 0.2}
+        told |= {"PhysicalSizeZUnit": "cm", "TimeIncrement": 1.5, "TimeIncrementUnit": "min"}
+        volume = io.read(write(tmp_path / "a.ome.tif", stored, ome=True, metadata=told))
+        np.testing.assert_array_equal(volume.voxels, values.transpose(2, 3, 0, 1))
+        io.write(volume, tmp_path / "b.nii")
+        image: Any = nibabel.loadsave.load(tmp_path / "b.nii")
+        assert image.header.get_zooms() == pytest.approx((0.5, 0.025, 2.0, 90.0))
+        np.testing.assert_array_equal(np.asarray(image.dataobj), values.transpose(3, 2, 0, 1))
+
+    @pytest.mark.parametrize(
+        ("unit", "mm"), [("Å", 1e-7), ("µm", 1e-3), ("dm", 100), ("ft", 304.8)]
+    )
+    def test_units_of_ome(self, tmp_path: Path, unit: str, mm: float) -> None:
+        told = {"axes": "ZYX"}
+        told |= {f"PhysicalSize{axis}": 3.0 for axis in "XYZ"}
+        told |= {f"PhysicalSize{axis}Unit": unit for axis in "XYZ"}
+        volume = io.read(write(tmp_path / "a.tif", ome=True, metadata=told))
+        io.write(volume, tmp_path / "b.nrrd")
+        spacing = io.read(tmp_path / "b.nrrd").spacing
+        assert spacing == pytest.approx((3 * mm,) * 3, rel=1e-5)
+
+    def test_units_without_a_length(self, tmp_path: Path) -> None:
+        told = {"axes": "ZYX"} | {f"PhysicalSize{axis}": 3.0 for axis in "XYZ"}
+        told |= {f"PhysicalSize{axis}Unit": "pixel" for axis in "XYZ"}
+        volume = io.read(write(tmp_path / "a.tif", ome=True, metadata=told))
+        assert not volume.source.raw
+
+    @pytest.mark.parametrize("axes", ["CYX", "CZYX", "TCZYX", "ZCYX"])
+    def test_channels_of_ome_are_refused(self, tmp_path: Path, axes: str) -> None:
+        shape = [{"C": 2, "Z": 3, "T": 2, "Y": 8, "X": 9}[axis] for axis in axes]
+        values = np.zeros(shape, "u2")
+        path = write(tmp_path / "a.ome.tif", values, ome=True, metadata={"axes": axes})
+        assert "Save each channel" in refused(path, "2 channels|2 samples")
 
     def test_signed_values_of_imagej(self, tmp_path: Path) -> None:
         """ImageJ stores int16 as uint16 with a calibration."""

@@ -30,6 +30,7 @@ from deepstd.cli import (
     ome_zarr,
     register,
     train,
+    view,
 )
 from deepstd.errors import OUT_OF_MEMORY, DeepSTDError, is_out_of_memory
 from deepstd.interrupts import INTERRUPTED, end_on_signals
@@ -53,6 +54,7 @@ app.command("ome-zarr")(ome_zarr.ome_zarr)
 app.command("batch")(batch.batch)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
+app.command("view")(view.view)
 app.command("strip")(layers.strip)
 app.command("complete")(layers.complete)
 app.command("register")(register.register)

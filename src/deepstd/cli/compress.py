@@ -7,6 +7,7 @@ With "-" as OUT.dstd the file goes to stdout, and the report to stderr.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,8 @@ def compress(
         typer.Argument(
             metavar="SRC...",
             help="A DICOM folder, zip archive or file, or the files of one series; NIfTI, NRRD, "
-            "MetaImage, FreeSurfer, .npy, grey PNG or TIFF; a folder of such images; or a URL.",
+            "MetaImage, FreeSurfer, MINC, PAR/REC, .npy, .npz, HDF5, grey PNG, TIFF or JPEG; "
+            "file::name for an array of .npz or HDF5; a folder of PNG or TIFF; or a URL.",
         ),
     ],
     output: Annotated[
@@ -234,13 +236,17 @@ def decompress(
 def default_output(sources: list[str]) -> str:
     """Return the default output: scan.dstd beside scan.nii.gz; for a URL, in the current folder.
 
-    Several sources stand for the folder of the first source.
+    An array in a file gives scan_name.dstd. Several sources stand for the folder of the first one.
     """
     from deepstd import io
 
     location = io.location(sources[0])
     if io.is_url(location):
         return _stem(io.basename(location)) + _SUFFIX
+    file, array = io.array_in(Path(location))
+    if array and len(sources) == 1:
+        words = re.sub(r"[^\w.+-]+", "-", array).strip("-")
+        return str(file.with_name(f"{_stem(file.name)}_{words}{_SUFFIX}"))
     path = Path(location) if len(sources) == 1 else Path(location).absolute().parent
     if path.is_dir():
         path = path.resolve()

@@ -101,9 +101,11 @@ def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str
         slope: real-world units per stored unit.
         unit: unit of the real-world values, None where it is unknown.
     """
+    from deepstd.reports import error_in_words  # not at the top: it imports NumPy
+
     ending = "" if unit is None else f" {unit}"
-    errors = f"MAE {_error(quality['mae'], slope)}{ending}, "
-    errors += f"largest {_error(quality['max_error'], slope)}{ending}"
+    errors = f"MAE {error_in_words(quality['mae'], slope)}{ending}, "
+    errors += f"largest {error_in_words(quality['max_error'], slope)}{ending}"
     if unit is None and slope != 1:
         errors += f" (stored values × {slope:.6g})"
     return f"{errors}, PSNR {quality['psnr']:.2f} dB, SSIM {quality['ssim']:.4f}"
@@ -142,15 +144,6 @@ def layers(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("parts", f"lossy {lossy}, ratio {report['lossy_ratio']:.2f}; {exact} more to exact"),
     ]
-
-
-def _error(value: float, slope: float) -> str:
-    """Format an error; a file stores errors beyond float32 as infinite."""
-    if not math.isinf(value):
-        return f"{value:.4g}"
-    from deepstd.container import LARGEST_FIGURE  # not at the top: it imports NumPy
-
-    return f"over {LARGEST_FIGURE * slope:.2g}"
 
 
 def rate(report: Mapping[str, Any]) -> str:

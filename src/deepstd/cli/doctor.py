@@ -37,6 +37,7 @@ _EXTRAS = {
         "dicom-anonymizer",
     ),
     "itk": ("SimpleITK",),
+    "hdf5": ("h5py",),
     "remote": ("fsspec", "aiohttp"),
     "train": ("torch", "scipy"),
     "gpu": ("torch",),
@@ -44,6 +45,7 @@ _EXTRAS = {
     "evaluate": ("scipy", "scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),
     "ray": ("ray", "grpcio"),
+    "view": ("anywidget",),
     "demo": ("nilearn", "matplotlib", "scikit-image"),
 }
 _TEST_LENGTH = 24  # voxels along each axis

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from deepstd.train.start import Start
 
 _MOST_LEFT_OUT_SHOWN = 10
+# Bundle whose networks begin a training without settings, and learning rate of networks that are
+# trained further.
+_USUAL_START, _FURTHER_RATE = "generic", 1e-3
+# Post-filter of volumes with a template, which `generic` has none for.
+_FILTER_WITH_TEMPLATE = (16, 1)
 
 
 def prepare(
@@ -111,7 +116,8 @@ def train(
         typer.Option(
             metavar="RUN.toml",
             help="Settings of the training, as in configs/. Default: the bundle is named after its "
-            "folder, and has a template if all scans have the same number of axes.",
+            "folder, begins with the networks of generic, and gets a template if all scans have "
+            "the same number of axes.",
         ),
     ] = None,
     begin: Annotated[
@@ -120,7 +126,8 @@ def train(
             "--from",
             metavar="BUNDLE",
             help="Start from the template and networks of a bundle, by name or folder. Without "
-            "--config, the networks have the sizes of the bundle. Default: start from scratch.",
+            "--config, the networks have the sizes of the bundle. Default: random networks with "
+            "--config, otherwise those of generic.",
         ),
     ] = None,
     update: Annotated[
@@ -195,9 +202,11 @@ def train(
 
         if update is not None:
             scans, earlier, start, settings = _updating(update, scans, earlier or [])
+        elif described is not None:
+            start, settings = None if begin is None else _start_of(begin), described
         else:
-            start = None if begin is None else _start_of(begin)
-            settings = described or _described_by(scans, start, output)
+            start = _start_of(begin or _USUAL_START)
+            settings = _described_by(scans, start, output, template=begin is None)
         trained = run.train(
             scans,
             settings,
@@ -343,16 +352,26 @@ def _checked(
     return settings
 
 
-def _described_by(scans: list[CachedScan], start: Start | None, output: Path) -> TrainConfig:
-    """Return the default settings of a training without a file of settings."""
+def _described_by(
+    scans: list[CachedScan], start: Start, output: Path, *, template: bool
+) -> TrainConfig:
+    """Return the settings of a training without a file of settings.
+
+    Args:
+        scans: scans to learn from.
+        start: bundle whose networks are trained further.
+        output: folder that the bundle is named after.
+        template: True to add a template where all scans have the same number of axes.
+    """
     from deepstd.train.config import TrainConfig
 
     ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
-    values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims}
-    if start is None:
-        values["template"] = len(ndims) == 1
-    else:
-        values |= start.sizes(ndims)
+    values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims, **start.sizes(ndims)}
+    values["learning_rate"] = _FURTHER_RATE
+    if template and len(ndims) == 1:
+        values |= {"template": True, "widths_between": ()}
+        if ndims == [3]:
+            values["filter_3d"] = _FILTER_WITH_TEMPLATE
     return TrainConfig.from_dict(values, "the default description")
 
 

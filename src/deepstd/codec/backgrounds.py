@@ -99,10 +99,15 @@ def take_out(
                 f"the background of value {background.value:g} is not kept exactly: its mask would "
                 f"take {nbytes} of {allowed} bytes"
             )
-    filled = (
-        special_values.without(frame, own, left) for frame, own in zip(frames, found, strict=True)
-    )
+    filled = [_filled(frame, own, left) for frame, own in zip(frames, found, strict=True)]
     return Parts(list(zip(filled, found, strict=True)), tuple(notes))
+
+
+def _filled(frame: np.ndarray, found: Specials | None, left: Sequence[Value]) -> np.ndarray:
+    """Return a frame without its special values; short integers that have none are not copied."""
+    if found is None and frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
+        return frame
+    return special_values.without(frame, found, left)
 
 
 def _worth(background: Background, saved: float, allowed: int) -> float:

@@ -74,7 +74,7 @@ def robust_range(values: np.ndarray) -> float:
     """Return the range of the grey values without half a per cent at either end."""
     flat = values.reshape(-1)[:: max(1, values.size // _SAMPLES)]
     low, high = np.percentile(flat, [0.5, 99.5])
-    return float(high - low) or float(values.max() - values.min()) or 1.0
+    return float(high - low) or float(values.max()) - float(values.min()) or 1.0
 
 
 def registration_measures(

@@ -17,6 +17,7 @@ from deepstd.texture.codec import Divisible, Encoder, squared_error
 from deepstd.texture.scaling import STEP_CODE_MIN, STEPS_PER_OCTAVE
 from deepstd.texture.slices.decoder import SliceNetworks, can_be_sliced
 from deepstd.texture.slices.encoder import SlicedEncoder
+from deepstd.texture.wavelet.anisotropy import neighbour_differences
 
 # In half octaves: slices at least 2.8 times as thick as their pixels may be better coded as images.
 _THICK = 3
@@ -24,6 +25,9 @@ _THICK = 3
 _OCTAVES = ((5, 1), (3, 2), (0, 3))
 _TRIAL_VOXELS = 1 << 19
 _FEWEST_SLICES = 8
+# Least difference of neighbours along the axis of slices, relative to the axis of the largest one.
+# Along smoother axes slices were 0.12 to 0.5 octaves of squared error worse on 11 CT and MR scans.
+_ROUGH = 0.5
 # Octaves of squared error: slices must gain a tenth of a dB, because they take twice as long.
 _LEAD = 0.03
 # Octaves around _LEAD within which a trial on 4 times the voxels decides. In the middle of a torso
@@ -99,6 +103,7 @@ def try_slices(
         start: first step of the search.
         rate_weight: λ of the quantiser.
     """
+    tried = _without_smooth_axes(tried, whole.values)
     fewest = max(_FEWEST_SLICES, *(2**way.octaves + 1 for way in tried))
 
     def part_along(axis: int, voxels: int = _TRIAL_VOXELS) -> Divisible:
@@ -141,3 +146,12 @@ def try_slices(
         part = part_along(best.axis, _MORE * _TRIAL_VOXELS)
         lead = gain(best, part, cost(part, code)[0])
     return Trial(best if lead > _LEAD else None, following)
+
+
+def _without_smooth_axes(tried: Sequence[Way], values: np.ndarray) -> list[Way]:
+    """Return the ways along axes whose neighbours differ much; a volume suits smooth axes."""
+    if len({way.axis for way in tried}) == 1:
+        return list(tried)
+    differences = neighbour_differences(values)
+    least = _ROUGH * max(differences[way.axis] for way in tried)
+    return [way for way in tried if differences[way.axis] >= least]

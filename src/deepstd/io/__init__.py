@@ -22,6 +22,7 @@ from deepstd.io.headers import (
 from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
 from deepstd.io.metadata import Metadata
 from deepstd.io.outline import Outline, outline
+from deepstd.io.parts import split as array_in
 from deepstd.io.passed import PassedOver
 from deepstd.io.registry import (
     check_input,
@@ -60,6 +61,7 @@ __all__ = [
     "PassedOver",
     "ScanSource",
     "affine_of",
+    "array_in",
     "atomic_folder",
     "atomic_path",
     "basename",

@@ -19,13 +19,15 @@ from numpy.lib import format as npy
 
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io.others import FILE
+from deepstd.io.streams import fill
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("npy",)
 SUFFIXES = (".npy",)
+LOADED = f"numpy.load('{FILE}')"
+"""Expression that loads a .npy file, for commands in messages."""
 _C_ORDER, _FORTRAN_ORDER = b"", b"F"  # SourceHeader.raw of a header that NumPy would write again
 
 
@@ -42,12 +44,29 @@ def read(path: Path) -> Volume:
         InputError: the file is damaged or cut short.
     """
     with open(path, "rb") as stream:
-        shape, fortran, dtype = _begin(stream)
-        start = stream.tell()
-        values = np.fromfile(stream, dtype=dtype, count=math.prod(shape))
-        stream.seek(0)
-        header = stream.read(start)
-    voxels = values.reshape(shape, order="F" if fortran else "C")
+        return read_from(stream, os.fstat(stream.fileno()).st_size)
+
+
+def read_from(stream: BinaryIO, nbytes: int, loaded: str = LOADED) -> Volume:
+    """Read an array from a stream that holds a whole .npy file.
+
+    Args:
+        stream: at the first byte; it can seek.
+        nbytes: bytes of the stream.
+        loaded: expression that loads the array, for commands in messages.
+
+    Raises:
+        UnsupportedFormatError: pickled, structured or complex values.
+        InputError: the file is damaged or cut short.
+    """
+    shape, fortran, dtype = begin(stream, nbytes, loaded)
+    start = stream.tell()
+    stored = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
+    fill(stream, stored.data)
+    stream.read(1)  # to the end, so that the checksum of a packed file is compared
+    stream.seek(0)
+    header = stream.read(start)
+    voxels = stored.view(dtype).reshape(shape, order="F" if fortran else "C")
     raw = _FORTRAN_ORDER if fortran else _C_ORDER
     if header != _header(voxels, fortran):
         raw = header
@@ -62,7 +81,7 @@ def declares(path: Path) -> tuple[tuple[int, ...], np.dtype]:
         InputError: the file is damaged or cut short.
     """
     with open(path, "rb") as stream:
-        shape, _, dtype = _begin(stream)
+        shape, _, dtype = begin(stream, os.fstat(stream.fileno()).st_size)
     return shape, dtype
 
 
@@ -102,30 +121,28 @@ def _checked_header(raw: bytes, shape: tuple[int, ...], dtype: np.dtype) -> tupl
     return fortran, kind
 
 
-def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def begin(
+    stream: BinaryIO, nbytes: int, loaded: str = LOADED
+) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Read a header and check its shape and type against the size of the file.
+
+    Args:
+        stream: at the first byte of the header; it can seek.
+        nbytes: bytes of the file.
+        loaded: expression that loads the array, for commands in messages.
 
     Returns:
         Shape, whether the values are in Fortran order, and stored type.
+
+    Raises:
+        UnsupportedFormatError: no scan, such as pickled, structured or complex values.
+        InputError: the file is damaged or cut short.
     """
     shape, fortran, dtype = _read_header(stream)
-    if dtype.kind not in "iufb" or dtype.itemsize > 8:
-        raise UnsupportedFormatError(
-            f"an array of type {dtype} is not supported: expected integers, booleans or floats "
-            f"of at most 64 bits. {_way_out(dtype)}"
-        )
-    if not 2 <= len(shape) <= 4 or 0 in shape:
-        squeezed = len([length for length in shape if length != 1])
-        way_out = "Save each part of 2 to 4 axes as an array of its own"
-        if 2 <= squeezed <= 4 and 0 not in shape:
-            way_out = f"Leave out axes of length one: {_saving('a.squeeze()')}"
-        raise UnsupportedFormatError(
-            f"an array of shape {shape} is not supported: expected 2 to 4 axes, none empty. "
-            f"{way_out}"
-        )
+    check(shape, dtype, loaded)
     expected = math.prod(shape) * dtype.itemsize
     start = stream.tell()
-    found = os.fstat(stream.fileno()).st_size - start
+    found = nbytes - start
     if found > expected:
         stream.seek(start + expected)
         several = recognises(stream.read(len(npy.MAGIC_PREFIX)))
@@ -133,7 +150,7 @@ def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         if several:
             raise UnsupportedFormatError(
                 "several arrays in one file are not supported. Save each as a file of its own, the "
-                f"first with {_saving('a')}"
+                f"first with {_saving('a', loaded)}"
             )
     if expected != found:
         raise InputError(
@@ -143,23 +160,61 @@ def _begin(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _way_out(dtype: np.dtype) -> str:
+def describes(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Read a header and return the shape and type that it declares, whatever they are."""
+    shape, _, dtype = _read_header(stream)
+    return shape, dtype
+
+
+def is_scan(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Return whether an array can be a scan: 2 to 4 axes, none empty, of one number a voxel."""
+    numbers = dtype.kind in "iufb" and dtype.itemsize <= 8
+    return numbers and 2 <= len(shape) <= 4 and 0 not in shape
+
+
+def check(shape: tuple[int, ...], dtype: np.dtype, loaded: str = LOADED) -> None:
+    """Raise an UnsupportedFormatError where an array cannot be a scan.
+
+    Args:
+        shape: lengths of its axes.
+        dtype: its type.
+        loaded: expression that loads the array, for commands in messages.
+    """
+    if dtype.kind not in "iufb" or dtype.itemsize > 8:
+        raise UnsupportedFormatError(
+            f"an array of type {dtype} is not supported: expected integers, booleans or floats "
+            f"of at most 64 bits. {_way_out(dtype, loaded)}"
+        )
+    if not is_scan(shape, dtype):
+        squeezed = len([length for length in shape if length != 1])
+        way_out = "Save each part of 2 to 4 axes as an array of its own"
+        if 2 <= squeezed <= 4 and 0 not in shape:
+            way_out = f"Leave out axes of length one: {_saving('a.squeeze()', loaded)}"
+        raise UnsupportedFormatError(
+            f"an array of shape {shape} is not supported: expected 2 to 4 axes, none empty. "
+            f"{way_out}"
+        )
+
+
+def _way_out(dtype: np.dtype, loaded: str) -> str:
     """Return advice on saving values of an unsupported type as a supported one."""
     if dtype.kind == "c":
-        parts = _saving("a.real")
+        parts = _saving("a.real", loaded)
         return f"Save real and imaginary parts as arrays of their own, the first with {parts}"
     if dtype.names:
-        field = _saving(f"a['{dtype.names[0]}']")
+        field = _saving(f"a['{dtype.names[0]}']", loaded)
         return f"Save each field as an array of its own, the first with {field}"
     if dtype.kind == "f":
-        wide = _saving("a.astype('float64')")
+        wide = _saving("a.astype('float64')", loaded)
         return f"Where 64 bits are precise enough: {wide}"
     return "Save numbers, one grey value per voxel"
 
 
-def _saving(values: str) -> str:
+def _saving(values: str, loaded: str) -> str:
     """Return a command that saves an expression of an array ``a``."""
-    return f"python -c \"import numpy; a = numpy.load('{FILE}'); numpy.save('scan.npy', {values})\""
+    module = loaded.partition(".")[0]
+    modules = "numpy" if module == "numpy" else f"numpy, {module}"
+    return f"python -c \"import {modules}; a = {loaded}; numpy.save('scan.npy', {values})\""
 
 
 def _header(voxels: np.ndarray, fortran: bool) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +21,28 @@ from typing import Any
 import numpy as np
 
 from deepstd.errors import InputError
-from deepstd.io import array, image, mgh, nifti, nifti_pair, streams, tiff, tiff_count
+from deepstd.io import (
+    archive,
+    array,
+    hdf5,
+    image,
+    mgh,
+    minc,
+    nifti,
+    parrec,
+    parts,
+    streams,
+    tiff,
+    tiff_count,
+)
 from deepstd.io.dicom.items import ZIP_MAGIC, Item, begins_as_dicom, expanded
+from deepstd.io.formats import header_beside
 from deepstd.io.locations import is_url, location, shown
 from deepstd.volume import Volume
 
 PathLike = str | os.PathLike[str]
 _OF_IMAGES = (*image.SUFFIXES, *tiff.SUFFIXES)
-_NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz")
+_NIBABEL_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".mgh", ".mgz", ".mnc", ".par")
 _MOSAIC = "MOSAIC"
 _SEGMENTATION = "SEG"
 
@@ -64,7 +79,9 @@ def count_samples(paths: Sequence[Path], series: str | None = None) -> int | Non
         paths: local files or folders of the scan.
         series: id of one DICOM series in the files; such a scan is not counted.
     """
-    path = nifti_pair.header_beside(paths[0])
+    path = header_beside(paths[0])
+    if parts.split(path)[1]:
+        return None  # one array of several
     if len(paths) > 1 or (path.is_dir() and not _holds_images(path)) or _is_dicom(path):
         return None if series is not None else _of_dicom(paths)
     if path.is_dir():
@@ -82,7 +99,8 @@ def _is_dicom(path: Path) -> bool:
         return False
     with open(path, "rb") as stream:
         head = stream.read(4096)
-    return head.startswith(ZIP_MAGIC) or begins_as_dicom(head)
+    is_zip = head.startswith(ZIP_MAGIC) and not archive.recognises(head)
+    return is_zip or begins_as_dicom(head)
 
 
 def _of_file(path: Path) -> int | None:
@@ -96,13 +114,17 @@ def _of_file(path: Path) -> int | None:
 def _by_nibabel(path: Path) -> int | None:
     """Count the voxels in the shape that nibabel reads.
 
-    nibabel goes by the suffix, so files without a NIfTI or FreeSurfer suffix are not counted.
+    nibabel goes by the suffix, so files without a suffix that it knows are not counted.
     """
     import nibabel
 
-    if not path.name.lower().endswith(_NIFTI_SUFFIXES):
+    if not path.name.lower().endswith(_NIBABEL_SUFFIXES):
         return None
-    with suppress(Exception):  # files that nibabel refuses are not counted
+    with (
+        suppress(Exception),
+        warnings.catch_warnings(),
+    ):  # files that nibabel refuses are not counted
+        warnings.simplefilter("ignore")  # told when the scan was read
         shape: Any = nibabel.load(path).shape  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
         return math.prod(max(int(n), 1) for n in shape)
     return None
@@ -125,6 +147,9 @@ _COUNTERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], int | None]], .
     (array.recognises, _by_numpy),
     (nifti.recognises, _by_nibabel),
     (mgh.recognises, _by_nibabel),
+    (minc.recognises, _by_nibabel),
+    (hdf5.recognises, _by_nibabel),
+    (parrec.recognises, _by_nibabel),
 )
 
 

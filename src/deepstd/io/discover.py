@@ -2,6 +2,7 @@
 
 folder ─ walk ─▶ files ─ zip archives opened ─▶ entries
     entries ─┬ a scan's suffix ─▶ a scan each
+             ├ .npz with several arrays ─▶ a scan each
              ├ DICOM ─ headers ─▶ series ─▶ ScanSource … ─ read_scan ─▶ Volume
              └ others ─▶ passed over, by kind
 """
@@ -12,16 +13,16 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from deepstd.errors import DeepSTDError, InputError
-from deepstd.io import dicom, passed
+from deepstd.io import archive, dicom, passed
 from deepstd.io.naming import safe_member, stem, stem_of_data, title_of
 from deepstd.io.passed import PassedOver
 from deepstd.io.source import ScanSource, has_suffix
 
-_HEADERS_WITH_DATA = (".mhd", ".nhdr", ".hdr")
+_HEADERS_WITH_DATA = (".mhd", ".nhdr", ".hdr", ".par")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,11 @@ class _Search:
         """Record a file, or the members of an archive."""
         item = dicom.Item(path, None, self.archives)
         if has_suffix(name):
-            self._scans[name] = item
+            several = _arrays(path) if name.lower().endswith(archive.SUFFIXES) else []
+            for member in several:
+                self._scans[f"{name}/{safe_member(member)}"] = replace(item, member=member)
+            if not several:
+                self._scans[name] = item
             return
         try:
             head = item.head()
@@ -241,6 +246,15 @@ def _source(
         members if any(member is not None for member in members) else (),
         title,
     )
+
+
+def _arrays(path: Path) -> list[str]:
+    """Return the members of an archive of arrays that are scans, where there are several."""
+    try:
+        found = archive.scans_in(path)
+    except (DeepSTDError, OSError):  # reading it raises the error
+        return []
+    return found if len(found) > 1 else []
 
 
 def _below(path: Path, root: Path) -> str:

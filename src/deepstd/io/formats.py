@@ -13,17 +13,24 @@ from typing import TYPE_CHECKING
 
 from deepstd.errors import InputError, UnsupportedFormatError
 from deepstd.io import (
+    archive,
     array,
+    hdf5,
+    hdf5_scan,
     headers,
     image,
     itk,
+    jpeg,
     meta_header,
     mgh,
+    minc,
     nifti,
     nifti_pair,
     nifti_private,
     nrrd_header,
     others,
+    parrec,
+    parts,
     rescale,
     streams,
     tiff,
@@ -56,6 +63,7 @@ class Format:
         declares: returns shape and stored type of a file without reading its voxels.
         read_suffixes: suffixes of files that are only read.
         packed: whether files may be packed with gzip or bzip2.
+        arrays: whether a file may hold several arrays, one of which file::name names.
     """
 
     label: str
@@ -66,6 +74,7 @@ class Format:
     declares: Callable[[Path], tuple[tuple[int, ...], np.dtype]] | None = None
     read_suffixes: tuple[str, ...] = ()
     packed: bool = False
+    arrays: bool = False
 
 
 def _of_nifti(read: Callable[[Path], Volume]) -> Callable[[Path, Metadata], Volume]:
@@ -129,12 +138,54 @@ _FORMATS = (
         array.declares,
     ),
     Format(
+        "NumPy archive",
+        (),
+        archive.recognises,
+        lambda path, metadata: archive.read(path),
+        declares=archive.declares,
+        read_suffixes=archive.SUFFIXES,
+        arrays=True,
+    ),
+    Format(
+        "HDF5",
+        (),
+        hdf5.recognises,
+        lambda path, metadata: hdf5_scan.read(path),
+        declares=hdf5_scan.declares,
+        read_suffixes=hdf5.SUFFIXES,
+        arrays=True,
+    ),
+    Format(
+        "MINC",
+        (),
+        minc.recognises,
+        lambda path, metadata: minc.read(path),
+        declares=minc.declares,
+        read_suffixes=minc.SUFFIXES,
+    ),
+    Format(
+        "PAR/REC",
+        (),
+        parrec.recognises,
+        lambda path, metadata: parrec.read(path),
+        declares=parrec.declares,
+        read_suffixes=parrec.SUFFIXES,
+    ),
+    Format(
         "PNG",
         image.SUFFIXES,
         image.recognises,
         lambda path, metadata: image.read(path),
         lambda volume, path: image.write(as_pictures(volume, black_is_zero=True), path),
         image.declares,
+    ),
+    Format(
+        "JPEG",
+        (),
+        jpeg.recognises,
+        lambda path, metadata: jpeg.read(path),
+        declares=jpeg.declares,
+        read_suffixes=jpeg.SUFFIXES,
     ),
     Format(
         "TIFF",
@@ -150,18 +201,19 @@ SUFFIXES = tuple(
 )
 # All suffixes of scans, including formats that cannot be read here.
 SCAN_SUFFIXES = (
-    *SUFFIXES, ".dcm", *nifti_pair.IMAGE_SUFFIXES, ".nii.zst", ".npz", ".zip", ".jpg", ".jpeg",
+    *SUFFIXES, ".dcm", *nifti_pair.IMAGE_SUFFIXES, parrec.DATA_SUFFIX, ".nii.zst", ".zip",
 )  # fmt: skip
 WRITTEN_SUFFIXES = tuple(suffix for family in _FORMATS for suffix in family.suffixes)
 
 
 def format_of_content(path: Path) -> Format:
-    """Return the format of an existing file.
+    """Return the format of an existing file, or of the file of file::name.
 
     Raises:
         UnsupportedFormatError: the format is unknown or not supported.
         InputError: the file is damaged.
     """
+    path, asked = parts.split(path)
     if path.exists() and not path.is_file():
         raise InputError("not an ordinary file. Save the scan to a file first")
     with open(path, "rb") as stream:
@@ -177,6 +229,11 @@ def format_of_content(path: Path) -> Format:
                     f"packed with {packed}, which {family.label} files may not be. Unpack it "
                     f"first: {packed} -dk {others.FILE}"
                 )
+            if asked and not family.arrays:
+                raise InputError(
+                    f"a {family.label} file holds one scan: leave out {parts.SEPARATOR}"
+                    f"{parts.told(asked)}"
+                )
             return family
     again = _packed_by(head)
     if again:
@@ -189,6 +246,15 @@ def format_of_content(path: Path) -> Format:
                 "damaged, cut short or of another kind"
             )
     raise UnsupportedFormatError(f"a file of an unknown kind: expected {', '.join(SUFFIXES)}")
+
+
+def header_beside(path: Path) -> Path:
+    """Return the header of a file with voxels alone; return any other path as it is.
+
+    Raises:
+        InputError: the file has no header beside it.
+    """
+    return parrec.header_beside(nifti_pair.header_beside(path))
 
 
 def _packed_by(head: bytes) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError
-from deepstd.io import itk_geometry, meta_header, nifti, nrrd_header
+from deepstd.io import itk_geometry, meta_header, nifti, nrrd_header, parts
 from deepstd.io.formats import format_of_content
+from deepstd.io.others import filled_in
 from deepstd.io.streams import opened
 from deepstd.volume import SourceHeader
 
@@ -42,12 +43,13 @@ class Glance:
 
 
 def glance(path: Path) -> Glance:
-    """Read the header of a scan's file in any format but DICOM.
+    """Read the header of a scan's file, or of file::name, in any format but DICOM.
 
     Raises:
         UnsupportedFormatError: the format is unknown or not supported.
         InputError: the file is damaged or cannot be read.
     """
+    file, _ = parts.split(path)
     try:
         family = format_of_content(path)
         if family.label in _PARSERS:
@@ -56,10 +58,10 @@ def glance(path: Path) -> Glance:
         declared = None if family.declares is None else family.declares(path)
         shape, dtype = (None, None) if declared is None else declared
         if family.label != "NIfTI":
-            return Glance(path.suffix[1:].upper(), shape, dtype)
+            return Glance(file.suffix[1:].upper(), shape, dtype)
         return Glance(family.label, shape, dtype, *_nifti(_start(path)))
-    except DeepSTDError:
-        raise
+    except DeepSTDError as error:
+        raise type(error)(filled_in(str(error), file.name)) from error
     except Exception as error:
         # zlib, nibabel and Pillow raise many kinds of errors and document none.
         raise InputError(f"its header cannot be read ({type(error).__name__})") from error

@@ -126,8 +126,13 @@ def stored_type(image: Image) -> np.dtype:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image]:
-    """Open a PNG file and yield the image, of which only the header is read."""
+def opened(path: Path, kind: str = "PNG") -> Iterator[Image]:
+    """Open a file and yield the image, of which only the header is read.
+
+    Args:
+        path: the file.
+        kind: Pillow's name of its format.
+    """
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -135,7 +140,7 @@ def opened(path: Path) -> Iterator[Image]:
         # raises.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(path, formats=(kind,)) as image:
             yield image
 
 

@@ -12,9 +12,10 @@ from deepstd.io import dicom
 from deepstd.io.shear import SHEARED, is_refused_as_nifti
 from deepstd.volume import Volume
 
-# Names of label maps in FreeSurfer, BIDS and nnU-Net, at the end of a file name or of a part of it.
+# Names of label maps in FreeSurfer, BIDS and nnU-Net, at the end of a file name or of a part of it,
+# such as the name of an array.
 _LABELS = re.compile(
-    r"(^|[._+-])(d?seg|aseg|wmparc|aparc|segmentation|labels?|labelmap|parcellation)([._+]|$)"
+    r"(^|[._+:/-])(d?seg|aseg|wmparc|aparc|segmentation|labels?|labelmap|parcellation)([._+]|$)"
 )
 _OTHER_TYPES = {"bool": "uint8", "float16": "float32"}
 

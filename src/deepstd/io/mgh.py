@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepstd.errors import GeometryError, InputError
+from deepstd.errors import InputError
 from deepstd.io import nifti
+from deepstd.io.scaled import checked_affine
 from deepstd.io.streams import fill, opened, take
 from deepstd.volume import Volume
 
@@ -55,9 +56,7 @@ def read(path: Path) -> Volume:
         while unpacked.stream.read(1 << 20):
             pass  # tags; to the end, so that the checksum of a packed file is compared
     stored = voxels.view(dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="))
-    affine = np.array(header.get_affine(), dtype=np.float64)
-    if not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-        raise GeometryError("the header's affine is not finite or singular. Repair the header")
+    affine = checked_affine(header.get_affine())
     repetition = float(np.frombuffer(footer[:4], ">f4")[0]) if len(footer) >= 4 else 0.0
     seconds = repetition / 1e3 if math.isfinite(repetition) and repetition > 0 else 1.0
     frames = (seconds, 0.0) if len(shape) == 4 else (1.0, 0.0)

@@ -32,9 +32,9 @@ def stem(name: str) -> str:
 def stem_of_data(name: str) -> str | None:
     """Return the name of a voxel file without its suffix; None for other files.
 
-    The suffixes are .raw, .zraw and .img, plain or gzipped.
+    The suffixes are .raw, .zraw, .img and .rec, plain or gzipped.
     """
-    short = re.sub(r"\.(z?raw|img)(\.gz)?$", "", name, flags=re.IGNORECASE)
+    short = re.sub(r"\.(z?raw|img|rec)(\.gz)?$", "", name, flags=re.IGNORECASE)
     return short if short != name else None
 
 

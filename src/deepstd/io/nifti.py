@@ -199,17 +199,22 @@ def check_affine(affine: np.ndarray | None, declared: np.ndarray) -> None:
         )
 
 
-def with_fresh_header(volume: Volume, frames: tuple[float, float] = (1.0, 0.0)) -> Volume:
+def with_fresh_header(
+    volume: Volume,
+    frames: tuple[float, float] = (1.0, 0.0),
+    scale: tuple[float, float] = (1.0, 0.0),
+) -> Volume:
     """Return the scan with a fresh header that declares its affine.
 
     Args:
         volume: the scan.
         frames: distance between frames and position of the first, in seconds.
+        scale: slope and intercept from stored to real-world values.
 
     Raises:
         InputError: no NIfTI header can declare voxels of its type.
     """
-    raw, layout = _fresh_header(volume, frames=frames)
+    raw, layout = _fresh_header(volume, scale, frames)
     if layout.dtype.newbyteorder("=") != volume.voxels.dtype.newbyteorder("="):
         raise InputError(
             f"a scan of type {volume.voxels.dtype} cannot keep an affine: convert it to "

@@ -24,7 +24,6 @@ def by_nibabel(values: str) -> str:
     )
 
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _BY_NIBABEL = by_nibabel("numpy.asarray(scan.dataobj)")
 ANALYZE_ADVICE = f"Convert it to NIfTI: {_BY_NIBABEL}"
 
@@ -46,48 +45,12 @@ def _begins(*magic: bytes) -> Callable[[bytes, str], bool]:
     return lambda head, name: head.startswith(magic)
 
 
-def _is_npz(head: bytes) -> bool:
-    return head.startswith(b"PK\x03\x04") and _first_member(head).endswith(".npy")
-
-
-def _first_member(head: bytes) -> str:
-    """Return the name of the first file in a zip archive."""
-    length = int.from_bytes(head[26:28], "little")
-    return head[30 : 30 + length].decode("utf-8", errors="replace")
-
-
 _KINDS = (
     _Kind(_begins(b"\xd5STD\r\n\n"), "a .dstd file, compressed already. Decompress it instead"),
-    _Kind(
-        _begins(b"\xff\xd8\xff"),
-        "a JPEG image, which has lost detail already. Use a PNG or TIFF original",
-    ),
     _Kind(_begins(b"\x28\xb5\x2f\xfd"), "packed with Zstandard. Unpack it first: zstd -d FILE"),
     _Kind(_begins(b"\xfd7zXZ\0"), "packed with xz. Unpack it first: xz -dk FILE"),
     _Kind(_begins(b"\x1f\x9d"), "packed with compress. Unpack it first: gunzip -k FILE"),
     _Kind(_begins(b"7z\xbc\xaf\x27\x1c"), "a 7-Zip archive. Unpack it first: 7z x FILE"),
-    _Kind(
-        _begins(b"CDF\x01", b"CDF\x02"),
-        f"a MINC-1 scan (netCDF). Convert it to NIfTI: {_BY_NIBABEL}",
-    ),
-    _Kind(
-        lambda head, name: head.startswith(_HDF5) and name.endswith((".mnc", ".mnc.gz")),
-        f"a MINC-2 scan (HDF5). Convert it to NIfTI: {_BY_NIBABEL}",
-    ),
-    _Kind(
-        _begins(_HDF5),
-        'an HDF5 file. Save the scan in it as .npy: python -c "import h5py, numpy; '
-        "numpy.save('scan.npy', h5py.File('FILE')['NAME'])\"",
-    ),
-    _Kind(
-        lambda head, name: b"DATA DESCRIPTION FILE" in head[:512] or name.endswith(".par"),
-        "a Philips PAR/REC scan. Convert it to NIfTI: parrec2nii FILE (comes with nibabel)",
-    ),
-    _Kind(
-        lambda head, name: name.endswith((".rec", ".rec.gz")),
-        "the voxels of a Philips PAR/REC scan. Convert its .PAR file to NIfTI: parrec2nii (comes "
-        "with nibabel)",
-    ),
     _Kind(
         lambda head, name: name.endswith((".head", ".brik", ".brik.gz")),
         "an AFNI scan. Convert it to NIfTI: 3dAFNItoNIFTI FILE",
@@ -112,20 +75,6 @@ def refusal(head: bytes, name: str) -> UnsupportedFormatError | None:
         if kind.recognises(head, name):
             return UnsupportedFormatError(kind.what)
     return None
-
-
-def archive_of_arrays(head: bytes) -> UnsupportedFormatError | None:
-    """Return the error for a NumPy .npz archive, else None.
-
-    A zip archive counts as .npz where its first member is an array.
-    """
-    name = _first_member(head).removesuffix(".npy") if _is_npz(head) else None
-    if name is None:
-        return None
-    return UnsupportedFormatError(
-        'a NumPy archive of arrays (.npz). Save one as .npy: python -c "import numpy; '
-        f"numpy.save('scan.npy', numpy.load('{FILE}')['{name}'])\""
-    )
 
 
 def filled_in(message: str, path: str) -> str:

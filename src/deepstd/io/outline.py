@@ -2,8 +2,9 @@
 
     path ─ first bytes ─▶ format ─ header ─▶ Outline: shape, stored type, header as it is kept
 
-No voxels are read and no library is loaded. An outline answers quick questions, such as whether a
-scan fits in memory. Only reading the scan decides; an unusual header has no outline.
+No voxels are read. No library is loaded but those that reading needs for JPEG, PAR/REC and HDF5. An
+outline answers quick questions, such as whether a scan fits in memory. Only reading the scan
+decides; an unusual header has no outline.
 """
 
 from __future__ import annotations
@@ -16,7 +17,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepstd.errors import DeepSTDError
-from deepstd.io import array, itk, meta_header, nifti, nifti_private, nrrd_header, streams
+from deepstd.io import (
+    archive,
+    array,
+    hdf5,
+    hdf5_scan,
+    itk,
+    jpeg,
+    meta_header,
+    nifti,
+    nifti_private,
+    nrrd_header,
+    parrec,
+    parts,
+    streams,
+)
 from deepstd.io.formats import HEAD_BYTES
 from deepstd.io.limits import names_labels
 from deepstd.volume import SourceHeader, Volume
@@ -27,6 +42,15 @@ _NIFTI_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
     256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
+
+
+# Formats whose readers tell shape and type. An empty header stands for theirs, as the smallest.
+_BY_READERS = (
+    (archive.recognises, archive.declares),
+    (hdf5.recognises, hdf5_scan.declares),
+    (jpeg.recognises, jpeg.declares),
+    (parrec.recognises, parrec.declares),
+)
 
 
 class _Fields(NamedTuple):
@@ -77,7 +101,8 @@ def outline(path: Path) -> Outline | None:
 
     Errors of the file are not raised here but when the scan is read.
     """
-    if not path.is_file():  # opening a pipe would block
+    file, _ = parts.split(path)
+    if not file.is_file():  # opening a pipe would block
         return None
     try:
         found = _outline(path)
@@ -89,7 +114,10 @@ def outline(path: Path) -> Outline | None:
 
 def _outline(path: Path) -> Outline | None:
     """Return the facts in the header; raise an error where the header is damaged."""
-    head = streams.head(path, HEAD_BYTES)
+    head = streams.head(parts.split(path)[0], HEAD_BYTES)
+    for recognises, declares in _BY_READERS:
+        if recognises(head):
+            return _checked(SourceHeader("npy"), *declares(path))
     if array.recognises(head):
         return _checked(SourceHeader("npy"), *array.declares(path))
     if head.startswith(nrrd_header.MAGIC):

@@ -21,9 +21,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from deepstd.errors import DeepSTDError, InputError, MissingExtraError, UnsupportedFormatError
-from deepstd.io import dicom, itk, nifti_pair, others, stack
+from deepstd.io import archive, dicom, itk, others, parts, stack
 from deepstd.io.atomic import NoSpaceError, atomic_folder, atomic_path, needing
-from deepstd.io.formats import HEAD_BYTES, format_of_content, format_of_suffix
+from deepstd.io.formats import (
+    HEAD_BYTES,
+    format_of_content,
+    format_of_suffix,
+    header_beside,
+)
 from deepstd.io.limits import with_limits
 from deepstd.io.locations import basename, is_url, location, shown
 from deepstd.io.metadata import Metadata
@@ -51,8 +56,10 @@ def read(
 
     Args:
         source: a NIfTI (.nii, .nii.gz, .nii.bz2, .hdr and .img), FreeSurfer (.mgh, .mgz), NRRD,
-            MetaImage (.mha, .mhd), NumPy (.npy), or grey PNG or TIFF file, or a folder of such
-            images; a DICOM file, folder or zip archive, or several of them; or the URL of a file.
+            MetaImage (.mha, .mhd), NumPy (.npy, .npz), HDF5 (.h5), MINC (.mnc), PAR/REC (.par), or
+            grey PNG, TIFF or JPEG file; file::name for an array of .npz or HDF5; a folder of PNG or
+            TIFF images; a DICOM file, folder or zip archive, or several of them; or the URL of a
+            file.
         series: id of a DICOM series, where the source holds several.
         metadata: amount of further metadata that the volume's header keeps.
         progress: called with a sentence while a URL is fetched.
@@ -75,7 +82,7 @@ def read(
             raise InputError(f"only DICOM has series: leave out series {series}")
         if local[0].is_dir():
             return with_limits(stack.read_folder(local[0]), basename(places[0]))
-        path = nifti_pair.header_beside(local[0])
+        path = header_beside(local[0])
         return with_limits(format_of_content(path).read(path, metadata), basename(places[0]))
 
 
@@ -105,7 +112,7 @@ def declared(path: PathLike) -> tuple[tuple[int, ...], np.dtype] | None:
     with _reading(str(path)):
         if _holds_dicom(path):
             return None
-        header = nifti_pair.header_beside(path)
+        header = header_beside(path)
         family = format_of_content(header)
         return None if family.declares is None else family.declares(header)
 
@@ -252,9 +259,8 @@ def _holds_dicom(path: Path) -> bool:
         return False
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
-    refused = others.archive_of_arrays(head)
-    if refused is not None:
-        raise refused
+    if archive.recognises(head):
+        return False
     return head.startswith(dicom.ZIP_MAGIC) or dicom.begins_as_dicom(head)
 
 
@@ -306,7 +312,8 @@ def _naming(path: str, done: str, advice: str) -> Iterator[None]:
     try:
         yield
     except DeepSTDError as error:
-        message = others.filled_in(str(error), path)
+        file = path if is_url(path) else str(parts.split(Path(path))[0])
+        message = others.filled_in(str(error), file)
         if str(error).startswith(path):
             raise
         raise type(error)(f"{path}: {message}") from error

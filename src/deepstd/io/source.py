@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from deepstd.errors import DeepSTDError, InputError
-from deepstd.io import dicom
+from deepstd.io import dicom, parrec
 from deepstd.io.formats import SUFFIXES
 from deepstd.io.metadata import Metadata
 from deepstd.io.naming import safe_member, stem
@@ -121,7 +121,7 @@ def _unpacked(item: dicom.Item) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
         path = Path(folder, f"scan{_suffix(item.member or '')}")
         _unpack(item, path)
-        if path.suffix in (*_DETACHED, _PAIR):
+        if path.suffix in (*_DETACHED, _PAIR, *parrec.SUFFIXES):
             _unpack_data(item, path)
         yield path
 
@@ -142,6 +142,11 @@ def _unpack_data(item: dicom.Item, header: Path) -> None:
     if header.suffix == _PAIR:
         for suffix in IMAGE_SUFFIXES:
             _unpack_beside(item, f"{stem(item.member or '')}{suffix}", header.with_suffix(suffix))
+        return
+    if header.suffix in parrec.SUFFIXES:
+        suffix = parrec.DATA_SUFFIX
+        for spelt in (suffix, suffix.upper()):
+            _unpack_beside(item, f"{stem(item.member or '')}{spelt}", header.with_suffix(suffix))
         return
     with open(header, "rb") as stream:
         named = _DATA_FILE.search(stream.read(_HEADER_BYTES))

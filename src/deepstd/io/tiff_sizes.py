@@ -16,7 +16,8 @@ _PER_INCH = {_INCH: 1.0, _CENTIMETRE: MM_PER_INCH / 10}  # length units of the r
 _UNITS = {
     "nm": 1e-6, "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "\\u00b5m": 1e-3, "\u00b5m": 1e-3,
     "\u03bcm": 1e-3, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "m": 1e3,
-    "inch": MM_PER_INCH, "in": MM_PER_INCH,
+    "inch": MM_PER_INCH, "in": MM_PER_INCH, "\u00e5": 1e-7, "\u212b": 1e-7, "dm": 100.0,
+    "km": 1e6, "ft": 12 * MM_PER_INCH,
 }  # fmt: skip
 _STRAIGHT_LINE = 0  # ImageJ's calibration function c0 + c1 x
 
@@ -79,13 +80,17 @@ def _of_ome(file: Any, white: bool) -> tuple[Kept, tuple[str, ...]]:
     sizes = []
     for axis in "XYZ":
         size = _positive(told.get(f"PhysicalSize{axis}"))
-        unit = _UNITS.get(told.get(f"PhysicalSize{axis}Unit", "um"))
+        # OME distinguishes capitals in prefixes: Mm is no mm.
+        named = told.get(f"PhysicalSize{axis}Unit", "um")
+        unit = _UNITS.get(named.replace("\u00c5", "\u00e5"))
         sizes.append(None if size is None or unit is None else size * unit)
     x, y, distance = sizes
     dpi = None
     if x is not None and y is not None:
         dpi = plausible_dpi((MM_PER_INCH / x, MM_PER_INCH / y))
-    step = {"s": 1.0, "ms": 1e-3}.get(told.get("TimeIncrementUnit", "s"))
+    step = {"min": 60.0, "s": 1.0, "ms": 1e-3, "\u00b5s": 1e-6}.get(
+        told.get("TimeIncrementUnit", "s")
+    )
     frame = _positive(told.get("TimeIncrement"))
     kept = Kept(dpi, distance, None if frame is None or step is None else frame * step, white=white)
     return kept, _sizes_told(kept, "OME description")

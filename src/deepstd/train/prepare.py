@@ -154,6 +154,8 @@ def _stem(path: PurePath) -> str:
 
 def _patient_of(scan: io.ScanSource, expression: re.Pattern[str] | None) -> str:
     place = PurePosixPath(scan.name)
+    if scan.members and scan.files[0].suffix.lower() == ".npz":
+        place = place.parent  # the arrays of a file are of one patient
     if expression is not None:
         match = expression.search(scan.name)
         who = match and match.group(min(match.re.groups, 1))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from textures import coded, finished, grey_values, lifting, smooth
 
 from deepstd.codec.codec import Codec
@@ -266,6 +267,27 @@ def test_where_the_middle_does_not_decide_more_is_tried(monkeypatch: pytest.Monk
         monkeypatch.setattr("deepstd.codec.slice_decision._DOUBT", doubt)
         try_slices(whole, networks.alone, [Way(2, 0)], 0.1, Start(2048), 0.08)
     assert tried == [part, part, 4 * part]
+
+
+def test_slices_along_smooth_axes_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Codec.load("generic", device="cpu")
+    values = gaussian_filter(np.random.default_rng(0).normal(0, 900, (36, 40, 38)), (1, 1, 4))
+    volume, networks = codec.model.networks[3], codec.model.codec_for(values.shape)[0].slices
+    assert networks is not None
+    whole = TextureEncoder(lifting(volume), values.astype(np.float32), (1.0, 1.0, 1.0))
+    made: list[int] = []
+    of = SlicedEncoder.of
+    monkeypatch.setattr(
+        SlicedEncoder,
+        "of",
+        lambda part, own, axis, octaves: made.append(axis) or of(part, own, axis, octaves),
+    )
+    tried = [Way(axis, 2) for axis in (2, 1, 0)]
+    try_slices(whole, networks, tried, 0.1, Start(2048), 0.08)
+    assert set(made) == {0, 1}
+    made.clear()
+    try_slices(whole, networks, tried[:1], 0.1, Start(2048), 0.08)
+    assert set(made) == {2}  # the only one
 
 
 def test_what_slices_cannot_reach_a_volume_may(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from deepstd.codec.codec import Codec
-from deepstd.texture.wavelet.anisotropy import correlation_sizes, relative_sizes
+from deepstd.texture.wavelet.anisotropy import (
+    correlation_sizes,
+    neighbour_differences,
+    relative_sizes,
+)
 from deepstd.volume import Volume
 
 
@@ -34,6 +38,12 @@ def test_a_header_that_is_about_right_is_kept() -> None:
     values = _texture((64, 64, 24), (3.0, 3.0, 1.0))
     assert relative_sizes(values, (0.7, 0.7, 2.8)) == (0, 0, 4)
     assert relative_sizes(_texture((40, 50, 30), (1.5, 1.5, 1.5)), (1.0, 1.0, 1.0)) == (0, 0, 0)
+
+
+def test_neighbours_differ_most_along_the_roughest_axis() -> None:
+    smooth, middle, rough = neighbour_differences(_texture((40, 44, 36), (4.0, 2.0, 1.0)))
+    assert smooth < middle / 2 < rough / 4
+    assert neighbour_differences(np.full((1, 9), 7, np.int16)) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 1), (2, 2), (40, 40, 1), (3, 300)])

@@ -54,6 +54,7 @@ class NativeLevel:
         self.model = model
         self._ndim = arrays.low.ndim - 2
         self._kept: list[list[np.ndarray]] = []
+        self._told = [model.told(condition) for condition in arrays.condition]
         self.records = [self._record(arrays, scan) for scan in range(scans)]
 
     def _record(self, arrays: LevelArrays, scan: int) -> LevelRecord:
@@ -69,7 +70,7 @@ class NativeLevel:
         template: list[np.ndarray] = []
         if arrays.template is not None:
             template = contiguous([of_scan(part) for part in arrays.template], np.float64)
-        told = self.model.told(of_scan(arrays.condition))
+        told = self._told[min(scan, len(self._told) - 1)]
         self._kept.append([low, *parents, *template, *told])
         return LevelRecord(
             three(low.shape[1:], 1),

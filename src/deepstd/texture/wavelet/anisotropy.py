@@ -46,6 +46,19 @@ def relative_sizes(values: np.ndarray, spacing: Sequence[float] | None) -> tuple
     return seen if _bits(sample, seen, step) < most else reported
 
 
+def neighbour_differences(values: np.ndarray) -> list[float]:
+    """Return the mean squared difference of neighbours along each axis, in the centre of a scan.
+
+    Args:
+        values: finite grey values, (*shape), scaled in no particular way.
+
+    Returns:
+        Differences in one unit for all axes; 0 for an axis of one voxel.
+    """
+    sample = _centre(values)
+    return [_difference(sample, axis, 1) or 0.0 for axis in range(values.ndim)]
+
+
 def correlation_sizes(values: np.ndarray) -> tuple[int, ...]:
     """Estimate the relative voxel sizes from the grey values, in half octaves, 0 … 15.
 

@@ -71,9 +71,12 @@ class EncodedTexture:
         """SHA-256 of all symbols."""
         return hash_of([*self.symbols, *(part for tile in self.coded for part in tile.symbols)])
 
-    @cached_property
+    @property
     def low(self) -> np.ndarray:
-        """Reconstruction before the filters in 1/64 step, (1, 1, *shape); or latents."""
+        """Reconstruction before the filters in 1/64 step, (1, 1, *shape); or latents.
+
+        Tiles are merged at each call, so that a large scan's reconstruction is not kept.
+        """
         return self.reconstruct(self.coded)
 
 

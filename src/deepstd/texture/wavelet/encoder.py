@@ -21,7 +21,6 @@ from deepstd.devices import CPU, Device, Workers
 from deepstd.rate.tradeoff import rd_cost
 from deepstd.texture.conditioning import Hint, hint_of
 from deepstd.texture.entropy.features import UNITS_PER_STEP
-from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.entropy.symbols import EncoderSource, Together
 from deepstd.texture.filters.postfilter import restore
 from deepstd.texture.header import TextureHeader
@@ -79,7 +78,6 @@ class TextureEncoder:
         workers: Workers = CPU,
     ) -> None:
         self._network, self.workers = network, workers
-        self._savings = symbol_savings(network.tables)
         self._open: tuple[int, Level] | None = None
         self._corrections: list[np.ndarray] = []
         self._prices: list[np.ndarray] = []
@@ -262,7 +260,7 @@ class TextureEncoder:
             self._highs,
             UNITS_PER_STEP * 2.0 ** (step_code / STEPS_PER_OCTAVE),
             rate_weight,
-            self._savings,
+            self._network.savings,
             self._corrections,
             errors,
             None if last_weight is None else (last_pass, last_weight),

@@ -266,14 +266,14 @@ def code_levels(
     start = np.zeros((1, 1, *shapes[-1]))
     low = source.last_low(pyramid.lows[-1] if pyramid is not None and plan else start)
     parents = None
+    # Scans of one step share the condition.
+    rates = batch.log_rates if len(set(batch.log_rates)) > 1 else batch.log_rates[:1]
     for level in range(len(plan) - 1, last_level - 1, -1):
         depth, axes = model.depth(level), plan[level]
         task = Level(
             model,
             level,
-            np.concatenate(
-                [condition_vector(model.config, rate, axes, depth) for rate in batch.log_rates]
-            ),
+            np.concatenate([condition_vector(model.config, rate, axes, depth) for rate in rates]),
             subband_mask(shapes[level], axes),
             model.config.passes,
             low,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from deepstd.coding.tables import ScaleTables
 from deepstd.devices import Device
 from deepstd.errors import BundleError
 from deepstd.texture.entropy.context import ContextConfig, ContextModel, condition_vector
+from deepstd.texture.entropy.quantizer import symbol_savings
 from deepstd.texture.filters.postfilter import Filter, NoFilter, PostFilter
 from deepstd.texture.scaling import log_rate
 from deepstd.texture.wavelet.lifting import Plan
@@ -119,6 +121,11 @@ class WaveletNetwork:
     def on(self, context: ContextModel, placed: Mapping[Device, Filter]) -> WaveletNetwork:
         """Return the networks with their copies on GPUs."""
         return replace(self, context=context, placed=placed)
+
+    @cached_property
+    def savings(self) -> np.ndarray:
+        """Bits that the next smaller magnitude of each symbol saves (`symbol_savings`)."""
+        return symbol_savings(self.tables)
 
     def filter_on(self, device: Device) -> Filter:
         """Return the post-filter on a device."""
