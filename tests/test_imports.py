@@ -19,8 +19,8 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("train", "evaluate", "batch", "viewer"),
-    ("baselines",),
+    ("train", "evaluate", "batch", "viewer", "zarr", "monai", "torchio", "nnunet", "torch"),
+    ("baselines", "loading"),
     ("api", "registration"),
     ("layers", "verification"),
     ("access",),
@@ -61,6 +61,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 WITH_TORCH = (
     *("train/", "registration/", "shape/networks/", "texture/networks/", "texture/autoencoder/"),
     *("texture/trainable.py", "resampling.py", "devices.py", "cli/doctor.py", "cli/train.py"),
+    "torch.py",
 )
 MOST_LINES = 400
 

@@ -70,6 +70,22 @@ def check_torch(what: str, extra: str) -> None:
         raise MissingExtraError(f'{what} needs PyTorch: pip install "deepstd[{extra}]"')
 
 
+def check_package(package: str, title: str, what: str, extra: str) -> None:
+    """Raise an error where a package that an integration belongs to is not installed.
+
+    Args:
+        package: name by which Python imports it.
+        title: its name in messages.
+        what: what needs it, as the subject of the message.
+        extra: extra of this package that brings it.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    if not _has(package):
+        raise MissingExtraError(f'{what} needs {title}: pip install "deepstd[{extra}]"')
+
+
 def _has(package: str) -> bool:
     if package in sys.modules:
         return sys.modules[package] is not None

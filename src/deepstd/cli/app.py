@@ -28,6 +28,7 @@ from deepstd.cli import (
     inspect,
     layers,
     model,
+    ome_zarr,
     register,
     train,
     view,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
+app.command("ome-zarr")(ome_zarr.ome_zarr)
 app.command("batch")(batch.batch)
 app.command("restore")(dataset.restore)
 app.command("info")(inspect.info)
