@@ -35,7 +35,7 @@ from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.target import Target, check_alone, check_residual
+from deepstd.rate.target import Target, check_alone, check_protected, check_residual
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Job:
         on_miss: what is done with a file of the requested size that misses the quality asked for;
             None to let the scan fail.
         with_residual: whether outputs get an exact part.
+        protect: whether regions that the bundle explains badly get the fidelity of the rest.
     """
 
     source: Path
@@ -75,6 +76,7 @@ class Job:
     key_file: Path | None = None
     on_miss: OnMiss | None = None
     with_residual: bool = False
+    protect: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         passed,
         misses(book.rows),
         report.unfamiliar(book.rows),
+        report.protected(book.rows),
     )
 
 
@@ -188,6 +191,7 @@ def _begin(job: Job) -> _Begun:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
     check_alone(job.target, job.model, job.effort)
     check_residual(job.target, with_residual=job.with_residual)
+    check_protected(job.target, protect=job.protect)
     check_folder(job.output)
     check_devices(job.device)
     model, described = job.model, AUTO
@@ -204,7 +208,11 @@ def _begin(job: Job) -> _Begun:
         found,
         [scan for scan in found.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
-        Request(*(job.target, described, job.effort, job.metadata, job.on_miss, job.with_residual)),
+        Request(
+            *(job.target, described, job.effort, job.metadata, job.on_miss),
+            with_residual=job.with_residual,
+            protect=job.protect,
+        ),
         model,
     )
 

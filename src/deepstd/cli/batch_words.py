@@ -51,6 +51,7 @@ def summary(done: Summary) -> str:
     parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("unlike the scans of their bundle", done.unfamiliar)
+    parts += _listed("regions protected", done.protected)
     parts += _listed("failed", done.failures)
     for action, title in _MISSES.items():
         parts += _listed(title, done.misses.get(action, {}))
