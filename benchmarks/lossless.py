@@ -84,7 +84,7 @@ def _print_row(key: str, scans: tuple[str, ...], data: Path) -> None:
         if restored.tobytes() != scan.tobytes():
             raise SystemExit(f"{name}: not restored")
         voxels, ours = voxels + scan.size, ours + len(payload)
-        levels = _levels(scan)
+        levels = levels_of(scan)
         for peer, encode in PEERS.items():
             peers[peer] += encode(levels)
     best = min(peers.values())
@@ -93,8 +93,8 @@ def _print_row(key: str, scans: tuple[str, ...], data: Path) -> None:
     print("| " + " | ".join(map(str, [*cells, speeds])) + " |", flush=True)
 
 
-def _levels(scan: np.ndarray) -> np.ndarray:
-    """Integers from 0 on, of 8 or 16 bits."""
+def levels_of(scan: np.ndarray) -> np.ndarray:
+    """Return a scan as integers from 0 on, of 8 or 16 bits."""
     if scan.dtype.kind == "f":
         levels = np.unique(scan, return_inverse=True)[1].reshape(scan.shape)
     else:
@@ -102,7 +102,9 @@ def _levels(scan: np.ndarray) -> np.ndarray:
     return levels.astype(np.uint8 if levels.max() < 256 else np.uint16)
 
 
-def _by_slice(module: str, function: str, **options: object) -> Callable[[np.ndarray], int]:
+def by_slice(module: str, function: str, **options: object) -> Callable[[np.ndarray], int]:
+    """Return a function that counts the bytes of levels, a codestream of imagecodecs a slice."""
+
     def encode(levels: np.ndarray) -> int:
         call = getattr(imagecodecs(module), function)
         return sum(len(call(part, **options)) for part in slices_of(levels))
@@ -169,10 +171,10 @@ def _xz(levels: np.ndarray) -> int:
 
 
 PEERS: dict[str, Callable[[np.ndarray], int]] = {
-    "JPEG-LS": _by_slice("JPEGLS", "jpegls_encode"),
-    "JPEG XL 7": _by_slice("JPEGXL", "jpegxl_encode", effort=7, lossless=True, usecontainer=False),
-    "JPEG XL 9": _by_slice("JPEGXL", "jpegxl_encode", effort=9, lossless=True, usecontainer=False),
-    "HTJ2K": _by_slice("HTJ2K", "htj2k_encode", reversible=True),
+    "JPEG-LS": by_slice("JPEGLS", "jpegls_encode"),
+    "JPEG XL 7": by_slice("JPEGXL", "jpegxl_encode", effort=7, lossless=True, usecontainer=False),
+    "JPEG XL 9": by_slice("JPEGXL", "jpegxl_encode", effort=9, lossless=True, usecontainer=False),
+    "HTJ2K": by_slice("HTJ2K", "htj2k_encode", reversible=True),
     "FFV1": _ffv1,
     "3-D JPEG 2000": _jpeg_2000_3d,
     "xz": _xz,

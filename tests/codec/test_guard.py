@@ -16,8 +16,10 @@ from deepstd import bundle as bundles
 from deepstd.bundle.familiarity import NAME, load_familiarity
 from deepstd.codec.codec import Codec
 from deepstd.codec.compressed import Compressed
+from deepstd.codec.fit import UPRIGHT
 from deepstd.codec.protection import NOT_PROTECTED, Protection
 from deepstd.codec.regions import largest_error
+from deepstd.codec.spots import SPOT
 from deepstd.container import parse
 from deepstd.errors import BundleError, InputError
 from deepstd.rate.target import Target
@@ -66,6 +68,17 @@ def test_an_inverted_scan_is_noted_in_file_and_report(codec: Codec) -> None:
 
 
 @needs_data
+def test_a_turned_image_is_noted() -> None:
+    name = "chest-xray/images/00001303_001.png"  # of a test patient
+    volume = io.read(Path(DATA or "") / name)
+    turned = Volume(np.ascontiguousarray(np.rot90(volume.voxels)), volume.affine)
+    known = Codec.load("chest-xray", device="cpu")
+    told = known.encode(turned, Target(ratio=64), effort="fast").familiarity
+    assert told is not None
+    assert UPRIGHT.name in [one.measure for one in told.findings]
+
+
+@needs_data
 def test_a_large_bright_lesion_is_found_with_its_place(codec: Codec) -> None:
     volume = scan()
     centre = [n // 2 for n in volume.shape]
@@ -79,6 +92,8 @@ def test_a_large_bright_lesion_is_found_with_its_place(codec: Codec) -> None:
     region = found.familiarity.unexplained
     assert region is not None
     assert region.world_mm is not None
+    assert SPOT.name in [one.measure for one in found.familiarity.findings]
+    assert any(f"at {region.place}" in note for note in found.notes)
     assert volume.affine is not None
     assert np.linalg.norm(np.subtract(region.voxel, centre)) < 6
     place = volume.affine[:3, :3] @ region.voxel + volume.affine[:3, 3]

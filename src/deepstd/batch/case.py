@@ -41,6 +41,7 @@ class Request:
         metadata: which information beside voxels and geometry is stored.
         on_miss: what is done with a file that misses the quality; None to fail.
         with_residual: whether outputs get an exact part.
+        protect: whether regions that the bundle explains badly get the fidelity of the rest.
     """
 
     target: Target
@@ -49,6 +50,7 @@ class Request:
     metadata: Metadata = Metadata.DEIDENTIFIED
     on_miss: OnMiss | None = None
     with_residual: bool = False
+    protect: bool = False
 
     @property
     def described(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Request:
             **({} if target.goal is None else {target.goal.option: target.goal.value}),
             "on_miss": None if self.on_miss is None else str(self.on_miss),
             "with_residual": True if self.with_residual else None,
+            "protect": True if self.protect else None,
         }
         return {
             **{k: v for k, v in size.items() if v is not None},

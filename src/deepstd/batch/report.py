@@ -17,6 +17,7 @@ from deepstd.io import PassedOver
 
 ALL = "all"
 _MOST_WORST = 5  # scans listed for each metric
+_PROTECTED = ("share", "ratio_before", "ratio")  # figures of protected regions in a ledger
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Summary:
             source.
         unfamiliar: compressed scans unlike those of their bundle, with the measures beyond limits.
         sidecars: files that were copied beside the outputs.
+        protected: what was protected, in words, by source of the scans with protected regions.
     """
 
     found: int
@@ -140,6 +142,7 @@ class Summary:
     misses: dict[str, dict[str, str]] = field(default_factory=dict)
     unfamiliar: dict[str, str] = field(default_factory=dict)
     sidecars: SideCars = field(default_factory=SideCars)
+    protected: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -257,6 +260,21 @@ def unfamiliar(rows: Iterable[Row]) -> dict[str, str]:
         texts = row.get("unfamiliar")
         if isinstance(texts, list) and texts:
             found[str(row.get("source", row["name"]))] = "; ".join(map(str, texts))
+    return found
+
+
+def protected(rows: Iterable[Row]) -> dict[str, str]:
+    """Return what was protected, in words, by source of every scan with protected regions."""
+    found = {}
+    for row in rows:
+        told = row.get("protected")
+        figures = [figure(told, key) for key in _PROTECTED] if isinstance(told, Mapping) else []
+        share, before, after = figures or (None, None, None)
+        if share is not None and before is not None and after is not None:
+            found[str(row.get("source", row["name"]))] = (
+                f"{100 * share:.2g} % of the scan, its error {before:.2f} -> {after:.2f} times "
+                "that of the rest"
+            )
     return found
 
 

@@ -38,7 +38,7 @@ from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
-from deepstd.rate.target import Target, check_alone, check_residual
+from deepstd.rate.target import Target, check_alone, check_protected, check_residual
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Job:
         on_miss: what is done with a file of the requested size that misses the quality asked for;
             None to let the scan fail.
         with_residual: whether outputs get an exact part.
+        protect: whether regions that the bundle explains badly get the fidelity of the rest.
     """
 
     source: Path
@@ -78,6 +79,7 @@ class Job:
     key_file: Path | None = None
     on_miss: OnMiss | None = None
     with_residual: bool = False
+    protect: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def run(job: Job, progress: ShowShare) -> report.Summary:
         misses(book.rows),
         report.unfamiliar(book.rows),
         sidecars,
+        report.protected(book.rows),
     )
 
 
@@ -213,6 +216,7 @@ def _begin(job: Job) -> _Begun:
         raise InputError(f"{job.source}: no such folder, nor a zip archive")
     check_alone(job.target, job.model, job.effort)
     check_residual(job.target, with_residual=job.with_residual)
+    check_protected(job.target, protect=job.protect)
     check_folder(job.output)
     check_devices(job.device)
     model, described = job.model, AUTO
@@ -237,7 +241,11 @@ def _begin(job: Job) -> _Begun:
         chosen,
         [scan for scan in chosen.scans if job.shard.holds(scan.name)],
         job.source.parent if is_archive else job.source,
-        Request(*(job.target, described, job.effort, job.metadata, job.on_miss, job.with_residual)),
+        Request(
+            *(job.target, described, job.effort, job.metadata, job.on_miss),
+            with_residual=job.with_residual,
+            protect=job.protect,
+        ),
         model,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from deepstd.batch.case import Case, Request, fingerprint, voxel_digest
@@ -25,6 +25,7 @@ from deepstd.volume import Volume
 if TYPE_CHECKING:
     from deepstd.codec.choice import Chosen
     from deepstd.codec.codec import Codec
+    from deepstd.findings import Familiarity
 
 AUTO = "auto"
 
@@ -137,6 +138,7 @@ class Compressor:
         from deepstd.codec.choice import best_encoding
         from deepstd.codec.exact import check_kept
         from deepstd.codec.layered import with_exact_part
+        from deepstd.codec.protection import Protection
 
         asked = self._request
         if asked.with_residual:
@@ -144,7 +146,9 @@ class Compressor:
 
         def encoded(target: Target) -> Chosen:
             where = self._model, self._device, Progress()
-            return best_encoding(volume, target, *where, effort=asked.effort, load=self._load)
+            wish = Protection.of(asked.protect, volume.shape)
+            how = {"effort": asked.effort, "load": self._load, "protect": wish}
+            return best_encoding(volume, target, *where, **how)
 
         chosen = encoded(asked.target)
         told: Row = {}
@@ -157,9 +161,17 @@ class Compressor:
         best = chosen.encoding
         if asked.with_residual:
             best = with_exact_part(best, volume, chosen.predict, Progress())
-        if best.familiarity is not None and best.familiarity.unfamiliar:
-            told["unfamiliar"] = [one.text for one in best.familiarity.findings]
-        return best.data, told
+        return best.data, told | _of_guard(best.familiarity)
+
+
+def _of_guard(found: Familiarity | None) -> Row:
+    """Return the fields of a ledger line on what the guard found, and what was protected."""
+    told: Row = {}
+    if found is not None and found.unfamiliar:
+        told["unfamiliar"] = [one.text for one in found.findings]
+    if found is not None and found.protected is not None:
+        told["protected"] = asdict(found.protected)
+    return told
 
 
 def in_words(error: Exception) -> str:

@@ -20,8 +20,8 @@ from deepstd.errors import BundleError
 from deepstd.io import room_told
 
 NAME = "familiarity.json"
-# Share of scans as in the validation that one limit flags, if they are normal: with eight limits
-# that are not independent, at most 1.6 % of the scans.
+# Share of scans as in the validation that one limit flags, if they are normal: with ten limits
+# that are not independent, at most 2 % of the scans.
 _FLAGGED = 0.002
 # Points of the integral of Student's distribution.
 _ANGLES = 20_001
@@ -116,6 +116,7 @@ class ValidationStatistics(BaseModel):
         measures: registration of the scans by the name of the measure; empty without a template.
         bits: bits per voxel by the number of axes, in order of ascending rate.
         residuals: energy that the template does not explain; None without a template.
+        spots: the same of compact patches of one sign; None also in files of earlier releases.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,6 +125,7 @@ class ValidationStatistics(BaseModel):
     measures: dict[str, Usual] = {}
     bits: dict[Literal["2", "3"], list[BitsAt]] = {}
     residuals: Residuals | None = None
+    spots: Residuals | None = None
 
     def bits_at(self, ndim: int, log_rate: float) -> Usual | None:
         """Return the usual log2 of bits per voxel at a relative step, interpolated.
@@ -164,8 +166,9 @@ def load_familiarity(folder: Path) -> ValidationStatistics | None:
             f"{path}: not readable as statistics of validation scans ({reason}). Install the "
             "bundle again, or remove this file to compress without the check"
         ) from error
-    left = found.residuals
-    if left is not None and math.prod(left.cells) != len(left.energy):
+    for left in (found.residuals, found.spots):
+        if left is None or math.prod(left.cells) == len(left.energy):
+            continue
         raise BundleError(
             f"{path}: has {len(left.energy)} energies for {math.prod(left.cells)} parts of the "
             "template. Install the bundle again, or remove this file"

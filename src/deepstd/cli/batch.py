@@ -53,6 +53,7 @@ def batch(
     ] = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
+    protect: options.Protect = False,
     device: options.Device = "auto",
     processes: Annotated[
         int | None,
@@ -109,8 +110,9 @@ def batch(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace outputs made with another size, bundle, effort or metadata, and foreign "
-            "files with the name of an output. Outputs of the same request are always kept.",
+            help="Replace outputs made with another size, bundle, effort, protection or metadata, "
+            "and foreign files with the name of an output. Outputs of the same request are always "
+            "kept.",
         ),
     ] = False,
 ) -> None:
@@ -167,6 +169,7 @@ def batch(
             key_file=anonymous_names,
             on_miss=on_miss,
             with_residual=with_residual,
+            protect=protect,
         )
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
     if keep_metadata and not dry_run:

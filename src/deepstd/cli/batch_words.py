@@ -60,6 +60,7 @@ def summary(done: Summary) -> str:
     parts += _sidecars(done.sidecars, "copied beside the scans")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
     parts += _listed("unlike the scans of their bundle", done.unfamiliar)
+    parts += _listed("regions protected", done.protected)
     parts += _listed("failed", done.failures)
     for action, title in _MISSES.items():
         parts += _listed(title, done.misses.get(action, {}))

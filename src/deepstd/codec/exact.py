@@ -89,7 +89,7 @@ def encode(
             beginning, coded = bytes([Coding.STORED]), stored
         else:
             beginning, coded = bytes([Coding.VOXELS]), voxels
-        payload = beginning + lossless.encode(coded)
+        payload = beginning + lossless.encode(coded, may_be_labels=quantiser is None)
     quality = quality if _has_finite(voxels) else UNDEFINED
     head = Head(
         *(volume.source.format, voxels.dtype, volume.shape, NO_BUNDLE, quality),

@@ -36,15 +36,17 @@ class Measure:
         name: the name in words and in ``familiarity.json``.
         sign: 1 where large values are unfamiliar, −1 where small ones are.
         least: least standard deviation between scans, on the normal scale.
+        normal_already: whether its values are about normal as they are.
     """
 
     name: str
     sign: int
     least: float
+    normal_already: bool = False
 
     def normal(self, value: float) -> float:
         """Convert a value to the scale on which it is about normal between scans."""
-        if self is TOGETHER:
+        if self.normal_already:
             return value
         if self in (BEFORE, CORRELATION):
             return math.atanh(min(max(value, -_LARGEST_CORRELATION), _LARGEST_CORRELATION))
@@ -52,7 +54,7 @@ class Measure:
 
     def value(self, normal: float) -> float:
         """Convert back from the normal scale."""
-        if self is TOGETHER:
+        if self.normal_already:
             return normal
         if self in (BEFORE, CORRELATION):
             return math.tanh(normal)
@@ -65,7 +67,8 @@ CYCLE = Measure("cycle error in voxels", 1, 0.05)
 FOLDING = Measure("folding in %", 1, 0.5)
 RESIDUAL = Measure("residual in % of the range", 1, 0.05)
 MEASURES = (BEFORE, CORRELATION, CYCLE, FOLDING, RESIDUAL)
-TOGETHER = Measure("misfit of the registration in deviations", 1, 0.2)
+TOGETHER = Measure("misfit of the registration in deviations", 1, 0.2, normal_already=True)
+UPRIGHT = Measure("likeness beyond that to the template turned", -1, 0.05, normal_already=True)
 BITS = Measure("bits per voxel at this step", 1, 0.05)
 REGION = Measure("largest residual to the usual one there", 1, 0.25)
 
@@ -134,11 +137,17 @@ def residual(conditioning: Conditioning, values: np.ndarray) -> np.ndarray:
     return scan - np.float32(gain) * template
 
 
-def part_of(conditioning: Conditioning, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the number of the template's part of each voxel, int64 (*shape)."""
+def part_of(conditioning: Conditioning, shape: tuple[int, ...], cells: int = CELLS) -> np.ndarray:
+    """Return the number of the template's part of each voxel, int64 (*shape).
+
+    Args:
+        conditioning: template coordinates of the voxels.
+        shape: shape of the scan.
+        cells: parts along each axis.
+    """
     places = conditioning.places.reshape(-1, *shape).astype(np.int64) + _PLACES // 2
-    parts = np.minimum(places * CELLS // _PLACES, CELLS - 1)
-    return np.asarray(np.ravel_multi_index(tuple(parts), (CELLS,) * len(shape)))
+    parts = np.minimum(places * cells // _PLACES, cells - 1)
+    return np.asarray(np.ravel_multi_index(tuple(parts), (cells,) * len(shape)))
 
 
 def energies(conditioning: Conditioning, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,6 +159,19 @@ def energies(conditioning: Conditioning, values: np.ndarray) -> tuple[np.ndarray
     sums = np.bincount(parts, squares, count).reshape(grid)
     voxels = np.bincount(parts, minlength=count).reshape(grid).astype(float)
     return smoothed(sums, 0.7, "constant"), smoothed(voxels, 0.7, "constant")
+
+
+def mean_energy(conditioning: Conditioning, values: np.ndarray) -> np.ndarray:
+    """Return the mean squared residual of each part, float64; NaN where hardly covered."""
+    sums, voxels = energies(conditioning, values)
+    return np.where(well_seen(voxels), sums / np.maximum(voxels, 1e-9), np.nan)
+
+
+def spread(usual: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a map of parts on a finer grid, whose sizes are multiples of the coarse ones."""
+    for axis, (size, coarse) in enumerate(zip(shape, usual.shape, strict=True)):
+        usual = np.repeat(usual, size // coarse, axis)
+    return usual
 
 
 def well_seen(voxels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ familiarity.json of the bundle ─ limits ──────────┴▶ F
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy as np
 from deepstd.bundle.familiarity import Residuals, Usual, ValidationStatistics
 from deepstd.codec import fit
 from deepstd.codec.file_builder import EncodedScan
-from deepstd.codec.fit import BITS, MEASURES, REGION, TOGETHER, Measure
+from deepstd.codec.fit import BITS, MEASURES, REGION, TOGETHER, UPRIGHT, Measure, spread
 from deepstd.codec.regions import around_peak, region_of
 from deepstd.codec.shape_stage import FrameShape
+from deepstd.codec.spots import SPOT, spots
+from deepstd.conditioning import Conditioning
 from deepstd.findings import Familiarity, Finding, Region
 from deepstd.texture.codec import Encoder
 
@@ -46,6 +48,48 @@ class Coded:
         return Coded(fitted, result.encoders, result.point.step_code, nbytes, affine)
 
 
+@dataclass(frozen=True)
+class Local:
+    """A measure of every part of the template, whose largest excess counts.
+
+    Attributes:
+        measure: the measure of the largest ratio to what is usual.
+        map_of: computes the map of a scan from its conditioning and grey values, NaN where the
+            scan hardly covers the template.
+        usual_of: takes the usual map from the statistics of a bundle; None where it has none.
+    """
+
+    measure: Measure
+    map_of: Callable[[Conditioning, np.ndarray], np.ndarray]
+    usual_of: Callable[[ValidationStatistics], Residuals | None]
+
+    def excess_of(self, shape: FrameShape, encoder: Encoder, usual: Residuals) -> np.ndarray:
+        """Return the ratio of each part of the template to the usual one; 0 where not covered."""
+        found = self.map_of(_conditioning(shape), encoder.values)
+        expected = np.array(usual.energy).reshape(usual.cells)
+        # Maps are smoothed: a part may have a value without a voxel, and so without a place.
+        parts = self.parts_of(shape, encoder, len(found)).reshape(-1)
+        empty = np.bincount(parts, minlength=found.size).reshape(found.shape) == 0
+        return np.where(empty, 0.0, np.nan_to_num(found / spread(expected, found.shape)))
+
+    def parts_of(self, shape: FrameShape, encoder: Encoder, cells: int) -> np.ndarray:
+        """Return the number of the part of each voxel, for a map of so many cells an axis."""
+        return fit.part_of(_conditioning(shape), encoder.values.shape, cells)
+
+
+LOCAL = (
+    Local(REGION, fit.mean_energy, lambda known: known.residuals),
+    Local(SPOT, spots, lambda known: known.spots),
+)
+"""Measures of places, those of the energy left and of spots."""
+
+
+def _conditioning(shape: FrameShape) -> Conditioning:
+    if shape.conditioning is None:
+        raise ValueError("a registered scan has a warped template")
+    return shape.conditioning
+
+
 def judged(known: ValidationStatistics | None, coded: Coded) -> Familiarity:
     """Compare a scan with the validation scans of its bundle.
 
@@ -60,17 +104,27 @@ def judged(known: ValidationStatistics | None, coded: Coded) -> Familiarity:
     measured = fit.registration_measures(coded.fitted, values)
     if measured and known.measures:
         measured[TOGETHER] = fit.together(measured, known.measures)
-    for measure in (*MEASURES, TOGETHER):
+    upright = [shape.upright for shape in coded.fitted if shape.upright is not None]
+    if measured and upright:
+        measured[UPRIGHT] = float(np.mean(upright))
+    for measure in (*MEASURES, UPRIGHT, TOGETHER):
         if measure in measured and measure.name in known.measures:
             findings += _beyond(measure, measured[measure], known.measures[measure.name])
     log_rate, bits = fit.rate_of(coded.encoders, coded.step_code, coded.nbytes)
     usual = known.bits_at(values[0].ndim, log_rate)
     if usual is not None:
         findings += _beyond(BITS, bits, usual)
-    region = None
-    if known.residuals is not None and measured:
-        region = worst_explained(coded, known.residuals)
-        findings += _beyond(REGION, region.excess, known.residuals.largest)
+    region, farthest = None, -np.inf
+    for local in LOCAL if measured else ():
+        usual = local.usual_of(known)
+        if usual is None:
+            continue
+        place = worst_explained(coded, local, usual)
+        findings += _beyond(local.measure, place.excess, usual.largest)
+        # The place named is that of the measure which is the less usual.
+        distance = local.measure.normal(place.excess) - usual.largest.mean
+        if distance / usual.largest.deviation > farthest:
+            region, farthest = place, distance / usual.largest.deviation
     return Familiarity(judged=True, findings=tuple(findings), unexplained=region)
 
 
@@ -84,34 +138,20 @@ def note_of(found: Familiarity, bundle: str) -> str | None:
     if not found.unfamiliar:
         return None
     text = f"unlike the scans of {bundle}: " + "; ".join(one.text for one in found.findings)
-    local = any(one.measure == REGION.name for one in found.findings)
+    local = any(one.measure in (REGION.name, SPOT.name) for one in found.findings)
     return f"{text} at {found.unexplained.place}" if local and found.unexplained else text
 
 
-def worst_explained(coded: Coded, usual: Residuals) -> Region:
+def worst_explained(coded: Coded, local: Local, usual: Residuals) -> Region:
     """Return the region whose residual has the largest ratio to the usual one there."""
-    expected = np.array(usual.energy).reshape(usual.cells)
-    ratios = [excess_of(s, e, expected) for s, e in zip(coded.fitted, coded.encoders, strict=True)]
+    ratios = [
+        local.excess_of(s, e, usual) for s, e in zip(coded.fitted, coded.encoders, strict=True)
+    ]
     worst = int(np.argmax([ratio.max() for ratio in ratios]))
-    encoder, conditioning = coded.encoders[worst], coded.fitted[worst].conditioning
-    if conditioning is None:
-        raise ValueError("a registered scan has a warped template")
     inner = around_peak(ratios[worst]).reshape(-1)
-    mask = inner[fit.part_of(conditioning, encoder.values.shape)]
+    mask = inner[local.parts_of(coded.fitted[worst], coded.encoders[worst], len(ratios[worst]))]
     frame = worst if len(ratios) > 1 else None
     return region_of(mask, float(ratios[worst].max()), coded.affine, frame)
-
-
-def excess_of(shape: FrameShape, encoder: Encoder, expected: np.ndarray) -> np.ndarray:
-    """Return the ratio of the residual of each part of the template to the usual one.
-
-    Parts that the scan hardly covers have ratio 0.
-    """
-    if shape.conditioning is None:
-        raise ValueError("a registered scan has a warped template")
-    sums, voxels = fit.energies(shape.conditioning, encoder.values)
-    seen = fit.well_seen(voxels)
-    return np.where(seen, sums / np.maximum(voxels, 1e-9) / expected, 0.0)
 
 
 def _beyond(measure: Measure, value: float, usual: Usual) -> list[Finding]:

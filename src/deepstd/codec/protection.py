@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepstd.bundle.familiarity import ValidationStatistics
-from deepstd.codec import fit
 from deepstd.codec.file_builder import EncodedScan
-from deepstd.codec.guard import Coded, excess_of
+from deepstd.codec.guard import LOCAL, Coded
 from deepstd.errors import InputError, RateError
 from deepstd.findings import Protected
 from deepstd.texture.codec import Encoder, Priced
@@ -185,7 +184,7 @@ def _found(
 ) -> list[np.ndarray]:
     """Return the regions found in each frame, at most `_MOST` of it.
 
-    Those that the template explains worse than usual come first, then those of large errors.
+    Spots and parts that the template explains worse than usual come first, then large errors.
     """
     from scipy import ndimage  # the import takes longer than most commands
 
@@ -194,14 +193,14 @@ def _found(
     for number, error in enumerate(errors):
         smooth = ndimage.gaussian_filter(error, _SMOOTHING)
         ranked: list[tuple[float, np.ndarray]] = []
-        if known is not None and known.residuals is not None and coded.fitted:
+        for local in reversed(LOCAL) if known is not None and coded.fitted else ():
             shape, encoder = coded.fitted[number], coded.encoders[number]
-            expected = np.array(known.residuals.energy).reshape(known.residuals.cells)
-            usual = fit.REGION.value(known.residuals.largest.mean)
-            excess = excess_of(shape, encoder, expected)
-            if shape.conditioning is not None:
-                part = fit.part_of(shape.conditioning, encoder.shape)
-                ranked += _ranked(excess, usual, part)
+            usual = None if known is None else local.usual_of(known)
+            if usual is None or shape.conditioning is None:
+                continue
+            excess = local.excess_of(shape, encoder, usual)
+            least = local.measure.value(usual.largest.mean)
+            ranked += _ranked(excess, least, local.parts_of(shape, encoder, len(excess)))
         ranked += _ranked(smooth, _LARGE * float(error.mean()), None)
         mask = np.zeros(error.shape, bool)
         for _, region in ranked:

@@ -109,7 +109,11 @@ def _differences(volume: Volume, base: Volume, stored: np.ndarray | None) -> byt
     code = next(
         n for n, t in enumerate(_SIGNED) if np.iinfo(t).min <= low and high <= np.iinfo(t).max
     )
-    return bytes([way, code]) + head + lossless.encode(found.astype(_SIGNED[code]))
+    return (
+        bytes([way, code])
+        + head
+        + lossless.encode(found.astype(_SIGNED[code]), may_be_labels=False)
+    )
 
 
 def decode(

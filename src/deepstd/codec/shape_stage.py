@@ -11,6 +11,7 @@ import numpy as np
 
 from deepstd.codec.frames import as_single
 from deepstd.codec.model import Model
+from deepstd.codec.orientation import advantage
 from deepstd.conditioning import Conditioning
 from deepstd.container import FrameChunks
 from deepstd.errors import DamagedError, GeometryError
@@ -27,11 +28,13 @@ class FrameShape:
         conditioning: warped template and coordinates as decoded, or None without a template.
         payload: coded deformation field, or None.
         report: report of the registration, or None.
+        upright: likeness to the template less that to it turned, before the registration, or None.
     """
 
     conditioning: Conditioning | None
     payload: bytes | None
     report: ShapeReport | None
+    upright: float | None = None
 
 
 def encode_shape(
@@ -41,14 +44,17 @@ def encode_shape(
     known = model.shape_model
     if known is None:
         return FrameShape(None, None, None)
-    payload, code, report = None, None, None
+    payload, code, report, upright = None, None, None, None
     if field:
+        unmoved = condition_on(known, None, values.shape, affine, model.workers).template
+        upright = advantage(unmoved.reshape(values.shape), values)
+        del unmoved
         tables = model.networks[known.ndim].tables
         fitted, report = register(as_single(values), affine, known)
         payload = encode_field(fitted, known, tables)
         code = decode_field(payload, known, tables)
     conditioning = condition_on(known, code, values.shape, affine, model.workers)
-    return FrameShape(conditioning, payload, report)
+    return FrameShape(conditioning, payload, report, upright)
 
 
 def decode_shape(

@@ -6,7 +6,7 @@ validation scans ─ register, encode at some relative steps ─▶ measures ─
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,11 @@ from deepstd import io
 from deepstd.bundle.familiarity import BitsAt, Residuals, Usual, ValidationStatistics
 from deepstd.codec import fit
 from deepstd.codec.backgrounds import take_out
-from deepstd.codec.fit import BITS, CELLS, MEASURES, REGION, TOGETHER, Measure
+from deepstd.codec.fit import BITS, CELLS, MEASURES, REGION, TOGETHER, UPRIGHT, Measure, spread
 from deepstd.codec.frames import frames_of, spacing_of
 from deepstd.codec.model import Model
 from deepstd.codec.shape_stage import encode_shape
+from deepstd.codec.spots import SPOT, spots
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.volume import Volume
 
@@ -39,12 +40,14 @@ class _Scan:
         measures: of the registration; empty without a template.
         bits: log2 of bits per voxel at each of `_RATES`.
         energy: mean squared residual of each part of the template, NaN where hardly covered.
+        spots: squared residual of spots in each fine part of the template, likewise.
     """
 
     ndim: int
     measures: dict[Measure, float]
     bits: list[float]
     energy: np.ndarray | None
+    spots: np.ndarray | None
 
 
 def familiarity_of(model: Model, volumes: Iterable[Volume]) -> ValidationStatistics:
@@ -64,7 +67,7 @@ def familiarity_of(model: Model, volumes: Iterable[Volume]) -> ValidationStatist
     registered = [scan.measures for scan in scans if scan.measures]
     measures: dict[str, Usual] = {}
     if len(registered) >= _FEWEST:
-        for measure in MEASURES:
+        for measure in (*MEASURES, UPRIGHT):
             values = np.array([measure.normal(found[measure]) for found in registered])
             measures[measure.name] = Usual.of(values, measure.least)
         values = np.array([fit.together(found, measures) for found in registered])
@@ -77,9 +80,12 @@ def familiarity_of(model: Model, volumes: Iterable[Volume]) -> ValidationStatist
                 BitsAt(log_rate=rate, bits=Usual.of(column, BITS.least))
                 for rate, column in zip(_RATES, table.T, strict=True)
             ]
-    energies = [scan.energy for scan in scans if scan.energy is not None]
-    residuals = _residuals(np.stack(energies)) if len(energies) >= _FEWEST else None
-    found = {"measures": measures, "bits": bits, "residuals": residuals}
+    found = {
+        "measures": measures,
+        "bits": bits,
+        "residuals": _residuals([scan.energy for scan in scans], REGION),
+        "spots": _residuals([scan.spots for scan in scans], SPOT),
+    }
     return ValidationStatistics.model_validate(found)
 
 
@@ -92,12 +98,14 @@ def _measured(model: Model, volume: Volume) -> _Scan:
     shape = encode_shape(model, values, affine, field=model.shape_model is not None)
     spacing = spacing_of(affine, values.shape, seen)
     encoder = codec.encoder(values.reshape(seen), spacing, shape.conditioning, None)
-    energy = None
+    energy = spotted = None
     if shape.conditioning is not None:
-        sums, voxels = fit.energies(shape.conditioning, values)
-        energy = np.where(fit.well_seen(voxels), sums / np.maximum(voxels, 1e-9), np.nan)
+        energy = fit.mean_energy(shape.conditioning, values)
+        spotted = spots(shape.conditioning, values)
     measures = fit.registration_measures([shape], [values])
-    return _Scan(len(seen), measures, list(_bits(model, encoder)), energy)
+    if measures and shape.upright is not None:
+        measures[UPRIGHT] = shape.upright
+    return _Scan(len(seen), measures, list(_bits(model, encoder)), energy, spotted)
 
 
 def _bits(model: Model, encoder: fit.Encoder) -> Iterator[float]:
@@ -109,26 +117,44 @@ def _bits(model: Model, encoder: fit.Encoder) -> Iterator[float]:
         yield BITS.normal(fit.rate_of([encoder], code, encoded.nbytes)[1])
 
 
-def _residuals(energies: np.ndarray) -> Residuals:
+def _residuals(found: Sequence[np.ndarray | None], measure: Measure) -> Residuals | None:
     """Return the usual energy of each part, and how far a scan left out of it exceeds it.
 
     Args:
-        energies: (scans, CELLS, …), NaN where a scan hardly covers a part.
+        found: map of parts of each scan, NaN where it hardly covers a part; None without.
+        measure: measure of the excess.
+
+    Returns:
+        None of too few scans.
     """
+    known = [one for one in found if one is not None]
+    if len(known) < _FEWEST:
+        return None
+    maps = np.stack(known)
     largest = []
-    for number, own in enumerate(energies):
-        usual = _usual_energy(np.delete(energies, number, 0))
-        largest.append(REGION.normal(float(np.nanmax(own / usual))))
-    usual = _usual_energy(energies).reshape(-1)
-    rounded = tuple(float(f"{value:.{_DIGITS}g}") for value in usual)
-    cells = (CELLS,) * (energies.ndim - 1)
-    return Residuals(cells=cells, energy=rounded, largest=Usual.of(np.array(largest), REGION.least))
+    for number, own in enumerate(maps):
+        usual = spread(_usual_energy(np.delete(maps, number, 0)), own.shape)
+        largest.append(measure.normal(float(np.nanmax(own / usual))))
+    usual = _usual_energy(maps)
+    rounded = tuple(float(f"{value:.{_DIGITS}g}") for value in usual.reshape(-1))
+    largest_usual = Usual.of(np.array(largest), measure.least)
+    return Residuals(cells=usual.shape, energy=rounded, largest=largest_usual)
 
 
-def _usual_energy(energies: np.ndarray) -> np.ndarray:
-    """Return the mean over scans; where few cover a part, it is drawn to the mean of all parts."""
-    covered = np.isfinite(energies)
-    count = covered.sum(0)
-    everywhere = float(energies[covered].mean())
-    total = np.where(covered, energies, 0).sum(0)
-    return (total + _PRIOR_SCANS * everywhere) / (count + _PRIOR_SCANS)
+def _usual_energy(maps: np.ndarray) -> np.ndarray:
+    """Return the mean over scans, in CELLS parts along each axis, float64.
+
+    Where few scans cover a part, it is drawn to the mean of all parts.
+    """
+    covered = np.isfinite(maps)
+    everywhere = float(maps[covered].mean())
+    count = _pooled(covered.sum(0))
+    prior = _PRIOR_SCANS * (maps[0].size / count.size)
+    return (_pooled(np.where(covered, maps, 0).sum(0)) + prior * everywhere) / (count + prior)
+
+
+def _pooled(fine: np.ndarray) -> np.ndarray:
+    """Return sums over the fine parts of each of CELLS parts along each axis."""
+    for axis, size in enumerate(fine.shape):
+        fine = np.add.reduceat(fine, np.arange(0, size, size // CELLS), axis)
+    return fine

@@ -49,8 +49,13 @@ class Levels:
     fields: bytes
 
 
-def to_levels(voxels: np.ndarray) -> Levels:
-    """Map voxels (any shape and type) to levels."""
+def to_levels(voxels: np.ndarray, *, ranked: bool = True) -> Levels:
+    """Map voxels to levels.
+
+    Args:
+        voxels: any shape and type.
+        ranked: few distinct values may become ranks in a table.
+    """
     native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     numbers, head = ordered(native), bytes((_PLAIN,))
     if native.dtype.kind == "f" and (found := multiples(native)) is not None:
@@ -58,7 +63,7 @@ def to_levels(voxels: np.ndarray) -> Levels:
         numbers, head = ordered(factors), bytes((_MULTIPLES,)) + _SLOPE.pack(slope)
     values, counts = _distinct(numbers)
     step = max(1, int(np.gcd.reduce(values - values[0])))
-    if _is_sparse(values, counts, step):
+    if ranked and _is_sparse(values, counts, step):
         numbers = _ranks(values, numbers)
         steps = np.diff(values, prepend=np.uint64(0))
         head = bytes((_TABLE,)) + head + number(values.size) + packed(steps)

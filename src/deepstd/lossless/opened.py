@@ -3,7 +3,8 @@
 box ─ frames, slices, rows, columns ─▶ slabs ─ slices up to the last that is needed ─▶ voxels
 
 A slab is decoded from its first slice on. The first request decodes no more than it needs; where a
-later one needs more, the slab is decoded to its end and kept.
+later one needs more, the slab is decoded to its end and kept. The masks of a label map are decoded
+whole.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from deepstd.cache import ByteCache
 from deepstd.errors import DamagedError, named
 from deepstd.lossless.arrangement import Box
-from deepstd.lossless.payload import Parsed, check_kind
+from deepstd.lossless.payload import Masks, Parsed, check_kind
 
 
 class OpenedVoxels:
@@ -45,7 +46,8 @@ class OpenedVoxels:
         key: Hashable,
     ) -> None:
         check_kind(shape, dtype)
-        self._dtype, self._shape, self._cache, self._key = dtype, shape, cache, key
+        self._dtype, self._shape, self._name = dtype, shape, name
+        self._cache, self._key = cache, key
         with named(name, DamagedError):
             self._parsed = Parsed.of(payload, shape, dtype)
 
@@ -58,7 +60,26 @@ class OpenedVoxels:
         Returns:
             array of the box's shape and the type of the voxels.
         """
-        arrangement, mapping = self._parsed.arrangement, self._parsed.mapping
+        mapping, masks = self._parsed.mapping, self._parsed.masks
+        levels = self._of_slabs(box) if masks is None else self._of_masks(masks, box)
+        if mapping.low is not None:
+            low = np.ascontiguousarray(mapping.low.reshape(self._shape)[box])
+            mapping = replace(mapping, low=low.reshape(-1))
+        return mapping.voxels(levels).astype(self._dtype, copy=False)
+
+    def _of_masks(self, masks: Masks, box: Box) -> np.ndarray:
+        """Return the levels of a part of a label map, which is decoded whole and kept."""
+
+        def whole() -> np.ndarray:
+            with named(self._name, DamagedError):
+                return masks.levels(self._shape, self._parsed.mapping.most)
+
+        levels = self._cache.get((self._key, "masks"), whole, lambda found: found.nbytes)
+        return np.ascontiguousarray(levels[box])
+
+    def _of_slabs(self, box: Box) -> np.ndarray:
+        """Return the levels of a part, from the slabs that hold it."""
+        arrangement = self._parsed.arrangement
         frames, slices, rows, columns = arrangement.places(box)
         numbers = [
             frame * arrangement.slices + number
@@ -67,11 +88,7 @@ class OpenedVoxels:
         ]
         stacked = self._of_slices(numbers, rows, columns)
         sizes = frames.stop - frames.start, slices.stop - slices.start
-        levels = arrangement.part_restored(stacked.reshape(*sizes, *stacked.shape[1:]), box)
-        if mapping.low is not None:
-            low = np.ascontiguousarray(mapping.low.reshape(self._shape)[box])
-            mapping = replace(mapping, low=low.reshape(-1))
-        return mapping.voxels(levels).astype(self._dtype, copy=False)
+        return arrangement.part_restored(stacked.reshape(*sizes, *stacked.shape[1:]), box)
 
     def _of_slices(self, numbers: list[int], rows: slice, columns: slice) -> np.ndarray:
         """Return rows and columns of slices of the stack, (slices, rows, columns) int32."""
