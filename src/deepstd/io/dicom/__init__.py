@@ -8,6 +8,7 @@ from deepstd.io.dicom.copies import distinct
 from deepstd.io.dicom.header import check, facts_of, on_grid, scale_of, subsampled, unit_of
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
+from deepstd.io.dicom.named_tags import tags_named
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.planes import (
     largest_step,
@@ -49,6 +50,7 @@ __all__ = [
     "subsampled",
     "survey",
     "survey_items",
+    "tags_named",
     "text",
     "unit_of",
     "voxels_of",
