@@ -27,6 +27,7 @@ from deepstd.cli import (
     inspect,
     layers,
     model,
+    network,
     register,
     train,
     view,
@@ -50,6 +51,8 @@ app = typer.Typer(
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("batch")(batch.batch)
+app.command("receive")(network.receive)
+app.command("send")(network.send)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("view")(view.view)

@@ -17,6 +17,17 @@ from deepstd.errors import InputError
 from deepstd.interrupts import INTERRUPTED
 from deepstd.rate.effort import NORMAL
 
+OnMissing = Annotated[
+    OnMiss | None,
+    typer.Option(
+        "--on-miss",
+        help="With a size and a quality: what becomes of a scan whose file of that size misses "
+        "the quality. keep: the file is kept, and the report says so. lossless: the scan is "
+        "stored without loss instead. flag: the file is kept, and the scan is listed as "
+        "flagged. Default: the scan fails.",
+    ),
+]
+
 
 def _shard(text: str) -> Shard:
     try:
@@ -41,16 +52,7 @@ def batch(
     min_ssim: options.MinSsim = None,
     mae: options.Mae = None,
     with_residual: options.WithResidual = False,
-    on_miss: Annotated[
-        OnMiss | None,
-        typer.Option(
-            "--on-miss",
-            help="With a size and a quality: what becomes of a scan whose file of that size misses "
-            "the quality. keep: the file is kept, and the report says so. lossless: the scan is "
-            "stored without loss instead. flag: the file is kept, and the scan is listed as "
-            "flagged. Default: the scan fails.",
-        ),
-    ] = None,
+    on_miss: OnMissing = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     device: options.Device = "auto",
