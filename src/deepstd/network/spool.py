@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from deepstd.errors import InputError
+from deepstd.network.sameness import same_object
 
 _SERIES, _INCOMING, _STORED, _LOCK = "series", "incoming", "stored", "spool.lock"
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -136,7 +137,8 @@ class Spool:
 
         Returns:
             NEW; KNOWN where the same object is or was there; CONFLICT where another object of this
-            UID is. The file stays in `incoming` unless it is NEW.
+            UID is. The file stays in `incoming` unless it is NEW. An object that is there may come
+            in another transfer syntax; of a deleted one only the first is known.
 
         Raises:
             OSError: the disk is full or fails; nothing was stored.
@@ -145,8 +147,6 @@ class Spool:
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         before = self._known(uids.key).get(uids.name)
-        if before is None and target.exists():
-            before = content_hash(target)
         if before is not None:
             return Stored.KNOWN if content_hash(temporary) == before else Stored.CONFLICT
         with self._storing:  # two associations may bring one object at once
@@ -157,7 +157,7 @@ class Spool:
                 os.rename(temporary, target)
                 flush_folder(target.parent)
                 return Stored.NEW
-        same = content_hash(temporary) == content_hash(target)
+        same = content_hash(temporary) == content_hash(target) or same_object(temporary, target)
         return Stored.KNOWN if same else Stored.CONFLICT
 
     def series_keys(self) -> Iterator[str]:
