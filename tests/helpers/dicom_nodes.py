@@ -26,10 +26,9 @@ def series(count: int, number: int = 1, *, side: int = 16, **attributes: Any) ->
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = CT
+        dataset.SOPClassUID = CT
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3", f"1.2.3.{number}"
         dataset.SOPInstanceUID = f"1.2.3.{number}.{k + 1}"
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         dataset.PatientName, dataset.PatientID = "Doe^Jane", "PID-4711"
         dataset.Modality, dataset.SeriesNumber, dataset.InstanceNumber = "CT", number, k + 1
         dataset.StudyDate, dataset.SeriesDescription = "20200229", f"part {number}"

@@ -123,17 +123,11 @@ def test_a_disk_that_fails_is_no_success(running: Running, monkeypatch: pytest.M
     assert not list(running.spool.incoming.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("changes", "status"),
-    [
-        ({"SeriesInstanceUID": ""}, 0xC000),
-        ({"StudyInstanceUID": ""}, 0xC000),
-    ],
-)
-def test_objects_without_uids_are_refused(
-    running: Running, changes: dict[str, str], status: int
-) -> None:
-    assert sent(running.port, series(1, **changes)) == [status]
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID"])
+def test_objects_without_uids_are_refused(running: Running, keyword: str) -> None:
+    (dataset,) = series(1)
+    setattr(dataset, keyword, "")
+    assert sent(running.port, [dataset]) == [0xC000]
     assert running.files == []
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepstd import api, io
 from deepstd.errors import DeepSTDError, InputError
-from deepstd.inspection import AUTO
+from deepstd.inspection import AUTO, read_container
+from deepstd.io.dicom import NAME
 from deepstd.network.peers import Peer, Server, target_of
 from deepstd.network.scu import Association
 from deepstd.network.stow import Stow
@@ -92,12 +93,12 @@ def send(
             series = Path(folder) / "series"
             tell(f"restoring {name}")
             try:
+                _check_dicom(source, name)
                 api.decompress(source, f"{series}/", model=model, device=device, lossy=lossy)
-                paths = sorted(series.iterdir())
-                _check_dicom(paths, name)
             except (DeepSTDError, OSError) as error:
                 outcome.failures[""] = str(error)
                 continue
+            paths = sorted(series.iterdir())
             with _connected(where, calling, paths) as sender:
                 for number, path in enumerate(paths, 1):
                     tell(f"{name}: {number} of {len(paths)} objects")
@@ -109,8 +110,11 @@ def send(
     return outcomes
 
 
-def _check_dicom(paths: Sequence[Path], name: str) -> None:
-    if not paths or any(path.suffix != ".dcm" for path in paths):
+def _check_dicom(source: PathLike, name: str) -> None:
+    """Raise an InputError where a file did not come from DICOM, or cannot be read twice."""
+    if io.location(source) == io.STREAM:
+        raise InputError("standard input: give a file")
+    if read_container(source, lossy_suffices=True).head.source_format != NAME:
         raise InputError(
             f"{name}: did not come from DICOM, so there is no series to send. Restore it as NIfTI "
             "with `deepstd decompress`"
