@@ -89,7 +89,8 @@ def test_a_killed_receiver_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(list((tmp_path / "spool" / "series").glob("*/*.dcm"))) == 12
     assert not list((tmp_path / "spool" / "incoming").iterdir())
     assert not list((tmp_path / "archive").glob(".deepstd*"))
-    rows = [json.loads(line) for line in (tmp_path / "archive" / "ledger.jsonl").open()]
+    ledger = (tmp_path / "archive" / "ledger.jsonl").read_text()
+    rows = [json.loads(line) for line in ledger.splitlines()]
     assert {row["status"] for row in rows} <= {"writing", "done"}  # none failed
 
 
