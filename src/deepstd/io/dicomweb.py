@@ -21,6 +21,7 @@ from deepstd.errors import DeepSTDError, InputError, MissingExtraError
 from deepstd.io.locations import shown
 
 if TYPE_CHECKING:
+    import requests
     from dicomweb_client import DICOMwebClient
 
 TOKEN = "DEEPSTD_DICOMWEB_TOKEN"
@@ -54,8 +55,7 @@ def fetch_series(place: str, folder: Path, progress: Callable[[str], None]) -> N
     if match is None:
         raise InputError(f"{shown(place)}: is not the URL of a series (…/studies/UID/series/UID)")
     count = 0
-    client = client_of(match[1])
-    with telling(place):
+    with connected(match[1]) as client, telling(place):
         found = client.iter_series(match[2], match[3], media_types=_AS_STORED)
         for count, dataset in enumerate(found, 1):
             if shutil.disk_usage(folder).free < _SPARE_BYTES:
@@ -66,8 +66,15 @@ def fetch_series(place: str, folder: Path, progress: Callable[[str], None]) -> N
         raise InputError(f"{shown(place)}: the server has no objects of this series")
 
 
-def client_of(url: str) -> DICOMwebClient:
-    """Return a client of the server with a base URL.
+def check_server(url: str) -> None:
+    """Raise the errors of `connected` without a connection."""
+    with connected(url):
+        return
+
+
+@contextmanager
+def connected(url: str) -> Iterator[DICOMwebClient]:
+    """Yield a client of the server with a base URL; no request is made by that.
 
     Raises:
         InputError: the URL is not well-formed.
@@ -80,22 +87,40 @@ def client_of(url: str) -> DICOMwebClient:
         raise MissingExtraError(
             'DICOMweb needs dicomweb-client: pip install "deepstd[network]"'
         ) from error
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host:
-            raise ValueError("no host")
-        session, token = requests.Session(), os.environ.get(TOKEN)
-        if parts.username is not None:
-            session.auth = (unquote(parts.username), unquote(parts.password or ""))
-        elif token and parts.scheme.lower() == "https":
-            session.headers["Authorization"] = f"Bearer {token}"
-        place = f"[{host}]" if ":" in host else host
-        place += "" if parts.port is None else f":{parts.port}"
-        plain = urlunsplit((parts.scheme.lower(), place, parts.path.rstrip("/"), "", ""))
-        return DICOMwebClient(plain, session=session, chunk_size=_PIECE, timeout=_SECONDS)
-    except ValueError as error:
-        raise InputError(f"{shown(url)}: is not a well-formed URL") from error
+    answers: list[requests.Response] = []
+
+    def note(answer: requests.Response, *_: Any, **__: Any) -> None:
+        while answers:  # the client leaves answers with errors open
+            answers.pop().close()
+        answers.append(answer)
+
+    with requests.Session() as session:
+        session.hooks["response"].append(note)
+        try:
+            plain = _authorised(session, url)
+            client = DICOMwebClient(plain, session=session, chunk_size=_PIECE, timeout=_SECONDS)
+        except ValueError as error:
+            raise InputError(f"{shown(url)}: is not a well-formed URL") from error
+        try:
+            yield client
+        finally:
+            for answer in answers:
+                answer.close()
+
+
+def _authorised(session: requests.Session, url: str) -> str:
+    """Give a session what proves who asks, and return the URL without it."""
+    parts, token = urlsplit(url), os.environ.get(TOKEN)
+    host = parts.hostname or ""
+    if not host:
+        raise ValueError("no host")
+    if parts.username is not None:
+        session.auth = (unquote(parts.username), unquote(parts.password or ""))
+    elif token and parts.scheme.lower() == "https":
+        session.headers["Authorization"] = f"Bearer {token}"
+    place = f"[{host}]" if ":" in host else host
+    place += "" if parts.port is None else f":{parts.port}"
+    return urlunsplit((parts.scheme.lower(), place, parts.path.rstrip("/"), "", ""))
 
 
 @contextmanager
@@ -130,6 +155,8 @@ def reason_of(error: Exception) -> str:
         return "the server does not answer. Try again later"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "the server cannot be reached, or broke the connection off. Check the address"
+    if isinstance(error, requests.exceptions.RequestException):
+        return "the connection ended before the answer did. Try again"
     if isinstance(error, OSError):
         return f"cannot be stored here ({error.strerror or type(error).__name__})"
     return f"the server's answer cannot be understood ({type(error).__name__})"

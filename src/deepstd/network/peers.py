@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from deepstd.errors import InputError
 from deepstd.io import is_url, shown
-from deepstd.io.dicomweb import client_of
+from deepstd.io.dicomweb import check_server
 from deepstd.network.extra import require_pynetdicom
 
 ANY_TITLE = "ANY-SCP"
@@ -40,7 +40,7 @@ class Server:
 
     def check(self) -> None:
         """Raise an InputError for a malformed URL, a MissingExtraError without the client."""
-        client_of(self.url)
+        check_server(self.url)
 
 
 def target_of(text: str) -> Peer | Server:

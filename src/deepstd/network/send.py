@@ -22,7 +22,7 @@ from deepstd.inspection import AUTO, read_container
 from deepstd.io.dicom import NAME
 from deepstd.network.peers import Peer, Server, target_of
 from deepstd.network.scu import Association
-from deepstd.network.stow import Stow
+from deepstd.network.stow import stowing
 
 if TYPE_CHECKING:
     from deepstd.sources import PathLike
@@ -124,7 +124,8 @@ def _check_dicom(source: PathLike, name: str) -> None:
 @contextmanager
 def _connected(where: Peer | Server, calling: str, paths: Sequence[Path]) -> Iterator[Sender]:
     if isinstance(where, Server):
-        yield Stow(where)
+        with stowing(where) as server:
+            yield server
         return
     with Association(where, calling, paths) as association:
         yield association

@@ -7,24 +7,36 @@ Each object has a request of its own, so that a refusal concerns it alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deepstd.io.dicomweb import client_of, reason_of
+from deepstd.io.dicomweb import connected, reason_of
 from deepstd.network.peers import Server
 
+if TYPE_CHECKING:
+    from dicomweb_client import DICOMwebClient
+
 _NO_REASON = 0x0110  # processing failure
+
+
+@contextmanager
+def stowing(server: Server) -> Iterator[Stow]:
+    """Yield a server to send to, within a block."""
+    with connected(server.url) as client:
+        yield Stow(client)
 
 
 class Stow:
     """A DICOMweb server to send to.
 
     Args:
-        server: its base URL.
+        client: open client of the server.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._client = client_of(server.url)
+    def __init__(self, client: DICOMwebClient) -> None:
+        self._client = client
 
     def send(self, path: Path) -> str | None:
         """Send a file; return the reason where the server has not taken it, else None."""
