@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,65 @@ def test_a_full_disk_refuses_and_takes_again_later(running: Running) -> None:
     assert sent(running.port, series(1)) == [0]
 
 
+@pytest.mark.parametrize("call", ["write", "flush", "open"])
+def test_a_disk_that_is_full_while_an_object_comes(
+    running: Running, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    full = OSError(28, "No space left on device")
+    opened = os.fdopen
+
+    class Full:
+        def __init__(self, stream: Any) -> None:
+            self.stream, self.written = stream, 0
+
+        def write(self, data: bytes) -> int:
+            self.written += len(data)
+            if call == "write" and self.written > 400:
+                raise full
+            return self.stream.write(data)
+
+        def flush(self) -> None:
+            if call == "flush":
+                raise full
+            self.stream.flush()
+
+        def close(self) -> None:
+            self.stream.close()
+
+    def fdopen(number: int, *mode: Any) -> Any:
+        if call == "open":
+            os.close(number)
+            raise full
+        return Full(opened(number, *mode))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("deepstd.network.landing.os.fdopen", fdopen)
+        with associated(running.port) as association:
+            answer = association.send_c_store(series(1)[0])
+            assert answer.Status == 0xA700
+            assert "No space left" in answer.ErrorComment
+            assert association.send_c_echo().Status == 0  # the association goes on
+    assert running.files == []
+    if call != "open":
+        assert not list(running.spool.incoming.iterdir())
+    assert sent(running.port, series(1)) == [0]
+
+
+def test_no_room_for_a_large_object_is_seen_while_it_comes(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepstd.network.landing._CHECK_BYTES", 1000)
+    looks = []
+
+    def free() -> int:
+        looks.append(len(looks))
+        return 10**12 if len(looks) < 3 else 0
+
+    running.node._free_bytes = free
+    assert sent(running.port, series(1, side=512)) == [0xA700]
+    assert not list(running.spool.incoming.iterdir())
+
+
 def test_a_disk_that_fails_is_no_success(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -184,6 +244,8 @@ def test_an_association_that_breaks_off_leaves_whole_objects_only(running: Runni
     entity.add_requested_context(CT)
     association = entity.associate(LOOPBACK, running.port)
     assert association.send_c_store(datasets[0]).Status == 0
+    assert association.dul.socket is not None
+    association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00")  # a data unit that never ends
     association.abort()
     assert len(running.files) == 1
     assert sent(running.port, datasets) == [0] * 4

@@ -8,14 +8,13 @@ association ─ pieces ─▶ incoming/ ─ header ─▶ UIDs ─ Spool.store �
     C000  no DICOM, damaged, or without a UID of study and series
     C111  another object of this SOP Instance UID is there
 
-A sender must keep an object whose status is no success. pynetdicom writes the object to a file
-while it comes, so that memory does not grow with its size.
+A sender must keep an object whose status is no success. An object goes to a file while it comes,
+so that memory does not grow with its size.
 """
 
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 
 from deepstd.errors import DeepSTDError, InputError
 from deepstd.network.extra import require_pynetdicom
+from deepstd.network.landing import FULL, landing_in
 from deepstd.network.spool import Spool, Stored, Uids
 from deepstd.network.waiting import Waiting
 
@@ -69,10 +69,13 @@ class Node:
 
     def store(self, event: Any) -> Any:
         """Store the object of a C-STORE request and return the status."""
-        request, path = event.request, Path(event.dataset_path)
-        request._dataset_file.flush()
-        if self._free_bytes() < self._least_free:
-            return self._refusal(NO_RESOURCES, "too little free space on the disk")
+        request, landing = event.request, event.request._dataset_file
+        landing.flush()
+        if landing.reason is None and not self.has_room():
+            landing.reason = FULL
+        if landing.reason is not None:
+            return self._refusal(NO_RESOURCES, landing.reason)
+        path = landing.path
         try:
             uids, images = _identity(path, request)
             stored = self._spool.store(path, uids)
@@ -90,6 +93,10 @@ class Node:
         self.received += 1
         self._waiting.note(uids.key, images, id(event.assoc))
         return SUCCESS
+
+    def has_room(self) -> bool:
+        """Return whether the disks have room for more objects."""
+        return self._free_bytes() >= self._least_free
 
     def released(self, event: Any) -> None:
         """Note a regular end of an association."""
@@ -122,7 +129,7 @@ def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
         MissingExtraError: pynetdicom is not installed.
     """
     require_pynetdicom("receiving from the network")
-    from pynetdicom import AE, _config, evt
+    from pynetdicom import AE, evt
     from pynetdicom.presentation import AllStoragePresentationContexts
     from pynetdicom.sop_class import Verification  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -140,10 +147,7 @@ def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
         (evt.EVT_ABORTED, node.broken_off),
         (evt.EVT_CONN_CLOSE, node.broken_off),
     ]
-    chunked, folder = _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir
-    _config.STORE_RECV_CHUNKED_DATASET = True
-    tempfile.tempdir = str(spool.incoming)  # where pynetdicom puts an object that comes
-    try:
+    with landing_in(spool.incoming, node.has_room):
         try:
             where = (address.host, address.port)
             server: Any = entity.start_server(where, block=False, evt_handlers=handlers)  # pyright: ignore[reportArgumentType]
@@ -157,8 +161,6 @@ def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             entity.shutdown()
-    finally:
-        _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir = chunked, folder
 
 
 def _syntaxes() -> list[str]:
