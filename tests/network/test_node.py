@@ -261,3 +261,13 @@ def test_a_port_in_use_is_told(running: Running, tmp_path: Path) -> None:
             listening(Address(LOOPBACK, running.port, "X"), node, spool),
         ):
             pass
+
+
+def test_no_address_is_not_every_address(tmp_path: Path) -> None:
+    with Spool(tmp_path / "s") as spool:
+        node = Node(spool, Waiting(1), lambda: 0, 0)
+        with (
+            pytest.raises(InputError, match="no address"),
+            listening(Address("", 0, "X"), node, spool),
+        ):
+            pass

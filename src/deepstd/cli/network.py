@@ -148,6 +148,8 @@ def receive(
             **more,
         )
         wishes.note()
+        if keep_metadata:
+            console.note(f"note: {output} gets all metadata, the patients' identities included")
         if settings.delete_originals and not keep_metadata:
             console.note(
                 "note: originals are deleted, and with them what the files leave out: "

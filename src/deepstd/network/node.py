@@ -129,6 +129,8 @@ def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
         MissingExtraError: pynetdicom is not installed.
     """
     require_pynetdicom("receiving from the network")
+    if not address.host.strip():  # which the system takes for all addresses
+        raise InputError("no address is given: 127.0.0.1 is this machine, 0.0.0.0 the network")
     from pynetdicom import AE, evt
     from pynetdicom.presentation import AllStoragePresentationContexts
     from pynetdicom.sop_class import Verification  # pyright: ignore[reportAttributeAccessIssue]
