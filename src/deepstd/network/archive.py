@@ -48,7 +48,7 @@ class _Series:
 
 @dataclass(frozen=True)
 class Work:
-    """How series are compressed.
+    """Settings of the compression of series.
 
     Attributes:
         request: settings as the ledger states them.

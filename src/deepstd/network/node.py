@@ -52,7 +52,7 @@ class Address:
 
 
 class Node:
-    """What the node does with requests.
+    """Answers of the node to requests.
 
     Args:
         spool: where objects go.

@@ -1,4 +1,4 @@
-"""Whether two files hold one DICOM object, whatever their transfer syntaxes.
+"""Comparison of two files: one DICOM object, whatever their transfer syntaxes, or two.
 
 files ─ data sets ─ equal elements ─ equal pixels, decoded where one is compressed ─▶ yes or no
 
