@@ -38,7 +38,7 @@ _NO_IMAGES = ("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008
 
 @dataclass(frozen=True)
 class Address:
-    """Where the node listens.
+    """Address that the node listens on.
 
     Attributes:
         host: address of this machine.
