@@ -19,6 +19,7 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("__init__", "__main__"),
     ("cli",),
+    ("network",),
     ("train", "evaluate", "batch", "viewer", "zarr", "monai", "torchio", "nnunet", "torch"),
     ("baselines", "loading"),
     ("api", "registration"),

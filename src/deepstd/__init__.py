@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from deepstd.findings import Familiarity, Finding, Protected, Region
     from deepstd.inspection import info
-    from deepstd.io import Metadata, read, write
+    from deepstd.io import Deidentification, Metadata, read, write
     from deepstd.layers import complete, strip
     from deepstd.quality import Quality
     from deepstd.rate.bound import ErrorBound
@@ -100,7 +100,7 @@ _NAMES = {
         "UnsupportedVersionError",
     ),
     "deepstd.inspection": ("info",),
-    "deepstd.io": ("Metadata", "read", "write"),
+    "deepstd.io": ("Deidentification", "Metadata", "read", "write"),
     "deepstd.layers": ("complete", "strip"),
     "deepstd.quality": ("Quality",),
     "deepstd.rate.bound": ("ErrorBound",),
@@ -133,6 +133,7 @@ __all__ = [
     "ContainerError",
     "DamagedError",
     "DeepSTDError",
+    "Deidentification",
     "Derivation",
     "DeviceError",
     "ErrorBound",

@@ -41,7 +41,7 @@ from deepstd.inspection import (
     read_first_levels,
     smallest_of,
 )
-from deepstd.io import Metadata
+from deepstd.io import KeptMetadata, Metadata
 from deepstd.progress import Progress, Show
 from deepstd.rate.bound import ErrorBound
 from deepstd.rate.effort import NORMAL, effort_named
@@ -82,7 +82,7 @@ def compress(
     protect: bool | np.ndarray = False,
     device: str = "auto",
     series: str | None = None,
-    metadata: Metadata = Metadata.DEIDENTIFIED,
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED,
     overwrite: bool = False,
     progress: Show | None = None,
 ) -> CompressReport:
@@ -212,7 +212,7 @@ def _all_notes(notes: Sequence[str], container: Container) -> tuple[str, ...]:
 
 
 @contextmanager
-def _advising_on_metadata(volume: Volume, metadata: Metadata) -> Iterator[None]:
+def _advising_on_metadata(volume: Volume, metadata: KeptMetadata) -> Iterator[None]:
     """Add to a RateError the bytes that a DICOM scan saves without its data sets."""
     try:
         yield

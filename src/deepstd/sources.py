@@ -15,7 +15,7 @@ import numpy as np
 
 from deepstd import io
 from deepstd.errors import InputError
-from deepstd.io import Metadata
+from deepstd.io import KeptMetadata, Metadata
 from deepstd.volume import SupportsArray, Volume, as_volume
 
 PathLike = str | os.PathLike[str]
@@ -51,7 +51,7 @@ def check_options(
     source: Source,
     affine: np.ndarray | None,
     series: str | None,
-    metadata: Metadata = Metadata.DEIDENTIFIED,
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED,
 ) -> None:
     """Raise an InputError where an option does not apply to the kind of a source.
 
@@ -81,7 +81,7 @@ def load(
     affine: np.ndarray | None = None,
     *,
     series: str | None = None,
-    metadata: Metadata = Metadata.DEIDENTIFIED,
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Volume:
     """Return the volume of a source: read it from paths, or take it from memory.

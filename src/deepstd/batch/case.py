@@ -18,7 +18,7 @@ from deepstd import io
 from deepstd.batch.dataset.names import original_of
 from deepstd.batch.ledger import Row
 from deepstd.batch.misses import OnMiss
-from deepstd.io import Metadata
+from deepstd.io import KeptMetadata, Metadata
 from deepstd.io.dicom import Item
 from deepstd.rate.effort import NORMAL
 from deepstd.rate.target import Target
@@ -47,7 +47,7 @@ class Request:
     target: Target
     model: str
     effort: str = NORMAL
-    metadata: Metadata = Metadata.DEIDENTIFIED
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED
     on_miss: OnMiss | None = None
     with_residual: bool = False
     protect: bool = False
@@ -122,7 +122,7 @@ class Case:
             return self.name
         return places[0].relative_to(self.root).as_posix()
 
-    def read(self, metadata: Metadata) -> Volume:
+    def read(self, metadata: KeptMetadata) -> Volume:
         """Read the scan.
 
         Args:

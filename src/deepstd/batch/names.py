@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from deepstd.batch.past import Past
 from deepstd.batch.pseudonyms import Pseudonyms, is_pseudonym
 from deepstd.errors import InputError
-from deepstd.io import Metadata, ScanSource
+from deepstd.io import KeptMetadata, Metadata, ScanSource
 
 
 def output_names(
     scans: Sequence[ScanSource],
-    metadata: Metadata,
+    metadata: KeptMetadata,
     past: Mapping[str, Past],
     pseudonyms: Pseudonyms | None,
 ) -> dict[str, str]:

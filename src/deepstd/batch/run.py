@@ -34,7 +34,7 @@ from deepstd.batch.shard import Shard
 from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Compressor, Outcome
 from deepstd.errors import InputError
-from deepstd.io import Discovered, Metadata, ScanSource, check_folder, discover
+from deepstd.io import Discovered, KeptMetadata, Metadata, ScanSource, check_folder, discover
 from deepstd.preflight import check_devices
 from deepstd.progress import ShowShare
 from deepstd.rate.effort import NORMAL
@@ -70,7 +70,7 @@ class Job:
     target: Target
     model: str = AUTO
     effort: str = NORMAL
-    metadata: Metadata = Metadata.DEIDENTIFIED
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED
     device: str = "auto"
     processes: int | None = None
     shard: Shard = field(default_factory=Shard)

@@ -29,6 +29,7 @@ from deepstd.cli import (
     layers,
     model,
     ome_zarr,
+    network,
     register,
     train,
     view,
@@ -54,6 +55,8 @@ app.command("decompress")(compress.decompress)
 app.command("ome-zarr")(ome_zarr.ome_zarr)
 app.command("batch")(batch.batch)
 app.command("restore")(dataset.restore)
+app.command("receive")(network.receive)
+app.command("send")(network.send)
 app.command("info")(inspect.info)
 app.command("verify")(inspect.verify)
 app.command("view")(view.view)

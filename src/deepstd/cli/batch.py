@@ -12,10 +12,21 @@ import typer
 
 from deepstd.batch.misses import OnMiss
 from deepstd.batch.shard import Shard
-from deepstd.cli import console, options
+from deepstd.cli import console, metadata_options, options
 from deepstd.errors import InputError
 from deepstd.interrupts import INTERRUPTED
 from deepstd.rate.effort import NORMAL
+
+OnMissing = Annotated[
+    OnMiss | None,
+    typer.Option(
+        "--on-miss",
+        help="With a size and a quality: what becomes of a scan whose file of that size misses "
+        "the quality. keep: the file is kept, and the report says so. lossless: the scan is "
+        "stored without loss instead. flag: the file is kept, and the scan is listed as "
+        "flagged. Default: the scan fails.",
+    ),
+]
 
 
 def _shard(text: str) -> Shard:
@@ -41,16 +52,7 @@ def batch(
     min_ssim: options.MinSsim = None,
     mae: options.Mae = None,
     with_residual: options.WithResidual = False,
-    on_miss: Annotated[
-        OnMiss | None,
-        typer.Option(
-            "--on-miss",
-            help="With a size and a quality: what becomes of a scan whose file of that size misses "
-            "the quality. keep: the file is kept, and the report says so. lossless: the scan is "
-            "stored without loss instead. flag: the file is kept, and the scan is listed as "
-            "flagged. Default: the scan fails.",
-        ),
-    ] = None,
+    on_miss: OnMissing = None,
     model: options.Model = "auto",
     effort: options.Effort = NORMAL,
     protect: options.Protect = False,
@@ -103,8 +105,12 @@ def batch(
             "alone, and must lie outside of OUT_DIR.",
         ),
     ] = None,
-    keep_metadata: options.KeepMetadata = False,
-    drop_metadata: options.DropMetadata = False,
+    keep_metadata: metadata_options.KeepMetadata = False,
+    drop_metadata: metadata_options.DropMetadata = False,
+    safe_private: metadata_options.SafePrivate = False,
+    keep_descriptions: metadata_options.KeepDescriptions = False,
+    shift_dates: metadata_options.ShiftDates = None,
+    keep: metadata_options.Keep = None,
     as_json: options.Json = False,
     overwrite: Annotated[
         bool,
@@ -142,7 +148,9 @@ def batch(
     target = options.target(ratio, bpv, max_bytes, fidelity, **more)
     if on_miss is not None and not target.conditional:
         raise typer.BadParameter("--on-miss needs a size and a quality, such as --min-psnr 40")
-    kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
+    more_kept = (safe_private, keep_descriptions, shift_dates, tuple(keep or ()))
+    wishes = metadata_options.Wishes(keep_metadata, drop_metadata, *more_kept)
+    wishes.check()
     if anonymous_names is not None and keep_metadata:
         raise typer.BadParameter(
             "--anonymous-names and --keep-metadata exclude each other: the files would name the "
@@ -152,7 +160,6 @@ def batch(
         from deepstd.batch import run as batches
         from deepstd.batch.report import Forecast, Summary
         from deepstd.cli import batch_words
-        from deepstd.io import Metadata
 
         job = batches.Job(
             source,
@@ -160,7 +167,7 @@ def batch(
             target,
             model=model,
             effort=effort,
-            metadata=Metadata(kept),
+            metadata=wishes.kept(is_planned=dry_run),
             device=device,
             processes=processes,
             shard=shard,
@@ -174,8 +181,10 @@ def batch(
         done = batches.forecast(job) if dry_run else batches.run(job, progress)
     if keep_metadata and not dry_run:
         console.note(f"note: {output} holds all metadata, the patients' identities included")
+    if not dry_run:
+        wishes.note()
     if anonymous_names is not None:
-        _note_names(anonymous_names, kept, is_planned=dry_run)
+        _note_names(anonymous_names, has_text=not drop_metadata, is_planned=dry_run)
     if as_json:
         console.result_json(done.to_dict())
     elif isinstance(done, Forecast):
@@ -188,7 +197,7 @@ def batch(
             raise typer.Exit(code)
 
 
-def _note_names(key_file: Path, kept: str, *, is_planned: bool) -> None:
+def _note_names(key_file: Path, *, has_text: bool, is_planned: bool) -> None:
     """Print where the names are kept, and what else may reveal them."""
     from deepstd.batch import pseudonyms
 
@@ -199,7 +208,7 @@ def _note_names(key_file: Path, kept: str, *, is_planned: bool) -> None:
     console.note(f"note: the scans' names are in {key_file}: keep it, and keep it to yourself")
     if pseudonyms.others_may_read(key_file):
         console.note(f"note: others may read {key_file}; chmod 600 keeps it for its owner")
-    if kept != "none":
+    if has_text:
         console.note(
             "note: NIfTI headers are stored with their free text, which may name a patient; "
             "--drop-metadata leaves it out"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepstd.cli import console, options
+from deepstd.cli import console, metadata_options, options
 from deepstd.rate.effort import NORMAL
 
 if TYPE_CHECKING:
@@ -59,8 +59,12 @@ def compress(
     protect: options.Protect = False,
     series: options.Series = None,
     device: options.Device = "auto",
-    keep_metadata: options.KeepMetadata = False,
-    drop_metadata: options.DropMetadata = False,
+    keep_metadata: metadata_options.KeepMetadata = False,
+    drop_metadata: metadata_options.DropMetadata = False,
+    safe_private: metadata_options.SafePrivate = False,
+    keep_descriptions: metadata_options.KeepDescriptions = False,
+    shift_dates: metadata_options.ShiftDates = None,
+    keep: metadata_options.Keep = None,
     as_json: options.Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -75,7 +79,9 @@ def compress(
     fidelity = options.Fidelity(lossless, max_error, min_psnr, min_ssim, mae)
     more = {"model": model, "effort": effort, "with_residual": with_residual}
     options.target(ratio, bpv, max_bytes, fidelity, **more)
-    kept = options.metadata(keep=keep_metadata, drop=drop_metadata)
+    more_kept = (safe_private, keep_descriptions, shift_dates, tuple(keep or ()))
+    wishes = metadata_options.Wishes(keep_metadata, drop_metadata, *more_kept)
+    wishes.check()
     with console.Progress(f"reading {options.shown(sources[0])}") as progress:
         from deepstd import api, io
 
@@ -98,13 +104,14 @@ def compress(
             protect=protect,
             device=device,
             series=series,
-            metadata=io.Metadata(kept),
+            metadata=wishes.kept(),
             overwrite=overwrite,
             progress=progress,
         )
     console.notes(report.notes)
     if keep_metadata:
         console.note(f"note: {report.output} holds all metadata, the patient's identity included")
+    wishes.note()
     values = report.to_dict()
     if as_json:
         tell(console.as_json(values))

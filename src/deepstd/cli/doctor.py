@@ -39,6 +39,7 @@ _EXTRAS = {
     "itk": ("SimpleITK",),
     "hdf5": ("h5py",),
     "remote": ("fsspec", "aiohttp"),
+    "network": ("pynetdicom", "dicomweb-client", "pydicom"),
     "train": ("torch", "scipy"),
     "gpu": ("torch",),
     "protect": ("scipy",),

@@ -136,13 +136,6 @@ def target(
     return wanted
 
 
-def metadata(*, keep: bool, drop: bool) -> str:
-    """Return the name of the `Metadata` for two flags; raise a usage error where both are set."""
-    if keep and drop:
-        raise typer.BadParameter("--keep-metadata and --drop-metadata exclude each other")
-    return "all" if keep else "none" if drop else "deidentified"
-
-
 Ratio = Annotated[
     float | None,
     typer.Option(
@@ -282,23 +275,6 @@ Series = Annotated[
     typer.Option(
         metavar="ID",
         help="DICOM series to use, if the source holds several; `deepstd info` lists them.",
-    ),
-]
-KeepMetadata = Annotated[
-    bool,
-    typer.Option(
-        "--keep-metadata",
-        help="Store all metadata of the source, including the patient's identity: whole DICOM data "
-        "sets (default: without the attributes that the basic profile of PS3.15 removes), and "
-        "key-value pairs of NRRD and MetaImage.",
-    ),
-]
-DropMetadata = Annotated[
-    bool,
-    typer.Option(
-        "--drop-metadata",
-        help="Store only geometry, type and value scale: no DICOM data sets, no text and no "
-        "extensions of NIfTI.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]

@@ -6,6 +6,7 @@ file or URL ─ read ─▶ Volume ─ write ─▶ file or URL
 
 from deepstd.io.atomic import atomic_folder, atomic_path, check_folder, needing, room_told
 from deepstd.io.count import check_complete
+from deepstd.io.date_key import date_key
 from deepstd.io.dicom import survey, survey_items
 from deepstd.io.dicom import words_of as dicom_words
 from deepstd.io.discover import Discovered, discover
@@ -22,7 +23,7 @@ from deepstd.io.headers import (
 )
 from deepstd.io.images import nibabel_image, sitk_image
 from deepstd.io.locations import STREAM, basename, is_same, is_url, location, shown
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import Deidentification, KeptMetadata, Metadata
 from deepstd.io.outline import Outline, outline
 from deepstd.io.parts import split as array_in
 from deepstd.io.passed import PassedOver
@@ -57,9 +58,11 @@ __all__ = [
     "SCAN_SUFFIXES",
     "STREAM",
     "SUFFIXES",
+    "Deidentification",
     "Discovered",
     "ErrorScale",
     "Glance",
+    "KeptMetadata",
     "Metadata",
     "Outline",
     "PassedOver",
@@ -77,6 +80,7 @@ __all__ = [
     "check_input",
     "check_output",
     "cropped",
+    "date_key",
     "declared",
     "described",
     "dicom_words",

@@ -35,7 +35,7 @@ from deepstd.io import (
     streams,
     tiff,
 )
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import KeptMetadata, Metadata
 from deepstd.io.world import as_pictures, in_world
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Format:
     label: str
     suffixes: tuple[str, ...]
     recognises: Callable[[bytes], bool]
-    read: Callable[[Path, Metadata], Volume]
+    read: Callable[[Path, KeptMetadata], Volume]
     write: Callable[[Volume, Path], None] = _not_written
     declares: Callable[[Path], tuple[tuple[int, ...], np.dtype]] | None = None
     read_suffixes: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ class Format:
     arrays: bool = False
 
 
-def _of_nifti(read: Callable[[Path], Volume]) -> Callable[[Path, Metadata], Volume]:
-    def read_as_asked(path: Path, metadata: Metadata) -> Volume:
+def _of_nifti(read: Callable[[Path], Volume]) -> Callable[[Path, KeptMetadata], Volume]:
+    def read_as_asked(path: Path, metadata: KeptMetadata) -> Volume:
         volume = read(path)
         return nifti_private.without_text(volume) if metadata is Metadata.NONE else volume
 

@@ -25,7 +25,7 @@ from deepstd.errors import InputError, MissingExtraError, UnsupportedFormatError
 from deepstd.io import headers, itk_geometry, meta_header, nrrd_header
 from deepstd.io.itk_data import read_voxels
 from deepstd.io.itk_geometry import METAIMAGE, NAMES, NRRD, Geometry, Kept
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import KeptMetadata, Metadata
 from deepstd.io.rescale import real_world, rescaled, scale_of
 from deepstd.io.world import in_world
 from deepstd.volume import SourceHeader, Volume
@@ -41,7 +41,7 @@ _DATA_LINE = b"ElementDataFile = LOCAL\n"
 _NO_ROOM = 1 << 16
 
 
-def read_nrrd(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
+def read_nrrd(path: Path, metadata: KeptMetadata = Metadata.DEIDENTIFIED) -> Volume:
     """Read an NRRD scan of one grey value per voxel, in native byte order.
 
     Args:
@@ -57,7 +57,7 @@ def read_nrrd(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
     return _read(path, NRRD, metadata)
 
 
-def read_metaimage(path: Path, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
+def read_metaimage(path: Path, metadata: KeptMetadata = Metadata.DEIDENTIFIED) -> Volume:
     """Read a MetaImage scan of one grey value per voxel, in native byte order.
 
     Args:
@@ -178,7 +178,7 @@ def _is_harmless(name: str, value: str, kind: str) -> bool:
     return value.replace("\n", "").isprintable()
 
 
-def _read(path: Path, kind: str, metadata: Metadata) -> Volume:
+def _read(path: Path, kind: str, metadata: KeptMetadata) -> Volume:
     sitk = _simpleitk()
     header = _PARSERS[kind](path)
     geometry = _geometry_by_itk(sitk, header.plain, kind, header.layout.shape)

@@ -31,7 +31,7 @@ from deepstd.io.formats import (
 )
 from deepstd.io.limits import with_limits
 from deepstd.io.locations import basename, is_url, location, shown
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import KeptMetadata, Metadata
 from deepstd.io.remote import fetched, placed
 from deepstd.io.world import as_stack
 from deepstd.volume import SourceHeader, Volume
@@ -46,7 +46,7 @@ def read(
     source: PathLike | Sequence[PathLike],
     *,
     series: str | None = None,
-    metadata: Metadata = Metadata.DEIDENTIFIED,
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Volume:
     """Read a scan; its content decides the format.

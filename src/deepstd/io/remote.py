@@ -1,6 +1,7 @@
 """Locations other than local files: URLs, through fsspec, and the standard streams.
 
     fetched:  URL ─ pieces ─▶ temporary folder / its name          (local paths are unchanged)
+              URL of a DICOMweb series ─ dicomweb ─▶ temporary folder
     incoming: "-", URL or path ─▶ stream of bytes
     placed:   caller writes a temporary file ─▶ checked, uploaded, renamed
 
@@ -26,6 +27,7 @@ from deepstd.errors import (
     MissingExtraError,
     OutputExistsError,
 )
+from deepstd.io import dicomweb
 from deepstd.io.atomic import atomic_path, room_told
 from deepstd.io.locations import STREAM, basename, is_url, shown
 
@@ -42,6 +44,8 @@ _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 def fetched(place: str, progress: Callable[[str], None]) -> Iterator[Path]:
     """Yield a local file with the content of a location; a local path is yielded unchanged.
 
+    The URL of a series on a DICOMweb server gives a folder of its objects.
+
     Args:
         place: path or URL.
         progress: called with a sentence while a URL is fetched.
@@ -56,6 +60,10 @@ def fetched(place: str, progress: Callable[[str], None]) -> Iterator[Path]:
         yield Path(place)
         return
     with tempfile.TemporaryDirectory(prefix="deepstd-") as folder:
+        if dicomweb.is_series(place):
+            dicomweb.fetch_series(place, Path(folder), progress)
+            yield Path(folder)
+            return
         local = Path(folder) / basename(place)
         with incoming(place) as stream, open(local, "wb") as file:
             _copy(stream, file, _size_of(stream), f"fetching {shown(place)}", progress)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from deepstd.errors import DeepSTDError, InputError
 from deepstd.io import dicom, parrec
 from deepstd.io.formats import SUFFIXES
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import KeptMetadata, Metadata
 from deepstd.io.naming import safe_member, stem
 from deepstd.io.nifti_pair import IMAGE_SUFFIXES
 from deepstd.io.registry import read
@@ -78,7 +78,7 @@ class ScanSource:
         return [dicom.Item(path, member, archives) for path, member in pairs]
 
 
-def read_scan(scan: ScanSource, metadata: Metadata = Metadata.DEIDENTIFIED) -> Volume:
+def read_scan(scan: ScanSource, metadata: KeptMetadata = Metadata.DEIDENTIFIED) -> Volume:
     """Read the scan of a source.
 
     Args:
@@ -108,7 +108,7 @@ def has_suffix(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _read_unpacked(path: Path, item: dicom.Item, metadata: Metadata) -> Volume:
+def _read_unpacked(path: Path, item: dicom.Item, metadata: KeptMetadata) -> Volume:
     try:
         return read(path, metadata=metadata)
     except DeepSTDError as error:

@@ -16,6 +16,7 @@ from deepstd.io.dicom.header import (
 )
 from deepstd.io.dicom.images import text
 from deepstd.io.dicom.items import ZIP_MAGIC, Archives, Item, begins_as_dicom, contents
+from deepstd.io.dicom.named_tags import tags_named
 from deepstd.io.dicom.picture import picture
 from deepstd.io.dicom.planes import (
     largest_step,
@@ -58,6 +59,7 @@ __all__ = [
     "subsampled",
     "survey",
     "survey_items",
+    "tags_named",
     "text",
     "unit_of",
     "voxels_of",

@@ -3,7 +3,8 @@
     data set ─ PS3.15 table E.1-1, at every depth ─▶ removed, emptied, replaced
              ├ private attributes, groups about patients, orders and visits ─▶ removed
              ├ text, names, dates, URLs, bytes that no table lists ─ kept_text ─▶ kept or removed
-             └ other UIDs ─▶ hashed, unless the standard defines them
+             ├ other UIDs ─▶ hashed, unless the standard defines them
+             └ options ─ safe_private, descriptions, shifted_dates, named_tags ─▶ kept, changed
 
 The table is that of the package dicom-anonymizer. Sometimes it leaves a choice between removing
 and replacing. Enhanced objects then get a dummy, as they demand values more often, and others lose
@@ -14,18 +15,25 @@ pixels is not searched.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from deepstd.errors import MissingExtraError
+from deepstd.io.dicom import method
+from deepstd.io.dicom.descriptions import cleaned, description_tags, identifying_words
 from deepstd.io.dicom.images import INSTALL, text
 from deepstd.io.dicom.kept_text import PUBLIC_SCHEMES, code_tags, kept_tags
+from deepstd.io.dicom.named_tags import tags_named
+from deepstd.io.dicom.safe_private import safe_tags
+from deepstd.io.dicom.shifted_dates import moved, span_of
+from deepstd.io.metadata import Deidentification
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataelem import DataElement
 
-METHOD = "DICOM PS3.15 basic profile, 2026c"
 # Curves and overlays: the profile removes their data, so their descriptions are removed as well.
 _DRAWN_OVER = (0x5000, 0x6000)
 # Patients, orders, visits, reports, products, worklists, media, printing, signatures: no element of
@@ -42,6 +50,7 @@ _TEXT = ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT")
 _TIMES = ("AS", "DA", "DT", "TM")
 _BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", "US or SS or OW")
 _LISTED_ONLY = frozenset((*_TEXT, *_TIMES, *_BYTES))
+_PLACE_OF_CAMERA = 0x0016  # its times come from satellites; no option keeps them
 _SOP_CLASS = 0x00080016
 _UID_LETTERS = frozenset("0123456789.")
 _REMOVE, _EMPTY, _REPLACE, _HASH = "remove", "empty", "replace", "hash"
@@ -68,19 +77,53 @@ _DUMMIES: dict[str, Any] = {
 }
 
 
-def deidentify(dataset: Dataset) -> None:
+@dataclass(frozen=True)
+class _Rules:
+    """Options as they apply to one data set.
+
+    Attributes:
+        either: what is done where the profile leaves a choice, "remove" or "replace".
+        safe_private: safe private attributes are kept.
+        words: words that descriptions lose; None where descriptions are removed.
+        span: difference that is added to dates; None where dates are removed.
+        keep: tags that are kept as they are.
+    """
+
+    either: str
+    safe_private: bool
+    words: frozenset[str] | None
+    span: timedelta | None
+    keep: frozenset[int]
+
+
+def deidentify(dataset: Dataset, how: Deidentification = Deidentification()) -> None:  # noqa: B008  immutable
     """Remove the identity of the patient from a data set, in place.
 
     The profile is the Basic Application Level Confidentiality Profile of PS3.15 annex E.
 
+    Args:
+        dataset: data set to change.
+        how: options of the profile.
+
     Raises:
+        InputError: the options name an attribute that does not exist.
         MissingExtraError: dicom-anonymizer is not installed.
     """
-    dataset.remove_private_tags()
-    either = _REPLACE if "SharedFunctionalGroupsSequence" in dataset else _REMOVE
-    _clean([dataset], either)
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = METHOD
+    named = tags_named(how.keep)
+    rules = _Rules(
+        _REPLACE if "SharedFunctionalGroupsSequence" in dataset else _REMOVE,
+        how.safe_private,
+        identifying_words(dataset) if how.descriptions else None,
+        None if how.date_key is None else span_of(dataset, how.date_key),
+        frozenset(named),
+    )
+    names_patient = any(tag in dataset and _names_people(dataset[tag]) for tag in named)
+    _clean([dataset], rules)
+    method.state(dataset, how, list(named.values()), is_removed=not names_patient)
+
+
+def _names_people(element: DataElement) -> bool:
+    return bool(element.value) and (element.VR == "PN" or element.tag.group in _NOT_OF_IMAGES)
 
 
 def hashed_uid(uid: str) -> str:
@@ -98,16 +141,50 @@ def _other_uid(uid: str) -> str:
     return uid if is_defined else hashed_uid(uid)
 
 
-def _clean(datasets: Iterable[Dataset], either: str) -> None:
+def _clean(datasets: Iterable[Dataset], rules: _Rules) -> None:
     for dataset in datasets:
         is_public_code = text(dataset, "CodingSchemeDesignator") in PUBLIC_SCHEMES
+        safe = safe_tags(dataset) if rules.safe_private else frozenset()
+        dates = {} if rules.span is None else moved(dataset, rules.span, _is_movable)
         for element in list(dataset):
             tag = (element.tag.group, element.tag.element)
+            if element.tag.is_private:
+                if element.tag not in safe:
+                    del dataset[element.tag]
+                elif element.VR == "UI":
+                    _act(dataset, element, _HASH)
+                continue
             action = _action_of(tag) or _action_of_unlisted(element, tag, is_public_code)
-            if action is not None:
-                _act(dataset, element, either if action == _EITHER else action)
+            if element.tag in rules.keep:
+                action = None
+            if int(element.tag) in dates and action is not None:
+                element.value = dates[int(element.tag)]
+            elif action is not None:
+                action = rules.either if action == _EITHER else action
+                _act_or_clean(dataset, element, action, rules)
             elif element.VR == "SQ":
-                _clean(element.value, either)
+                _clean(element.value, rules)
+
+
+def _is_movable(element: DataElement) -> bool:
+    """Return True for a date or time of an examination, and not of a person or an order."""
+    tag = (element.tag.group, element.tag.element)
+    return not (element.tag.is_private or tag[0] == _PLACE_OF_CAMERA or _is_no_image(tag))
+
+
+def _act_or_clean(dataset: Dataset, element: DataElement, action: str, rules: _Rules) -> None:
+    """Clean a description that is to be kept; act on any other element."""
+    if rules.words is None or element.tag not in description_tags() or not element.value:
+        _act(dataset, element, action)
+        return
+    several = not isinstance(element.value, str)
+    values = [str(v) for v in element.value] if several else [str(element.value)]
+    words = rules.words
+    left = [kept for value in values if (kept := cleaned(value, words))]
+    if left:
+        element.value = left if len(left) > 1 else left[0]
+    else:
+        _act(dataset, element, action)
 
 
 def _action_of_unlisted(element: DataElement, tag: Tag, is_public_code: bool) -> str | None:

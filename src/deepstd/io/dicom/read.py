@@ -30,13 +30,14 @@ from deepstd.io.dicom.images import LOSSY, pixels, silenced, text, was_lossy
 from deepstd.io.dicom.items import Item, expanded
 from deepstd.io.dicom.joint import joined, same_scale
 from deepstd.io.dicom.multiframe import keep_frames
+from deepstd.io.dicom.named_tags import tags_named
 from deepstd.io.dicom.planes import planes_of
 from deepstd.io.dicom.projection import projection_of
 from deepstd.io.dicom.scales import scale_of_frame
 from deepstd.io.dicom.segments import complete, segmented
 from deepstd.io.dicom.series import Found, Series, choose, find, only_refusal
 from deepstd.io.dicom.units import common_unit
-from deepstd.io.metadata import Metadata
+from deepstd.io.metadata import Deidentification, KeptMetadata, Metadata, level_of
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ _DROPPED = (
     "MACParametersSequence",
     "PixelDataProviderURL",
 )
+_INSTANCE = 0x00080018  # SOP Instance UID: restored objects have their own
 # Elements that the facts hold for each slice where slices are on different scales.
 _IN_FACTS = ("RescaleSlope", "RescaleIntercept")
 
@@ -71,7 +73,7 @@ _IN_FACTS = ("RescaleSlope", "RescaleIntercept")
 def read(
     paths: Sequence[Path],
     series: str | None = None,
-    metadata: Metadata = Metadata.DEIDENTIFIED,
+    metadata: KeptMetadata = Metadata.DEIDENTIFIED,
 ) -> Volume:
     """Read one series.
 
@@ -90,7 +92,9 @@ def read(
         return _one_of(find(items), series, metadata, where)
 
 
-def read_items(items: Sequence[Item], series: str | None, metadata: Metadata, where: str) -> Volume:
+def read_items(
+    items: Sequence[Item], series: str | None, metadata: KeptMetadata, where: str
+) -> Volume:
     """Read one series of files and members of archives.
 
     Args:
@@ -107,7 +111,7 @@ def read_items(items: Sequence[Item], series: str | None, metadata: Metadata, wh
     return _one_of(find(items), series, metadata, where)
 
 
-def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) -> Volume:
+def _one_of(found: Found, series: str | None, metadata: KeptMetadata, where: str) -> Volume:
     refusal = only_refusal(found)
     if refusal is not None:
         raise refusal
@@ -125,7 +129,7 @@ def _one_of(found: Found, series: str | None, metadata: Metadata, where: str) ->
         raise error if named else type(error)(f"{where}: {error}") from error
 
 
-def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
+def _volume(series: Series, grid: Grid, metadata: KeptMetadata) -> Volume:
     frames = [frame for place in grid.frames for frame in place]
     scales = [scale_of_frame(frame) for frame in frames]
     image, sop_class = series.image, text(series.image.dataset, "SOPClassUID")
@@ -170,7 +174,7 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
         max(scale.bits for scale in scales),
         image.modality,
         sop_class,
-        str(metadata),
+        str(level_of(metadata)),
         order,
         len(kept),
         image.frames if image.grid > 1 else None,
@@ -187,13 +191,13 @@ def _volume(series: Series, grid: Grid, metadata: Metadata) -> Volume:
     return Volume(voxels, grid.affine, header, notes, source_nbytes, padding, loss, labels)
 
 
-def _segmentation(series: Series, metadata: Metadata) -> Volume:
+def _segmentation(series: Series, metadata: KeptMetadata) -> Volume:
     image = series.image
     found = segmented(series.frames)
     projected = projection_of(series.frames[0]) if found.affine is None else None
     lossy = was_lossy(image.dataset) or None
     kept = _kept(series.frames[: image.frames], metadata, _DROPPED)
-    if metadata is Metadata.DEIDENTIFIED:
+    if level_of(metadata) is Metadata.DEIDENTIFIED:
         complete(kept[0])
     facts = Facts(
         None if found.affine is None else found.affine[:3].tolist(),
@@ -205,7 +209,7 @@ def _segmentation(series: Series, metadata: Metadata) -> Volume:
         image.bits,
         image.modality,
         text(image.dataset, "SOPClassUID"),
-        str(metadata),
+        str(level_of(metadata)),
         None,
         len(kept),
         lossy=lossy,
@@ -243,7 +247,7 @@ def _order(frames: list[Frame]) -> list[int] | None:
     return [numbers.index(frame.number) for frame in frames]
 
 
-def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> list[Dataset]:
+def _kept(frames: list[Frame], metadata: KeptMetadata, dropped: tuple[str, ...]) -> list[Dataset]:
     """Return the data sets to keep, one an object, in the order of the frames; changed in place."""
     if metadata is Metadata.NONE:
         return []
@@ -257,9 +261,10 @@ def _kept(frames: list[Frame], metadata: Metadata, dropped: tuple[str, ...]) -> 
         for element in list(dataset):
             if element.keyword in dropped or element.tag.element == 0:  # a group's length
                 del dataset[element.tag]
-        if metadata is Metadata.DEIDENTIFIED:
-            privacy.deidentify(dataset)
-            if "SOPInstanceUID" in dataset:
+        if level_of(metadata) is Metadata.DEIDENTIFIED:
+            how = metadata if isinstance(metadata, Deidentification) else Deidentification()
+            privacy.deidentify(dataset, how)
+            if "SOPInstanceUID" in dataset and _INSTANCE not in tags_named(how.keep):
                 del dataset.SOPInstanceUID
         datasets.append(dataset)
     return datasets
