@@ -21,6 +21,8 @@ LAYERS = (
     ("cli",),
     ("train", "evaluate", "batch", "viewer", "zarr", "monai", "torchio", "nnunet", "torch"),
     ("baselines", "loading"),
+    ("train", "evaluate", "batch"),
+    ("baselines", "datasets"),
     ("api", "registration"),
     ("layers", "verification"),
     ("access",),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepstd.cli import console, options
-from deepstd.errors import OutputExistsError
+from deepstd.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -43,15 +43,35 @@ def prepare(
             "folder.",
         ),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="SRC is a public data set: ctspine1k, amos, chexpert-small, fastmri-brain, "
+            "fastmri-knee or synapse. Its training scans are taken as in the paper, and what is "
+            "missing or unexpected is told.",
+        ),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="With --layout: at most so many training scans."),
+    ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Gather scans into a training cache."""
+    if layout is not None:
+        _check_layout(sources, layout, given_others=bool(split or patient))
+    elif most is not None:
+        raise InputError("--most goes with --layout")
     if is_cache(cache) and not overwrite:
         raise OutputExistsError(
             f"{cache}: there is a training cache already. Choose another folder, or --overwrite it"
         )
     with console.Progress("looking for scans", bar=True) as progress:
-        console.result(gather(sources, cache, split, patient, progress))
+        if layout is None:
+            console.result(gather(sources, cache, split, patient, progress))
+        else:
+            console.result(_gather_layout(layout, sources[0], cache, most, progress))
 
 
 def gather(
@@ -76,13 +96,48 @@ def gather(
 
     done = prepare_cache(sources, cache, splits=split, patient=patient, only=only, report=report)
     lines = [f"{cache}: {done.train} training and {done.validation} validation scans"]
-    if done.left_out:
-        lines.append(f"left out: {len(done.left_out)} files")
-        shown = list(done.left_out.items())[:_MOST_LEFT_OUT_SHOWN]
-        lines += [f"  {name}: {reason}" for name, reason in shown]
-        if len(shown) < len(done.left_out):
-            lines.append("  …")
-    return "\n".join(lines)
+    return "\n".join(lines + _left_out(done.left_out))
+
+
+def _check_layout(sources: list[Path], layout: str, *, given_others: bool) -> None:
+    """Raise an InputError for options that do not go with --layout."""
+    from deepstd.datasets import layout_named
+
+    layout_named(layout)
+    if len(sources) != 1:
+        raise InputError(f"--layout {layout}: give one folder, that of the data set")
+    if given_others:
+        raise InputError("--layout divides the scans itself: leave --split and --patient out")
+
+
+def _gather_layout(
+    layout: str,
+    folder: Path,
+    cache: Path,
+    most: int | None,
+    report: Callable[[str, float], None],
+) -> str:
+    """Prepare the cache of a public data set; return a text on its contents."""
+    from deepstd.train.layout import prepare_layout
+
+    found = prepare_layout(layout, folder, cache, most=most, report=report)
+    lines = [f"{cache}: {found.done.train} training scans of {layout}, no validation scans"]
+    lines += [f"note: {remark}" for remark in found.remarks]
+    if found.tests:
+        lines.append(
+            f"{found.tests} test scans: `deepstd evaluate {folder} --protocol {layout} -o FOLDER`"
+        )
+    return "\n".join(lines + _left_out(found.done.left_out))
+
+
+def _left_out(reasons: Mapping[str, str]) -> list[str]:
+    """Return lines on files that were left out."""
+    if not reasons:
+        return []
+    shown = list(reasons.items())[:_MOST_LEFT_OUT_SHOWN]
+    lines = [f"left out: {len(reasons)} files"]
+    lines += [f"  {name}: {reason}" for name, reason in shown]
+    return lines + (["  …"] if len(shown) < len(reasons) else [])
 
 
 def is_cache(folder: Path) -> bool:
