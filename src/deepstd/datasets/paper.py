@@ -24,13 +24,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class PaperFigures:
-    """What the paper reports for a data set.
+    """Report of the paper on a data set.
 
     Attributes:
         ratio: compression ratio; None where it compresses nothing.
         figures: by "mae" (HU), "ssim", "dice" (%), "hd95" (mm), "voxels_per_second" and
             "bytes_per_second" of the encoding, "encode_s".
-        remark: what else must be known.
+        remark: conditions of the figures.
     """
 
     ratio: int | None
