@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,8 +202,28 @@ def test_unknown_data_sets_are_refused(tmp_path: Path) -> None:
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     trees.ctspine1k(tmp_path)
-    (tmp_path / "CTSpine1K" / "rawdata" / "back").symlink_to(tmp_path)
-    assert len(datasets.find("ctspine1k", tmp_path).items) == 12
+    for place in (tmp_path, tmp_path / "CTSpine1K"):
+        (tmp_path / "CTSpine1K" / "rawdata" / f"to-{place.name}").symlink_to(place)
+    trees.nifti(tmp_path / "liver_2.nii.gz")
+    found = datasets.find("ctspine1k", tmp_path)
+    assert len(found.items) == 13
+    assert not any("twice" in remark for remark in found.remarks)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.ctspine1k(tmp_path)
+    listed = os.scandir
+
+    def refuse(place: str) -> object:
+        if str(place).endswith("MSD-T10"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="MSD-T10: cannot be listed: Permission denied"):
+        datasets.find("ctspine1k", tmp_path)
 
 
 def test_the_page_describes_every_data_set() -> None:

@@ -43,6 +43,10 @@ def test_a_slope_stays_a_slope_in_the_world(
     assert np.abs(extents - np.multiply(shape, spacing)).max() <= max(WANTED) / 2 + 1e-6 or (
         1 in found.shape
     )
+    corner = np.array([-0.5, -0.5, -0.5, 1.0])
+    assert found.affine is not None
+    assert volume.affine is not None
+    assert found.affine @ corner == pytest.approx(volume.affine @ corner)
     # At the borders the last value holds, and smoothing sees less of the slope.
     inner = tuple(slice(2, -2) if n > 4 else slice(0, 0) for n in found.shape)
     apart = found.voxels[inner] - (_world(found) @ slope)[inner]

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from deepstd.errors import InputError
+
 TRAIN, TEST = "train", "test"
 _MOST_NAMED = 3  # files that a remark names
 
@@ -53,13 +55,19 @@ def files_below(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield all files below a folder, sorted, with their paths below it; hidden ones are left out.
 
     Links are followed, but no folder is entered twice.
+
+    Raises:
+        InputError: a folder cannot be listed.
     """
-    seen: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+
+    seen = {_identity(folder)}
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         kept = []
         for name in sorted(folders):
-            status = os.stat(os.path.join(root, name))
-            key = status.st_dev, status.st_ino
+            key = _identity(Path(root) / name)
             if not name.startswith(".") and key not in seen:
                 seen.add(key)
                 kept.append(name)
@@ -68,6 +76,11 @@ def files_below(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
             if not name.startswith("."):
                 path = Path(root) / name
                 yield path, PurePosixPath(path.relative_to(folder).as_posix())
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def chosen_by_chance(items: Sequence[Item], seed: str) -> list[Item]:
