@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deepstd.evaluate.rows import Row
 
 SOME_FAILED = 3
+_WHOLE_FROM = 1000  # numbers without decimals in tables of measures
 _Sources = Annotated[list[Path], typer.Argument(metavar="SRC", help="Scans, and folders of scans.")]
 _Folder = Annotated[
     Path,
@@ -231,14 +232,21 @@ def _protocol_table(protocol: str, rows: Sequence[Row]) -> str:
     lines = [
         (
             measure.title,
-            *("–" if (mean := measure.ours[t]) is None else f"{mean:,.4g}" for t in targets),
-            "–" if measure.paper is None else f"{measure.paper.value:,.10g}",
+            *(_plain(measure.ours[target]) for target in targets),
+            _plain(None if measure.paper is None else measure.paper.value),
             "" if measure.paper is None else measure.paper.where,
         )
         for measure in found
     ]
     table = console.table(("measure", *targets, f"paper{at}", "where"), lines)
     return f"{table}\nThe paper: {paper.remark}."
+
+
+def _plain(value: float | None) -> str:
+    """Return a number with four digits, or all before the point; "–" for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.4g}"
 
 
 def _unit(row: Row) -> str:
