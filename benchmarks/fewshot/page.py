@@ -35,12 +35,13 @@ twelve test scans against the network of all scans (below 0: fewer).
 little where the loss is near zero. The spread is the standard error over the test scans.
 """
 # What the runs of a table show, and how far that goes.
-_HIPPOCAMPUS = """Neither strategy regains anything in this short time, and both cost steps: 20 to 35 % fewer in the
-same CPU time. Most of the loss probably lies in template and shape model, and both strategies train
-the networks alone: over the twelve test scans the correlation with the warped template is 0.78 with
-15 scans, 0.86 with all. After so few steps a network has hardly overfitted 15 scans. The strength
-is the default; there was no time to choose one on validation scans. Each template had 90 s of a
-busy machine. Longer runs, other numbers of scans, and head and neck are not measured yet.
+_HIPPOCAMPUS = """Neither strategy regains anything in this short time, and both cost steps: 20
+to 35 % fewer in the same CPU time. Most of the loss probably lies in template and shape model, and
+both strategies train the networks alone: over the twelve test scans the correlation with the warped
+template is 0.78 with 15 scans, 0.86 with all. After so few steps a network has hardly overfitted 15
+scans. The strength is the default; there was no time to choose one on validation scans. Each
+template had 90 s of a busy machine. Longer runs, other numbers of scans, and head and neck are not
+measured yet.
 """
 _REMARKS = {("hippocampus", "lifting"): _HIPPOCAMPUS}
 
