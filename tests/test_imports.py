@@ -22,6 +22,8 @@ LAYERS = (
     ("network",),
     ("train", "evaluate", "batch", "viewer", "zarr", "monai", "torchio", "nnunet", "torch"),
     ("baselines", "loading"),
+    ("train", "evaluate", "batch"),
+    ("baselines", "datasets"),
     ("api", "registration"),
     ("layers", "verification"),
     ("access",),

@@ -104,6 +104,30 @@ def test_without_settings_the_networks_of_generic_get_a_template(
     assert made.bundle == "mine 1"
 
 
+def test_train_on_few_scans(
+    scans: Path,
+    tmp_path: Path,
+    make_bundle: Callable[[Path, str], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    teacher, output = make_bundle(tmp_path / "first", "taught"), tmp_path / "few"
+    command = ["train", scans, "-o", output, "--teacher", teacher, "--augment", "--max-time", "4s"]
+    assert run(*command, "--update", teacher) == 1
+    assert "leave --teacher and --augment out" in capsys.readouterr().err
+    assert run(*command) == 0
+    sizes = [json.loads((folder / "bundle.json").read_text()) for folder in (teacher, output)]
+    assert sizes[0]["networks"]["3"]["widths"] == sizes[1]["networks"]["3"]["widths"]
+    card = (output / "README.md").read_text()
+    assert "Supervised by the features of taught 1" in card
+    assert '"deformation": 0.03' in card
+    (tmp_path / "wide.toml").write_text('name = "wide"\nwidths_3d = [6]\n')
+    wide = ["train", scans, "-o", tmp_path / "wide", "--config", tmp_path / "wide.toml"]
+    assert run(*wide, "--teacher", teacher) == 1
+    assert "features are compared between networks of equal sizes" in capsys.readouterr().err
+    assert run(*wide, "--teacher", tmp_path / "nothing") == 1
+    assert "no bundle" in capsys.readouterr().err
+
+
 def test_train_in_sessions(
     scans: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +155,10 @@ def test_a_name_that_does_not_suit_is_refused_at_once(
 def test_the_loop_runs_where_little_is_installed(
     scans: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    config.write_text(RUN + "deformation = 0.02\n")
+    assert (
+        run("train", scans, "-o", tmp_path / "first", "--config", config, "--max-time", "1s") == 0
+    )
     assert run("prepare", scans, "-o", tmp_path / "cache") == 0
     blocked = "nibabel pydantic typer rich constriction PIL platformdirs matplotlib click"
     code = f"""
@@ -148,6 +176,7 @@ from deepstd.train.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
     given = [tmp_path / "cache", "--config", config, "--checkpoint", tmp_path / "state"]
+    given += ["--teacher", tmp_path / "first"]
     command = [sys.executable, "-c", code, *given, "--max-time", "1s", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -157,7 +186,7 @@ sys.exit(main(sys.argv[1:]))
     assert "--resume" in again.stderr
     finish = ["train", tmp_path / "cache", "-o", tmp_path / "out", "--config", config]
     finish += ["--checkpoint", tmp_path / "state", "--max-time", "1s", "--resume"]
-    assert run(*finish) == 0
+    assert run(*finish, "--teacher", tmp_path / "first") == 0
     assert "quick 1" in capsys.readouterr().out
 
 

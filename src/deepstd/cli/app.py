@@ -30,6 +30,7 @@ from deepstd.cli import (
     model,
     network,
     ome_zarr,
+    prepare,
     register,
     train,
     view,
@@ -63,7 +64,7 @@ app.command("view")(view.view)
 app.command("strip")(layers.strip)
 app.command("complete")(layers.complete)
 app.command("register")(register.register)
-app.command("prepare")(train.prepare)
+app.command("prepare")(prepare.prepare)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("evaluate")(compare.evaluate)

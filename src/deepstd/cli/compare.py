@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepstd.cli import console, options
+from deepstd.errors import InputError
 
 if TYPE_CHECKING:
     from deepstd.evaluate.compare import Request
     from deepstd.evaluate.rows import Row
 
 SOME_FAILED = 3
+_WHOLE_FROM = 1000  # numbers without decimals in tables of measures
 _Sources = Annotated[list[Path], typer.Argument(metavar="SRC", help="Scans, and folders of scans.")]
 _Folder = Annotated[
     Path,
@@ -32,6 +34,15 @@ _Folder = Annotated[
 _Ratios = Annotated[
     str,
     typer.Option(metavar="R,R,…", help="Bytes of the stored voxels divided by bytes of the file."),
+]
+
+_Segmenter = Annotated[
+    str,
+    typer.Option(
+        metavar="COMMAND",
+        help="Your own segmentation program, to compare its labels on original and restored "
+        "scans: 'PROGRAM {scan} {labels}', both NIfTI files.",
+    ),
 ]
 
 
@@ -48,14 +59,7 @@ def compare(
             "jpegxl-lossless.",
         ),
     ] = "all",
-    segmenter: Annotated[
-        str,
-        typer.Option(
-            metavar="COMMAND",
-            help="Your own segmentation program, to compare its labels on original and restored "
-            "scans: 'PROGRAM {scan} {labels}', both NIfTI files.",
-        ),
-    ] = "",
+    segmenter: _Segmenter = "",
     model: options.Model = "auto",
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -78,7 +82,28 @@ def compare(
 def evaluate(
     sources: _Sources,
     folder: _Folder,
-    ratios: _Ratios = "64,128,256",
+    ratios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,R,…",
+            help="Bytes of the stored voxels divided by bytes of the file. Default: 64,128,256; "
+            "with --protocol the paper's ratio.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="SRC is a public data set: ctspine1k, amos, chexpert-small, fastmri-brain, "
+            "fastmri-knee or synapse. Its test scans are measured as in the paper, beside the "
+            "paper's own figures.",
+        ),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="With --protocol: at most so many test scans."),
+    ] = None,
+    segmenter: _Segmenter = "",
     bandwidth: Annotated[
         int,
         typer.Option(
@@ -96,9 +121,15 @@ def evaluate(
     from deepstd.evaluate.cases import OUR_CODEC
     from deepstd.evaluate.dataset import write_dataset_report
 
-    request = _request(sources, ratios, (OUR_CODEC,), folder, model, device)
-    rows = _run(request)
-    _tell(rows, write_dataset_report(folder, rows, bandwidth), as_json)
+    if protocol is not None:
+        _check_protocol(protocol, sources)
+        ratios = ratios or str(_paper_ratio(protocol))
+        sources = _test_files(protocol, sources[0], folder, most)
+    elif most is not None:
+        raise InputError("--most goes with --protocol")
+    request = _request(sources, ratios or "64,128,256", (OUR_CODEC,), folder, model, device)
+    rows = _run(replace(request, segmenter=segmenter))
+    _tell(rows, write_dataset_report(folder, rows, bandwidth), as_json, protocol)
 
 
 def _request(
@@ -122,15 +153,41 @@ def _run(request: Request) -> list[Row]:
         return run(request, progress)
 
 
-def _tell(rows: Sequence[Row], report: Path, as_json: bool) -> None:
+def _check_protocol(protocol: str, sources: Sequence[Path]) -> None:
+    """Raise an InputError for an unknown data set, or more than one source."""
+    from deepstd.datasets import layout_named
+
+    layout_named(protocol)
+    if len(sources) != 1:
+        raise InputError(f"--protocol {protocol}: give one folder, that of the data set")
+
+
+def _paper_ratio(protocol: str) -> int:
+    from deepstd.evaluate.protocol import ratio_of
+
+    return ratio_of(protocol)
+
+
+def _test_files(protocol: str, source: Path, folder: Path, most: int | None) -> list[Path]:
+    from deepstd.evaluate.protocol import scans_to_test
+
+    with console.Progress("looking for test scans", bar=True) as progress:
+        files, remarks = scans_to_test(protocol, source, folder, most=most, progress=progress)
+    for remark in remarks:
+        console.note(f"note: {remark}")
+    return files
+
+
+def _tell(rows: Sequence[Row], report: Path, as_json: bool, protocol: str | None = None) -> None:
     from deepstd.evaluate.rows import FAILED, INFINITY, to_json
 
     if as_json:
-        console.result_json(
-            [{k: None if v == INFINITY else v for k, v in to_json(row).items()} for row in rows]
-        )
+        plain = [{k: None if v == INFINITY else v for k, v in to_json(row).items()} for row in rows]
+        console.result_json(plain if protocol is None else _protocol_json(protocol, rows, plain))
     else:
         console.result(_table(rows))
+        if protocol is not None:
+            console.result(f"\n{_protocol_table(protocol, rows)}")
         console.result(f"\n{report}")
     failed = sum(row.status == FAILED for row in rows)
     if failed:
@@ -154,6 +211,42 @@ def _table(rows: Sequence[Row]) -> str:
         note = row.note if row.status in ("ok", "cannot") else f"{row.status}: {row.note}"
         lines.append((row.scan, row.target, row.codec, nbytes, fill, *figures, note))
     return console.table(head, lines)
+
+
+def _protocol_json(
+    protocol: str, rows: Sequence[Row], plain: list[dict[str, Any]]
+) -> dict[str, Any]:
+    from deepstd.evaluate.protocol import as_json, measures
+
+    return {"rows": plain, **as_json(protocol, measures(protocol, rows))}
+
+
+def _protocol_table(protocol: str, rows: Sequence[Row]) -> str:
+    """Return the paper's measures, ours and the paper's, as a table with a remark."""
+    from deepstd.datasets import PAPER
+    from deepstd.evaluate.protocol import measures
+
+    found, paper = measures(protocol, rows), PAPER[protocol]
+    targets = list(found[0].ours)
+    at = "" if paper.ratio is None else f" at {paper.ratio}×"
+    lines = [
+        (
+            measure.title,
+            *(_plain(measure.ours[target]) for target in targets),
+            _plain(None if measure.paper is None else measure.paper.value),
+            "" if measure.paper is None else measure.paper.where,
+        )
+        for measure in found
+    ]
+    table = console.table(("measure", *targets, f"paper{at}", "where"), lines)
+    return f"{table}\nThe paper: {paper.remark}."
+
+
+def _plain(value: float | None) -> str:
+    """Return a number with four digits, or all before the point; "–" for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.4g}"
 
 
 def _unit(row: Row) -> str:

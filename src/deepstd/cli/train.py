@@ -1,100 +1,33 @@
-"""``prepare`` and ``train``: scans to a cache, a cache to a bundle.
+"""``train``: a cache to a bundle.
 
-SRC … ─ prepare ─▶ CACHE ─ train ─▶ CHECKPOINT ─▶ … ─▶ BUNDLE_DIR
+CACHE, or scans ─ prepare ─▶ CACHE ─ train ─▶ CHECKPOINT ─▶ … ─▶ BUNDLE_DIR
 """
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepstd.cli import console, options
-from deepstd.errors import InputError, OutputExistsError
-from deepstd.extras import check_torch
+from deepstd.cli import console, options, train_checks
+from deepstd.cli.prepare import gather, is_cache
+from deepstd.errors import OutputExistsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
     from deepstd.train.cache import CachedScan
     from deepstd.train.config import TrainConfig
     from deepstd.train.start import Start
+    from deepstd.train.teacher import Teacher
 
-_MOST_LEFT_OUT_SHOWN = 10
 # Bundle whose networks begin a training without settings, and learning rate of networks that are
 # trained further.
 _USUAL_START, _FURTHER_RATE = "generic", 1e-3
 # Post-filter of volumes with a template, which `generic` has none for.
 _FILTER_WITH_TEMPLATE = (16, 1)
-
-
-def prepare(
-    sources: Annotated[
-        list[Path], typer.Argument(metavar="SRC", help="Folders of scans, or single scans.")
-    ],
-    cache: Annotated[
-        Path, typer.Option("--output", "-o", metavar="CACHE", help="Folder to write.")
-    ],
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="JSON file with lists train, validation and test of file names for each data set. "
-            "Default: a tenth of the patients is kept for validation.",
-        ),
-    ] = None,
-    patient: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Regular expression that matches the patient's name in a scan's path below its "
-            "folder. Default: the path up to the first dot of the name; for a DICOM series its "
-            "folder.",
-        ),
-    ] = None,
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Gather scans into a training cache."""
-    if is_cache(cache) and not overwrite:
-        raise OutputExistsError(
-            f"{cache}: there is a training cache already. Choose another folder, or --overwrite it"
-        )
-    with console.Progress("looking for scans", bar=True) as progress:
-        console.result(gather(sources, cache, split, patient, progress))
-
-
-def gather(
-    sources: list[Path],
-    cache: Path,
-    split: Path | None,
-    patient: str | None,
-    report: Callable[[str, float], None],
-    only: Mapping[Path, Collection[str]] | None = None,
-) -> str:
-    """Prepare a training cache; return a text on its contents.
-
-    Args:
-        sources: folders of scans, or single scans.
-        cache: folder to write.
-        split: JSON file of the lists train, validation and test, or None.
-        patient: regular expression for the patient in a scan's path, or None.
-        report: called with a sentence and the share done, 0 to 1.
-        only: names of the scans to take from each source; None for all.
-    """
-    from deepstd.train.prepare import prepare as prepare_cache
-
-    done = prepare_cache(sources, cache, splits=split, patient=patient, only=only, report=report)
-    lines = [f"{cache}: {done.train} training and {done.validation} validation scans"]
-    if done.left_out:
-        lines.append(f"left out: {len(done.left_out)} files")
-        shown = list(done.left_out.items())[:_MOST_LEFT_OUT_SHOWN]
-        lines += [f"  {name}: {reason}" for name, reason in shown]
-        if len(shown) < len(done.left_out):
-            lines.append("  …")
-    return "\n".join(lines)
 
 
 def train(
@@ -127,7 +60,7 @@ def train(
             metavar="BUNDLE",
             help="Start from the template and networks of a bundle, by name or folder. Without "
             "--config, the networks have the sizes of the bundle. Default: random networks with "
-            "--config, otherwise those of generic.",
+            "--config or --teacher, otherwise those of generic.",
         ),
     ] = None,
     update: Annotated[
@@ -150,6 +83,23 @@ def train(
             help="Scans of the earlier training, for --update. Default: synthetic scans.",
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="For few scans: let the features of a bundle that has learned from many scans of "
+            "a related modality, by name or folder, supervise the training. Without --config, the "
+            "networks have the sizes of this bundle.",
+        ),
+    ] = None,
+    augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment",
+            help="For few scans: deform them at random during training, with the strength "
+            "`deformation` of the settings, or 0.03.",
+        ),
+    ] = False,
     max_time: Annotated[
         float,
         typer.Option(
@@ -185,9 +135,9 @@ def train(
     if (output / "bundle.json").exists():
         raise OutputExistsError(f"{output}: there is a bundle already, and bundles never change")
     with console.Progress("starting", bar=True) as progress:
-        _check_update(update, old, config, begin)
-        _check_ledger(source, searched, update)
-        described = _checked(source, output, config, begin, update, device)
+        train_checks.check_update(update, old, config, begin, few=teacher is not None or augment)
+        train_checks.check_ledger(source, searched, update)
+        described = train_checks.checked(source, output, config, (begin, update, teacher), device)
         from deepstd.train import session
 
         session.keep_checkpoint(checkpoint, resume=resume)
@@ -197,16 +147,22 @@ def train(
 
         from deepstd.devices import device_named
         from deepstd.train import run
+        from deepstd.train.deformation import STRENGTH
         from deepstd.train.familiar import write_familiarity
         from deepstd.train.finish import write_bundle
 
+        taught = None if teacher is None else _teacher_of(teacher)
         if update is not None:
             scans, earlier, start, settings = _updating(update, scans, earlier or [])
         elif described is not None:
             start, settings = None if begin is None else _start_of(begin), described
+        elif begin is None and taught is not None:
+            start, settings = None, _described_by_teacher(scans, taught, output)
         else:
             start = _start_of(begin or _USUAL_START)
             settings = _described_by(scans, start, output, template=begin is None)
+        if augment and not settings.deformation:
+            settings = replace(settings, deformation=STRENGTH)
         trained = run.train(
             scans,
             settings,
@@ -217,6 +173,7 @@ def train(
             resume=resume,
             start=start,
             old=earlier,
+            teacher=taught,
             device=torch.device(str(device_named(device))),
             report=progress,
         )
@@ -232,11 +189,6 @@ def train(
                 "command and --resume"
             )
     console.result(text)
-
-
-def is_cache(folder: Path) -> bool:
-    """Return True where a folder holds a training cache."""
-    return (folder / "cache.json").is_file()
 
 
 def _scans_of(
@@ -266,39 +218,6 @@ def _scans_of(
     return read_cache(cache)
 
 
-def _check_ledger(source: Path, searched: Path | None, update: str | None) -> None:
-    """Raise an InputError where a ledger comes without its folder, or the folder without one."""
-    from deepstd import preflight
-    from deepstd.batch.unfitted import is_ledger
-
-    if is_ledger(source):
-        if update is None or searched is None:
-            raise InputError(
-                f"{source}: a ledger names scans below the folder that was compressed. Give that "
-                "with --scans SRC_DIR, and the bundle to update with --update BUNDLE"
-            )
-        preflight.check_sources([searched])
-    elif searched is not None:
-        raise InputError(f"{source}: is no ledger of `deepstd batch`, and --scans goes with one")
-
-
-def _check_update(
-    update: str | None, old: Path | None, config: Path | None, begin: str | None
-) -> None:
-    """Raise an InputError for options that do not go together."""
-    if update is None and old is not None:
-        raise InputError("--old goes with --update BUNDLE, the bundle that learned from the scans")
-    if update is not None and (config is not None or begin is not None):
-        raise InputError(
-            "--update takes all settings from its bundle: leave --config and --from out. For other "
-            "settings, train with --from BUNDLE --config RUN.toml"
-        )
-    if old is not None:
-        from deepstd import preflight
-
-        preflight.check_sources([old])
-
-
 def _updating(
     name: str, scans: list[CachedScan], old: list[CachedScan]
 ) -> tuple[list[CachedScan], list[CachedScan], Start, TrainConfig]:
@@ -321,35 +240,12 @@ def _start_of(name: str) -> Start:
     return Start.of(bundle.load(bundle.find(name)))
 
 
-def _checked(
-    source: Path,
-    output: Path,
-    config: Path | None,
-    begin: str | None,
-    update: str | None,
-    device: str,
-) -> TrainConfig | None:
-    """Check all inputs before scans are read; return the settings of ``config``, if given."""
-    from deepstd import io, preflight
-    from deepstd.train.config import TrainConfig
+def _teacher_of(name: str) -> Teacher:
+    """Load the networks of the bundle that teaches."""
+    from deepstd import bundle
+    from deepstd.train.teacher import Teacher
 
-    check_torch("training", "train")
-    preflight.check_sources([source])
-    preflight.check_devices(device)
-    io.check_folder(output)
-    for name in (begin, update):
-        if name is not None:
-            preflight.check_bundle(name)
-    if update is not None:
-        return None
-    if config is None:
-        _check_manifest(TrainConfig(output.name.lower()), output)
-        return None
-    settings = TrainConfig.read(config)
-    if settings.kept and begin is None:
-        raise InputError(f"{config}: the run keeps networks of a bundle: name that with --from")
-    _check_manifest(settings, config)
-    return settings
+    return Teacher.read(bundle.find(name))
 
 
 def _described_by(
@@ -365,7 +261,7 @@ def _described_by(
     """
     from deepstd.train.config import TrainConfig
 
-    ndims = sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)
+    ndims = _ndims(scans)
     values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims, **start.sizes(ndims)}
     values["learning_rate"] = _FURTHER_RATE
     if template and len(ndims) == 1:
@@ -375,28 +271,16 @@ def _described_by(
     return TrainConfig.from_dict(values, "the default description")
 
 
-def _check_manifest(settings: TrainConfig, source: Path) -> None:
-    """Raise an InputError for settings that would fail when the bundle is written."""
-    from pydantic import ValidationError
+def _described_by_teacher(scans: list[CachedScan], teacher: Teacher, output: Path) -> TrainConfig:
+    """Return the settings of a training from scratch, with networks of a teacher's sizes."""
+    from deepstd.train.config import TrainConfig
 
-    from deepstd.bundle import Manifest
+    ndims = _ndims(scans)
+    values: dict[str, Any] = {"name": output.name.lower(), "ndims": ndims, **teacher.sizes(ndims)}
+    values["template"] = len(ndims) == 1
+    return TrainConfig.from_dict(values, "the default description")
 
-    try:
-        Manifest(
-            name=settings.name,
-            version=settings.version,
-            modality=settings.modality,
-            body_part=settings.body_part,
-            description=settings.description,
-            licence=settings.licence,
-            networks={},
-            rate_weight=settings.rate_weight,
-            files={},
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{source}: {field} = {first['input']!r} does not suit a bundle: {first['msg']}. Name "
-            "it in small letters, digits, dots and hyphens, with --config"
-        ) from error
+
+def _ndims(scans: list[CachedScan]) -> list[int]:
+    """Return the numbers of axes of the training scans, the largest first."""
+    return sorted({scan.voxels.ndim for scan in scans if scan.split == "train"}, reverse=True)

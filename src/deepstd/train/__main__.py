@@ -36,6 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--session-time", metavar="TIME", help="of this session")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="BUNDLE_DIR",
+        help="folder of a bundle whose features supervise the networks",
+    )
+    parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N; under torchrun one each"
     )
     given = parser.parse_args(arguments)
@@ -55,10 +61,12 @@ def _train(given: argparse.Namespace) -> None:
     from deepstd.train.config import TrainConfig
     from deepstd.train.distributed import joined
     from deepstd.train.run import train
+    from deepstd.train.teacher import Teacher
 
     began = time.monotonic()
     total = seconds_of(given.max_time)
     keep_checkpoint(given.checkpoint, resume=given.resume)
+    teacher = None if given.teacher is None else Teacher.read(given.teacher)
     with joined(given.device) as group:
         if not group.leads:
             _LOG.setLevel(logging.WARNING)
@@ -70,6 +78,7 @@ def _train(given: argparse.Namespace) -> None:
             session_seconds=seconds_of(given.session_time) if given.session_time else math.inf,
             spent=time.monotonic() - began,
             resume=given.resume,
+            teacher=teacher,
             device=group.device,
             group=group,
         )

@@ -26,6 +26,7 @@ from deepstd.train.config import TrainConfig
 from deepstd.train.loop import TrainingState, new_state
 
 _FILE = "checkpoint.safetensors"
+_DEFAULTS = json.loads(json.dumps(TrainConfig("").to_dict()))
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Checkpoint:
         shape_seconds: seconds spent on template, shape model and fields.
         states: training state of each network.
         start: name and version of the bundle that the run began with, or None.
+        teacher: name and version of the bundle that teaches the networks, or None.
         seconds: seconds spent by all sessions.
         total: seconds requested for the run; 0 in older checkpoints without the entry.
     """
@@ -47,6 +49,7 @@ class Checkpoint:
     shape_seconds: float = 0.0
     states: dict[Part, TrainingState] = field(default_factory=dict)
     start: str | None = None
+    teacher: str | None = None
     seconds: float = 0.0
     total: float = 0.0
 
@@ -62,6 +65,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
         "config": config.to_dict(),
         "shape": None,
         "start": run.start,
+        "teacher": run.teacher,
         "shape_seconds": run.shape_seconds,
         "seconds": run.seconds,
         "total": run.total,
@@ -117,7 +121,9 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
             values = json.loads(opened.metadata()["values"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: no checkpoint to resume from ({error})") from error
-    if values["config"] != json.loads(json.dumps(config.to_dict())):
+    described = json.loads(json.dumps(config.to_dict()))
+    # A checkpoint of an older release lacks settings that had their defaults then.
+    if {**_DEFAULTS, **values["config"]} != described:
         raise InputError(f"{path}: the checkpoint belongs to a run with another description")
     shape = None
     if values["shape"] is not None:
@@ -153,7 +159,8 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
     shape_seconds = float(values["shape_seconds"])
     known = shape_seconds + sum(state.seconds for state in states.values())
     seconds, total = values.get("seconds", known), values.get("total", 0.0)
-    return Checkpoint(shape, fields, shape_seconds, states, values.get("start"), seconds, total)
+    start, teacher = values.get("start"), values.get("teacher")
+    return Checkpoint(shape, fields, shape_seconds, states, start, teacher, seconds, total)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -16,6 +16,8 @@ from deepstd.texture.kinds import AUTOENCODER, BETWEEN, LIFTING, TRANSFORMS, Par
 if TYPE_CHECKING:
     from deepstd.texture.description import Config
 
+MOST_DEFORMED = 0.2
+"""Largest strength of random deformations."""
 _HYPER_SHARE = 8  # channels of the entropy model for each hyper-latent channel
 
 
@@ -49,6 +51,11 @@ class TrainConfig:
         shape_share: share of the time for template and shape model.
         varied: mirror, turn and shrink crops at random; with a template, magnify them instead,
             which is for images only.
+        deformation: largest root mean square displacement of random deformations of training scans,
+            relative to the scan's longest side; 0 for none. Slices between others are not deformed.
+        teacher_weight: weight of the distance from a teacher's features.
+        teacher_places: show a teacher the template coordinates, where it has learned from the same
+            shapes; otherwise it gets random ones.
         seed: seed of all random numbers.
     """
 
@@ -79,6 +86,9 @@ class TrainConfig:
     learning_rate: float = 4e-3
     shape_share: float = 0.1
     varied: bool = False
+    deformation: float = 0.0
+    teacher_weight: float = 0.5
+    teacher_places: bool = False
     seed: int = 0
 
     @staticmethod
@@ -132,6 +142,10 @@ class TrainConfig:
         config = TrainConfig(**converted)
         if config.varied and config.template and 3 in config.ndims:
             raise InputError(f"{source}: varied with a template is for images, not for volumes")
+        if not 0 <= config.deformation <= MOST_DEFORMED or not config.teacher_weight >= 0:
+            raise InputError(
+                f"{source}: deformation must be 0 to {MOST_DEFORMED}, teacher_weight at least 0"
+            )
         left_over = set(config.kept) - set(map(str, config.parts))
         if left_over:
             raise InputError(f"{source}: kept = {config.kept!r} names no network of the run")

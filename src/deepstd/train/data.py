@@ -6,6 +6,7 @@ CachedScan ─ register, warp template ─▶ Example ─ random crops ─▶ ba
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,10 @@ class Example:
         if conditioning is not None:
             conditioning = TensorConditioning(*(t.to(device) for t in conditioning))
         return replace(self, values=self.values.to(device), conditioning=conditioning)
+
+
+Window = tuple[slice, ...]
+Cut = Callable[[Example, Window], Example]
 
 
 def make_example(scan: CachedScan, model: ShapeModel | None, code: FieldCode | None) -> Example:
@@ -107,8 +112,17 @@ def draw(examples: list[Example], count: int, random: np.random.Generator) -> li
     return [first, *(alike[int(n)] for n in random.integers(len(alike), size=count - 1))]
 
 
+def window_of(example: Example, window: Window) -> Example:
+    """Return a window of an example."""
+    here = (..., *window)
+    conditioning = example.conditioning
+    if conditioning is not None:
+        conditioning = TensorConditioning(*(t[here].contiguous() for t in conditioning))
+    return replace(example, values=example.values[here].contiguous(), conditioning=conditioning)
+
+
 def random_crops(
-    examples: list[Example], largest: int, random: np.random.Generator
+    examples: list[Example], largest: int, random: np.random.Generator, cut: Cut = window_of
 ) -> list[Example]:
     """Draw a crop of each example; all crops have one shape.
 
@@ -118,25 +132,22 @@ def random_crops(
         examples: examples of one number of axes.
         largest: edge of the crops in voxels, on average.
         random: source of the draws.
+        cut: returns a window of an example, as it is or deformed.
     """
-    return crops_within(examples, largest ** len(examples[0].shape), random)
+    return crops_within(examples, largest ** len(examples[0].shape), random, cut)
 
 
 def crops_within(
-    examples: list[Example], budget: int, random: np.random.Generator
+    examples: list[Example], budget: int, random: np.random.Generator, cut: Cut = window_of
 ) -> list[Example]:
     """Draw a crop of at most ``budget`` voxels of each example; all crops have one shape."""
     shape = np.min([e.shape for e in examples], axis=0).tolist()
     while np.prod(shape) > budget:
         longest = int(np.argmax(shape))
         shape[longest] = max(1, min(int(shape[longest] * 0.9), shape[longest] - 1))
-    return [_crop(example, shape, random) for example in examples]
+    return [cut(example, _random_window(example, shape, random)) for example in examples]
 
 
-def _crop(example: Example, sizes: list[int], random: np.random.Generator) -> Example:
+def _random_window(example: Example, sizes: list[int], random: np.random.Generator) -> Window:
     starts = [int(random.integers(n - s + 1)) for n, s in zip(example.shape, sizes, strict=True)]
-    window = (..., *(slice(a, a + s) for a, s in zip(starts, sizes, strict=True)))
-    conditioning = example.conditioning
-    if conditioning is not None:
-        conditioning = TensorConditioning(*(t[window].contiguous() for t in conditioning))
-    return replace(example, values=example.values[window].contiguous(), conditioning=conditioning)
+    return tuple(slice(a, a + s) for a, s in zip(starts, sizes, strict=True))

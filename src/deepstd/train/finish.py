@@ -102,6 +102,12 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     lines += ["", "## Training", ""]
     if trained.start is not None:
         lines.append(f"- Begun with the networks of {trained.start}.")
+    if trained.teacher is not None:
+        lines.append(
+            f"- Supervised by the features of {trained.teacher} (weight {config.teacher_weight:g})."
+        )
+    if config.deformation:
+        lines.append(f"- Scans deformed at random, with strength {config.deformation:g}.")
     for part in config.parts:
         parameters = sum(p.numel() for p in trained.networks[part].parameters())
         took = f"{trained.seconds[part]:.0f} s" if part in trained.seconds else "taken over"

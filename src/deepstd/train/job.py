@@ -44,6 +44,7 @@ from deepstd.train.ready import (
 from deepstd.train.retention import Retention
 from deepstd.train.start import Start
 from deepstd.train.synthetic import synthetic_scans
+from deepstd.train.teacher import Teacher
 from deepstd.train.template.build import build_shape_model
 from deepstd.train.update import Verdict, judged
 
@@ -72,6 +73,7 @@ class Job:
         stop_at: value of `time.monotonic` at the end of the session.
         old: scans of earlier training where a bundle is updated, none for synthetic ones; None
             where a bundle is trained.
+        teacher: bundle whose features supervise the networks, or None.
 
     Attributes:
         parts: keys of the networks to train.
@@ -93,11 +95,12 @@ class Job:
         budget: Budget,
         stop_at: float,
         old: list[CachedScan] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self._scans, self._config, self._folder, self._run = scans, config, folder, run
         self._start, self._device, self._report, self._group = start, device, report, group
         self._budget, self._stop_at = budget, stop_at
-        self._old = old
+        self._old, self._teacher = old, teacher
         self._examples: dict[Part, list[Example]] = {}
         self._checked: dict[Part, tuple[list[Example], list[Example]]] = {}
         self.parts = [part for part in config.parts if str(part) not in config.kept]
@@ -139,6 +142,9 @@ class Job:
         """Train a network until its schedule or the session ends."""
         examples, validation = self._ready(part, self._scans)
         retention = self._retention(part, validation)
+        distillation = None
+        if self._teacher is not None:
+            distillation = self._teacher.distillation(part, self._config, self._device)
         self._examples[part] = examples
         state = self._run.states[part]
         share = self._share(state)
@@ -153,6 +159,7 @@ class Job:
                 stop_at=min(self._stop_at, time.monotonic() + _CHECKPOINT_EVERY),
                 report=self._report,
                 retention=retention,
+                distillation=distillation,
                 group=self._group,
                 clock=time.monotonic,
             )

@@ -1,6 +1,6 @@
 """Training loop of one network against the clock.
 
-    examples ─ crops, random steps ─ code ─▶ loss ─ gradients ─▶ Adam ─▶ running average
+    examples ─ crops, deformed or not, random steps ─ code ─▶ loss ─ gradients ─▶ Adam ─▶ average
 
 The learning rate follows a cosine over the given time. Every fourth step of a wavelet network codes
 only the coarse levels of large crops, as small crops hold few of their coefficients.
@@ -23,9 +23,11 @@ from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.scaling import STEPS_PER_OCTAVE
 from deepstd.texture.trainable import Trainable
 from deepstd.train.between import draw_batch
-from deepstd.train.coding import Batch, Coded, Seen, batch_of, code
+from deepstd.train.coding import Batch, Seen, batch_of, code
 from deepstd.train.config import TrainConfig
-from deepstd.train.data import Example, draw, random_crops
+from deepstd.train.data import Cut, Example, draw, random_crops, window_of
+from deepstd.train.deformation import Deformations
+from deepstd.train.distillation import Distillation
 from deepstd.train.distributed import ALONE, Group
 from deepstd.train.frequencies import fitted_tables
 from deepstd.train.retention import Retention
@@ -88,6 +90,7 @@ def train_until(
     stop_at: float,
     report: Callable[[str, float], None],
     retention: Retention | None = None,
+    distillation: Distillation | None = None,
     group: Group = ALONE,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
@@ -102,6 +105,7 @@ def train_until(
         stop_at: time to stop at in this session, on ``clock``.
         report: called with a sentence and the share done.
         retention: loss that keeps the network as it was, with half of each batch; None for none.
+        distillation: teacher whose features supervise the network's; None for none.
         group: processes that average their gradients and follow the first one's clock.
         clock: returns seconds: wall time, or CPU time for comparable runs.
 
@@ -114,6 +118,9 @@ def train_until(
     random = np.random.default_rng(seed)
     generator = torch.Generator(device=device).manual_seed(seed)
     began, before = clock(), state.seconds
+    cut = window_of
+    if config.deformation:
+        cut = Deformations(config.deformation, np.random.default_rng([seed, 1])).crop
     half = config if retention is None else replace(config, batch=max(1, config.batch // 2))
     validate_every = max(30.0, total_seconds / _VALIDATIONS)
     validated = state.history[-1]["seconds"] if state.history else 0.0
@@ -143,8 +150,15 @@ def train_until(
         coarse = last and isinstance(network, TextureNetwork)
         level = _COARSE_LEVEL[network.config.ndim] if coarse else 0
         with fixed_shifts(network):
-            coded = _coded(state, network, examples, half, random, generator, level=level)
-            loss = coded.loss.mean()
+            batch, sizes = _drawn(
+                state.part, network, examples, half, random, generator, level=level, cut=cut
+            )
+            args = network, batch, sizes, half.rate_weight, generator
+            if distillation is None:
+                loss = code(*args, last_level=level).loss.mean()
+            else:
+                coded, apart = distillation.code(*args, level)
+                loss = coded.loss.mean() + apart
             if retention is not None:
                 kept = _drawn(
                     state.part, network, retention.examples, half, random, generator, level=level
@@ -168,25 +182,6 @@ def train_until(
     return True
 
 
-def _coded(
-    state: TrainingState,
-    network: Trainable,
-    examples: list[Example],
-    config: TrainConfig,
-    random: np.random.Generator,
-    generator: torch.Generator,
-    *,
-    level: int = 0,
-    varied: bool = True,
-    seen: Seen | None = None,
-) -> Coded:
-    """Draw and code random crops, twice as long an axis for each level left out."""
-    batch, coarse = _drawn(
-        state.part, network, examples, config, random, generator, level=level, varied=varied
-    )
-    return code(network, batch, coarse, config.rate_weight, generator, last_level=level, seen=seen)
-
-
 def _drawn(
     part: Part,
     network: Trainable,
@@ -197,6 +192,7 @@ def _drawn(
     *,
     level: int,
     varied: bool = True,
+    cut: Cut = window_of,
 ) -> tuple[Batch, tuple[int, ...]]:
     """Draw random crops, twice as long an axis for each level left out.
 
@@ -209,7 +205,7 @@ def _drawn(
     crops_of = random_crops
     if varied and config.varied:
         crops_of = magnified_crops if config.template else varied_crops
-    crops = crops_of(draw(examples, config.batch, random), largest, random)
+    crops = crops_of(draw(examples, config.batch, random), largest, random, cut)
     return batch_of(crops, _step_codes(crops, config, random)), crops[0].coarse
 
 
@@ -273,7 +269,10 @@ def freeze_tables(
         if number >= _FEWEST_TABLE_BATCHES and time.monotonic() - began > seconds:
             break
         with torch.no_grad():
-            _coded(state, network, examples, config, random, generator, varied=False, seen=seen)
+            batch, sizes = _drawn(
+                state.part, network, examples, config, random, generator, level=0, varied=False
+            )
+            code(network, batch, sizes, config.rate_weight, generator, seen=seen)
     residual = torch.cat([r for r, _ in seen]).float().cpu().numpy()
     scales = torch.cat([i for _, i in seen]).cpu().numpy().astype(np.uint8)
     network.tables = fitted_tables(residual, scales, network.tables, config.rate_weight)

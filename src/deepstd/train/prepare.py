@@ -97,7 +97,7 @@ def prepare(
         except DeepSTDError as error:
             left_out[str(path)] = str(error)
             continue
-        for index, frame in enumerate(_frames(volume)):
+        for index, frame in enumerate(frames_of(volume)):
             if frame.size > 1:
                 scans.append(CachedScan(scan.name, who, split, frame, volume.affine, source, index))
     counts = {s: sum(scan.split == s for scan in scans) for s in ("train", "validation")}
@@ -173,7 +173,7 @@ def _hashed_split(patient: str) -> str:
     return "validation" if digest[0] < 256 * _VALIDATION_SHARE else "train"
 
 
-def _frames(volume: Volume) -> list[np.ndarray]:
+def frames_of(volume: Volume) -> list[np.ndarray]:
     """Return up to eight frames of a scan with special values filled; single slices become 2-D."""
     from deepstd.codec.backgrounds import (
         take_out,  # with torch, once the sources are known to be there

@@ -29,6 +29,7 @@ from deepstd.train.distributed import ALONE, Group
 from deepstd.train.job import Job
 from deepstd.train.ready import Report
 from deepstd.train.start import Start
+from deepstd.train.teacher import Teacher
 from deepstd.train.update import Verdict
 
 _LOG = logging.getLogger("deepstd.train")
@@ -46,6 +47,7 @@ class Trained:
         used: number of scans that each trained network learned from.
         shape_seconds: seconds spent on template, shape model and fields.
         start: name and version of the bundle that the run began with, or None.
+        teacher: name and version of the bundle that taught the networks, or None.
         verdicts: validation of each network of an updated bundle; empty unless finished.
         finished: True where all schedules ran to their ends.
     """
@@ -57,6 +59,7 @@ class Trained:
     used: dict[Part, int]
     shape_seconds: float
     start: str | None
+    teacher: str | None
     verdicts: dict[Part, Verdict]
     finished: bool
 
@@ -72,6 +75,7 @@ def train(
     resume: bool = False,
     start: Start | None = None,
     old: list[CachedScan] | None = None,
+    teacher: Teacher | None = None,
     device: torch.device | str = "cpu",
     report: Report = lambda message, share: _LOG.info("%s (%.0f %%)", message, 100 * share),
     group: Group = ALONE,
@@ -91,6 +95,8 @@ def train(
             it returns no kept networks.
         old: scans of earlier training, to update the start bundle: its networks keep what they can
             do, on these or, where the list is empty, on synthetic scans. None to train freely.
+        teacher: bundle of a related modality whose features supervise the networks, or None. A
+            run that began with a teacher needs it to the end.
         device: device of the networks.
         report: called with a sentence and the share done.
         group: processes that train one network together. The first one builds the template,
@@ -98,19 +104,23 @@ def train(
 
     Raises:
         InputError: no scans of a needed number of axes, no checkpoint to resume from, or no bundle
-            to take a network from.
+            to take a network from; or another teacher than the run began with, or one of other
+            sizes.
     """
     began = time.monotonic() - spent
     run = load_checkpoint(folder, config, device) if resume else Checkpoint()
     group.wait()  # no process writes before all have read
     torch.manual_seed(config.seed)
     _check_scans(scans, config)
+    _check_teacher(run, config, teacher, resume=resume)
     kept = _kept_networks(config, start, resume=resume)
     if start is not None and not resume:
         run.start, run.shape = start.name, start.shape if config.template else None
     budget = Budget(total_seconds, run.seconds, began)
     stop_at = began + session_seconds
-    job = Job(scans, config, folder, run, start, device, report, group, budget, stop_at, old)
+    job = Job(
+        scans, config, folder, run, start, device, report, group, budget, stop_at, old, teacher
+    )
     job.build_shape()
     job.train()
     return _trained(run, job, {**kept, **job.frozen()})
@@ -124,6 +134,19 @@ def _check_scans(scans: list[CachedScan], config: TrainConfig) -> None:
     for ndim in config.ndims:
         if ndim not in found and str(ndim) not in config.kept:
             raise InputError(f"the cache holds no {ndim}-D scan to train on")
+
+
+def _check_teacher(
+    run: Checkpoint, config: TrainConfig, teacher: Teacher | None, *, resume: bool
+) -> None:
+    """Note the teacher of a new run; raise an InputError where it does not fit the run."""
+    name = None if teacher is None else teacher.name
+    if resume and name != run.teacher:
+        had = "without a teacher" if run.teacher is None else f"with the teacher {run.teacher}"
+        raise InputError(f"the run began {had}: go on with the same, named with --teacher")
+    run.teacher = name
+    if teacher is not None:
+        teacher.check(config)
 
 
 def _kept_networks(
@@ -151,6 +174,7 @@ def _trained(run: Checkpoint, job: Job, networks: dict[Part, Trainable]) -> Trai
         {part: len(used) for part, used in job.used.items()},
         run.shape_seconds,
         run.start,
+        run.teacher,
         job.verdicts,
         job.finished,
     )

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from deepstd.texture.networks.conditioning import TensorConditioning
-from deepstd.train.data import Example, crops_within
+from deepstd.train.data import Cut, Example, crops_within, window_of
 
 _FACTORS = (1, 1, 2, 4)  # shrink factors, equally likely
 _SHRUNK_AXIS_SHARE = 3 / 4  # axes of a volume that shrink with its batch
@@ -26,7 +26,7 @@ _NORMAL_MEAN = 0.7979  # √(2/π): mean magnitude of normal noise of deviation 
 
 
 def varied_crops(
-    examples: list[Example], largest: int, random: np.random.Generator
+    examples: list[Example], largest: int, random: np.random.Generator, cut: Cut = window_of
 ) -> list[Example]:
     """Draw crops of scans without a template, mirrored, turned and shrunk at random.
 
@@ -37,13 +37,14 @@ def varied_crops(
         examples: examples of one number of axes.
         largest: edge of the crops in voxels, on average.
         random: source of the draws.
+        cut: returns a window of an example, as it is or deformed.
     """
     ndim = len(examples[0].shape)
     factor = _FACTORS[int(random.integers(len(_FACTORS)))]
     room = [a for a in range(ndim) if min(e.shape[a] for e in examples) >= _SHRUNK_TO * factor]
     shrunk = room if ndim == 2 else [a for a in room if random.random() < _SHRUNK_AXIS_SHARE]
     factors = tuple(factor if a in shrunk else 1 for a in range(ndim))
-    crops = crops_within(examples, largest**ndim * math.prod(factors), random)
+    crops = crops_within(examples, largest**ndim * math.prod(factors), random, cut)
     turned = random.random() < 0.5
     return [_varied(crop, factors, turned, random) for crop in crops]
 
@@ -55,7 +56,7 @@ def shrink_factor(lengths: Sequence[int], random: np.random.Generator) -> int:
 
 
 def magnified_crops(
-    examples: list[Example], largest: int, random: np.random.Generator
+    examples: list[Example], largest: int, random: np.random.Generator, cut: Cut = window_of
 ) -> list[Example]:
     """Draw crops of images with a template; magnify half of the batches one to four times.
 
@@ -66,11 +67,12 @@ def magnified_crops(
         examples: images.
         largest: edge of the crops in pixels, on average.
         random: source of the draws.
+        cut: returns a window of an example, as it is or deformed.
     """
     if random.random() < 0.5:
-        return crops_within(examples, largest**2, random)
+        return crops_within(examples, largest**2, random, cut)
     factor = 2.0 ** float(random.uniform(0.0, _MAGNIFIED_OCTAVES))
-    crops = crops_within(examples, max(round((largest / factor) ** 2), 64), random)
+    crops = crops_within(examples, max(round((largest / factor) ** 2), 64), random, cut)
     return [_magnified(crop, factor, random) for crop in crops]
 
 

@@ -1,0 +1,1 @@
+"""Training on few scans: augmentation and distillation against all scans."""
