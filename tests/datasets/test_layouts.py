@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_listed_is_named(
 
 
 def test_the_page_describes_every_data_set() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "public-data-sets.md").read_text(encoding="utf-8")
     for name, layout in datasets.LAYOUTS.items():
         assert f"`{name}`" in page
         for source in layout.sources:

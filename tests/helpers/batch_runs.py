@@ -18,7 +18,7 @@ from deepstd.batch.case import Case, fingerprint
 from deepstd.batch.ledger import Ledger
 from deepstd.batch.work import Outcome
 from deepstd.errors import DeepSTDError
-from deepstd.io import Metadata
+from deepstd.io import KeptMetadata, Metadata
 
 
 class Killed(BaseException):
@@ -58,7 +58,7 @@ def killed(where: str, name: str) -> Iterator[None]:
             yield
 
 
-def fake_outcome(case: Case, metadata: Metadata = Metadata.DEIDENTIFIED) -> Outcome:
+def fake_outcome(case: Case, metadata: KeptMetadata = Metadata.DEIDENTIFIED) -> Outcome:
     """An output that tells which scan it is of, with figures that follow from the voxels."""
     try:
         volume = case.read(metadata)

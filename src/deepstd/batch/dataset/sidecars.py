@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from deepstd.batch.dataset.names import DESCRIPTION, IGNORED, is_ours, is_plain
 from deepstd.errors import DeepSTDError
-from deepstd.io import Metadata, PassedOver, ScanSource, passed
+from deepstd.io import KeptMetadata, Metadata, PassedOver, ScanSource, passed
 from deepstd.io.dicom import Item
 
 _SUFFIXES = (".json", ".tsv", ".tsv.gz", ".bval", ".bvec")
@@ -73,7 +73,7 @@ class Chosen:
 def choose(
     scans: Iterable[ScanSource],
     others: Iterable[PassedOver],
-    metadata: Metadata,
+    metadata: KeptMetadata,
     output: Path,
     *,
     is_anonymous: bool,
@@ -133,7 +133,7 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder)
 
 
-def _reason(name: str, item: Item, metadata: Metadata, is_anonymous: bool) -> str | None:
+def _reason(name: str, item: Item, metadata: KeptMetadata, is_anonymous: bool) -> str | None:
     """Return why a side-car is left out, or None."""
     if is_anonymous:
         return ANONYMOUS
