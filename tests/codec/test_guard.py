@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -24,8 +23,6 @@ from deepstd.container import parse
 from deepstd.errors import BundleError, InputError
 from deepstd.rate.target import Target
 
-DATA = os.environ.get("DEEPSTD_DATA")
-needs_data = pytest.mark.skipif(DATA is None, reason="DEEPSTD_DATA is not set")
 SCAN = "hippocampus-t1/images/hippocampus_037.nii.gz"  # of a test patient
 
 
@@ -34,26 +31,25 @@ def codec() -> Codec:
     return Codec.load("hippocampus-t1", device="cpu")
 
 
-def scan() -> Volume:
-    return io.read(Path(DATA or "") / SCAN)
+@pytest.fixture
+def crop(data_dir: Path) -> Volume:
+    return io.read(data_dir / SCAN)
 
 
 def encoded(codec: Codec, volume: Volume, ratio: float = 16) -> Compressed:
     return codec.encode(volume, Target(ratio=ratio), effort="fast")
 
 
-@needs_data
-def test_a_scan_of_the_study_is_familiar(codec: Codec) -> None:
-    found = encoded(codec, scan())
+def test_a_scan_of_the_study_is_familiar(codec: Codec, crop: Volume) -> None:
+    found = encoded(codec, crop)
     assert found.familiarity is not None
     assert found.familiarity.judged
     assert not found.familiarity.unfamiliar
     assert not any("unlike" in note for note in found.notes)
 
 
-@needs_data
-def test_an_inverted_scan_is_noted_in_file_and_report(codec: Codec) -> None:
-    volume = scan()
+def test_an_inverted_scan_is_noted_in_file_and_report(codec: Codec, crop: Volume) -> None:
+    volume = crop
     inverted = Volume(volume.voxels.max() - volume.voxels, volume.affine)
     target = Target(ratio=16)
     found = codec.encode(inverted, target, effort="fast")
@@ -67,10 +63,9 @@ def test_an_inverted_scan_is_noted_in_file_and_report(codec: Codec) -> None:
     assert len(found.data) <= target.bytes_for(inverted.voxels.size, inverted.nbytes)
 
 
-@needs_data
-def test_a_turned_image_is_noted() -> None:
+def test_a_turned_image_is_noted(data_dir: Path) -> None:
     name = "chest-xray/images/00001303_001.png"  # of a test patient
-    volume = io.read(Path(DATA or "") / name)
+    volume = io.read(data_dir / name)
     turned = Volume(np.ascontiguousarray(np.rot90(volume.voxels)), volume.affine)
     known = Codec.load("chest-xray", device="cpu")
     told = known.encode(turned, Target(ratio=64), effort="fast").familiarity
@@ -78,9 +73,8 @@ def test_a_turned_image_is_noted() -> None:
     assert UPRIGHT.name in [one.measure for one in told.findings]
 
 
-@needs_data
-def test_a_large_bright_lesion_is_found_with_its_place(codec: Codec) -> None:
-    volume = scan()
+def test_a_large_bright_lesion_is_found_with_its_place(codec: Codec, crop: Volume) -> None:
+    volume = crop
     centre = [n // 2 for n in volume.shape]
     distance = np.sqrt(
         sum((g - c) ** 2 for g, c in zip(np.indices(volume.shape), centre, strict=True))
@@ -163,10 +157,11 @@ def ratio_of(volume: Volume, restored: np.ndarray, mask: np.ndarray) -> float:
     return float(np.sqrt(error[mask].mean() / error[~mask].mean()))
 
 
-@needs_data
 @pytest.mark.parametrize("given", [True, False], ids=["a mask", "found"])
-def test_protected_regions_have_the_fidelity_of_the_rest(codec: Codec, given: bool) -> None:
-    volume, mask = with_lesion(scan(), 3)
+def test_protected_regions_have_the_fidelity_of_the_rest(
+    codec: Codec, given: bool, crop: Volume
+) -> None:
+    volume, mask = with_lesion(crop, 3)
     target = Target(ratio=32)
     plain = codec.encode(volume, target, effort="fast")
     wish = Protection(mask if given else None)

@@ -155,7 +155,11 @@ def folder(scans: tuple[Path, Path]) -> Path:
         ({"output": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
         ({"inverse": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
         ({"field": "there.nii.gz"}, OutputExistsError, r"there\.nii\.gz: the file exists"),
-        ({"output": "out.jpg"}, UnsupportedFormatError, r"out\.jpg: the suffix names no"),
+        (
+            {"output": "out.jpg"},
+            UnsupportedFormatError,
+            r"out\.jpg: JPEG files .* are read and not",
+        ),
         ({"inverse": "back.xyz"}, UnsupportedFormatError, r"back\.xyz: the suffix names no"),
         ({"inverse_field": "field.npy"}, UnsupportedFormatError, r"field\.npy: a displacement"),
         (
