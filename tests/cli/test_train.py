@@ -99,7 +99,9 @@ def test_without_settings_the_networks_of_generic_get_a_template(
     assert described["networks"]["3"]["template"]
     assert described["networks"]["3"]["widths"] == generic["networks"]["3"]["widths"]
     assert "template.nii.gz" in described["files"]
-    assert "Begun with the networks of generic" in (output / "README.md").read_text()
+    card = (output / "README.md").read_text()
+    assert "Begun with the networks of generic" in card
+    assert "group-wise average of the training scans" in card
     made = api.compress(scans / "p0_0.npy", tmp_path / "scan.dstd", ratio=6, model=str(output))
     assert made.bundle == "mine 1"
 

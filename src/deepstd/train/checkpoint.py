@@ -39,6 +39,7 @@ class Checkpoint:
         shape_seconds: seconds spent on template, shape model and fields.
         states: training state of each network.
         start: name and version of the bundle that the run began with, or None.
+        template_from: name and version of the bundle whose template was taken over, or None.
         teacher: name and version of the bundle that teaches the networks, or None.
         seconds: seconds spent by all sessions.
         total: seconds requested for the run; 0 in older checkpoints without the entry.
@@ -49,6 +50,7 @@ class Checkpoint:
     shape_seconds: float = 0.0
     states: dict[Part, TrainingState] = field(default_factory=dict)
     start: str | None = None
+    template_from: str | None = None
     teacher: str | None = None
     seconds: float = 0.0
     total: float = 0.0
@@ -65,6 +67,7 @@ def save_checkpoint(folder: Path, config: TrainConfig, run: Checkpoint) -> None:
         "config": config.to_dict(),
         "shape": None,
         "start": run.start,
+        "template_from": run.template_from,
         "teacher": run.teacher,
         "shape_seconds": run.shape_seconds,
         "seconds": run.seconds,
@@ -159,8 +162,10 @@ def load_checkpoint(folder: Path, config: TrainConfig, device: torch.device | st
     shape_seconds = float(values["shape_seconds"])
     known = shape_seconds + sum(state.seconds for state in states.values())
     seconds, total = values.get("seconds", known), values.get("total", 0.0)
-    start, teacher = values.get("start"), values.get("teacher")
-    return Checkpoint(shape, fields, shape_seconds, states, start, teacher, seconds, total)
+    # In older checkpoints a run with a template took it over from the bundle that it began with.
+    start = values.get("start")
+    begun = start, values.get("template_from", start), values.get("teacher")
+    return Checkpoint(shape, fields, shape_seconds, states, *begun, seconds, total)
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -197,7 +197,8 @@ def _digest(scans: list[CachedScan]) -> str:
 
 
 def _averaged_over(trained: Trained) -> str:
-    return "of the training scans" if trained.start is None else f"taken from {trained.start}"
+    taken = trained.template_from
+    return "of the training scans" if taken is None else f"taken from {taken}"
 
 
 def training_curve(history: dict[Part, list[dict[str, float]]]) -> str:

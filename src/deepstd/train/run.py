@@ -47,6 +47,7 @@ class Trained:
         used: number of scans that each trained network learned from.
         shape_seconds: seconds spent on template, shape model and fields.
         start: name and version of the bundle that the run began with, or None.
+        template_from: name and version of the bundle whose template was taken over, or None.
         teacher: name and version of the bundle that taught the networks, or None.
         verdicts: validation of each network of an updated bundle; empty unless finished.
         finished: True where all schedules ran to their ends.
@@ -59,6 +60,7 @@ class Trained:
     used: dict[Part, int]
     shape_seconds: float
     start: str | None
+    template_from: str | None
     teacher: str | None
     verdicts: dict[Part, Verdict]
     finished: bool
@@ -116,6 +118,7 @@ def train(
     kept = _kept_networks(config, start, resume=resume)
     if start is not None and not resume:
         run.start, run.shape = start.name, start.shape if config.template else None
+        run.template_from = None if run.shape is None else start.name
     budget = Budget(total_seconds, run.seconds, began)
     stop_at = began + session_seconds
     job = Job(
@@ -174,6 +177,7 @@ def _trained(run: Checkpoint, job: Job, networks: dict[Part, Trainable]) -> Trai
         {part: len(used) for part, used in job.used.items()},
         run.shape_seconds,
         run.start,
+        run.template_from,
         run.teacher,
         job.verdicts,
         job.finished,
