@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 
 from deepstd.batch import run as batches
 from deepstd.batch.case import voxel_digest
+from deepstd.batch.check.run import check
 from deepstd.batch.dataset.bids import with_ours, without_ours
 from deepstd.batch.dataset.names import SUMS, is_plain, original_by_format, original_of
 from deepstd.batch.dataset.sidecars import IDENTITY
 from deepstd.batch.dataset.sums import read_sums, write_sums
+from deepstd.batch.restore.run import restore
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.cli.batch_words import summary as in_words
@@ -99,6 +101,22 @@ def test_the_table_names_originals_and_hashes_of_their_voxels(bids: Job) -> None
     assert "12 other files" in readme
 
 
+@pytest.mark.parametrize("name", ["a\\b.npy", "a\nb.npy", "c:1.npy", "~/a.npy", "<b>&.npy"])
+def test_any_name_can_be_restored_and_verified(
+    tmp_path: Path, name: str, in_process: list[str]
+) -> None:
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    path = tmp_path / "scans" / name
+    path.parent.mkdir(parents=True)
+    np.save(path, voxels)
+    out, back = tmp_path / "out", tmp_path / "back"
+    assert batches.run(Job(tmp_path / "scans", out, Target(lossless=True)), quiet).exit_code == 0
+    assert restore(out, back, quiet).exit_code == 0
+    (restored,) = (one for one in back.rglob("*") if one.is_file() and one.suffix == ".npy")
+    np.testing.assert_array_equal(np.load(restored), voxels)
+    assert check(out, quiet, lambda *_: None).exit_code == 0
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_a_voxel_hash_does_not_depend_on_memory(order: str) -> None:
     voxels = ball(1, (5, 4, 3)).astype(f"{order}i2")
@@ -157,6 +175,9 @@ def test_nothing_is_copied_through_a_link(bids: Job, tmp_path: Path) -> None:
         (b'{"PatientID" :\n "17"}', False),
         (b'{"a": {"PatientBirthDate": "1970-01-01"}}', False),
         ('{"PatientName": "Doe"}'.encode("utf-16"), False),
+        ('{"PatientName": "Doe"}'.encode("utf-16-le"), False),
+        ('{"PatientName": "Doe"}'.encode("utf-32"), False),
+        (b'{"\\u0050atientName": "Doe"', False),
         (b'{"PatientName": ""}', True),
         (b'{"PatientName": "anonymous", "PatientID": null}', True),
         (b'{"PatientPosition": "HFS"}', True),

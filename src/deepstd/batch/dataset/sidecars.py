@@ -7,6 +7,7 @@ files that are no scans ─┬ of a known kind, or anywhere in a BIDS data set �
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ _IDENTITY = re.compile(
     rb'\s*:\s*(?!\s*(?:""|null|\[\s*\]|"n/a"|"anonymous"|"anon"))',
     re.IGNORECASE,
 )
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 IDENTITY = "side-cars that name patients (--keep-metadata copies them)"
 OUR_NAMES = "files with the name of one that this command writes"
 DROPPED = "side-cars, as --drop-metadata keeps geometry alone"
@@ -152,9 +154,14 @@ def _names_patients(item: Item) -> bool:
             text = stream.read()
     except (OSError, DeepSTDError):
         return False  # copying it fails, with a message
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = text.decode("utf-16", errors="replace").encode()
-    return _IDENTITY.search(text) is not None
+    return _IDENTITY.search(_plain_text(text)) is not None
+
+
+def _plain_text(data: bytes) -> bytes:
+    """Return JSON text of any encoding as UTF-8, without escapes, however damaged it is."""
+    text = data.decode(json.detect_encoding(data), errors="replace")
+    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.encode("utf-8", errors="replace")
 
 
 def _last(name: str) -> str:
