@@ -24,14 +24,14 @@ from deepstd.batch.case import voxel_digest
 from deepstd.batch.check.run import check
 from deepstd.batch.dataset.bids import with_ours, without_ours
 from deepstd.batch.dataset.names import SUMS, is_plain, original_by_format, original_of
-from deepstd.batch.dataset.sidecars import IDENTITY
+from deepstd.batch.dataset.sidecars import DATES, IDENTITY
 from deepstd.batch.dataset.sums import read_sums, write_sums
 from deepstd.batch.restore.run import restore
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.cli.batch_words import summary as in_words
 from deepstd.errors import InputError
-from deepstd.io import Metadata, ScanSource, discover
+from deepstd.io import Deidentification, Metadata, ScanSource, discover
 from deepstd.io.formats import SUFFIXES, WRITTEN_SUFFIXES
 from deepstd.rate.target import Target
 
@@ -189,6 +189,33 @@ def test_sidecars_that_name_patients_stay_out(bids: Job, text: bytes, is_copied:
     left_out = batches.forecast(bids).sidecars.left_out
     assert left_out == ({} if is_copied else {IDENTITY: [name]})
     assert batches.forecast(replace(bids, metadata=Metadata.ALL)).sidecars.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_copied"),
+    [
+        ('{"AcquisitionDateTime": "2019-03-07T10:00:00"}', False),
+        ('{"StudyDate": 20190307}', False),
+        ('{"AcquisitionDateTime": "20190307101530.25"}', False),
+        ('{"AcquisitionDateTime": "1905-03-07T10:00:00"}', True),
+        ('{"UID": "1.2.20190307.5", "EchoTime": 0.20190307, "N": 2019030712}', True),
+    ],
+)
+def test_dates_of_sidecars_do_not_tell_the_span_of_moved_ones(
+    bids: Job, text: str, is_copied: bool
+) -> None:
+    name = "sub-01/anat/sub-01_T1w.json"
+    write(bids.source / name, text.encode())
+    moved = replace(bids, metadata=Deidentification(date_key=b"k" * 32))
+    assert batches.forecast(moved).sidecars.left_out == ({} if is_copied else {DATES: [name]})
+    assert batches.forecast(bids).sidecars.left_out == {}
+
+
+def test_tables_with_dates_stay_out_where_dates_are_moved(bids: Job) -> None:
+    name = "sub-01/sub-01_scans.tsv"
+    write(bids.source / name, b"filename\tacq_time\nanat/a.nii.gz\t2019-03-07T10:00:00\n")
+    moved = replace(bids, metadata=Deidentification(date_key=b"k" * 32))
+    assert batches.forecast(moved).sidecars.left_out == {DATES: [name]}
 
 
 def test_what_stays_out_is_said(bids: Job) -> None:
