@@ -27,7 +27,22 @@ def test_selects_what_numpy_selects(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [5, -6, (0, 0, 0), (..., ...), None, True, [0, 1], 1.0, "0", np.array([True] * 5)]
+    "key",
+    [
+        5,
+        -6,
+        (0, 0, 0),
+        (..., ...),
+        None,
+        True,
+        [0, 1],
+        1.0,
+        "0",
+        np.array([True] * 5),
+        slice(None, None, 0),
+        slice(1.5, None),
+        slice("a", "b"),
+    ],
 )
 def test_other_indices_are_refused(key: Any) -> None:
     with pytest.raises(RegionError):

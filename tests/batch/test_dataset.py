@@ -21,15 +21,17 @@ from hypothesis import strategies as st
 
 from deepstd.batch import run as batches
 from deepstd.batch.case import voxel_digest
+from deepstd.batch.check.run import check
 from deepstd.batch.dataset.bids import with_ours, without_ours
 from deepstd.batch.dataset.names import SUMS, is_plain, original_by_format, original_of
-from deepstd.batch.dataset.sidecars import IDENTITY
+from deepstd.batch.dataset.sidecars import DATES, IDENTITY
 from deepstd.batch.dataset.sums import read_sums, write_sums
+from deepstd.batch.restore.run import restore
 from deepstd.batch.run import Job
 from deepstd.batch.shard import Shard
 from deepstd.cli.batch_words import summary as in_words
 from deepstd.errors import InputError
-from deepstd.io import Metadata, ScanSource, discover
+from deepstd.io import Deidentification, Metadata, ScanSource, discover
 from deepstd.io.formats import SUFFIXES, WRITTEN_SUFFIXES
 from deepstd.rate.target import Target
 
@@ -99,6 +101,22 @@ def test_the_table_names_originals_and_hashes_of_their_voxels(bids: Job) -> None
     assert "12 other files" in readme
 
 
+@pytest.mark.parametrize("name", ["a\\b.npy", "a\nb.npy", "c:1.npy", "~/a.npy", "<b>&.npy"])
+def test_any_name_can_be_restored_and_verified(
+    tmp_path: Path, name: str, in_process: list[str]
+) -> None:
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    path = tmp_path / "scans" / name
+    path.parent.mkdir(parents=True)
+    np.save(path, voxels)
+    out, back = tmp_path / "out", tmp_path / "back"
+    assert batches.run(Job(tmp_path / "scans", out, Target(lossless=True)), quiet).exit_code == 0
+    assert restore(out, back, quiet).exit_code == 0
+    (restored,) = (one for one in back.rglob("*") if one.is_file() and one.suffix == ".npy")
+    np.testing.assert_array_equal(np.load(restored), voxels)
+    assert check(out, quiet, lambda *_: None).exit_code == 0
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_a_voxel_hash_does_not_depend_on_memory(order: str) -> None:
     voxels = ball(1, (5, 4, 3)).astype(f"{order}i2")
@@ -157,6 +175,9 @@ def test_nothing_is_copied_through_a_link(bids: Job, tmp_path: Path) -> None:
         (b'{"PatientID" :\n "17"}', False),
         (b'{"a": {"PatientBirthDate": "1970-01-01"}}', False),
         ('{"PatientName": "Doe"}'.encode("utf-16"), False),
+        ('{"PatientName": "Doe"}'.encode("utf-16-le"), False),
+        ('{"PatientName": "Doe"}'.encode("utf-32"), False),
+        (b'{"\\u0050atientName": "Doe"', False),
         (b'{"PatientName": ""}', True),
         (b'{"PatientName": "anonymous", "PatientID": null}', True),
         (b'{"PatientPosition": "HFS"}', True),
@@ -168,6 +189,33 @@ def test_sidecars_that_name_patients_stay_out(bids: Job, text: bytes, is_copied:
     left_out = batches.forecast(bids).sidecars.left_out
     assert left_out == ({} if is_copied else {IDENTITY: [name]})
     assert batches.forecast(replace(bids, metadata=Metadata.ALL)).sidecars.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_copied"),
+    [
+        ('{"AcquisitionDateTime": "2019-03-07T10:00:00"}', False),
+        ('{"StudyDate": 20190307}', False),
+        ('{"AcquisitionDateTime": "20190307101530.25"}', False),
+        ('{"AcquisitionDateTime": "1905-03-07T10:00:00"}', True),
+        ('{"UID": "1.2.20190307.5", "EchoTime": 0.20190307, "N": 2019030712}', True),
+    ],
+)
+def test_dates_of_sidecars_do_not_tell_the_span_of_moved_ones(
+    bids: Job, text: str, is_copied: bool
+) -> None:
+    name = "sub-01/anat/sub-01_T1w.json"
+    write(bids.source / name, text.encode())
+    moved = replace(bids, metadata=Deidentification(date_key=b"k" * 32))
+    assert batches.forecast(moved).sidecars.left_out == ({} if is_copied else {DATES: [name]})
+    assert batches.forecast(bids).sidecars.left_out == {}
+
+
+def test_tables_with_dates_stay_out_where_dates_are_moved(bids: Job) -> None:
+    name = "sub-01/sub-01_scans.tsv"
+    write(bids.source / name, b"filename\tacq_time\nanat/a.nii.gz\t2019-03-07T10:00:00\n")
+    moved = replace(bids, metadata=Deidentification(date_key=b"k" * 32))
+    assert batches.forecast(moved).sidecars.left_out == {DATES: [name]}
 
 
 def test_what_stays_out_is_said(bids: Job) -> None:

@@ -53,7 +53,7 @@ class Selection:
         spans, dropped = [], set()
         for axis, (part, length) in enumerate(zip(parts, shape, strict=True)):
             if isinstance(part, slice):
-                spans.append(range(*part.indices(length)))
+                spans.append(_sliced(part, length))
                 continue
             spans.append(_single(part, axis, length))
             dropped.add(axis)
@@ -106,6 +106,16 @@ def _parsed(part: str) -> Any:
     if ":" not in part:
         return int(part)
     return slice(*(int(number) if number else None for number in part.split(":")))
+
+
+def _sliced(part: slice, length: int) -> range:
+    """Return the range of a slice."""
+    try:
+        return range(*part.indices(length))
+    except ValueError:
+        raise RegionError("the step of a slice cannot be zero") from None
+    except TypeError as error:
+        raise RegionError(f"a slice of a scan has integers alone: {error}") from None
 
 
 def _single(part: Any, axis: int, length: int) -> range:

@@ -7,6 +7,7 @@ files that are no scans ─┬ of a known kind, or anywhere in a BIDS data set �
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from deepstd.batch.dataset.names import DESCRIPTION, IGNORED, is_ours, is_plain
 from deepstd.errors import DeepSTDError
-from deepstd.io import KeptMetadata, Metadata, PassedOver, ScanSource, passed
+from deepstd.io import Deidentification, KeptMetadata, Metadata, PassedOver, ScanSource, passed
 from deepstd.io.dicom import Item
 
 _SUFFIXES = (".json", ".tsv", ".tsv.gz", ".bval", ".bvec")
@@ -32,7 +33,14 @@ _IDENTITY = re.compile(
     rb'\s*:\s*(?!\s*(?:""|null|\[\s*\]|"n/a"|"anonymous"|"anon"))',
     re.IGNORECASE,
 )
+# Dates beside moved ones would tell the span. BIDS puts moved dates before 1926.
+_DATE = re.compile(
+    rb"(?<![\d.])(?:19(?:2[6-9]|[3-9]\d)|20\d\d)([-/.]?)(?:0[1-9]|1[0-2])\1"
+    rb"(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?!\d)|(?!\d|\.\d))"
+)
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 IDENTITY = "side-cars that name patients (--keep-metadata copies them)"
+DATES = "side-cars with dates, which --shift-dates does not move (--keep-metadata copies them)"
 OUR_NAMES = "files with the name of one that this command writes"
 DROPPED = "side-cars, as --drop-metadata keeps geometry alone"
 ANONYMOUS = "side-cars, as --anonymous-names hides their names and words"
@@ -141,20 +149,28 @@ def _reason(name: str, item: Item, metadata: KeptMetadata, is_anonymous: bool) -
         return DROPPED
     if is_ours(name):
         return OUR_NAMES
-    if metadata is not Metadata.ALL and name.lower().endswith(".json") and _names_patients(item):
+    if metadata is Metadata.ALL or not name.lower().endswith((".json", ".tsv")):
+        return None
+    text = _text_of(item)
+    if name.lower().endswith(".json") and _IDENTITY.search(text):
         return IDENTITY
-    return None
+    moves_dates = isinstance(metadata, Deidentification) and metadata.date_key is not None
+    return DATES if moves_dates and _DATE.search(text) else None
 
 
-def _names_patients(item: Item) -> bool:
+def _text_of(item: Item) -> bytes:
     try:
         with item.open() as stream:
-            text = stream.read()
+            return _plain_text(stream.read())
     except (OSError, DeepSTDError):
-        return False  # copying it fails, with a message
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = text.decode("utf-16", errors="replace").encode()
-    return _IDENTITY.search(text) is not None
+        return b""  # copying it fails, with a message
+
+
+def _plain_text(data: bytes) -> bytes:
+    """Return text as UTF-8, from any encoding of JSON and without escapes, also where damaged."""
+    text = data.decode(json.detect_encoding(data), errors="replace")
+    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.encode("utf-8", errors="replace")
 
 
 def _last(name: str) -> str:

@@ -113,8 +113,8 @@ def _cells(entry: Entry) -> Mapping[str, Any]:
     row = entry.row
     figures = {key: figure(row, key) for key in _FIGURES}
     return {
-        "file": _of_one_line(entry.file),
-        "original": _of_one_line(entry.original),
+        "file": _plain(entry.file),
+        "original": _plain(entry.original),
         "format": row.get("format", _NONE),
         "dtype": row.get("dtype", _NONE),
         "source_bytes": number(row, "source_bytes"),
@@ -128,5 +128,6 @@ def _cells(entry: Entry) -> Mapping[str, Any]:
     }
 
 
-def _of_one_line(name: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f]", "?", name)
+def _plain(name: str) -> str:
+    """Return a name of one line that `read_table` takes, whatever the file is called."""
+    return re.sub(r"[\x00-\x1f\x7f\\]|^[A-Za-z](?=:)|(?<![^/])~(?![^/])", "?", name)
