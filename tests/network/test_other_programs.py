@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -27,9 +29,13 @@ from deepstd.network.waiting import Waiting
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "reader", "secret"
+# pynetdicom has scripts of the same names, which an environment may have before those of dcmtk.
+_OWN = os.path.dirname(sys.executable)
+_PATH = os.pathsep.join(part for part in os.get_exec_path() if os.path.abspath(part) != _OWN)
+ECHOSCU, STORESCU = (shutil.which(name, path=_PATH) or "" for name in ("echoscu", "storescu"))
 
 
-@pytest.mark.skipif(shutil.which("storescu") is None, reason="needs dcmtk: apt install dcmtk")
+@pytest.mark.skipif(not STORESCU, reason="needs dcmtk: apt install dcmtk")
 @pytest.mark.parametrize("syntax", ["-xe", "-xi", "-xs"])  # explicit, implicit, lossless JPEG
 def test_storescu_and_echoscu(tmp_path: Path, syntax: str) -> None:
     whole = series(3)
@@ -38,9 +44,9 @@ def test_storescu_and_echoscu(tmp_path: Path, syntax: str) -> None:
         node = Node(spool, Waiting(9), lambda: 10**12, 0)
         with listening(Address(LOOPBACK, 0, "DEEPSTD"), node, spool) as port:
             for command in (
-                ["echoscu", LOOPBACK, str(port)],
-                ["storescu", syntax, "+sd", LOOPBACK, str(port), str(folder)],
-                ["storescu", "+sd", LOOPBACK, str(port), str(folder)],
+                [ECHOSCU, LOOPBACK, str(port)],
+                [STORESCU, syntax, "+sd", LOOPBACK, str(port), str(folder)],
+                [STORESCU, "+sd", LOOPBACK, str(port), str(folder)],
             ):
                 subprocess.run(command, check=True, timeout=60)
         assert (node.received, node.known, node.refused) == (3, 3, 0)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +30,9 @@ from deepstd.access.stored import StoredScan
 from deepstd.cache import ByteCache
 from deepstd.codec import layered, without_bundle
 from deepstd.codec.codec import Codec
-from deepstd.container import BundleRef, Description
+from deepstd.codec.shared import codec_for
 from deepstd.errors import InputError, RegionError, named
-from deepstd.inspection import AUTO, bundle_for, error_scale_of, quality_of
+from deepstd.inspection import AUTO, error_scale_of, quality_of
 from deepstd.volume import SourceHeader, Volume
 
 if TYPE_CHECKING:
@@ -353,27 +352,4 @@ class Scan:
 
     def _codec(self) -> Codec:
         """Return the codec of the file's bundle, which scans of a process share."""
-        described = self._stored.description
-        return _codec_of(_Wanted(described), self._model, self._device)
-
-
-class _Wanted:
-    """Description of a file, equal to that of any other file with the same bundle."""
-
-    def __init__(self, described: Description) -> None:
-        self.described = described
-
-    @property
-    def _bundle(self) -> BundleRef:
-        return self.described.head.bundle
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Wanted) and other._bundle == self._bundle
-
-    def __hash__(self) -> int:
-        return hash(self._bundle)
-
-
-@lru_cache(maxsize=4)
-def _codec_of(wanted: _Wanted, model: str, device: str) -> Codec:
-    return Codec(bundle_for(wanted.described, model), device)
+        return codec_for(self._stored.description, self._model, self._device)

@@ -61,6 +61,10 @@ class Bundle:
         """Name, version and shortened hash, as a .dstd file states them."""
         return _reference(self.manifest, self.digest)
 
+    def paths(self, folder: Path) -> list[Path]:
+        """Return the paths of all files of the bundle in a folder."""
+        return [folder / name for name in (_MANIFEST, *self.manifest.files)]
+
     @property
     def card(self) -> str:
         """Model card in Markdown; empty where the bundle has none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from deepstd.codec import layered, without_bundle
 from deepstd.container import Beginning, Container
-from deepstd.inspection import AUTO, bundle_for
+from deepstd.inspection import AUTO
 from deepstd.volume import Volume
 
 
@@ -42,10 +42,9 @@ def restored(
         return layered.decode(container, lambda: _prediction(container, model, device))
     if without_bundle.is_without_bundle(container):
         return without_bundle.decode(container, level)
-    bundle = bundle_for(container, model)
-    from deepstd.codec.codec import Codec  # with torch, once nothing else can fail
+    from deepstd.codec.shared import codec_for  # not at the top: lossless files do without
 
-    codec = Codec(bundle, device)
+    codec = codec_for(container, model, device)
     if isinstance(container, Container):
         return codec.decode(container, lossy=True)
     return codec.preview(container, level)
@@ -55,7 +54,6 @@ def _prediction(container: Container, model: str, device: str) -> Volume:
     """Decode the lossy part of a layered file without filters."""
     if without_bundle.is_without_bundle(container):
         return without_bundle.decode(container)
-    bundle = bundle_for(container, model)
-    from deepstd.codec.codec import Codec
+    from deepstd.codec.shared import codec_for
 
-    return Codec(bundle, device).predict(container)
+    return codec_for(container, model, device).predict(container)

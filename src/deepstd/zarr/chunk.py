@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import zlib
 from enum import IntEnum
-from functools import lru_cache
 from math import prod
-from threading import Lock
 
 import numpy as np
 
-from deepstd import bundle as bundles
 from deepstd import lossless
-from deepstd.codec.codec import Codec
+from deepstd.codec.shared import codec_for, codec_named
 from deepstd.codec.uniform import UniformQuantiser
 from deepstd.codec.without_bundle import decode as decode_without_bundle
 from deepstd.codec.without_bundle import is_without_bundle
 from deepstd.coding.bytes import Cursor, encode_varint
-from deepstd.container import BundleRef, parse
-from deepstd.errors import DamagedError, RateError, named
+from deepstd.container import parse
+from deepstd.errors import DamagedError, RateError
+from deepstd.inspection import AUTO
 from deepstd.rate.target import Target
 from deepstd.threads import limited_to
 from deepstd.volume import Volume
@@ -38,7 +36,6 @@ _NAME = "the chunk"
 _CHECKSUM_BYTES = 4
 _PADDED = 1 << 7  # of the first byte: a box follows
 _LEAST_AXES, _SPACE = 2, 3  # of a scan
-_lock = Lock()
 
 
 class Kind(IntEnum):
@@ -178,7 +175,7 @@ def _at_ratio(scan: np.ndarray, ratio: float, model: str, around: int) -> bytes 
     A few dozen bytes describe even a chunk of a few voxels. None means that no file is smaller than
     the voxels.
     """
-    codec = _codec_named(model)
+    codec = codec_named(model, "cpu")
     while True:
         target = Target(max_bytes=max(1, int(scan.nbytes / ratio) - around))
         try:
@@ -206,26 +203,5 @@ def _decoded(kind: int, cursor: Cursor, shape: tuple[int, ...], dtype: np.dtype)
         )
     if is_without_bundle(container):
         return decode_without_bundle(container).voxels
-    with named(_NAME):
-        codec = _codec_of(head.bundle)
+    codec = codec_for(container, AUTO, "cpu")
     return codec.decode(container).voxels
-
-
-def _codec_named(model: str) -> Codec:
-    with _lock:  # many threads begin at the same time, and one of them loads
-        return _load_named(model)
-
-
-def _codec_of(reference: BundleRef) -> Codec:
-    with _lock:
-        return _load_exact(reference)
-
-
-@lru_cache(maxsize=4)
-def _load_named(model: str) -> Codec:
-    return Codec.load(model, device="cpu")
-
-
-@lru_cache(maxsize=4)
-def _load_exact(reference: BundleRef) -> Codec:
-    return Codec(bundles.load_exact(reference), "cpu")
