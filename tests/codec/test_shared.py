@@ -112,6 +112,8 @@ def test_another_bundle_is_refused_also_where_it_is_kept(scan: Path, loads: list
     before = len(loads)
     with pytest.raises(BundleMismatchError, match="not the one at hand"):
         deepstd.decompress(scan, model="generic", device="cpu")
+    with pytest.raises(BundleMismatchError, match="not the one at hand"):
+        deepstd.open(scan, model="generic")[3]
     assert len(loads) == before
 
 
