@@ -40,7 +40,8 @@ _SOURCE = Path(deepstd.__file__).parents[1]
 # Knob of VVenC (63 - QP) to begin with, QPs that halve the bytes, octaves of bytes that are near
 # enough, and encodings to get there.
 _FIRST_KNOB, _QP_AN_OCTAVE, _NEAR, _TRIES = 31.0, 6, 0.2, 5
-_EXTRA = {"head-neck": "headneck-ct/images/pt_78.nii.gz"}
+# Scans in place of the first one of a study.
+_SCANS = {"head-neck": "headneck-ct/images/pt_78.nii.gz"}
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="checkout of an earlier release")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ratio", type=float, default=64.0)
-    parser.add_argument("--studies", default=",".join([*STUDIES, *_EXTRA]))
+    parser.add_argument("--studies", default=",".join(STUDIES))
     parser.add_argument("--efforts", default="normal")
     parser.add_argument("--python", type=Path, default=Path(sys.executable), metavar="INTERPRETER")
     asked = parser.parse_args()
     rows: list[Row] = []
     for study in asked.studies.split(","):
-        scan = asked.data / (_EXTRA.get(study) or STUDIES[study].scans[0])
+        scan = asked.data / (_SCANS.get(study) or STUDIES[study].scans[0])
         for effort in asked.efforts.split(","):
             programs = [(f"this release, {effort}", asked.python, _SOURCE)]
             if asked.before is not None:

@@ -88,6 +88,7 @@ _CT_VOLUMES = (
     "samples/ct-abdomen-3mm.nii.gz",
     "dicom/ct-abdomen-j2k-20slices",
 )
+_HEAD_NECK = split("headneck-ct", "test")
 _OTHER_MR = (
     "samples/breast1_image.nrrd",
     "samples/spinal-cord-t1w.nii.gz",
@@ -135,6 +136,14 @@ STUDIES = {
         _CT_VOLUMES[1:2],
         remark="Torso and abdomen at 3 mm, and 20 slices of 512 × 512 of an abdomen. The one chest "
         "CT of full size at hand is among `generic`'s training data, and so not here.",
+    ),
+    "head-neck": Study(
+        "Head-neck CT, cut to the body",
+        "generic",
+        _HEAD_NECK,
+        _HEAD_NECK[::4],
+        remark="`generic` was not trained on this data set. Outside of the body all is air of "
+        "-1024 HU, most of each scan.",
     ),
     "other-mr": Study(
         "Other MR",
