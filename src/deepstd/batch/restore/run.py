@@ -90,7 +90,7 @@ def restore(
 
     Args:
         source: folder of compressed scans, as a batch wrote it or of any other origin.
-        output: folder for the originals.
+        output: folder for the originals, outside of ``source``.
         progress: called with a sentence and the share done, 0 to 1.
         model: bundle for the files that were written with it; "auto" to find each.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -98,12 +98,16 @@ def restore(
         overwrite: existing files of another origin may be replaced.
 
     Raises:
-        InputError: there is no compressed scan, or the output cannot be written.
+        InputError: there is no compressed scan, or the output cannot be written or lies within
+            ``source``.
         BundleError, DeviceError: no scan can be restored.
     """
     began = time.monotonic()
-    if source.is_dir() and output.is_dir() and os.path.samefile(source, output):
-        raise InputError(f"{output}: is the folder of the compressed scans. Choose another output")
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
+        raise InputError(
+            f"{output}: lies in the folder of the compressed scans, which would then no longer be "
+            "the one that was published. Choose an output outside of it"
+        )
     check_folder(output)
     check_devices(device)
     tree = read_tree(source, without=output)
