@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from deepstd.batch.case import voxel_digest
 from deepstd.batch.check.run import check
 from deepstd.batch.dataset.bids import with_ours, without_ours
 from deepstd.batch.dataset.names import SUMS, is_plain, original_by_format, original_of
-from deepstd.batch.dataset.sidecars import DATES, IDENTITY
+from deepstd.batch.dataset.sidecars import DATES, IDENTITY, LINKS, TOO_LARGE
 from deepstd.batch.dataset.sums import read_sums, write_sums
 from deepstd.batch.restore.run import restore
 from deepstd.batch.run import Job
@@ -225,6 +226,78 @@ def test_what_stays_out_is_said(bids: Job) -> None:
     assert not (bids.output / name).exists()
     assert f"left out: 1 {IDENTITY}: {name}" in in_words(summary)
     assert b"Doe" not in b"".join(files_in(bids.output).values())
+
+
+def test_what_is_too_large_to_search_stays_out_and_the_rest_is_not_read(bids: Job) -> None:
+    large = {"sub-01/large.json", "sub-01/large.tsv", "code/large.bin"}
+    for name in large:
+        write(bids.source / name, b"")
+        os.truncate(bids.source / name, 1 << 40)  # no byte of it is on the disk
+    told = batches.forecast(bids).sidecars
+    assert told.left_out == {TOO_LARGE: ["sub-01/large.json"]}
+    moved = replace(bids, metadata=Deidentification(date_key=b"k" * 32))
+    told = batches.forecast(moved).sidecars
+    assert told.left_out == {TOO_LARGE: ["sub-01/large.json", "sub-01/large.tsv"]}
+    assert batches.forecast(replace(bids, metadata=Metadata.ALL)).sidecars.left_out == {}
+
+
+def test_a_large_member_of_an_archive_is_not_unpacked_to_search_it(
+    tmp_path: Path, in_process: list[str]
+) -> None:
+    save(tmp_path / "a.nii", ball(0))
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "a.nii", "a.nii")
+        with archive.open("large.json", "w", force_zip64=True) as stream:
+            for _ in range(1 << 6):
+                stream.write(bytes(1 << 20))
+    job = Job(tmp_path / "scans.zip", tmp_path / "out", Target(lossless=True))
+    assert batches.forecast(job).sidecars.left_out == {TOO_LARGE: ["scans.zip/large.json"]}
+
+
+def test_a_large_bidsignore_is_copied_as_it_is(bids: Job, tmp_path: Path) -> None:
+    text = b"*.log\n" * 300_000
+    write(bids.source / ".bidsignore", text)
+    batches.run(bids, quiet)
+    assert (bids.output / ".bidsignore").read_bytes() == text
+    restore(bids.output, tmp_path / "back", quiet)
+    assert (tmp_path / "back" / ".bidsignore").read_bytes() == text
+
+
+@pytest.mark.parametrize("metadata", [Metadata.DEIDENTIFIED, Metadata.ALL])
+def test_links_that_lead_out_of_the_source_stay_out(
+    bids: Job, tmp_path: Path, metadata: Metadata
+) -> None:
+    folder = bids.source / "sub-01"
+    write(tmp_path / "private" / "key.json", b'{"secret": 1}')
+    (folder / "a.json").symlink_to(tmp_path / "private" / "key.json")
+    (folder / "b.json").symlink_to("../../private/key.json")
+    (folder / "c").symlink_to(tmp_path / "private")
+    names = ["sub-01/a.json", "sub-01/b.json", "sub-01/c/key.json"]
+    summary = batches.run(replace(bids, metadata=metadata), quiet)
+    assert summary.sidecars.left_out == {LINKS: names}
+    assert f"left out: 3 {LINKS}: {', '.join(names)}" in in_words(summary)
+    assert summary.exit_code == 0
+    assert b"secret" not in b"".join(files_in(bids.output).values())
+    assert check(bids.output, quiet, lambda name, why: None, against=bids.source).exit_code == 0
+
+
+def test_links_within_a_data_set_are_followed_as_datalad_makes_them(
+    bids: Job, tmp_path: Path
+) -> None:
+    name, text = "sub-01/anat/sub-01_T1w.json", b'{"MagneticFieldStrength": 7}'
+    write(bids.source / ".git/annex/objects/Xk/MD5E-s1.json/MD5E-s1.json", text)
+    (bids.source / name).unlink()
+    (bids.source / name).symlink_to("../../.git/annex/objects/Xk/MD5E-s1.json/MD5E-s1.json")
+    (tmp_path / "link").symlink_to(bids.source)
+    summary = batches.run(replace(bids, source=tmp_path / "link"), quiet)
+    assert summary.sidecars.left_out == {}
+    assert (bids.output / name).read_bytes() == text
+    assert not (bids.output / name).is_symlink()
+
+
+def test_a_link_to_itself_is_a_failure(bids: Job) -> None:
+    (bids.source / "sub-01" / "loop.json").symlink_to("loop.json")
+    assert "symbolic links" in batches.run(bids, quiet).failures["sub-01/loop.json"]
 
 
 @pytest.mark.parametrize("private", [{"metadata": Metadata.NONE}, {"key_file": "names"}])

@@ -235,16 +235,31 @@ def test_what_cannot_be_restored_at_all(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="no compressed scan"):
         restore(folder, tmp_path / "back", quiet)
-    with pytest.raises(InputError, match="is the folder of the compressed scans"):
-        restore(folder, folder, quiet)
 
 
-def test_an_output_among_the_compressed_scans_is_no_part_of_them(
+@pytest.mark.parametrize("name", [".", "back", "sub-01/../new/back", "link"])
+def test_an_output_among_the_compressed_scans_is_refused(
+    bids: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    (out / "back").mkdir()
+    (tmp_path / "link").symlink_to(out / "back")
+    before = files_in(out)
+    output = tmp_path / "link" if name == "link" else out / name
+    with pytest.raises(InputError, match="lies in the folder of the compressed scans"):
+        restore(out, output, quiet)
+    assert files_in(out) == before
+    assert not (out / "new").exists()
+
+
+def test_an_output_that_a_link_leads_to_is_no_part_of_the_compressed_scans(
     bids: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "back").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "back")
     for _ in range(2):
-        assert restore(tmp_path / "out", tmp_path / "out" / "back", quiet).exit_code == 0
-    same_set(bids, tmp_path / "out" / "back")
+        assert restore(tmp_path / "out", tmp_path / "back", quiet).exit_code == 0
+    same_set(bids, tmp_path / "back")
 
 
 @pytest.mark.usefixtures("only_tiny", "in_process")

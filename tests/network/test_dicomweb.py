@@ -149,6 +149,24 @@ def test_a_server_without_objects(server: tuple[str, type[Handler]], tmp_path: P
         fetch_series(place(server[0]), tmp_path, lambda text: None)
 
 
+@pytest.mark.parametrize("name", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("uid", ["1.2.3.99", None])
+def test_an_object_of_another_series_is_refused(
+    server: tuple[str, type[Handler]], name: str, uid: str | None
+) -> None:
+    (other,) = series(1)
+    if uid is None:
+        delattr(other, name)
+    else:
+        setattr(other, name, uid)
+    stream = streams.BytesIO()
+    other.save_as(stream, enforce_file_format=True)
+    server[1].objects.append(stream.getvalue())
+    with pytest.raises(InputError, match="another study or series") as caught:
+        deepstd.read(place(server[0]))
+    assert SECRET not in str(caught.value)
+
+
 def test_each_object_that_a_server_refuses_is_told(
     server: tuple[str, type[Handler]], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,74 @@ def test_a_kill_between_the_record_and_the_deletion_loses_nothing(tmp_path: Path
         write_whole(folder / "1.jsonl", f'{{"name": "{uids.name}", "sha256": "{digest}"}}\n')
     with Spool(tmp_path / "s") as spool:
         assert not list(spool.series_keys())
+
+
+def deleted(tmp_path: Path, count: int) -> tuple[Path, list[Dataset]]:
+    """The record of deleted originals of a spool, and these."""
+    datasets = series(count)
+    with Spool(tmp_path / "s") as spool:
+        for dataset in datasets:
+            spool.store(*incoming(spool, dataset))
+        (key,) = spool.series_keys()
+        spool.delete(key, spool.names(key))
+    return tmp_path / "s" / "stored" / key / "1.jsonl", datasets
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[:40],
+        lambda line: b"\0" * len(line),
+        lambda line: b"\xff\xfe rubbish",
+        lambda line: b'["no", "row"]',
+        lambda line: b'{"name": 7, "sha256": null}',
+        lambda line: b"[" * 100_000,
+        lambda line: line.replace(b".dcm", b".mcd"),
+        lambda line: b"",
+    ],
+)
+def test_a_damaged_record_is_named_and_loses_nothing(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    record, (one, other) = deleted(tmp_path, 2)
+    lines = record.read_bytes().splitlines()
+    lines[1] = damage(lines[1])
+    record.write_bytes(b"\n".join(lines) + b"\n")
+    told: list[tuple[Path, str]] = []
+    with Spool(tmp_path / "s", lambda path, why: told.append((path, why))) as spool:
+        outcomes = [spool.store(*incoming(spool, dataset)) for dataset in (one, other)]
+        assert sorted(outcome.value for outcome in outcomes) == ["known", "new"]
+        (key,) = spool.series_keys()
+        assert spool.generation(key) == 1
+        spool.delete(key, spool.names(key))
+        assert spool.store(*incoming(spool, other)) is Stored.KNOWN
+    ((path, why),) = told
+    assert path == record
+    assert why.startswith("line 2 is damaged")
+
+
+def test_an_original_stays_whose_record_has_another_hash(tmp_path: Path) -> None:
+    with Spool(tmp_path / "s") as spool:
+        path, uids = incoming(spool, series(1)[0])
+        spool.store(path, uids)
+        folder = tmp_path / "s" / "stored" / uids.key
+        folder.mkdir()
+        write_whole(folder / "1.jsonl", f'{{"name": "{uids.name}", "sha256": "{"0" * 64}"}}\n')
+        damaged = spool.root / uids.key / uids.name
+    with Spool(tmp_path / "s") as spool:
+        assert spool.names(uids.key) == {uids.name}
+        damaged.write_bytes(b"rubbish")
+    with Spool(tmp_path / "s") as spool:
+        assert spool.names(uids.key) == {uids.name}
+
+
+def test_an_object_beside_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    (one,) = series(1)
+    with Spool(tmp_path / "s") as spool:
+        path, uids = incoming(spool, one)
+        spool.store(path, uids)
+        (spool.root / uids.key / uids.name).write_bytes(b"rubbish")
+        assert spool.store(*incoming(spool, one)) is Stored.CONFLICT
 
 
 KILLED = """

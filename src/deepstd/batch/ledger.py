@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from deepstd.batch.locking import lock
 from deepstd.batch.shard import Shard
 from deepstd.errors import InputError
 
@@ -32,6 +33,8 @@ _NAME = re.compile(r"ledger(?:-[0-9]{1,6}-of-([0-9]{1,6}))?\.jsonl")
 # First key of every line. It distinguishes an incomplete first line from a foreign file.
 _MARK, _MARKED = "ledger", "deepstd batch"
 _BEGINNING = json.dumps({_MARK: _MARKED}).encode().removesuffix(b"}")
+_TAKEN = "another run is writing it. Wait for it, or divide the work with --shard"
+_ELSEWHERE = "Two runs at once would do the work twice. Choose an output folder elsewhere"
 # Windows has neither flag.
 _NO_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -97,7 +100,7 @@ class Ledger:
         """
         self._stream = _opened(self.path)
         try:
-            _lock(self._stream, self.path)
+            lock(self._stream, self.path, taken=_TAKEN, elsewhere=_ELSEWHERE)
             if not _is_ours(self.path):
                 raise _not_ours(self.path)
             _check_others(self.path)
@@ -199,24 +202,6 @@ def _not_ours(path: Path) -> InputError:
         f"{path}: is no ledger of this command, and stays as it is. Move it away, or choose "
         "another output folder"
     )
-
-
-def _lock(stream: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: the user must avoid two runs at once
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"{path}: another run is writing it. Wait for it, or divide the work with --shard"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{path}: the file system does not allow to lock it ({error.strerror}), and two runs "
-            "at once would do the work twice. Choose an output folder elsewhere"
-        ) from error
 
 
 def _check_others(path: Path) -> None:

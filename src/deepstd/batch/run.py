@@ -231,6 +231,7 @@ def _begin(job: Job) -> _Begun:
         found.scans,
         found.passed_over,
         job.metadata,
+        job.source,
         job.output,
         is_anonymous=job.key_file is not None,
     )

@@ -124,7 +124,7 @@ def _report(error: Exception) -> int:
     if os.environ.get(_DEBUG):
         import traceback  # needed here alone
 
-        console.note("".join(traceback.format_exception(error)).rstrip())
+        console.result("".join(traceback.format_exception(error)).rstrip(), aside=True)
     if isinstance(error, DeepSTDError):
         console.note(f"error: {error}")
         return error.exit_code
@@ -134,8 +134,8 @@ def _report(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         console.note(f"error: {where}{error.strerror or error}")
     else:
+        console.note(f"error: {type(error).__name__}: {error}")
         console.note(
-            f"error: {type(error).__name__}: {error}\n"
             f"This should not happen. {_DEBUG}=1 shows where it did; please report it with the "
             "output of `deepstd doctor`."
         )

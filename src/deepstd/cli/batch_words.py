@@ -6,7 +6,7 @@ Forecast ─▶ scans, sizes, time
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deepstd.cli import console
@@ -56,14 +56,14 @@ def summary(done: Summary) -> str:
     text = f"{done.done} of {done.found} scans done"
     if done.before:
         text += f", {done.before} of them before"
-    parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {done.ledger}")
+    parts.append(f"{text}; {failed} failed; {done.seconds:.0f} s; {console.escaped(done.ledger)}")
     parts += _sidecars(done.sidecars, "copied beside the scans")
     parts += _passed_over(done.passed_over, _MOST_PASSED)
-    parts += _listed("unlike the scans of their bundle", done.unfamiliar)
-    parts += _listed("regions protected", done.protected)
-    parts += _listed("failed", done.failures)
+    parts += console.reasons("unlike the scans of their bundle", done.unfamiliar, _MOST_SHOWN)
+    parts += console.reasons("regions protected", done.protected, _MOST_SHOWN)
+    parts += console.reasons("failed", done.failures, _MOST_SHOWN)
     for action, title in _MISSES.items():
-        parts += _listed(title, done.misses.get(action, {}))
+        parts += console.reasons(title, done.misses.get(action, {}), _MOST_SHOWN)
     if not done.finished:
         parts.append("interrupted: the same command goes on from here")
     return "\n".join(parts)
@@ -87,8 +87,8 @@ def forecast(expected: Forecast) -> str:
             console.pairs(entries),
             *_sidecars(expected.sidecars, "to be copied beside the scans"),
             *_passed_over(expected.passed_over, None),
-            *_listed("would be refused", expected.refused),
-            *_listed("cannot be read", expected.unreadable),
+            *console.reasons("would be refused", expected.refused, _MOST_SHOWN),
+            *console.reasons("cannot be read", expected.unreadable, _MOST_SHOWN),
         ]
     )
 
@@ -135,7 +135,7 @@ def _sidecars(found: SideCars, what: str) -> list[str]:
         shown = [name for name in names if name][:_MOST_PASSED]
         more = [f"{len(names) - len(shown)} more"] if shown and len(names) > len(shown) else []
         listed = ": " * bool(shown) + ", ".join(shown + more)
-        lines.append(f"left out: {len(names)} {reason}{listed}")
+        lines.append(f"left out: {len(names)} {reason}{console.escaped(listed)}")
     return lines
 
 
@@ -147,16 +147,6 @@ def _passed_over(kinds: Sequence[PassedKind], most: int | None) -> list[str]:
     for one in kinds:
         names = [f"{name} ({why})" if why else name for name, why in one.files.items()][:most]
         more = [f"{one.count - len(names)} more"] if names and one.count > len(names) else []
-        lines.append(f"  {one.count} {one.kind}" + ": " * bool(names) + ", ".join(names + more))
-    return lines
-
-
-def _listed(title: str, reasons: Mapping[str, str]) -> list[str]:
-    """Format the first few names and reasons, one per line."""
-    if not reasons:
-        return []
-    shown = list(reasons.items())[:_MOST_SHOWN]
-    lines = [f"{title}:", *(f"  {name}: {' '.join(why.split())}" for name, why in shown)]
-    if len(shown) < len(reasons):
-        lines.append(f"  … and {len(reasons) - len(shown)} more")
+        listed = ": " * bool(names) + ", ".join(names + more)
+        lines.append(console.escaped(f"  {one.count} {one.kind}{listed}"))
     return lines

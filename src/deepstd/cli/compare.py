@@ -188,7 +188,7 @@ def _tell(rows: Sequence[Row], report: Path, as_json: bool, protocol: str | None
         console.result(_table(rows))
         if protocol is not None:
             console.result(f"\n{_protocol_table(protocol, rows)}")
-        console.result(f"\n{report}")
+        console.result(f"\n{console.escaped(str(report))}")
     failed = sum(row.status == FAILED for row in rows)
     if failed:
         console.note(f"{failed} of {len(rows)} failed; the same command tries these again")

@@ -8,6 +8,7 @@ With "-" as OUT.dstd the file goes to stdout, and the report to stderr.
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +87,7 @@ def compress(
         from deepstd import api, io
 
         output = default_output(sources) if output is None else output
-        tell = console.note if output == io.STREAM else console.result
+        tell = partial(console.result, aside=output == io.STREAM)
         report = api.compress(
             sources[0] if len(sources) == 1 else sources,
             output,
@@ -116,7 +117,7 @@ def compress(
     if as_json:
         tell(console.as_json(values))
         return
-    tell(f"{report.source} -> {report.output}")
+    tell(console.escaped(f"{report.source} -> {report.output}"))
     size = ("size", f"{console.size(report.file_bytes)}, {console.rate(values)}")
     exact = [size, ("error", "none; lossless: every voxel verified")]
     entries = exact if report.lossless else _of_bundle(report, size)
@@ -248,7 +249,7 @@ def decompress(
         )
     shape = " x ".join(map(str, volume.shape))
     text = f"{options.shown(source)} -> {io.shown(output)}"
-    console.result(f"{text}\n{shape}, {volume.voxels.dtype.name}")
+    console.result(f"{console.escaped(text)}\n{shape}, {volume.voxels.dtype.name}")
     console.notes(volume.notes)
 
 

@@ -2,6 +2,8 @@
 
 report ─ lines, table, JSON ─▶ stdout
 steps of a long command ─ Progress ─▶ stderr: a live line on a terminal, occasional lines elsewhere
+
+Names of files may hold line breaks and codes that drive a terminal. They are shown escaped.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,14 +29,37 @@ _GAP = "  "
 _QUIET_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 30.0
 _TICK_SECONDS = 0.5
+_BREAKS = "\n\t"  # of our own, between lines and words
+# Unicode's control, format and surrogate characters, and separators of lines and paragraphs.
+_ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def result(text: str) -> None:
+def escaped(text: str, besides: str = "") -> str:
+    r"""Return text of one line, with control characters such as \n and \x1b as in Python.
+
+    Args:
+        text: a name or a sentence.
+        besides: characters that stay as they are.
+    """
+    hidden = _hidden(text, besides)
+    escapes = {sign: sign.encode("unicode_escape").decode() for sign in hidden}
+    return text.translate(str.maketrans(escapes))
+
+
+def result(text: str, *, aside: bool = False) -> None:
     """Print a result to stdout.
+
+    Args:
+        text: one or more lines, in which names are escaped.
+        aside: print to stderr, where stdout takes a file.
 
     Raises:
         InputError: stdout cannot be written.
     """
+    text = escaped(text, _BREAKS)
+    if aside:
+        typer.echo(text, err=True)
+        return
     if sys.stdout is None or sys.stdout.closed:
         raise InputError("standard output is closed, so the result cannot be shown")
     try:
@@ -47,8 +73,8 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a message that is no result to stderr."""
-    typer.echo(text, err=True)
+    """Print a message of one line that is no result to stderr."""
+    typer.echo(escaped(text), err=True)
 
 
 def notes(texts: Iterable[str]) -> None:
@@ -64,7 +90,14 @@ def result_json(values: Any) -> None:
 
 def as_json(values: Any) -> str:
     """Format values as JSON; NaN and infinities, which JSON lacks, become null."""
-    return json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
+    escapes = {sign: json.dumps(sign)[1:-1] for sign in _hidden(text, _BREAKS)}
+    return text.translate(str.maketrans(escapes))
+
+
+def _hidden(text: str, besides: str) -> set[str]:
+    odd = {sign for sign in text if not sign.isprintable()}.difference(besides)
+    return {sign for sign in odd if unicodedata.category(sign) in _ESCAPED}
 
 
 def _plain(values: Any) -> Any:
@@ -79,18 +112,36 @@ def _plain(values: Any) -> Any:
 
 def pairs(entries: Sequence[tuple[str, str]]) -> str:
     """Format labels and values in two columns."""
+    entries = [(escaped(label), escaped(value)) for label, value in entries]
     width = max(len(label) for label, _ in entries)
     return "\n".join(f"{label:<{width}}{_GAP}{value}" for label, value in entries)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a table with left-aligned columns below their heads."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
     lines = []
     for row in (head, ["-" * width for width in widths], *rows):
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         lines.append(_GAP.join(cells).rstrip())
     return "\n".join(lines)
+
+
+def reason(name: str, why: str) -> str:
+    """Format a name and a sentence about it on one line."""
+    return escaped(f"{name}: {' '.join(why.split())}")
+
+
+def reasons(title: str, found: Mapping[str, str], most: int) -> list[str]:
+    """Format the first few names and sentences below a title; none where there are none."""
+    if not found:
+        return []
+    shown = list(found.items())[:most]
+    lines = [f"{title}:", *(f"  {reason(name, why)}" for name, why in shown)]
+    if len(shown) < len(found):
+        lines.append(f"  … and {len(found) - len(shown)} more")
+    return lines
 
 
 def figures(quality: Mapping[str, float], slope: float, unit: str | None) -> str:
@@ -173,7 +224,7 @@ class Progress:
 
     def __init__(self, title: str, *, bar: bool = False) -> None:
         self._bar = bar
-        self._text, self._share = title, 0.0
+        self._text, self._share = escaped(title), 0.0
         self._began = time.monotonic()
         self._written_at = -math.inf
         self._is_new = True
@@ -194,6 +245,7 @@ class Progress:
 
     def __call__(self, text: str, share: float | None = None) -> None:
         """Report the current step, and the share done, 0 to 1, where known."""
+        text = escaped(text)
         with self._lock:
             self._text, self._is_new = text, True
             self._share = self._share if share is None else max(share, self._share)

@@ -78,7 +78,7 @@ def verify_folder(
 
     def found(name: str, why: str) -> None:
         if not as_json:
-            console.result(f"{name}: {' '.join(why.split())}")
+            console.result(console.reason(name, why))
 
     with console.Progress(f"looking for scans in {source}", bar=True) as progress:
         from deepstd.batch.check import run
@@ -114,18 +114,14 @@ def _restored(done: RestoreSummary, output: Path) -> str:
     if done.before:
         text += f", {done.before} of them before"
     text += f"; {done.sidecars} other files copied; {len(done.failures)} failed"
-    lines = [f"{text}; {done.seconds:.0f} s; {output}"]
+    lines = [f"{text}; {done.seconds:.0f} s; {console.escaped(str(output))}"]
     for title, reasons in (
         ("failed", done.failures),
         ("notes", {name: "; ".join(texts) for name, texts in done.notes.items()}),
     ):
-        shown = list(reasons.items())[:_MOST_SHOWN]
-        lines += [f"{title}:"] * bool(shown)
-        lines += [f"  {name}: {' '.join(why.split())}" for name, why in shown]
-        more = len(reasons) - len(shown)
-        lines += [f"  … and {more} more"] * bool(more)
+        lines += console.reasons(title, reasons, _MOST_SHOWN)
     if done.missing:
-        shown = ", ".join(done.missing[:_MOST_SHOWN])
+        shown = console.escaped(", ".join(done.missing[:_MOST_SHOWN]))
         lines.append(f"not here, though SHA256SUMS lists them: {len(done.missing)} files: {shown}")
     if not done.finished:
         lines.append("interrupted: the same command goes on from here")

@@ -35,9 +35,9 @@ def strip(
 
     layers.strip(source, output, keep_residual=keep_residual, overwrite=overwrite)
     tell = console.note if io.STREAM in (output, keep_residual) else console.result
-    tell(f"{options.shown(source)} -> {io.shown(output)}")
+    tell(console.escaped(f"{options.shown(source)} -> {io.shown(output)}"))
     if keep_residual is not None:
-        tell(f"exact part -> {io.shown(keep_residual)}")
+        tell(console.escaped(f"exact part -> {io.shown(keep_residual)}"))
 
 
 def complete(
@@ -63,4 +63,6 @@ def complete(
 
     layers.complete(lossy, residual, output, overwrite=overwrite)
     tell = console.note if output == io.STREAM else console.result
-    tell(f"{options.shown(lossy)}, {options.shown(residual)} -> {io.shown(output)}")
+    tell(
+        console.escaped(f"{options.shown(lossy)}, {options.shown(residual)} -> {io.shown(output)}")
+    )

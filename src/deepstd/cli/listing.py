@@ -31,8 +31,9 @@ def in_words(found: dict[str, Any]) -> str:
     parts = [console.table(_HEAD, [_row(entry) for entry in entries])] if entries else ["no scans"]
     for entry in entries:
         name = f"{entry['path']} ({entry['id']})" if "id" in entry else entry["path"]
-        parts += [f"{name}: {text}" for text in (entry["problem"], *entry["notes"]) if text]
-    parts += [f"{label}: {reason}" for label, reason in found["refused"].items()]
+        texts = [text for text in (entry["problem"], *entry["notes"]) if text]
+        parts += [console.reason(name, text) for text in texts]
+    parts += [console.reason(label, why) for label, why in found["refused"].items()]
     if found["others"]:
         parts.append(f"{found['others']} other files")
     return "\n".join(parts)

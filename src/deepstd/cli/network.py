@@ -168,7 +168,7 @@ def _tell_row(row: dict[str, Any]) -> None:
         console.note(f"failed: {row['name']}: {row['error']}")
         return
     size = f"{row['files']} objects, {console.size(row['file_bytes'])}, ratio {row['ratio']:.2f}"
-    console.result(f"{row['name']}.dstd  {size}")
+    console.result(console.escaped(f"{row['name']}.dstd  {size}"))
 
 
 def send(
@@ -224,7 +224,8 @@ def send(
     else:
         for one in outcomes:
             failed = f", {len(one.failures)} failed" if one.failures else ""
-            console.result(f"{one.file} -> {options.shown(target)}: {one.sent} objects{failed}")
+            told = f"{one.file} -> {options.shown(target)}: {one.sent} objects{failed}"
+            console.result(console.escaped(told))
     for file, uid, why in failures:
         console.note(f"failed: {why if not uid else f'{file}: {uid}: {why}'}")
     if failures:

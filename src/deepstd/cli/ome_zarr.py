@@ -77,7 +77,7 @@ def ome_zarr(
             overwrite=overwrite,
             progress=progress,
         )
-    console.result(f"{options.shown(source)} -> {io.shown(output)}")
+    console.result(console.escaped(f"{options.shown(source)} -> {io.shown(output)}"))
     for level in levels:
         shape, scale = (" x ".join(f"{n:.4g}" for n in row) for row in (level.shape, level.scale))
         console.result(f"{level.path}: {shape}, spacing {scale}")

@@ -95,8 +95,8 @@ def gather(
     from deepstd.train.prepare import prepare as prepare_cache
 
     done = prepare_cache(sources, cache, splits=split, patient=patient, only=only, report=report)
-    lines = [f"{cache}: {done.train} training and {done.validation} validation scans"]
-    return "\n".join(lines + _left_out(done.left_out))
+    text = f"{cache}: {done.train} training and {done.validation} validation scans"
+    return "\n".join([console.escaped(text), *_left_out(done.left_out)])
 
 
 def _check_layout(sources: list[Path], layout: str, *, given_others: bool) -> None:
@@ -127,7 +127,7 @@ def _gather_layout(
         lines.append(
             f"{found.tests} test scans: `deepstd evaluate {folder} --protocol {layout} -o FOLDER`"
         )
-    return "\n".join(lines + _left_out(found.done.left_out))
+    return "\n".join([*map(console.escaped, lines), *_left_out(found.done.left_out)])
 
 
 def _left_out(reasons: Mapping[str, str]) -> list[str]:
@@ -136,7 +136,7 @@ def _left_out(reasons: Mapping[str, str]) -> list[str]:
         return []
     shown = list(reasons.items())[:_MOST_LEFT_OUT_SHOWN]
     lines = [f"left out: {len(reasons)} files"]
-    lines += [f"  {name}: {reason}" for name, reason in shown]
+    lines += [f"  {console.escaped(f'{name}: {reason}')}" for name, reason in shown]
     return lines + (["  …"] if len(shown) < len(reasons) else [])
 
 

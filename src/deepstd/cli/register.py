@@ -100,7 +100,8 @@ def register(
         ("time", f"{report.seconds:.1f} s"),
         *((kind.replace("_", " "), location) for kind, location in report.outputs.items()),
     ]
-    console.result(f"{report.moving} -> {report.fixed}\n" + console.pairs(entries))
+    files = console.escaped(f"{report.moving} -> {report.fixed}")
+    console.result(f"{files}\n{console.pairs(entries)}")
 
 
 def _from_to(report: RegisterReport, label: int) -> str:

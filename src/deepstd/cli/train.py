@@ -214,7 +214,7 @@ def _scans_of(
             only = {searched: unfitted(source)}
         sources = [source] if searched is None else [searched]
         told = gather(sources, cache, None, None, lambda text, share: progress(text), only)
-        console.note(told)
+        console.result(told, aside=True)
     return read_cache(cache)
 
 

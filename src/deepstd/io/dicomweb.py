@@ -48,7 +48,8 @@ def fetch_series(place: str, folder: Path, progress: Callable[[str], None]) -> N
         progress: called with a sentence now and then.
 
     Raises:
-        InputError: the server cannot be reached, refuses, or has no such series.
+        InputError: the server cannot be reached, refuses, has no such series, or sends objects of
+            another one.
         MissingExtraError: dicomweb-client is not installed.
     """
     match = _SERIES.fullmatch(place)
@@ -58,6 +59,12 @@ def fetch_series(place: str, folder: Path, progress: Callable[[str], None]) -> N
     with connected(match[1]) as client, telling(place):
         found = client.iter_series(match[2], match[3], media_types=_AS_STORED)
         for count, dataset in enumerate(found, 1):
+            uids = (dataset.get("StudyInstanceUID"), dataset.get("SeriesInstanceUID"))
+            if uids != (match[2], match[3]):
+                raise InputError(
+                    f"{shown(place)}: the server sends an object of another study or series. Check "
+                    "the URL, or export the series from the server as files"
+                )
             if shutil.disk_usage(folder).free < _SPARE_BYTES:
                 raise InputError(f"{shown(place)}: there is no room for it in {folder.parent}")
             dataset.save_as(folder / f"{count:06d}.dcm", enforce_file_format=True)

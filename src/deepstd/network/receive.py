@@ -82,7 +82,8 @@ def receive(settings: Settings, tell: Tell, report: Report, ready: Callable[[int
     Args:
         settings: settings of the receiver.
         tell: called with a sentence on the work, now and then.
-        report: called with the ledger's fields of each output, or "name" and "error".
+        report: called with the ledger's fields of each output, or "name" and "error" of a series
+            or file that failed.
         ready: called with the port once the node listens.
 
     Raises:
@@ -96,8 +97,12 @@ def receive(settings: Settings, tell: Tell, report: Report, ready: Callable[[int
     except OSError as error:
         raise InputError(f"{settings.output}: cannot be written ({error.strerror})") from error
     waiting = Waiting(settings.quiet_seconds)
+
+    def damaged(path: Path, why: str) -> None:
+        report({"name": str(path), "error": why})
+
     with (
-        Spool(settings.spool) as spool,
+        Spool(settings.spool, damaged) as spool,
         Ledger(ledgers.path_of(settings.output, Shard())) as ledger,
     ):
 

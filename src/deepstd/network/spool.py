@@ -3,6 +3,9 @@
 object ─▶ incoming/…, flushed ─ renamed ─▶ series/KEY/HASH.dcm ─ success is answered
 originals that are no longer needed ─▶ stored/KEY/N.jsonl, flushed ─ then deleted
 
+A line of stored/ that is damaged is passed over and named: its object is stored again when it comes
+again, and no original is deleted by it.
+
 KEY is a hash of the UIDs of study and series, HASH one of the UID of the object: a UID that a
 sender made up leads to no other folder. Files are never changed and never replaced. What lies in
 incoming/ when a process begins was never answered with success, and is deleted.
@@ -18,25 +21,33 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from deepstd.batch.locking import lock
 from deepstd.errors import InputError
 from deepstd.network.sameness import same_object
 
 _SERIES, _INCOMING, _STORED, _LOCK = "series", "incoming", "stored", "spool.lock"
 _KEY = re.compile(r"[0-9a-f]{16}")
 _OBJECT = re.compile(r"[0-9a-f]{32}\.dcm")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEY_DIGITS, _NAME_DIGITS = 16, 32
 _PIECE = 1 << 20  # bytes hashed at a time
 _DEAD_SECONDS = 3600.0  # after its last byte, an unfinished object has lost its association
 _SERIES_IN_MEMORY = 64  # whose deleted originals are known without reading
 _FOR_THE_OWNER = 0o700
+_TAKEN = "another run receives into it. Stop it first, or choose another spool"
+_ELSEWHERE = "Choose a spool elsewhere"
+_PASSED_OVER = (
+    "is damaged and passed over. Objects that it names are stored once more if they come again; a "
+    "copy of the file from a backup prevents that"
+)
 # Preamble, magic, and the element that states the length of the file meta information.
 _META = struct.Struct("<128x4sHH2sHI")
 
@@ -74,10 +85,14 @@ class Spool:
 
     Args:
         folder: folder of the spool; it is made if it is missing.
+        damaged: called with the path of a damaged record of deleted originals and a sentence on it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, damaged: Callable[[Path, str], None] = lambda path, why: None
+    ) -> None:
         self.folder = folder
+        self._damaged, self._named = damaged, set[Path]()
         self._lock: BinaryIO | None = None
         self._storing = threading.Lock()
         self._known = lru_cache(_SERIES_IN_MEMORY)(self._digests)
@@ -95,13 +110,13 @@ class Spool:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be written ({error.strerror})") from error
         try:
-            _take(self._lock, self.folder)
+            lock(self._lock, self.folder, taken=_TAKEN, elsewhere=_ELSEWHERE)
+            self.sweep(0.0)
+            for key in self.series_keys():
+                self._forget(key, self._recorded(key))
         except BaseException:
             self._lock.close()
             raise
-        self.sweep(0.0)
-        for key in self.series_keys():
-            self._forget(key, self.names(key) & self._known(key).keys())
         return self
 
     def __exit__(
@@ -148,7 +163,7 @@ class Spool:
             os.fsync(stream.fileno())
         before = self._known(uids.key).get(uids.name)
         if before is not None:
-            return Stored.KNOWN if content_hash(temporary) == before else Stored.CONFLICT
+            return Stored.KNOWN if _has_content(temporary, before) else Stored.CONFLICT
         with self._storing:  # two associations may bring one object at once
             if not target.parent.is_dir():
                 target.parent.mkdir(mode=_FOR_THE_OWNER)
@@ -157,7 +172,7 @@ class Spool:
                 os.rename(temporary, target)
                 flush_folder(target.parent)
                 return Stored.NEW
-        same = content_hash(temporary) == content_hash(target) or same_object(temporary, target)
+        same = _has_content(target, content_hash(temporary)) or same_object(temporary, target)
         return Stored.KNOWN if same else Stored.CONFLICT
 
     def series_keys(self) -> Iterator[str]:
@@ -213,14 +228,34 @@ class Spool:
             if folder.is_dir() and not self.names(key):
                 shutil.rmtree(folder)
 
+    def _recorded(self, key: str) -> list[str]:
+        """Return the names of originals that are recorded as deleted, and have that content."""
+        known = self._known(key)
+        there = self.names(key) & known.keys()
+        return [name for name in there if _has_content(self.root / key / name, known[name])]
+
     def _digests(self, key: str) -> dict[str, str]:
         """Return the content hashes of deleted originals of a series, by their names."""
         found: dict[str, str] = {}
         for path in sorted((self.folder / _STORED / key).glob("*.jsonl")):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                row: dict[str, Any] = json.loads(line)
-                found[row["name"]] = row["sha256"]
+            lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+            rows = [_row(line) for line in lines]
+            found.update(row for row in rows if row is not None)
+            if None in rows and path not in self._named:
+                self._named.add(path)
+                self._damaged(path, f"line {rows.index(None) + 1} {_PASSED_OVER}")
         return found
+
+
+def _row(line: bytes) -> tuple[str, str] | None:
+    """Return name and content hash of a line of a record; None where it is damaged."""
+    try:
+        row = json.loads(line)
+        name, digest = row["name"], row["sha256"]
+        is_whole = _OBJECT.fullmatch(name) and _DIGEST.fullmatch(digest)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return (name, digest) if is_whole else None
 
 
 def content_hash(path: Path) -> str:
@@ -238,6 +273,14 @@ def content_hash(path: Path) -> str:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _has_content(path: Path, digest: str) -> bool:
+    """Return True where a file has a content hash; False where it is damaged."""
+    try:
+        return content_hash(path) == digest
+    except Exception:  # pydicom raises many kinds for damaged files
+        return False
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -260,21 +303,3 @@ def flush_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _take(stream: BinaryIO, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: the user must avoid two runs at once
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"{folder}: another run receives into it. Stop it first, or choose another spool"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the file system does not allow to lock it ({error.strerror}). Choose a "
-            "spool elsewhere"
-        ) from error

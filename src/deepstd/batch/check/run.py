@@ -191,7 +191,8 @@ def _with_originals(
         raise InputError(f"{against}: no such folder, nor a zip archive")
     everything = io.discover(against)
     chosen = choose(
-        everything.scans, everything.passed_over, io.Metadata.ALL, folder, is_anonymous=False
+        *(everything.scans, everything.passed_over, io.Metadata.ALL, against, folder),
+        is_anonymous=False,
     )
     titled = output_names(chosen.scans, io.Metadata.ALL, {}, None)
     by_name = {titled[scan.name]: scan for scan in chosen.scans}

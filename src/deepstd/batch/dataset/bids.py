@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from deepstd.batch.dataset.names import README, REPORT, SUFFIX, SUMS, TABLE
 
+MOST_BYTES = 1 << 20  # of a file that gets lines; a larger one is copied as it is
 _MARK = b"# From here on by deepstd batch; deepstd restore takes it off again."
 _LINES = (f"*{SUFFIX}", README, SUMS, TABLE, REPORT, "ledger*.jsonl")
 _OURS = b"\n".join([_MARK, *(line.encode() for line in _LINES), b""])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deepstd.batch.dataset.bids import with_ours
+from deepstd.batch.dataset.bids import MOST_BYTES, with_ours
 from deepstd.batch.dataset.copying import Copier
 from deepstd.batch.dataset.names import DESCRIPTION, IGNORED, README, REPORT, SUFFIX, TABLE
 from deepstd.batch.dataset.readme import readme
@@ -100,8 +100,10 @@ def _is_kept(chosen: Chosen, folder: str) -> bool:
 
 
 def _with_ours(item: Item) -> Item | bytes:
-    """Return the content of a .bidsignore with our lines; the file where it cannot be read."""
+    """Return the content of a .bidsignore with our lines; the file where it cannot be changed."""
     try:
+        if item.nbytes > MOST_BYTES:
+            return item
         with item.open() as stream:
             return with_ours(stream.read())
     except (OSError, InputError):

@@ -1,13 +1,15 @@
 """Side-cars: files beside scans that a data set keeps, and those it leaves out.
 
 files that are no scans ─┬ of a known kind, or anywhere in a BIDS data set ─▶ SideCar …
-                         ├ may name patients, or named like our own files ─▶ left out, and said
+                         ├ may name patients, a link to elsewhere, or named like our own files
+                         │    ─▶ left out, and said
                          └ all others ─▶ passed over as before
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -38,9 +40,12 @@ _DATE = re.compile(
     rb"(?<![\d.])(?:19(?:2[6-9]|[3-9]\d)|20\d\d)([-/.]?)(?:0[1-9]|1[0-2])\1"
     rb"(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?!\d)|(?!\d|\.\d))"
 )
+_MOST_BYTES = 1 << 25  # searched for names and dates; side-cars of scans have kilobytes
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 IDENTITY = "side-cars that name patients (--keep-metadata copies them)"
 DATES = "side-cars with dates, which --shift-dates does not move (--keep-metadata copies them)"
+TOO_LARGE = "side-cars too large to search for names and dates (--keep-metadata copies them)"
+LINKS = "links to files outside of the source folder (put copies in their place)"
 OUR_NAMES = "files with the name of one that this command writes"
 DROPPED = "side-cars, as --drop-metadata keeps geometry alone"
 ANONYMOUS = "side-cars, as --anonymous-names hides their names and words"
@@ -82,6 +87,7 @@ def choose(
     scans: Iterable[ScanSource],
     others: Iterable[PassedOver],
     metadata: KeptMetadata,
+    source: Path,
     output: Path,
     *,
     is_anonymous: bool,
@@ -92,10 +98,11 @@ def choose(
         scans: scans of a folder.
         others: its files that are no scans.
         metadata: which information the outputs keep. Without any, nothing is copied.
+        source: the folder, or the archive; links that lead out of it are not followed.
         output: folder of the outputs; what lies in it is not copied again.
         is_anonymous: outputs have pseudonyms, so nothing is copied.
     """
-    others, there = list(others), Path(output).resolve()
+    others, top, there = list(others), os.path.realpath(source), os.path.realpath(output)
     sets = sorted(
         {one.name.removesuffix(DESCRIPTION) for one in others if _last(one.name) == DESCRIPTION}
     )
@@ -115,7 +122,7 @@ def choose(
             chosen.passed.append(one)
             continue
         item = Item(one.path, one.member)
-        reason = _reason(one.name, item, metadata, is_anonymous)
+        reason = _reason(one.name, item, metadata, top, is_anonymous)
         if reason is None:
             chosen.sidecars.append(SideCar(one.name, item))
         else:
@@ -137,11 +144,13 @@ def _is_within(name: str, sets: list[str], folders: tuple[str, ...] = ("",)) -> 
     return any(name.startswith(f"{one}{folder}") for one in sets for folder in folders)
 
 
-def _lies_in(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder)
+def _lies_in(path: Path, folder: str) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(folder)
 
 
-def _reason(name: str, item: Item, metadata: KeptMetadata, is_anonymous: bool) -> str | None:
+def _reason(
+    name: str, item: Item, metadata: KeptMetadata, top: str, is_anonymous: bool
+) -> str | None:
     """Return why a side-car is left out, or None."""
     if is_anonymous:
         return ANONYMOUS
@@ -149,19 +158,28 @@ def _reason(name: str, item: Item, metadata: KeptMetadata, is_anonymous: bool) -
         return DROPPED
     if is_ours(name):
         return OUR_NAMES
-    if metadata is Metadata.ALL or not name.lower().endswith((".json", ".tsv")):
+    if not _lies_in(item.path, top):
+        return LINKS
+    is_json = name.lower().endswith(".json")
+    moves_dates = isinstance(metadata, Deidentification) and metadata.date_key is not None
+    is_searched = is_json or (moves_dates and name.lower().endswith(".tsv"))
+    if metadata is Metadata.ALL or not is_searched:
         return None
     text = _text_of(item)
-    if name.lower().endswith(".json") and _IDENTITY.search(text):
+    if text is None:
+        return TOO_LARGE
+    if is_json and _IDENTITY.search(text):
         return IDENTITY
-    moves_dates = isinstance(metadata, Deidentification) and metadata.date_key is not None
     return DATES if moves_dates and _DATE.search(text) else None
 
 
-def _text_of(item: Item) -> bytes:
+def _text_of(item: Item) -> bytes | None:
+    """Return the text of a side-car as UTF-8; None where it is too large."""
     try:
+        if item.nbytes > _MOST_BYTES:  # before a member of an archive is unpacked
+            return None
         with item.open() as stream:
-            return _plain_text(stream.read())
+            return _plain_text(stream.read(_MOST_BYTES))
     except (OSError, DeepSTDError):
         return b""  # copying it fails, with a message
 

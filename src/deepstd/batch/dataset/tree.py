@@ -94,7 +94,8 @@ def read_tree(folder: Path, without: Path | None = None) -> Tree:
 
     Args:
         folder: top of the data set.
-        without: a folder that is no part of it, such as one of restored scans.
+        without: a folder that is no part of it, even where a link leads there, such as one of
+            restored scans.
 
     Raises:
         InputError: there is no such folder, or no compressed scan in it, or its table or sums are

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deepstd.batch import local
-from deepstd.batch.dataset.bids import without_ours
+from deepstd.batch.dataset.bids import MOST_BYTES, without_ours
 from deepstd.batch.dataset.copying import Copied, Copier
 from deepstd.batch.dataset.names import IGNORED
 from deepstd.batch.dataset.tree import Tree, read_tree
@@ -28,6 +28,7 @@ from deepstd.batch.signals import deferred
 from deepstd.batch.work import AUTO, Outcome
 from deepstd.errors import InputError
 from deepstd.io import check_folder
+from deepstd.io.dicom import Item
 from deepstd.io.dicom import is_written as is_of_series
 from deepstd.io.stack import is_written as is_of_stack
 from deepstd.preflight import check_devices
@@ -90,7 +91,7 @@ def restore(
 
     Args:
         source: folder of compressed scans, as a batch wrote it or of any other origin.
-        output: folder for the originals.
+        output: folder for the originals, outside of ``source``.
         progress: called with a sentence and the share done, 0 to 1.
         model: bundle for the files that were written with it; "auto" to find each.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -98,12 +99,16 @@ def restore(
         overwrite: existing files of another origin may be replaced.
 
     Raises:
-        InputError: there is no compressed scan, or the output cannot be written.
+        InputError: there is no compressed scan, or the output cannot be written or lies within
+            ``source``.
         BundleError, DeviceError: no scan can be restored.
     """
     began = time.monotonic()
-    if source.is_dir() and output.is_dir() and os.path.samefile(source, output):
-        raise InputError(f"{output}: is the folder of the compressed scans. Choose another output")
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
+        raise InputError(
+            f"{output}: lies in the folder of the compressed scans, which would then no longer be "
+            "the one that was published. Choose an output outside of it"
+        )
     check_folder(output)
     check_devices(device)
     tree = read_tree(source, without=output)
@@ -152,11 +157,21 @@ def _copy(
     for number, one in enumerate(tree.sidecars):
         if number % 100 == 0:
             progress(f"copying side-cars, {number} of {len(tree.sidecars)}", 0.0)
-        is_changed = one.name.rpartition("/")[2] == IGNORED and os.access(one.item.path, os.R_OK)
-        content = without_ours(one.item.path.read_bytes()) if is_changed else one.item
+        is_ignored = one.name.rpartition("/")[2] == IGNORED
+        content = _without_ours(one.item) if is_ignored else one.item
         if content is not None:
             copier.copy(one.name, content)
     return copier.done
+
+
+def _without_ours(item: Item) -> Item | bytes | None:
+    """Return the content of a .bidsignore without our lines; the file where it cannot be read."""
+    try:
+        if item.nbytes > MOST_BYTES:
+            return item
+        return without_ours(item.path.read_bytes())
+    except OSError:
+        return item  # copying it fails, with a message
 
 
 class _Book:
