@@ -141,7 +141,7 @@ STUDIES = {
         "Head-neck CT, cut to the body",
         "generic",
         _HEAD_NECK,
-        _HEAD_NECK[::4],
+        _HEAD_NECK,
         remark="`generic` was not trained on this data set. Outside of the body all is air of "
         "-1024 HU, most of each scan.",
     ),
