@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,19 @@ def save(datasets: Sequence[Dataset], folder: Path) -> Path:
 
 
 @contextmanager
-def associated(port: int, syntaxes: Sequence[str] = (ExplicitVRLittleEndian,)) -> Iterator[Any]:
+def associated(
+    port: int,
+    syntaxes: Sequence[str] = (ExplicitVRLittleEndian,),
+    *,
+    title: str = "TESTS",
+    context: SSLContext | None = None,
+) -> Iterator[Any]:
     """An association that sends CT images to a port of the loopback."""
-    entity = AE(ae_title="TESTS")
+    entity = AE(ae_title=title)
     entity.add_requested_context(CT, list(syntaxes))
     entity.add_requested_context("1.2.840.10008.1.1")
-    association = entity.associate(LOOPBACK, port)
+    secured = None if context is None else (context, LOOPBACK)
+    association = entity.associate(LOOPBACK, port, tls_args=secured)
     assert association.is_established
     try:
         yield association

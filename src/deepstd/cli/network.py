@@ -49,8 +49,8 @@ def receive(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Address of this machine to listen on. DICOM has neither passwords nor encryption "
-            "here: 0.0.0.0 lets everybody in the network send.",
+            help="Address of this machine to listen on. DICOM has no passwords: 0.0.0.0 lets "
+            "everybody in the network send.",
         ),
     ] = _LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")] = (
@@ -60,6 +60,27 @@ def receive(
         str,
         typer.Option("--ae-title", metavar="AET", parser=_title, help="Title of this node."),
     ] = _TITLE,
+    calling: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AET",
+            parser=_title,
+            help="Accept associations of this sender, by its AE title, and of no others; may be "
+            "repeated. A title is a name and no proof.",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert", metavar="FILE", help="Encrypt connections, with this certificate (PEM)."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-key", metavar="FILE", help="Private key of --tls-cert (PEM, no password)."
+        ),
+    ] = None,
     quiet: Annotated[
         float,
         typer.Option(
@@ -129,6 +150,9 @@ def receive(
     more_kept = (safe_private, keep_descriptions, shift_dates, tuple(keep or ()))
     wishes = metadata_options.Wishes(keep_metadata, drop_metadata, *more_kept)
     wishes.check()
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together")
+    certificate = None if tls_cert is None or tls_key is None else (tls_cert, tls_key)
     with console.Progress(f"starting to receive into {spool}") as progress:
         from deepstd.network import receive as receiving
         from deepstd.network.node import Address
@@ -145,6 +169,8 @@ def receive(
             quiet_seconds=quiet,
             least_free=min_free,
             delete_originals=originals is Originals.DELETE,
+            callers=tuple(calling or ()),
+            certificate=certificate,
             **more,
         )
         wishes.note()
@@ -189,6 +215,15 @@ def send(
             "--ae-title", metavar="AET", parser=_title, help="Title of this side, for C-STORE."
         ),
     ] = _TITLE,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca",
+            metavar="FILE",
+            help="Encrypt the connection to a DICOM node, and trust the certificates of this "
+            "authority (PEM). The certificate must name HOST.",
+        ),
+    ] = None,
     model: options.WrittenWith = "auto",
     device: options.Device = "auto",
     lossy: Annotated[
@@ -214,6 +249,7 @@ def send(
             model=model,
             device=device,
             lossy=lossy,
+            authority=tls_ca,
             tell=progress,
         )
     failures = [(one.file, uid, why) for one in outcomes for uid, why in one.failures.items()]

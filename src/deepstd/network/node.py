@@ -15,10 +15,11 @@ so that memory does not grow with its size.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from deepstd.errors import DeepSTDError, InputError
@@ -64,8 +65,8 @@ class Node:
     def __init__(self, spool: Spool, waiting: Waiting, free_bytes: Any, least_free: int) -> None:
         self._spool, self._waiting = spool, waiting
         self._free_bytes, self._least_free = free_bytes, least_free
-        self.received = self.known = self.refused = 0
-        self.last_refusal = ""
+        self.received = self.known = self.refused = self.rejected = 0
+        self.last_refusal = self.last_rejected = ""
 
     def store(self, event: Any) -> Any:
         """Store the object of a C-STORE request and return the status."""
@@ -106,6 +107,11 @@ class Node:
         """Note any other end."""
         self._waiting.release(id(event.assoc), is_regular=False)
 
+    def turned_away(self, event: Any) -> None:
+        """Note an association that was rejected."""
+        self.rejected += 1
+        self.last_rejected = str(event.assoc.requestor.ae_title).strip()
+
     def _refusal(self, status: int, reason: str) -> Any:
         from pydicom import Dataset
 
@@ -121,8 +127,22 @@ class _MismatchError(Exception):
 
 
 @contextmanager
-def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
+def listening(
+    address: Address,
+    node: Node,
+    spool: Spool,
+    *,
+    callers: Sequence[str] = (),
+    context: SSLContext | None = None,
+) -> Iterator[int]:
     """Listen within a block; yield the port.
+
+    Args:
+        address: where to listen.
+        node: answers of the node.
+        spool: where objects go.
+        callers: titles of the senders whose associations are accepted; none for all.
+        context: encrypts connections; None for connections without TLS.
 
     Raises:
         InputError: the address cannot be used.
@@ -138,21 +158,27 @@ def listening(address: Address, node: Node, spool: Spool) -> Iterator[int]:
     # Its messages are for developers; a file of a patient's identity must not name it in a log.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     entity = AE(ae_title=address.title)
+    entity.require_calling_aet = list(callers)
     entity.maximum_associations = _MOST_ASSOCIATIONS
     entity.maximum_pdu_size = _PDU_BYTES
     entity.add_supported_context(Verification)
-    for context in AllStoragePresentationContexts:
-        entity.add_supported_context(context.abstract_syntax or "", _syntaxes())
+    for one in AllStoragePresentationContexts:
+        entity.add_supported_context(one.abstract_syntax or "", _syntaxes())
     handlers = [
         (evt.EVT_C_STORE, node.store),
         (evt.EVT_RELEASED, node.released),
         (evt.EVT_ABORTED, node.broken_off),
+        (evt.EVT_REJECTED, node.turned_away),
         (evt.EVT_CONN_CLOSE, node.broken_off),
     ]
     with landing_in(spool.incoming, node.has_room):
         try:
-            where = (address.host, address.port)
-            server: Any = entity.start_server(where, block=False, evt_handlers=handlers)  # pyright: ignore[reportArgumentType]
+            server: Any = entity.start_server(
+                (address.host, address.port),
+                block=False,
+                ssl_context=context,
+                evt_handlers=handlers,  # pyright: ignore[reportArgumentType]
+            )
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(

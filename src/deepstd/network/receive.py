@@ -24,6 +24,7 @@ from deepstd.batch.shard import Shard
 from deepstd.batch.work import AUTO, Compressor
 from deepstd.errors import InputError
 from deepstd.io import KeptMetadata, Metadata, check_folder
+from deepstd.network import tls
 from deepstd.network.archive import Archive, Report, Tell, Work
 from deepstd.network.extra import require_pynetdicom
 from deepstd.network.node import Address, Node, listening
@@ -58,6 +59,8 @@ class Settings:
         quiet_seconds: time without a new object after which a series is compressed.
         least_free: free bytes of the disks below which no object is taken.
         delete_originals: whether originals are deleted once their output is verified.
+        callers: AE titles of the senders that may store; none for all.
+        certificate: PEM files of the node's certificate and private key; None for no encryption.
     """
 
     spool: Path
@@ -74,6 +77,8 @@ class Settings:
     quiet_seconds: float = 30.0
     least_free: int = 10**9
     delete_originals: bool = False
+    callers: tuple[str, ...] = ()
+    certificate: tuple[Path, Path] | None = None
 
 
 def receive(settings: Settings, tell: Tell, report: Report, ready: Callable[[int], None]) -> None:
@@ -87,10 +92,12 @@ def receive(settings: Settings, tell: Tell, report: Report, ready: Callable[[int
         ready: called with the port once the node listens.
 
     Raises:
-        InputError: a folder or the address cannot be used, or the output folder is gone.
+        InputError: a folder, the address or the certificate cannot be used, or the output folder
+            is gone.
         BundleError, DeviceError, MissingExtraError: no series could be compressed.
     """
     require_pynetdicom("receiving from the network")
+    context = None if settings.certificate is None else tls.serving(*settings.certificate)
     work = _work(settings)
     try:
         settings.output.mkdir(parents=True, exist_ok=True)
@@ -114,7 +121,9 @@ def receive(settings: Settings, tell: Tell, report: Report, ready: Callable[[int
         for key in spool.series_keys():
             if settings.delete_originals or not archive.is_done(key):
                 waiting.note(key)
-        with listening(settings.address, node, spool) as port:
+        with listening(
+            settings.address, node, spool, callers=settings.callers, context=context
+        ) as port:
             ready(port)
             _go_on(archive, node, spool, waiting, ledger, tell)
 
@@ -156,6 +165,8 @@ def _state(node: Node, waiting: Waiting) -> str:
         text += f", {node.known} were there already"
     if node.refused:
         text += f", {node.refused} refused, the last for: {node.last_refusal}"
+    if node.rejected:
+        text += f", {node.rejected} associations rejected, the last from {node.last_rejected}"
     return text
 
 

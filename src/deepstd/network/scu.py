@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any
 from deepstd.errors import InputError
 from deepstd.network.extra import require_pynetdicom
 from deepstd.network.peers import Peer
+from deepstd.network.tls import reason_of
 
 _MOST_CLASSES = 128  # presentation contexts of an association
 _SUCCESS, _WARNINGS = 0x0000, range(0xB000, 0xC000)
@@ -30,10 +32,18 @@ class Association:
         peer: the node.
         calling: application entity title of this side.
         paths: files that will be sent; their classes are proposed.
+        context: encrypts the connection; None for one without TLS.
     """
 
-    def __init__(self, peer: Peer, calling: str, paths: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        calling: str,
+        paths: Sequence[Path],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._peer, self._calling, self._paths = peer, calling, paths
+        self._context = context
         self._open: Any = None
         self._lost = 0
 
@@ -108,13 +118,14 @@ class Association:
             str(dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True).SOPClassUID)
             for path in self._paths
         }
-        _check_reachable(self._peer)
+        _check_reachable(self._peer, self._context)
         entity = AE(ae_title=self._calling)
         entity.dimse_timeout = _ANSWER_SECONDS
         for uid in sorted(classes)[:_MOST_CLASSES]:
             entity.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         peer = self._peer
-        self._open = entity.associate(peer.host, peer.port, ae_title=peer.title)
+        secured = None if self._context is None else (self._context, peer.host)
+        self._open = entity.associate(peer.host, peer.port, ae_title=peer.title, tls_args=secured)
         if self._open.is_established:
             return
         where = f"{peer.title}@{peer.host}:{peer.port}"
@@ -125,18 +136,28 @@ class Association:
             )
         if self._open.rejected_contexts:
             raise InputError(f"{where}: takes no objects of the class {', '.join(sorted(classes))}")
-        raise InputError(f"{where}: broke the association off. Check that it is a DICOM node")
+        raise InputError(
+            f"{where}: broke the association off. Check that it is a DICOM node; one that uses TLS "
+            "needs --tls-ca"
+        )
 
 
-def _check_reachable(peer: Peer) -> None:
+def _check_reachable(peer: Peer, context: ssl.SSLContext | None) -> None:
     """Raise an InputError with the system's reason where no connection can be made.
 
     pynetdicom writes the reason to its log alone.
     """
+    where = f"{peer.title}@{peer.host}:{peer.port}"
     try:
-        socket.create_connection((peer.host, peer.port), _CONNECT_SECONDS).close()
+        plain = socket.create_connection((peer.host, peer.port), _CONNECT_SECONDS)
     except OSError as error:
         raise InputError(
-            f"{peer.title}@{peer.host}:{peer.port}: cannot be reached ({error.strerror or error}). "
-            "Check host and port"
+            f"{where}: cannot be reached ({error.strerror or error}). Check host and port"
         ) from error
+    with plain:
+        if context is None:
+            return
+        try:
+            context.wrap_socket(plain, server_hostname=peer.host).close()
+        except OSError as error:
+            raise InputError(f"{where}: {reason_of(error)}") from error

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deepstd import api, io
@@ -23,6 +24,7 @@ from deepstd.io.dicom import NAME
 from deepstd.network.peers import Peer, Server, target_of
 from deepstd.network.scu import Association
 from deepstd.network.stow import stowing
+from deepstd.network.tls import asking
 
 if TYPE_CHECKING:
     from deepstd.sources import PathLike
@@ -62,6 +64,7 @@ def send(
     model: str = AUTO,
     device: str = "auto",
     lossy: bool = False,
+    authority: Path | None = None,
     tell: Tell = lambda text: None,
 ) -> list[Sent]:
     """Restore .dstd files and send their series to a node.
@@ -73,17 +76,23 @@ def send(
         model: name or folder of the model bundle; "auto" finds the bundle that a file names.
         device: "auto", "cpu", "cuda" or "cuda:N".
         lossy: whether the exact part of a file is left out.
+        authority: PEM file of the certificate that a DICOM node is trusted by, which turns on TLS.
         tell: called with a sentence now and then.
 
     Returns:
         The outcome of each file. A file that cannot be restored does not stop the others.
 
     Raises:
-        InputError: the target is not understood, or no connection can be made.
+        InputError: the target or the certificate is not understood, or no connection can be made.
         MissingExtraError: a package for the target is not installed.
     """
     where = target_of(target)
     where.check()
+    if authority is not None and isinstance(where, Server):
+        raise InputError(
+            f"{authority}: goes with a DICOM node. For https, REQUESTS_CA_BUNDLE names an authority"
+        )
+    context = None if authority is None else asking(authority)
     outcomes = []
     for source in sources:
         name = io.shown(io.location(source))
@@ -99,7 +108,7 @@ def send(
                 outcome.failures[""] = str(error)
                 continue
             paths = sorted(series.iterdir())
-            with _connected(where, calling, paths) as sender:
+            with _connected(where, calling, paths, context) as sender:
                 for number, path in enumerate(paths, 1):
                     tell(f"{name}: {number} of {len(paths)} objects")
                     reason = sender.send(path)
@@ -122,12 +131,14 @@ def _check_dicom(source: PathLike, name: str) -> None:
 
 
 @contextmanager
-def _connected(where: Peer | Server, calling: str, paths: Sequence[Path]) -> Iterator[Sender]:
+def _connected(
+    where: Peer | Server, calling: str, paths: Sequence[Path], context: SSLContext | None
+) -> Iterator[Sender]:
     if isinstance(where, Server):
         with stowing(where) as server:
             yield server
         return
-    with Association(where, calling, paths) as association:
+    with Association(where, calling, paths, context) as association:
         yield association
 
 
