@@ -45,7 +45,7 @@ def test_a_scan_whose_files_are_smaller_than_what_is_asked_for_is_not_compressed
     compress: Callable[..., tuple[Outcome, list[Target]]],
 ) -> None:
     mostly_zero = np.zeros((40, 40, 40), np.int16)
-    mostly_zero[0, 0] = 7
+    mostly_zero[0, 0] = np.arange(1, 41) * 7  # no map of labels, which is small at any size
     for target in (Target(ratio=2), Target(bpv=8), Target(max_bytes=100_000)):
         outcome, tried = compress(mostly_zero, target)
         assert outcome.error is not None
@@ -61,6 +61,17 @@ def test_other_scans_are(compress: Callable[..., tuple[Outcome, list[Target]]]) 
         assert outcome.error is not None
         assert "not now" in outcome.error
         assert tried == [Target(ratio=2)]
+
+
+def test_a_label_map_that_no_header_declares_is_compressed_at_any_size(
+    compress: Callable[..., tuple[Outcome, list[Target]]],
+) -> None:
+    places = np.indices((40, 40, 40)) - 20
+    labels = (np.square(places).sum(0) < 200).astype(np.uint8) + (places[0] > 8)
+    outcome, tried = compress(labels, Target(ratio=2))
+    assert outcome.error is not None
+    assert "not now" in outcome.error
+    assert tried == [Target(ratio=2)]
 
 
 def test_what_is_told_of_a_scan_has_its_fingerprint(

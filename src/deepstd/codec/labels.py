@@ -16,6 +16,11 @@ NOTE = (
 )
 
 
+def are_in(volume: Volume) -> bool:
+    """Return True if a scan is a label map that comes back exactly at any size."""
+    return not volume.loss and (are_declared(volume) or look_like(volume.voxels))
+
+
 def are_declared(volume: Volume) -> bool:
     """Return True if a file declares labels, and all its voxels are whole numbers."""
     voxels = volume.voxels

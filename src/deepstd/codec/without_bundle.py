@@ -57,7 +57,7 @@ def encode(volume: Volume, target: Target, progress: Progress) -> Compressed | N
 
 def _labels(volume: Volume, target: Target, progress: Progress) -> Compressed | None:
     """Compress a label map exactly, at any size; return None for any other scan."""
-    if volume.loss or not (labels.are_declared(volume) or labels.look_like(volume.voxels)):
+    if not labels.are_in(volume):
         return None
     found = exact.encode(volume, progress)
     allowed = target.bytes_for(volume.voxels.size, volume.nbytes)
