@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -277,3 +278,13 @@ def test_peers_on_a_real_scan(data_dir: Path) -> None:
     }
     assert psnr["JPEG"] < psnr["JPEG 2000"]
     assert psnr["JPEG"] < psnr["SPERR"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="scheduling as of Linux")
+def test_av1_leaves_the_scheduling_of_the_thread() -> None:
+    codec = LOSSY["av1"]
+    if reason := missing("av1"):
+        pytest.skip(reason)
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    codec.encode(np.zeros((32, 32, 2), np.uint8), codec.knobs[0])
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before

@@ -19,7 +19,8 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -80,11 +81,29 @@ class Av1:
         os.environ.setdefault("SVT_LOG", "-1")
         parameters = f"tune=1:keyint=-1:crf={70 - knob:g}"
         options = {"preset": "4", "svtav1-params": parameters}
-        return _encode("libsvtav1", "yuv420p10le", *stretched_levels(voxels, 10), options)
+        with _scheduling_restored():
+            return _encode("libsvtav1", "yuv420p10le", *stretched_levels(voxels, 10), options)
 
     def decode(self, encoded: Encoded) -> np.ndarray:
         """Decode a scan to the shape and type of the original."""
         return _decode(encoded, "libdav1d")
+
+
+@contextmanager
+def _scheduling_restored() -> Iterator[None]:
+    """Give this thread back its scheduling at the end.
+
+    Where it may, as root, SVT-AV1 (in PyAV 18.1) gives the calling thread real-time priority, and
+    leaves it. Waiting threads of later work would then starve the ones that they wait for.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # not on Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def whole_qp(qp: float) -> tuple[int, float]:
