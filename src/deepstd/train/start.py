@@ -24,7 +24,7 @@ from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
 from deepstd.texture.networks.integer import thawed
 from deepstd.texture.networks.network import TextureNetwork
 from deepstd.texture.networks.postfilter import PostFilter
-from deepstd.texture.trainable import Trainable, trainable_of
+from deepstd.texture.trainable import Trainable, trainable_of, untrained
 from deepstd.texture.wavelet.network import TextureConfig
 
 if TYPE_CHECKING:
@@ -70,15 +70,16 @@ class Start:
     def network(self, part: Part, config: Config) -> Trainable:
         """Return a network of given sizes, grown from the bundle's network.
 
-        Autoencoders must have the bundle's sizes. A bundle without a network for predicted slices
-        starts it from the network for images.
+        Autoencoders must have the bundle's sizes. A network of another transform begins at random:
+        then the bundle gives its template and shape model alone. A bundle without a network for
+        predicted slices starts it from the network for images.
 
         Args:
             part: key of the network.
             config: sizes of the new network.
 
         Raises:
-            InputError: the bundle lacks the network, or has a larger one or another transform.
+            InputError: the bundle lacks the network, or has a larger one.
         """
         if part == BETWEEN and part not in self.networks:
             images = self._of(2)
@@ -88,6 +89,8 @@ class Start:
         own = self._of(part)
         if isinstance(own, TextureNetwork) and isinstance(config, TextureConfig):
             return grow(own, config)
+        if isinstance(own, TextureNetwork) or isinstance(config, TextureConfig):
+            return untrained(config)
         if own.config != config:
             raise InputError(
                 f"{self.name} cannot be the start: its network is {description_of(own.config)}, "
