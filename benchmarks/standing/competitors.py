@@ -151,7 +151,7 @@ class Peer:
     @property
     def name(self) -> str:
         """In rows and tables."""
-        return (baselines.LOSSLESS if self.lossless else baselines.LOSSY)[self.key].name
+        return baselines.title(self.key)
 
     @property
     def lossless(self) -> bool:
@@ -179,7 +179,7 @@ class Peer:
         else:
             allowed = target.bytes_for(voxels.size, scan.volume.nbytes)
             known = _known_sizes(self.key, scan.name)
-            found = baselines.fit_to_bytes(baselines.LOSSY[self.key], voxels, allowed, known)
+            found = baselines.encode_at(self.key, voxels, allowed, known)
         return Answer(found.nbytes, found.restored, found.encode_s, found.decode_s)
 
 

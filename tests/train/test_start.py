@@ -174,3 +174,13 @@ def test_a_run_never_begins_anew_for_want_of_its_bundle(tmp_path: Path) -> None:
     scan = CachedScan("a", "0", "train", np.zeros((8, 8, 8)), None)
     with pytest.raises(InputError, match=r"other 2.*--from"):
         train([scan], config, tmp_path, total_seconds=4, resume=True)
+
+
+def test_a_network_of_another_transform_begins_at_random_on_the_template_of_the_bundle() -> None:
+    start = Start.of(bundle.load(bundle.find("hippocampus-t1")))
+    config = TrainConfig(
+        "other", template=True, ndims=(3,), transform="autoencoder", widths_3d=(16,)
+    ).network(3)
+    found = start.network(3, config)
+    assert found.config == config
+    assert start.shape is not None

@@ -1,6 +1,6 @@
 """Reference codecs, each brought to the same number of bytes as a DeepSTD file.
 
-    voxels, bytes allowed ─ fit_to_bytes(codec) ─▶ bytes used, restored voxels, seconds
+    voxels, bytes allowed ─ encode_at(name) ─▶ bytes used, restored voxels, seconds
 
 Every doubt is decided in favour of the reference codec. Only its raw codestreams are counted: no
 container, geometry, slice lengths, intensity mapping or comment segments. Encoding time covers the
@@ -10,12 +10,14 @@ final encoding alone, not the search for its setting.
 from deepstd.baselines.base import (
     Baseline,
     BaselineResult,
+    Budgeted,
     Encoded,
     Lossless,
     encode_exactly,
+    encode_within,
     fit_to_bytes,
 )
-from deepstd.baselines.catalogue import LOSSLESS, LOSSY, missing
+from deepstd.baselines.catalogue import LOSSLESS, LOSSY, NEURAL, encode_at, lossy, missing, title
 from deepstd.baselines.lossless import Gzip, JpegLs, JpegXlLossless
 from deepstd.baselines.slices import Htj2k, Jpeg, Jpeg2000, JpegXl
 from deepstd.baselines.video import Av1, Hevc
@@ -26,9 +28,11 @@ from deepstd.baselines.wavelet import Jpeg2000Volume
 __all__ = [
     "LOSSLESS",
     "LOSSY",
+    "NEURAL",
     "Av1",
     "Baseline",
     "BaselineResult",
+    "Budgeted",
     "Encoded",
     "Gzip",
     "Hevc",
@@ -44,7 +48,11 @@ __all__ = [
     "Sz3",
     "Vvc",
     "Zfp",
+    "encode_at",
     "encode_exactly",
+    "encode_within",
     "fit_to_bytes",
+    "lossy",
     "missing",
+    "title",
 ]

@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class Coder(Protocol):
         ...
 
 
+@runtime_checkable
 class Baseline(Coder, Protocol):
     """A lossy codec with one quality setting (knob); bytes and quality grow with the knob.
 
@@ -88,6 +89,14 @@ class Baseline(Coder, Protocol):
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
         """Encode a scan of 2 to 4 axes."""
+        ...
+
+
+class Budgeted(Coder, Protocol):
+    """A lossy codec that is fitted to a scan within a number of bytes."""
+
+    def encode(self, voxels: np.ndarray, max_bytes: int) -> Encoded:
+        """Encode a scan of 2 to 4 axes; RateError where it needs more bytes."""
         ...
 
 
@@ -163,6 +172,26 @@ def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
     start = time.perf_counter()
     encoded = codec.encode(voxels)
     return _restored(codec, encoded, math.nan, time.perf_counter() - start)
+
+
+def encode_within(codec: Budgeted, voxels: np.ndarray, max_bytes: int) -> BaselineResult:
+    """Encode a scan with a codec that is fitted within a number of bytes; decode it.
+
+    Args:
+        codec: the reference codec.
+        voxels: scan of 2 to 4 axes.
+        max_bytes: allowed bytes.
+
+    Raises:
+        RateError: the codec needs more bytes.
+        MissingExtraError: the codec is not installed.
+    """
+    start = time.perf_counter()
+    encoded = codec.encode(voxels, max_bytes)
+    seconds = time.perf_counter() - start
+    if encoded.nbytes > max_bytes:
+        raise RateError(f"{codec.name} made {encoded.nbytes} bytes where {max_bytes} are allowed")
+    return _restored(codec, encoded, math.nan, seconds)
 
 
 class _Search:

@@ -56,7 +56,8 @@ def compare(
             metavar="NAME,…",
             help="all, or some of deepstd, jpeg, jpeg2000, jpeg2000-3d, htj2k, jpegxl, hevc, "
             "hevc-slow, av1, vvc, sperr, sz3, zfp, and the lossless gzip, jpegls, "
-            "jpegxl-lossless.",
+            "jpegxl-lossless. Besides, the neural brief, gaussians, dvc, tcm, which take minutes "
+            "a scan.",
         ),
     ] = "all",
     segmenter: _Segmenter = "",

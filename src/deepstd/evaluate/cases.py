@@ -131,7 +131,7 @@ def name_of(codec: str) -> str:
     """Return a codec's name in tables."""
     if codec == OUR_CODEC:
         return OURS
-    return (baselines.LOSSY.get(codec) or baselines.LOSSLESS[codec]).name
+    return baselines.title(codec)
 
 
 def run_case(case: Case, blank: Row) -> Row:
@@ -182,7 +182,7 @@ def _answer(case: Case, blank: Row, scan: _Scan) -> tuple[Row, np.ndarray]:
         result = baselines.encode_exactly(baselines.LOSSLESS[case.codec], voxels)
     else:
         known = scan.known.setdefault(case.codec, {})
-        result = baselines.fit_to_bytes(baselines.LOSSY[case.codec], voxels, blank.allowed, known)
+        result = baselines.encode_at(case.codec, voxels, blank.allowed, known)
     row = replace(
         blank,
         nbytes=result.nbytes,

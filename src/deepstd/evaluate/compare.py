@@ -35,6 +35,8 @@ from deepstd.progress import ShowShare
 
 RESULTS, PICTURES, REPORT = "results.jsonl", "pictures", "report.html"
 ALL_CODECS = (OUR_CODEC, *baselines.LOSSY, *baselines.LOSSLESS)
+"""Codecs of a comparison of all: without the neural ones, which take minutes a scan."""
+KNOWN_CODECS = (*ALL_CODECS, *baselines.NEURAL)
 _MOST_PICTURED = 4  # scans with pictures
 _NEEDED = ("matplotlib", "jinja2", "skimage")
 _DIGEST_LETTERS = 16  # hexadecimal digits
@@ -47,7 +49,7 @@ class Request:
     Attributes:
         sources: scans, and folders of scans.
         ratios: compression ratios, stored bytes divided by bytes of the file.
-        codecs: names of codecs, from `ALL_CODECS`.
+        codecs: names of codecs, from `KNOWN_CODECS`.
         folder: folder for the results.
         model: bundle of DeepSTD by name or folder, or "auto".
         device: device of DeepSTD: "auto", "cpu", "cuda" or "cuda:N".
@@ -63,10 +65,10 @@ class Request:
     segmenter: str = ""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.codecs if name not in ALL_CODECS]
+        unknown = [name for name in self.codecs if name not in KNOWN_CODECS]
         if unknown or not self.codecs:
             raise InputError(
-                f"unknown codec {', '.join(unknown)}: expected some of {', '.join(ALL_CODECS)}"
+                f"unknown codec {', '.join(unknown)}: expected some of {', '.join(KNOWN_CODECS)}"
             )
         if not self.ratios:
             raise InputError("give at least one ratio")
@@ -179,7 +181,7 @@ class _ScanRun:
 
     def _cases(self) -> Iterator[Case]:
         # DeepSTD is first, as all pictures show the region of its largest error.
-        for codec in sorted(self.request.codecs, key=ALL_CODECS.index):
+        for codec in sorted(self.request.codecs, key=KNOWN_CODECS.index):
             ratios = (None,) if codec in baselines.LOSSLESS else self.request.ratios
             for ratio in ratios:
                 case = Case(self.scan, codec, ratio, self.request.model, self.request.device)
