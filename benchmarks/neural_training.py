@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.neural_symbols import TrainingSource, counted_tables
 from benchmarks.standing.studies import Scan, add_data_option, split
 from deepstd.baselines.neural.running import KINDS, Network, save, slices_of
 from deepstd.baselines.neural.slices_network import RateIndex, SliceNetwork, frames_of
-from deepstd.baselines.neural.symbols import RATE_WEIGHT, TrainingSource, counted_tables
+from deepstd.baselines.neural.symbols import RATE_WEIGHT
 from deepstd.baselines.neural.weights import Training
 from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.train.coding import weights
@@ -114,7 +115,7 @@ class Trainer:
         rate *= min(1.0, (self.steps + 1) / _WARM_UP)
         for group in self._optimiser.param_groups:
             group["lr"] = _LEARNING_RATE * rate * group["relative"]
-        loss, bits, error, _ = self.loss(self._draw(), knob)
+        loss, bits, error, _ = self.loss(self.draw(), knob)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _GRADIENT_LIMIT)
@@ -160,19 +161,22 @@ class Trainer:
             parameter.copy_(self._average[name])
         seen = []
         for knob in np.linspace(*RATES, _TABLE_BATCHES):
-            seen += self.loss(self._draw(), float(knob))[3].seen
+            seen += self.loss(self.draw(), float(knob))[3].seen
         slices_of(self.network).tables = counted_tables(seen)
 
-    def _draw(self) -> torch.Tensor:
+    def draw(self) -> torch.Tensor:
+        """Return crops of random scans, float32 (B, frames, rows, columns), −0.5 … 0.5."""
         return torch.from_numpy(np.stack([self._row() for _ in range(self._batch)]))
 
     def _row(self) -> np.ndarray:
         """Return a crop of slices in a row, float32 (frames, rows, columns), −0.5 … 0.5."""
         random = self._random
-        scan = self._scans[random.integers(len(self._scans))]
+        scan = self._scans[int(random.integers(len(self._scans)))]
         scan = scan.reshape(*scan.shape[:2], -1)
         size = (*self._crop, self._frames)
-        starts = [random.integers(max(n - m, 0) + 1) for n, m in zip(scan.shape, size, strict=True)]
+        starts = [
+            int(random.integers(max(n - m, 0) + 1)) for n, m in zip(scan.shape, size, strict=True)
+        ]
         box = tuple(slice(a, a + m) for a, m in zip(starts, size, strict=True))
         part = scan[box].astype(np.float32)
         part = np.pad(part, [(0, m - n) for n, m in zip(part.shape, size, strict=True)], "edge")
@@ -184,9 +188,7 @@ class Trainer:
 
 
 def _groups(network: Network) -> list[dict[str, object]]:
-    indices = {
-        id(p) for m in network.modules() if isinstance(m, RateIndex) for p in m.parameters()
-    }
+    indices = {id(p) for m in network.modules() if isinstance(m, RateIndex) for p in m.parameters()}
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         relative = _INDEX_RATE if id(parameter) in indices else 1.0
@@ -238,9 +240,7 @@ def main() -> None:
     network = KINDS[given.kind](config)
     parameters = sum(p.numel() for p in network.parameters())
     print(f"{len(scans)} scans, {parameters:,} parameters", flush=True)
-    trainer = Trainer(
-        network, scans, chosen.crop, batch=chosen.batch, frames=chosen.frames
-    )
+    trainer = Trainer(network, scans, chosen.crop, batch=chosen.batch, frames=chosen.frames)
     train(trainer, given.minutes, lambda line: print(line, flush=True))
     training = Training(given.kind, config.to_dict(), chosen.key, given.minutes, trainer.steps)
     given.output.parent.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,10 @@ machine with the same number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,7 +100,7 @@ class _Learned:
         (stream,) = encoded.streams
         knob = int.from_bytes(stream[:2], "big") / _FINENESS + _LEAST
         count = int(np.prod(side.shape[2:], dtype=np.int64))
-        units = self._network().decode(stream[2:], (count, *side.shape[:2]), knob)
+        units = self._network().decode(stream[2:], (count, side.shape[0], side.shape[1]), knob)
         # As other codecs are, the restored values are limited to the range.
         values = side.centre + side.range * np.clip(units.astype(np.float64), -0.5, 0.5)
         return to_type(values.transpose(1, 2, 0).reshape(side.shape), side.dtype)
@@ -146,10 +145,7 @@ def _scaling(low: float, high: float) -> tuple[float, float]:
     return low + (high - low) / 2, high - low
 
 
-_loader: Callable[..., Any] = lru_cache(maxsize=4)
-
-
-@_loader
+@lru_cache(maxsize=4)
 def _load(path: Path, changed: int) -> running.Running:
     """Load a network; ``changed`` makes a new file of an old name another one."""
     from deepstd.baselines.neural.running import Running

@@ -1,6 +1,6 @@
 """Learned networks at work: frames to a stream and back.
 
-    frames ─ pad ─ chunks of slices (TCM), one slice after the other (DVC) ─▶ stream ─▶ frames
+frames ─ pad ─ chunks of slices (TCM), one slice after the other (DVC) ─▶ stream ─▶ frames
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepstd.coding.tables import SCALE_COUNT, parametric_tables
 from deepstd.baselines.neural.symbols import Source
+from deepstd.coding.tables import SCALE_COUNT, parametric_tables
 from deepstd.texture.autoencoder.blocks import SLOPE, convolution, zero_convolution
 from deepstd.texture.autoencoder.config import AutoencoderConfig
 from deepstd.texture.autoencoder.transform import (
@@ -36,11 +36,11 @@ from deepstd.texture.autoencoder.transform import (
 )
 from deepstd.texture.entropy.context import CONDITION_UNIT, RATE_BINS, condition_vector
 from deepstd.texture.networks.integer import clamp, round_through
-from deepstd.train.source import INDICES_IN_OCTAVE
 
 # Logistic scale of the lowest frequency, relative to the range, and its fall with the frequency.
 _LOWEST_SCALE, _FALL = 0.6, 1.5
-_UNIT_INDEX = 20.0  # scale index of scale 1
+# Scale index of scale 1, and scale indices an octave.
+_UNIT_INDEX, _OCTAVE = 20.0, 4.0
 # log2(range / step) of the rate bins.
 _OCTAVES = torch.arange(RATE_BINS) - 2.0
 # Depth in the condition vector that stands for what a prediction leaves.
@@ -101,7 +101,7 @@ class RateIndex(nn.Module):
         logs = torch.from_numpy(np.log2(scales)).float()[:, None] + growth * _OCTAVES
         with torch.no_grad():
             self.layer.weight.zero_()
-            self.layer.weight[:, :RATE_BINS] = _UNIT_INDEX + INDICES_IN_OCTAVE * logs
+            self.layer.weight[:, :RATE_BINS] = _UNIT_INDEX + _OCTAVE * logs
             self.layer.bias.zero_()
 
     def forward(self, condition: torch.Tensor) -> torch.Tensor:
@@ -160,9 +160,7 @@ class LatentModel(nn.Module):
         for parameter in self.hyper_exit.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(
-        self, latents: torch.Tensor | None, frames: Frames, source: Source
-    ) -> torch.Tensor:
+    def forward(self, latents: torch.Tensor | None, frames: Frames, source: Source) -> torch.Tensor:
         """Code latents; return them dequantised, (B, bands, *grid).
 
         Args:
