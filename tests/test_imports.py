@@ -60,11 +60,11 @@ TEXTURE_LAYERS = (
     ("tiling", "kinds"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Training, GPUs, the autoencoder, and registration of any two scans.
+# Training, GPUs, the autoencoder, registration of any two scans, and neural reference codecs.
 WITH_TORCH = (
     *("train/", "registration/", "shape/networks/", "texture/networks/", "texture/autoencoder/"),
     *("texture/trainable.py", "resampling.py", "devices.py", "cli/doctor.py", "cli/train.py"),
-    "torch.py",
+    *("torch.py", "baselines/neural/"),
 )
 MOST_LINES = 400
 
