@@ -1,0 +1,1 @@
+"""Neural reference codecs: short own implementations after the publications."""
