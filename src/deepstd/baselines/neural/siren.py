@@ -30,7 +30,7 @@ from deepstd.baselines.neural.parameters import (
 from deepstd.baselines.neural.partition import Box, best_flags, blocks
 from deepstd.coding.backend import Decoder, Encoder, new_decoder
 
-_BITS = 6.0  # planned for a parameter
+_BITS = 5.0  # planned for a parameter
 _OF_A_BLOCK = 1000  # parameters, about; fewer make poor networks
 _HIDDEN = 3  # hidden layers
 _OMEGA = 15.0  # largest frequency of the first layer, radians from the middle of a block to its side
@@ -39,6 +39,8 @@ _CHUNK = 1 << 16  # voxels restored at once
 _RATE, _SLOWER = 3e-2, 0.02  # learning rate at the begin, and its last share
 _FINE_RATE = 4e-3
 _FIRST_FIT = 0.7  # share of the time without quantiser
+# Factors of the steps of weight and bias of each layer, which make their errors weigh the same.
+_FINER = (1 / 16, 1 / 16, 1.0, 1.0, 1.0, 1.0, 1 / 4, 1 / 8)
 # Mean, in sixteenths of the frame's spread; log2 of the spread, in eighths; width.
 _MEAN_BITS, _SPREAD_BITS, _WIDTH_BITS = 8, 6, 8
 
@@ -104,7 +106,11 @@ class Network:
     def _rounded(self, step: float | None) -> list[Tensor]:
         if step is None:
             return self.weights
-        return [w + (torch.round(w / step) * step - w).detach() for w in self.weights]
+        steps = [step * finer for finer in _FINER]
+        return [
+            w + (torch.round(w / own) * own - w).detach()
+            for w, own in zip(self.weights, steps, strict=True)
+        ]
 
     def _values(self, points: Tensor, weights: Sequence[Tensor]) -> Tensor:
         scaled = [w * bound for w, bound in zip(weights, self._bounds, strict=True)]
@@ -144,7 +150,8 @@ def encode(frame: np.ndarray, max_bytes: int, limit: Limit, name: str) -> bytes:
             encoder.encode_bits(network.mean, _MEAN_BITS)
             encoder.encode_bits(network.spread, _SPREAD_BITS)
             encoder.encode_bits(network.width, _WIDTH_BITS)
-        write(encoder, [symbols_of(values, step_of(index)) for values in _groups(networks)])
+        groups = zip(_groups(networks), _FINER, strict=True)
+        write(encoder, [symbols_of(values, step_of(index) * finer) for values, finer in groups])
 
     fit(limit.scaled(_FIRST_FIT), _RATE, None)
     fine = limit.scaled((1 - _FIRST_FIT) / ROUNDS)
@@ -166,7 +173,7 @@ def decode(stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
     for network in networks:
         for number, weight in enumerate(network.weights):
             end = begins[number] + weight.numel()
-            values = groups[number][begins[number] : end] * step
+            values = groups[number][begins[number] : end] * (step * _FINER[number])
             begins[number] = end
             weight.data = torch.from_numpy(values.astype(np.float32)).reshape(weight.shape)
         network.restore(frame)
