@@ -64,7 +64,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 WITH_TORCH = (
     *("train/", "registration/", "shape/networks/", "texture/networks/", "texture/autoencoder/"),
     *("texture/trainable.py", "resampling.py", "devices.py", "cli/doctor.py", "cli/train.py"),
-    "torch.py",
+    *("torch.py", "baselines/neural/"),
 )
 MOST_LINES = 400
 

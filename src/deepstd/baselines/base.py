@@ -99,6 +99,14 @@ class Lossless(Coder, Protocol):
         ...
 
 
+class Budgeted(Coder, Protocol):
+    """A lossy codec that meets a number of bytes by itself, without a knob."""
+
+    def encode(self, voxels: np.ndarray, max_bytes: int) -> Encoded:
+        """Encode a scan of 2 to 4 axes to codestreams that fit into a number of bytes."""
+        ...
+
+
 @dataclass(frozen=True)
 class BaselineResult:
     """Result of a reference codec.
@@ -106,7 +114,7 @@ class BaselineResult:
     Attributes:
         nbytes: bytes of the codestreams.
         restored: decoded voxels.
-        knob: the setting found; NaN for a lossless codec.
+        knob: the setting found; NaN for a codec without a knob.
         encode_s: seconds of the final encoding.
         decode_s: seconds of its decoding.
     """
@@ -163,6 +171,30 @@ def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
     start = time.perf_counter()
     encoded = codec.encode(voxels)
     return _restored(codec, encoded, math.nan, time.perf_counter() - start)
+
+
+def encode_within(codec: Budgeted, voxels: np.ndarray, max_bytes: int) -> BaselineResult:
+    """Encode a scan with a codec that meets a number of bytes by itself, and decode it.
+
+    Args:
+        codec: the reference codec.
+        voxels: scan of 2 to 4 axes.
+        max_bytes: allowed bytes.
+
+    Raises:
+        RateError: the codec needs more bytes.
+        UnsupportedFormatError: the codec does not support such values.
+        MissingExtraError: the codec is not installed.
+    """
+    start = time.perf_counter()
+    encoded = codec.encode(voxels, max_bytes)
+    seconds = time.perf_counter() - start
+    if encoded.nbytes > max_bytes:
+        raise RateError(
+            f"{codec.name} cannot reach {max_bytes} bytes for a scan of shape {voxels.shape}: "
+            f"it needed {encoded.nbytes}"
+        )
+    return _restored(codec, encoded, math.nan, seconds)
 
 
 class _Search:

@@ -36,7 +36,7 @@ _RATE, _SLOWER = 5e-2, 0.05  # learning rate at the begin, and its last share
 _FINE_RATE = 1e-2
 _FIRST_FIT = 0.7  # share of the time without quantiser
 _EVERY = 20  # steps between two searches for the Gaussians near each tile
-_SHARE = 4  # one of so many voxels counts in a step
+_TILES, _VOXELS = 1024, 32  # tiles, and voxels of each, that count in a step
 _WIDTH = 0.6  # first standard deviation over the mean distance of Gaussians
 
 
@@ -58,7 +58,7 @@ class _Fit:
 
     def fit(self, limit: Limit, rate: float, step: float | None) -> None:
         """Fit the Gaussians, with parameters rounded to a step or as they are."""
-        near = torch.empty(0)
+        tiles = near = torch.empty(0)
         for count, done in enumerate(limit.ticks()):
             self._adam.param_groups[0]["lr"] = rate * _SLOWER**done
             values = self.values
@@ -66,13 +66,18 @@ class _Fit:
                 values = values + (torch.round(values / step) * step - values).detach()
             parts = _physical(values, self._shape)
             if count % _EVERY == 0:
-                near = self._tiles.near(*(part.detach() for part in parts[:2]))
-            chosen = torch.randperm(self._target.shape[1], generator=self._generator)
-            chosen = chosen[: -(-len(chosen) // _SHARE)]
-            errors = self._tiles.sums(*parts, near, chosen) - self._target[:, chosen]
+                tiles = self._some(self._tiles.count, _TILES)
+                near = self._tiles.near(*(part.detach() for part in parts[:2]), tiles)
+            chosen = self._some(self._target.shape[1], _VOXELS)
+            place = tiles[:, None], chosen
+            errors = self._tiles.sums(*parts, tiles, near, chosen) - self._target[place]
             self._adam.zero_grad()
-            (errors * self._inside[:, chosen]).square().mean().backward()
+            (errors * self._inside[place]).square().mean().backward()
             self._adam.step()
+
+    def _some(self, count: int, most: int) -> Tensor:
+        """Return at most ``most`` different numbers below ``count`` at random."""
+        return torch.randperm(count, generator=self._generator)[:most]
 
     def _drawn(self, frame: np.ndarray, count: int) -> Tensor:
         """Return Gaussians at random voxels, half of them chosen by the slope of the frame."""
@@ -126,13 +131,11 @@ def decode(stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
     decoder = new_decoder(stream)
     step = step_of(decoder.decode_bits(STEP_BITS))
     count = decoder.decode_bits(_COUNT_BITS)
-    first, others, *rest = read(
-        decoder, [1, count - 1, *[count] * (_columns(len(shape)) - 1)]
-    )
+    first, others, *rest = read(decoder, [1, count - 1, *[count] * (_columns(len(shape)) - 1)])
     symbols = np.stack([np.cumsum(np.concatenate([first, others])), *rest], 1)
     tiles = Tiles(shape)
     parts = _physical(torch.from_numpy((symbols * step).astype(np.float32)), shape)
-    return tiles.joined(tiles.sums(*parts, tiles.near(*parts[:2])))
+    return tiles.restored(*parts)
 
 
 def _physical(values: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Partition of a scan into blocks: the nodes of a tree whose spectra are most concentrated.
 
-values ─ FFT of every node ─▶ concentration ─ best choice of at most N nodes ─▶ split flags ─▶ blocks
+values ─ FFT of every node ─▶ concentration ─ best at most N nodes ─▶ split flags ─▶ blocks
 
 The concentration of a block is the largest coefficient's share of all magnitudes, as in BRIEF. The
 choice maximises its mean over the voxels. BRIEF solves an integer program; combining the best
@@ -67,9 +67,7 @@ def _choices(values: np.ndarray, box: Box, level: int, most: int) -> _Choices:
 
 def _combined(first: _Choices, second: _Choices, most: int) -> _Choices:
     best: _Choices = {}
-    for (m, (gain, flags)), (n, (more, others)) in itertools.product(
-        first.items(), second.items()
-    ):
+    for (m, (gain, flags)), (n, (more, others)) in itertools.product(first.items(), second.items()):
         if m + n <= most and gain + more > best.get(m + n, (-1.0, ()))[0]:
             best[m + n] = gain + more, flags + others
     return best

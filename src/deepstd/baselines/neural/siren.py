@@ -10,6 +10,7 @@ initial weights, so that one learning rate and one quantiser step suit all.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -30,15 +31,18 @@ from deepstd.baselines.neural.parameters import (
 from deepstd.baselines.neural.partition import Box, best_flags, blocks
 from deepstd.coding.backend import Decoder, Encoder, new_decoder
 
-_BITS = 5.0  # planned for a parameter
+_BITS = 5.5  # planned for a parameter
 _OF_A_BLOCK = 1000  # parameters, about; fewer make poor networks
+_MOST_BLOCKS = 64
 _HIDDEN = 3  # hidden layers
-_OMEGA = 15.0  # largest frequency of the first layer, radians from the middle of a block to its side
+_OMEGA = (
+    15.0  # largest frequency of the first layer, radians from the middle of a block to its side
+)
 _BATCH = 2048  # voxels a step
 _CHUNK = 1 << 16  # voxels restored at once
 _RATE, _SLOWER = 3e-2, 0.02  # learning rate at the begin, and its last share
 _FINE_RATE = 4e-3
-_FIRST_FIT = 0.7  # share of the time without quantiser
+_FIRST_FIT = 0.8  # share of the time without quantiser
 # Factors of the steps of weight and bias of each layer, which make their errors weigh the same.
 _FINER = (1 / 16, 1 / 16, 1.0, 1.0, 1.0, 1.0, 1 / 4, 1 / 8)
 # Mean, in sixteenths of the frame's spread; log2 of the spread, in eighths; width.
@@ -70,7 +74,9 @@ class Network:
         """Fit the network to its block, with weights rounded to a step or as they are."""
         if self._adam is None:
             return
-        target = (torch.from_numpy(frame[self.box].copy()).reshape(-1, 1) - self._level) / self._gain
+        target = (
+            torch.from_numpy(frame[self.box].copy()).reshape(-1, 1) - self._level
+        ) / self._gain
         points = self._points()
         for done in limit.ticks():
             for group in self._adam.param_groups:
@@ -134,7 +140,7 @@ def encode(frame: np.ndarray, max_bytes: int, limit: Limit, name: str) -> bytes:
         RateError: even the coarsest quantiser needs more bytes.
     """
     planned = int(8 * max_bytes / _BITS)
-    flags = best_flags(frame, max(1, planned // _OF_A_BLOCK))
+    flags = best_flags(frame, min(max(1, planned // _OF_A_BLOCK), _MOST_BLOCKS))
     networks = _begun(frame, blocks(frame.shape, iter(flags)), planned)
     counts = [sum(w.numel() for w in network.weights) for network in networks]
 
@@ -217,7 +223,7 @@ def _shapes(axes: int, width: int) -> list[tuple[int, int]]:
     widths = [axes, *[width] * _HIDDEN, 1 if width else 0]
     return [
         shape
-        for before, after in zip(widths[:-1], widths[1:], strict=True)
+        for before, after in itertools.pairwise(widths)
         for shape in ((before, after), (1, after))
     ]
 

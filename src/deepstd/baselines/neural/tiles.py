@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 _SIDES = (64, 16, 8)  # voxels of a tile, by the number of axes
+_AT_ONCE = 32  # tiles restored at once, which bounds the memory
 _REACH = 3.3  # standard deviations beyond which a Gaussian does not count
 
 
@@ -32,7 +33,11 @@ class Tiles:
         self._counts = [-(-length // self._side) for length in shape]
         half = (self._side - 1) / 2
         self._middles = torch.tensor(
-            list(itertools.product(*[[n * self._side + half for n in range(m)] for m in self._counts])),
+            list(
+                itertools.product(
+                    *[[n * self._side + half for n in range(m)] for m in self._counts]
+                )
+            ),
             dtype=torch.float32,
         )
         line = torch.arange(self._side, dtype=torch.float32) - half
@@ -49,44 +54,54 @@ class Tiles:
         values, inside = (torch.from_numpy(self._in_tiles(part)) for part in padded)
         return values, inside
 
-    def joined(self, values: Tensor) -> np.ndarray:
-        """Return the frame of the voxels of tiles (T, P)."""
-        axes = len(self._shape)
-        parts = values.numpy().reshape(*self._counts, *[self._side] * axes)
-        order = [axis + offset for axis in range(axes) for offset in (0, axes)]
-        whole = parts.transpose(order).reshape([n * self._side for n in self._counts])
-        return whole[tuple(slice(0, length) for length in self._shape)]
+    def restored(self, centres: Tensor, factors: Tensor, amplitudes: Tensor) -> np.ndarray:
+        """Return the sums of Gaussians over the whole frame."""
+        parts = []
+        for tiles in torch.arange(self.count).split(_AT_ONCE):
+            near = self.near(centres, factors, tiles)
+            parts.append(self.sums(centres, factors, amplitudes, tiles, near))
+        return self._joined(torch.cat(parts))
 
-    def near(self, centres: Tensor, factors: Tensor) -> Tensor:
-        """Return the numbers of the Gaussians that reach each tile, (T, K); filled up with N.
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self._middles)
+
+    def near(self, centres: Tensor, factors: Tensor, tiles: Tensor) -> Tensor:
+        """Return the numbers of the Gaussians that reach tiles, (T, K); filled up with N.
 
         Args:
             centres: (N, d) in voxels.
             factors: (N, d, d) Cholesky factors of the inverse covariances.
+            tiles: numbers of the tiles, (T,).
         """
         inverse = torch.linalg.solve_triangular(
             factors, torch.eye(len(self._shape)).expand_as(factors), upper=False
         )
         reach = _REACH * inverse.square().sum(1).sqrt() + self._side / 2
-        near = ((self._middles[:, None] - centres).abs() <= reach).all(-1)
-        most = max(1, int(near.sum(1).max()))
-        order = torch.argsort(near.to(torch.uint8), dim=1, descending=True, stable=True)[:, :most]
-        return torch.where(near.gather(1, order), order, len(centres))
+        near = ((self._middles[tiles, None] - centres).abs() <= reach).all(-1)
+        rows, numbers = near.nonzero(as_tuple=True)
+        counts = near.sum(1)
+        places = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
+        listed = torch.full((len(tiles), max(1, int(counts.max()))), len(centres))
+        listed[rows, places] = numbers
+        return listed
 
     def sums(
         self,
         centres: Tensor,
         factors: Tensor,
         amplitudes: Tensor,
+        tiles: Tensor,
         near: Tensor,
         chosen: Tensor | slice = slice(None),
     ) -> Tensor:
-        """Return the sums of Gaussians at the voxels of each tile, (T, P).
+        """Return the sums of Gaussians at voxels of tiles, (T, P).
 
         Args:
             centres, factors: as in `near`.
             amplitudes: (N,).
-            near: numbers of the Gaussians that reach each tile, (T, K).
+            tiles, near: numbers of the tiles and of the Gaussians that reach them.
             chosen: voxels of a tile that count.
         """
         axes = len(self._shape)
@@ -101,7 +116,7 @@ class Tiles:
         rest = torch.cat([shape.reshape(-1, axes * axes), centres, amplitudes[:, None]], 1)
         listed = torch.cat([rest, torch.zeros(1, rest.shape[1])])[near]
         shape = listed[..., : axes * axes].unflatten(-1, (axes, axes))
-        centre = listed[..., axes * axes : -1] - self._middles[:, None]
+        centre = listed[..., axes * axes : -1] - self._middles[tiles, None]
         pulled = (shape @ centre[..., None])[..., 0]
         constant = (pulled * centre).sum(-1, keepdim=True)
         squares = shape.flatten(-2)[..., rows * axes + columns]
@@ -115,3 +130,11 @@ class Tiles:
         order = [*range(0, 2 * axes, 2), *range(1, 2 * axes, 2)]
         tiles = padded.reshape(sides).transpose(order).reshape(math.prod(self._counts), -1)
         return np.ascontiguousarray(tiles, np.float32)
+
+    def _joined(self, values: Tensor) -> np.ndarray:
+        """Return the frame of the voxels of tiles (T, P)."""
+        axes = len(self._shape)
+        parts = values.numpy().reshape(*self._counts, *[self._side] * axes)
+        order = [axis + offset for axis in range(axes) for offset in (0, axes)]
+        whole = parts.transpose(order).reshape([n * self._side for n in self._counts])
+        return whole[tuple(slice(0, length) for length in self._shape)]
