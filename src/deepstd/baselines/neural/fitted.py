@@ -61,7 +61,7 @@ class _Fitted:
         values = filled(voxels)
         streams, scales = [], []
         for number, frame in enumerate(frames):
-            part = np.squeeze(values[(..., *frame)])
+            part = np.atleast_1d(np.squeeze(values[(..., *frame)]))
             unit, low, scale = _standardised(part)
             stream = b""
             if scale:

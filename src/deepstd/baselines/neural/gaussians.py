@@ -30,11 +30,11 @@ from deepstd.baselines.neural.parameters import (
 from deepstd.baselines.neural.tiles import Tiles
 from deepstd.coding.backend import Encoder, new_decoder
 
-_BITS = 3.6  # planned for a parameter
+_BITS = 5.0  # planned for a parameter
 _COUNT_BITS = 16
 _RATE, _SLOWER = 5e-2, 0.05  # learning rate at the begin, and its last share
-_FINE_RATE = 1e-2
-_FIRST_FIT = 0.7  # share of the time without quantiser
+_FINE_RATE = 3e-2
+_FIRST_FIT = 0.6  # share of the time without quantiser
 _EVERY = 20  # steps between two searches for the Gaussians near each tile
 _TILES, _VOXELS = 1024, 32  # tiles, and voxels of each, that count in a step
 _WIDTH = 0.6  # first standard deviation over the mean distance of Gaussians
@@ -82,7 +82,8 @@ class _Fit:
     def _drawn(self, frame: np.ndarray, count: int) -> Tensor:
         """Return Gaussians at random voxels, half of them chosen by the slope of the frame."""
         rng = np.random.default_rng(0)
-        slope = sum(np.abs(np.gradient(frame, axis=n)) for n in range(frame.ndim)).reshape(-1)
+        slopes = [np.abs(np.gradient(frame, axis=n)).reshape(-1) for n in range(frame.ndim)]
+        slope = np.sum(slopes, 0)
         chance = 0.5 / slope.size + 0.5 * slope / slope.sum()
         chosen = rng.choice(slope.size, count, p=chance / chance.sum())
         places = np.stack(np.unravel_index(chosen, frame.shape), 1)

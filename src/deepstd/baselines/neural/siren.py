@@ -193,7 +193,6 @@ def _begun(frame: np.ndarray, boxes: Sequence[Box], planned: int) -> list[Networ
     networks = []
     for box, energy in zip(boxes, squares, strict=True):
         part = frame[box]
-        count = min(planned * energy / total, part.size)
         mean = round(16 * float(part.mean())) + (1 << _MEAN_BITS - 1)
         spread = round(8 * math.log2(max(float(part.std()), 2.0**-4))) + (1 << _SPREAD_BITS - 1)
         networks.append(
@@ -201,7 +200,7 @@ def _begun(frame: np.ndarray, boxes: Sequence[Box], planned: int) -> list[Networ
                 box,
                 min(max(mean, 0), (1 << _MEAN_BITS) - 1),
                 min(max(spread, 0), (1 << _SPREAD_BITS) - 1),
-                _width(len(box), count),
+                _width(len(box), planned * energy / total),
             )
         )
     return networks
