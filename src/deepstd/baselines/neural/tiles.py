@@ -32,14 +32,8 @@ class Tiles:
         self._side = _SIDES[len(shape) - 1]
         self._counts = [-(-length // self._side) for length in shape]
         half = (self._side - 1) / 2
-        self._middles = torch.tensor(
-            list(
-                itertools.product(
-                    *[[n * self._side + half for n in range(m)] for m in self._counts]
-                )
-            ),
-            dtype=torch.float32,
-        )
+        starts = [[n * self._side + half for n in range(count)] for count in self._counts]
+        self._middles = torch.tensor(list(itertools.product(*starts)), dtype=torch.float32)
         line = torch.arange(self._side, dtype=torch.float32) - half
         grid = torch.stack(torch.meshgrid(*[line] * len(shape), indexing="ij"), -1)
         self._points = grid.reshape(-1, len(shape))
@@ -79,7 +73,9 @@ class Tiles:
             factors, torch.eye(len(self._shape)).expand_as(factors), upper=False
         )
         reach = _REACH * inverse.square().sum(1).sqrt() + self._side / 2
-        near = ((self._middles[tiles, None] - centres).abs() <= reach).all(-1)
+        near = torch.ones(len(tiles), len(centres), dtype=torch.bool)
+        for axis, middles in enumerate(self._middles[tiles].T):  # one by one, for less memory
+            near &= (middles[:, None] - centres[:, axis]).abs() <= reach[:, axis]
         rows, numbers = near.nonzero(as_tuple=True)
         counts = near.sum(1)
         places = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[rows]
@@ -117,7 +113,7 @@ class Tiles:
         listed = torch.cat([rest, torch.zeros(1, rest.shape[1])])[near]
         shape = listed[..., : axes * axes].unflatten(-1, (axes, axes))
         centre = listed[..., axes * axes : -1] - self._middles[tiles, None]
-        pulled = (shape @ centre[..., None])[..., 0]
+        pulled = (shape * centre[..., None, :]).sum(-1)
         constant = (pulled * centre).sum(-1, keepdim=True)
         squares = shape.flatten(-2)[..., rows * axes + columns]
         form = torch.cat([constant, -2 * pulled, squares], -1).transpose(1, 2) * -0.5
