@@ -19,6 +19,8 @@ from deepstd.baselines.base import (
 )
 from deepstd.baselines.catalogue import LOSSLESS, LOSSY, NEURAL, encode_at, lossy, missing, title
 from deepstd.baselines.lossless import Gzip, JpegLs, JpegXlLossless
+from deepstd.baselines.neural.fitted import Brief, Gaussians
+from deepstd.baselines.neural.learned import Dvc, Tcm
 from deepstd.baselines.slices import Htj2k, Jpeg, Jpeg2000, JpegXl
 from deepstd.baselines.video import Av1, Hevc
 from deepstd.baselines.volumes import Sperr, Sz3, Zfp
@@ -32,8 +34,11 @@ __all__ = [
     "Av1",
     "Baseline",
     "BaselineResult",
+    "Brief",
     "Budgeted",
+    "Dvc",
     "Encoded",
+    "Gaussians",
     "Gzip",
     "Hevc",
     "Htj2k",
@@ -46,6 +51,7 @@ __all__ = [
     "Lossless",
     "Sperr",
     "Sz3",
+    "Tcm",
     "Vvc",
     "Zfp",
     "encode_at",

@@ -92,19 +92,19 @@ class Baseline(Coder, Protocol):
         ...
 
 
-class Budgeted(Coder, Protocol):
-    """A lossy codec that is fitted to a scan within a number of bytes."""
-
-    def encode(self, voxels: np.ndarray, max_bytes: int) -> Encoded:
-        """Encode a scan of 2 to 4 axes; RateError where it needs more bytes."""
-        ...
-
-
 class Lossless(Coder, Protocol):
     """A lossless codec, without a knob."""
 
     def encode(self, voxels: np.ndarray) -> Encoded:
         """Encode a scan of 2 to 4 axes."""
+        ...
+
+
+class Budgeted(Coder, Protocol):
+    """A lossy codec that meets a number of bytes by itself, without a knob."""
+
+    def encode(self, voxels: np.ndarray, max_bytes: int) -> Encoded:
+        """Encode a scan of 2 to 4 axes to codestreams that fit into a number of bytes."""
         ...
 
 
@@ -115,7 +115,7 @@ class BaselineResult:
     Attributes:
         nbytes: bytes of the codestreams.
         restored: decoded voxels.
-        knob: the setting found; NaN for a lossless codec.
+        knob: the setting found; NaN for a codec without a knob.
         encode_s: seconds of the final encoding.
         decode_s: seconds of its decoding.
     """
@@ -175,7 +175,7 @@ def encode_exactly(codec: Lossless, voxels: np.ndarray) -> BaselineResult:
 
 
 def encode_within(codec: Budgeted, voxels: np.ndarray, max_bytes: int) -> BaselineResult:
-    """Encode a scan with a codec that is fitted within a number of bytes; decode it.
+    """Encode a scan with a codec that meets a number of bytes by itself, and decode it.
 
     Args:
         codec: the reference codec.
@@ -184,13 +184,17 @@ def encode_within(codec: Budgeted, voxels: np.ndarray, max_bytes: int) -> Baseli
 
     Raises:
         RateError: the codec needs more bytes.
+        UnsupportedFormatError: the codec does not support such values.
         MissingExtraError: the codec is not installed.
     """
     start = time.perf_counter()
     encoded = codec.encode(voxels, max_bytes)
     seconds = time.perf_counter() - start
     if encoded.nbytes > max_bytes:
-        raise RateError(f"{codec.name} made {encoded.nbytes} bytes where {max_bytes} are allowed")
+        raise RateError(
+            f"{codec.name} cannot reach {max_bytes} bytes for a scan of shape {voxels.shape}: "
+            f"it needed {encoded.nbytes}"
+        )
     return _restored(codec, encoded, math.nan, seconds)
 
 

@@ -20,6 +20,8 @@ from deepstd.baselines.base import (
     fit_to_bytes,
 )
 from deepstd.baselines.lossless import Gzip, JpegLs, JpegXlLossless
+from deepstd.baselines.neural.fitted import Brief, Gaussians
+from deepstd.baselines.neural.learned import Dvc, Tcm
 from deepstd.baselines.slices import Htj2k, Jpeg, Jpeg2000, JpegXl
 from deepstd.baselines.video import Av1, Hevc
 from deepstd.baselines.volumes import Sperr, Sz3, Zfp
@@ -48,7 +50,9 @@ LOSSLESS: Mapping[str, Lossless] = MappingProxyType(
 )
 
 
-NEURAL: Mapping[str, Baseline | Budgeted] = MappingProxyType({})
+NEURAL: Mapping[str, Baseline | Budgeted] = MappingProxyType(
+    {"brief": Brief(), "gaussians": Gaussians(), "dvc": Dvc(), "tcm": Tcm()}
+)
 """Neural codecs: fitted to a scan for a time, or with weights that were trained."""
 
 

@@ -81,7 +81,7 @@ class _Learned:
             MissingExtraError: torch or the weights are missing.
             InputError: the file holds other data.
         """
-        check_torch(f"comparing with {self.title}", "train")
+        check_torch(f"comparing with {self.title}", "neural")
         self._training()
 
     def encode(self, voxels: np.ndarray, knob: float) -> Encoded:
