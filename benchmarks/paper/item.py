@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SAME, OTHER, SIMULATED, NOT = (
-    "reproduced",
-    "reproduced on other data",
-    "simulated",
-    "not reproduced",
-)
+SAME = "reproduced"
+OTHER = "reproduced on other data"
+DIFFERENT = "measured on other data, with another outcome"
+SIMULATED = "simulated"
+NOT = "not reproduced"
+STATUSES = (SAME, OTHER, DIFFERENT, SIMULATED, NOT)
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Item:
         name: "Fig. 2b", or a few words for a number in the text.
         title: subject of the item.
         shows: what the paper shows.
-        status: one of SAME, OTHER, SIMULATED and NOT.
+        status: one of STATUSES.
         why: data used here, or why it is not reproduced.
         compared: figures side by side.
-        commands: command lines that measure the figures of this project.
+        commands: command lines that measure the figures of this project, or would do so.
     """
 
     name: str
@@ -62,5 +62,6 @@ class Item:
             lines += [f"| {one.what} | {one.paper} | {one.ours()} |" for one in self.compared]
             lines.append("")
         if self.commands:
-            lines += ["Measured by " + ", ".join(f"`{line}`" for line in self.commands) + ".", ""]
+            lead = "Would be measured by " if self.status == NOT else "Measured by "
+            lines += [lead + ", ".join(f"`{line}`" for line in self.commands) + ".", ""]
         return lines

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -17,13 +16,10 @@ from benchmarks import window
 from benchmarks.segmentation.rows import open_results
 from benchmarks.standing.page import open_study
 from benchmarks.standing.results import FOLDER
-from deepstd.errors import InputError
-from deepstd.evaluate.metrics import bd_rate
 from deepstd.evaluate.rows import OURS, Row
 
 NOT_MEASURED = "not measured"
 _BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
-_OFF = f"{OURS}, shape off"
 
 
 def mean_of(study: str, bpv: str, figure: str, form: str, codec: str = OURS) -> str:
@@ -42,7 +38,7 @@ def mean_of(study: str, bpv: str, figure: str, form: str, codec: str = OURS) -> 
 
 def best_peer(study: str, bpv: str, figure: str, form: str, *, least: bool = False) -> str:
     """Return the best mean of a peer that has a file for every scan, and its name."""
-    rows = _rows(study)
+    rows = rows_of(study)
     scans = {row.scan for row in rows}
     means = {
         codec: mean(values)
@@ -67,13 +63,7 @@ def time_against(study: str, codec: str, bpv: str) -> str:
     mine = _by_scan(study, bpv, "encode_s", OURS)
     theirs = _by_scan(study, bpv, "encode_s", codec)
     ratios = [mine[scan] / theirs[scan] for scan in mine if theirs.get(scan)]
-    return f"{median(ratios):.2g} times, {len(ratios)} scans" if ratios else NOT_MEASURED
-
-
-def rate_without_shape(study: str) -> str:
-    """Return the BD-rate of DeepSTD against the same without its shape stage."""
-    rates = _rates(_points(study, _OFF), _points(study, OURS))
-    return f"{mean(rates):+.1f} % bytes, {len(rates)} scans" if rates else NOT_MEASURED
+    return f"× {median(ratios):.2g}, {len(ratios)} scans" if ratios else NOT_MEASURED
 
 
 def overlap(bpv: str, *, truth: bool = False) -> str:
@@ -99,7 +89,7 @@ def overlap(bpv: str, *, truth: bool = False) -> str:
 
 def registration(method: str, study: str = "hippocampus") -> str:
     """Return Dice, folding and CPU seconds of a registration method, means over pairs."""
-    kept = _json("registration.json") or {"rows": []}
+    kept = kept_json("registration.json") or {"rows": []}
     rows = [row for row in kept["rows"] if (row["study"], row["method"]) == (study, method)]
     if not rows:
         return NOT_MEASURED
@@ -110,7 +100,7 @@ def registration(method: str, study: str = "hippocampus") -> str:
 
 def template(name: str) -> str:
     """Return correlation after registration and Dice with a kind of template."""
-    row = (_json("template-selection.json") or {"templates": {}})["templates"].get(name)
+    row = (kept_json("template-selection.json") or {"templates": {}})["templates"].get(name)
     return f"{row['ncc_after']:.3f} / {row['dice']:.3f}" if row else NOT_MEASURED
 
 
@@ -118,56 +108,15 @@ def field_bytes() -> str:
     """Return the mean bytes of the deformation field in hippocampus files."""
     rows = [
         row["field_bytes"]
-        for row in _json("registration-first.json") or []
+        for row in kept_json("registration-first.json") or []
         if (row["study"], row["shape"]) == ("hippocampus", "now")
     ]
     return f"{mean(rows):.0f} bytes" if rows else NOT_MEASURED
 
 
-def ablation(study: str, variant: str, model: str) -> str:
-    """Return the BD-rate of a variant of the finished codec against the whole."""
-    rows = [
-        row
-        for row in _json("ablations.json") or []
-        if (row["study"], row["model"]) == (study, model)
-    ]
-    curves = [
-        _curves((row["scan"], row["bpv"], row["psnr"]) for row in rows if row["variant"] == name)
-        for name in ("reference: effort fast", variant)
-    ]
-    rates = _rates(*curves)
-    return f"{mean(rates):+.1f} % bytes, {len(rates)} scans" if rates else NOT_MEASURED
-
-
-def trained_without(variant: str, model: str) -> str:
-    """Return bits at equal PSNR of a network trained without a part, against the unchanged."""
-    curves = {
-        name: {
-            row["scan"]: row["points"]
-            for row in _json("ablations-trained.json") or []
-            if (row["study"], row["variant"], row["model"]) == ("hippocampus", name, model)
-        }
-        for name in ("unchanged", variant)
-    }
-    rates = _rates(curves["unchanged"], curves[variant])
-    return f"{mean(rates):+.1f} % bits, {len(rates)} scans" if rates else NOT_MEASURED
-
-
-def few_scans(variant: str) -> str:
-    """Return bits of a network of few scans against that of all, and its training steps."""
-    runs = [run for run in _json("fewshot.json") or [] if run["study"] == "hippocampus"]
-    plain = [run for run in runs if run["variant"] == "plain"]
-    few = [run for run in runs if run["variant"] == variant]
-    if not plain or not few:
-        return NOT_MEASURED
-    everything, own = max(plain, key=_count), min(few, key=_count)
-    rates = _rates(everything["points"], own["points"])
-    return f"{mean(rates):+.1f} % bits, {own['count']} scans, {own['steps']} steps"
-
-
 def flagged(bundle: str) -> str:
     """Return how many scans a bundle flags: its own, and others or changed ones."""
-    rows = (_json("guard.json") or {}).get(f"flagged:{bundle}", {}).get("rows", [])
+    rows = (kept_json("guard.json") or {}).get(f"flagged:{bundle}", {}).get("rows", [])
     own = [row for row in rows if row["scans of"].endswith("as it is")]
     others = [row for row in rows if row not in own]
     told = (
@@ -199,48 +148,15 @@ def training_shares() -> str:
     return f"networks {seconds} s ({share:.0f} %), template and fields {shape} s"
 
 
-def neural(name: str) -> str:
-    """Return the encoding time of a neural peer against ours, and the gap in PSNR, on equal scans.
-
-    Args:
-        name: part of the peer's name, such as "BRIEF".
-    """
-    kept = _json("neural.json") or []
-    rows = kept["rows"] if isinstance(kept, dict) else kept
-    mine = {_key(row): row for row in rows if row["codec"].startswith(OURS)}
-    pairs = [
-        (row, mine[_key(row)])
-        for row in rows
-        if name.lower() in row["codec"].lower() and _key(row) in mine and row.get("encode_s")
-    ]
-    if not pairs:
-        return NOT_MEASURED
-    times = [theirs["encode_s"] / ours["encode_s"] for theirs, ours in pairs]
-    gaps = [ours["psnr"] - theirs["psnr"] for theirs, ours in pairs]
-    scans = len({row["scan"] for row, _ in pairs})
-    codec = pairs[0][0]["codec"]
-    return (
-        f"{codec} takes {median(times):.3g} times as long ({min(times):.2g} to "
-        f"{max(times):.2g}); PSNR of {OURS} {mean(gaps):+.2f} dB; {scans} scans"
-    )
-
-
-def _key(row: Mapping[str, Any]) -> tuple[str, str, float]:
-    return row["study"], row["scan"], row["bpv"]
-
-
-def _count(run: Mapping[str, Any]) -> int:
-    return run["count"]
-
-
-def _rows(study: str) -> list[Row]:
+def rows_of(study: str) -> list[Row]:
+    """Return the rows of a standing study."""
     return [row for row, _ in open_study(study).rows.values()]
 
 
 def _by_scan(study: str, bpv: str, figure: str, codec: str) -> dict[str, float]:
     return {
         row.scan: value
-        for row in _rows(study)
+        for row in rows_of(study)
         if (row.codec, row.target) == (codec, f"{bpv} bpv")
         and (value := getattr(row, figure)) is not None
         and math.isfinite(value)
@@ -251,41 +167,7 @@ def _values(study: str, bpv: str, figure: str, codec: str) -> list[float]:
     return list(_by_scan(study, bpv, figure, codec).values())
 
 
-def _points(study: str, codec: str) -> dict[str, list[tuple[float, float]]]:
-    own = [row for row in _rows(study) if row.codec == codec]
-    return _curves((row.scan, row.bpv, row.psnr) for row in own if row.bpv and row.psnr)
-
-
-def _curves(
-    rows: Iterable[tuple[str, float, float]],
-) -> dict[str, list[tuple[float, float]]]:
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for scan, bits, level in rows:
-        if math.isfinite(level):
-            curves.setdefault(scan, []).append((bits, level))
-    return curves
-
-
-Points = Mapping[str, Sequence[Sequence[float]]]
-
-
-def _rates(reference: Points, other: Points) -> list[float]:
-    """Return the BD-rates of the scans that both have and that share a quality."""
-    rates = []
-    for scan in reference:
-        if scan not in other:
-            continue
-        known, found = (list(zip(*curve[scan], strict=True)) for curve in (reference, other))
-        try:
-            rates.append(bd_rate(*known, *found))
-        except InputError:
-            continue
-    return rates
-
-
-def _json(name: str) -> Any:
+def kept_json(name: str) -> Any:
+    """Return the content of a results file; None without it."""
     path = FOLDER / name
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-Figure = Callable[[], str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.paper import ours
-from benchmarks.paper.item import NOT, OTHER, SAME, SIMULATED, Compared, Item
+from benchmarks.paper import ours, rates
+from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SIMULATED, Compared, Item
 from benchmarks.paper.scale_page import COMMAND, hours
 
 _FEW = "python -m benchmarks.fewshot hippocampus --minutes 10 --work WORK"
@@ -62,11 +62,11 @@ FIGURE_4 = (
         "training on few scans",
         "With 50 of 915 scans quality falls; deformations and a teacher each regain some, both "
         "together more.",
-        OTHER,
+        DIFFERENT,
         "Hippocampus crops, minutes of training instead of hours. **The gain is not seen here**: "
         "in so short a time both cost steps and regain nothing ([few scans](few-scans.md)).",
         tuple(
-            Compared(f"{name}, bits against all scans", "–", partial(ours.few_scans, variant))
+            Compared(f"{name}, bits against all scans", "–", partial(rates.few_scans, variant))
             for name, variant in _VARIANTS.items()
         ),
         (_FEW,),
@@ -74,9 +74,9 @@ FIGURE_4 = (
     Item(
         "Fig. 4f",
         "exact and free ratios",
-        "Left: ratios of 50 AMOS scans asked for 256×, beside others. Right: twenty ratios from 32× "
-        "to 512×.",
-        SAME,
+        "Left: ratios of 50 AMOS scans asked for 256×, beside others. Right: twenty ratios from "
+        "32× to 512×.",
+        OTHER,
         "Same experiment, thirty hippocampus crops instead of AMOS; every file is exact to 0.3 %. "
         "Bytes used by the peers are in [the benchmark](benchmark.md).",
         (

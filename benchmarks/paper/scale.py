@@ -1,7 +1,7 @@
 """Measurement of what a scan costs, from 1 to 72 million voxels, and what a job of a batch adds.
 
-chest CT ─ its middle ─▶ crops ─ compress, decompress in fresh processes ─▶ costs ─┐
-one crop, 2 and 8 times ─ batch with 1 and 2 workers ─▶ seconds of a job and of the driver ─┴▶ scale.json
+chest CT ─ its middle ─▶ crops ─ compress, decompress in fresh processes ─▶ costs ───┐
+one crop, 2 and 8 times ─ batch with 1 and 2 workers ─▶ costs of a job ─────────┴▶ scale.json
 
 Every process has one thread. CPU seconds count, as they depend less on other work than wall time.
 """
@@ -30,8 +30,9 @@ SCAN, BUNDLE, RATIO, EFFORT = "chest-ct-full", "generic", 256, "fast"
 SIDES = (62, 88, 124, 176, 248, 512)
 _FEW, _MANY = 2, 8  # scans of the batches
 _WORKERS = (1, 2)
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _REQUEST = ["--ratio", str(RATIO), "--effort", EFFORT, "--model", BUNDLE, "--device", "cpu"]
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD: dict[str, str] = dict.fromkeys(_THREADS, "1")
 # CPU seconds of the process that hands out the scans, and of its workers.
 _DRIVER = """
 import json, resource, sys

@@ -49,6 +49,14 @@ def speed(figure: str) -> str:
     return f"{cost.voxels / getattr(cost, figure):,.0f}, one CPU thread"
 
 
+def one_scan(name: str, figure: str) -> str:
+    """Return the simulated seconds of one scan of an archive; ``figure`` is that of a `Cost`."""
+    kept = scale.load()
+    if kept is None:
+        return NOT_MEASURED
+    return f"{_line(kept, figure).at(_archive(name).voxels):.0f} (simulated)"
+
+
 def transfer(name: str, *, packed: bool) -> str:
     """Return the time to transfer an archive at the paper's 500 kB/s, before or after."""
     archive = _archive(name)
@@ -62,7 +70,7 @@ def hours(name: str, workers: int) -> str:
     if kept is None:
         return NOT_MEASURED
     seconds = farm_of(kept).seconds(_archive(name), workers)
-    return f"{_duration(seconds)}, {workers} CPU workers (simulated)"
+    return f"{_duration(seconds)}, CPU workers: {workers} (simulated)"
 
 
 def write_pictures() -> None:
@@ -95,9 +103,11 @@ def _sizes(kept: scale.Scale) -> list[str]:
         f"Measured: the middle of the chest CT of full size, all slices, at {scale.RATIO}× with "
         f"`{scale.BUNDLE}` and effort {scale.EFFORT}, whole commands in fresh processes of one "
         f"thread, beside other work ({kept.run['date']}, {kept.run['processor']}). `generic` was "
-        "trained on this scan, so nothing is said of its quality.",
+        "trained on this scan, so nothing is said of its quality. An idle machine is faster "
+        "([results](results.md)).",
         "",
-        "| million voxels | compress, CPU s | restore, CPU s | µs per voxel, compress | peak memory, GiB |",
+        "| million voxels | compress, CPU s | restore, CPU s | compress, µs per voxel "
+        "| peak memory, GiB |",
         "| --- | --- | --- | --- | --- |",
     ]
     for cost in kept.costs:
@@ -137,7 +147,7 @@ def _workers(kept: scale.Scale) -> list[str]:
     )
     measured = "; ".join(
         f"{job.workers} worker{'s' * (job.workers > 1)}: {job.worker_s:.2f} s of the workers and "
-        f"{job.driver_s:.3f} s of the driver for one more scan, {job.start_s:.1f} s before the first"
+        f"{job.driver_s:.3f} s of the driver for one more scan, {job.start_s:.1f} s to start"
         for job in kept.jobs
     )
     lines = [
@@ -149,8 +159,10 @@ def _workers(kept: scale.Scale) -> list[str]:
         "",
         f"Simulated from that: a scan costs a worker {farm.job_s:.2f} s and "
         f"{1e6 * farm.voxel_s:.2f} µs per voxel, and the driver {farm.driver_s:.3f} s. Every "
-        "worker has a core of its own, and cores do not slow each other down. All read one disk of "
-        f"{farm.disk / 1e6:.0f} MB/s, that is 1 Gbit/s of Ethernet.",
+        "worker has a core of its own, and cores do not slow each other down. The scans of an "
+        f"archive are alike. All are read from one disk of {farm.disk / 1e6:.0f} MB/s, that is "
+        "1 Gbit/s of Ethernet. The cost of a scan without voxels, which decides for X-rays, is "
+        "that of volumes; images were not measured.",
         "",
         "| archive | " + " | ".join(f"{n}" for n in WORKERS) + " | limit at 64 |",
         "| --- |" + " --- |" * (len(WORKERS) + 1),
@@ -173,8 +185,8 @@ def _archives(kept: scale.Scale) -> list[str]:
     lines = [
         "### The paper's archives",
         "",
-        "Simulated: bytes at the paper's ratios, files as large as the ratio allows (here they fill "
-        "0.997 to 1.000 of it), and the time to compress with N workers. GB are 10⁹ bytes.",
+        "Simulated: bytes at the paper's ratios in files of just that size (here they fill 0.997 "
+        "to 1.000 of it), and the time to compress with N workers. GB are 10⁹ bytes.",
         "",
         "| archive | scans | ratio | GB before | GB after | 1 worker | 8 | 64 | assumed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

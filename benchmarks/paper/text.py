@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.paper import ours
-from benchmarks.paper.item import NOT, OTHER, SIMULATED, Compared, Item
+from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SIMULATED, Compared, Item
 from benchmarks.paper.scale_page import COMMAND, hours, speed
 from deepstd.datasets.paper import PAPER
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
-_CT, _MR = PAPER["ctspine1k"].figures, PAPER["amos"].figures
+_CT = PAPER["ctspine1k"].figures
 _PROTOCOLS = "other-protocols.md"
 
 
@@ -22,16 +22,12 @@ def _protocols() -> str:
     return ours.NOT_MEASURED
 
 
-def _not_measured() -> str:
-    return ours.NOT_MEASURED
-
-
 TEXT = (
     Item(
         "Speed",
         "voxels a second",
         "CT and MRI on one RTX 3090 and an AMD Threadripper 3970X.",
-        OTHER,
+        DIFFERENT,
         "**Slower here**, on one CPU thread without a GPU: chest CT of full size, effort fast.",
         (
             Compared(
@@ -39,7 +35,6 @@ TEXT = (
                 f"{_CT['voxels_per_second'].value:,.0f}",
                 partial(speed, "compress_s"),
             ),
-            Compared("encoding, MRI", f"{_MR['voxels_per_second'].value:,.0f}", _not_measured),
         ),
         (COMMAND,),
     ),
@@ -59,9 +54,8 @@ TEXT = (
         "Other protocols",
         "training and test of different acquisition protocols",
         "AMOS MRI across protocols: “mild but noticeable” loss; not done on CT.",
-        OTHER,
-        "Where it is measured, the page linked here has it. A bundle also says which scans it does "
-        "not fit ([guard](guard.md)).",
+        OTHER if (_DOCS / _PROTOCOLS).is_file() else NOT,
+        "A bundle says which scans it does not fit ([guard](guard.md)).",
         (
             Compared("loss", "mild but noticeable", _protocols),
             Compared("scans flagged", "–", partial(ours.flagged, "hippocampus-t1")),
