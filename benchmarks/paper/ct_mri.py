@@ -1,131 +1,33 @@
-"""Figures 1 to 3 of the paper: the scheme, CT at 256×, MRI at 128×."""
+"""Figures 2 and 3 of the paper: CT at 256×, MRI at 128×, item by item the same."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.paper import neural, ours, rates
-from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SAME, Compared, Item
-from benchmarks.paper.scale_page import COMMAND, one_scan, transfer
-from deepstd.datasets.paper import PAPER
-
-_CT, _MR = PAPER["ctspine1k"].figures, PAPER["amos"].figures
-_STANDING = "python -m benchmarks.standing"
-_SEGMENTATION = "python -m benchmarks.segmentation hippocampus"
-_NO_DATA = (
-    "The paper's scans are not at hand; `deepstd evaluate CTSpine1K --protocol ctspine1k` measures "
-    "them."
-)
-_NO_MR = "The paper's scans are not at hand; `deepstd evaluate AMOS --protocol amos` measures them."
-_HEAD_NECK = "Head-neck CT, cut to the body, with a bundle that has no template of it."
-_OTHER_MR = "MR of breast, spinal cord and abdomen, with a bundle that has no template of them."
-_PICTURES = (
-    "`deepstd compare` makes pictures, differences and profiles of any scan; no picture of the "
-    "paper's scans can be made without them."
-)
-_PEERS = (
-    "The peers here are other implementations: x265, SVT-AV1, VVenC, OpenJPEG, SPERR and more, at "
-    "the scan's own bit depth where the codec allows it. The paper gives 8 bits to JPEG, JPEG "
-    "2000 and VVC."
-)
-
-
-def _standing(what: str, paper: str, study: str, bpv: str, figure: str, form: str) -> Compared:
-    return Compared(what, paper, partial(ours.mean_of, study, bpv, figure, form))
-
-
-def _best(what: str, study: str, bpv: str, figure: str, form: str, *, least: bool) -> Compared:
-    return Compared(what, "–", partial(ours.best_peer, study, bpv, figure, form, least=least))
-
-
-def _gaps(study: str, codec: str) -> tuple[Compared, ...]:
-    return tuple(
-        Compared(
-            f"PSNR over {codec}, {ratio}×",
-            "ahead of all (SSIM)",
-            partial(ours.gap, study, codec, bpv),
-        )
-        for ratio, bpv in ((32, "0.5"), (64, "0.25"), (128, "0.125"), (256, "0.0625"))
-    )
-
-
-FIGURE_1 = (
-    Item(
-        "Fig. 1a",
-        "the scheme",
-        "Shape as a deformation field to a template, texture by a network, both in one file.",
-        OTHER,
-        "Same split in two, other parts: the field predicts the scan on its own grid, where the "
-        "texture is coded, and all symbols are entropy-coded. Coding on the template's grid, as "
-        "the paper does, lost 6 to 10 dB here ([ablations](ablations.md)). Hippocampus crops.",
-        (
-            Compared("bytes of the field", "–", ours.field_bytes),
-            Compared(
-                "the shape stage, at equal PSNR",
-                "–",
-                partial(rates.rate_without_shape, "hippocampus"),
-            ),
-        ),
-        (_STANDING, "python -m benchmarks.registration.first_stage"),
-    ),
-    Item(
-        "Fig. 1b",
-        "a restored CT, its error and the template",
-        "A rendering and three slices of a CTSpine1K scan at 256×, with the difference.",
-        NOT,
-        f"{_NO_DATA} {_PICTURES}",
-        (),
-        ("deepstd compare SCAN -o REPORT",),
-    ),
-    Item(
-        "Fig. 1c",
-        "a restored MRI, its error and the template",
-        "The same for an AMOS scan at 128×.",
-        OTHER,
-        "A slice of MNI152 at 64×, and the difference: [picture](pictures/mni152.png).",
-        (),
-        ("python -m benchmarks.picture",),
-    ),
-    Item(
-        "Fig. 1d",
-        "quality and speed of CT at 256×",
-        "MAE and SSIM over encoding speed: the paper's method has the best quality.",
-        DIFFERENT,
-        f"{_HEAD_NECK} **Ahead in SSIM, not in MAE**, and far from the paper's figures.",
-        (
-            _standing(
-                "MAE, 256×", f"{_CT['mae'].value:g} HU", "head-neck", "0.0625", "mae", "{:.1f} HU"
-            ),
-            _best("the best peer's MAE", "head-neck", "0.0625", "mae", "{:.1f} HU", least=True),
-            _standing(
-                "SSIM, 256×", f"{_CT['ssim'].value:g}", "head-neck", "0.0625", "ssim", "{:.3f}"
-            ),
-            _best("the best peer's SSIM", "head-neck", "0.0625", "ssim", "{:.3f}", least=False),
-        ),
-        (f"{_STANDING} head-neck",),
-    ),
-    Item(
-        "Fig. 1e",
-        "quality and speed of MRI at 128×",
-        "SSIM over encoding speed: the paper's method has the best quality.",
-        DIFFERENT,
-        f"{_OTHER_MR} Ahead of every peer, but **far from the paper's SSIM**.",
-        (
-            _standing(
-                "SSIM, 128×", f"{_MR['ssim'].value:g}", "other-mr", "0.125", "ssim", "{:.3f}"
-            ),
-            _best("the best peer's SSIM", "other-mr", "0.125", "ssim", "{:.3f}", least=False),
-        ),
-        (f"{_STANDING} other-mr",),
-    ),
+from benchmarks.paper import neural, ours
+from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SAME, SIMULATED, Compared, Item
+from benchmarks.paper.scaled import COMMAND, one_scan, transfer
+from benchmarks.paper.shared import (
+    CT,
+    HEAD_NECK,
+    MR,
+    NO_CT,
+    NO_MR,
+    OTHER_MR,
+    PEERS,
+    PICTURES,
+    SEGMENTATION,
+    STANDING,
+    gap_rows,
+    mean_row,
 )
 
 
 def _quality(letter: str, study: str, bpv: str, ratio: int, why: str) -> Item:
     """Return the item of fidelity and segmentation, b of Figs. 2 and 3."""
-    figures = _CT if letter == "2" else _MR
+    figures = CT if letter == "2" else MR
     rows = [
-        _standing(f"SSIM, {ratio}×", f"{figures['ssim'].value:g}", study, bpv, "ssim", "{:.3f}"),
+        mean_row(f"SSIM, {ratio}×", f"{figures['ssim'].value:g}", study, bpv, "ssim", "{:.3f}"),
         Compared(
             "Dice / HD95 against the original's segmentation",
             f"{figures['dice'].value:g} % / {figures['hd95'].value:g}",
@@ -137,7 +39,7 @@ def _quality(letter: str, study: str, bpv: str, ratio: int, why: str) -> Item:
     ]
     if "mae" in figures:
         mae = f"{figures['mae'].value:g} HU"
-        rows.insert(0, _standing(f"MAE, {ratio}×", mae, study, bpv, "mae", "{:.1f} HU"))
+        rows.insert(0, mean_row(f"MAE, {ratio}×", mae, study, bpv, "mae", "{:.1f} HU"))
     return Item(
         f"Fig. {letter}b",
         f"fidelity and segmentation at {ratio}×",
@@ -146,21 +48,19 @@ def _quality(letter: str, study: str, bpv: str, ratio: int, why: str) -> Item:
         f"{why} **SSIM is far lower here.** Dice and HD95 are those of hippocampus crops, "
         "segmented by a small SegResNet.",
         tuple(rows),
-        (f"{_STANDING} {study}", _SEGMENTATION),
+        (f"{STANDING} {study}", SEGMENTATION),
     )
 
 
 def _figure(letter: str, study: str, ratio: int, bpv: str, seconds: str) -> tuple[Item, ...]:
     ct = letter == "2"
-    why = _HEAD_NECK if ct else _OTHER_MR
-    data = _NO_DATA if ct else _NO_MR
+    why = HEAD_NECK if ct else OTHER_MR
+    data = NO_CT if ct else NO_MR
     archive = "CTSpine1K" if ct else "AMOS MRI"
     peer = "VVC medium" if ct else "HEVC slow"
-    leads = (
-        "**VVC is ahead at 32× and 64×**, DeepSTD from 128× on."
-        if ct
-        else "Ahead of every peer that has a file for all four scans; VVC is not measured on them."
-    )
+    leads = ours.leads(study, peer)
+    if not ct:
+        leads += " VVC is not measured on these scans."
     before, after = ("5 days", "26 minutes") if ct else ("8 hours", "4 minutes")
     return (
         Item(
@@ -182,14 +82,14 @@ def _figure(letter: str, study: str, ratio: int, bpv: str, seconds: str) -> tupl
             "a slice beside the original",
             "A slice, magnified regions and intensity profiles.",
             NOT,
-            f"{data} {_PICTURES}",
+            f"{data} {PICTURES}",
         ),
         Item(
             f"Fig. {letter}d",
             "another slice beside the original",
             "The same at another depth.",
             NOT,
-            f"{data} {_PICTURES}",
+            f"{data} {PICTURES}",
         ),
         Item(
             f"Fig. {letter}e",
@@ -202,7 +102,7 @@ def _figure(letter: str, study: str, ratio: int, bpv: str, seconds: str) -> tupl
             f"Fig. {letter}f",
             "time by shape and texture",
             "Encoding and decoding of a scan on one RTX 3090, each split in shape and texture.",
-            DIFFERENT,
+            SIMULATED,
             "One CPU thread, effort fast, no template, so that all is texture. From the line "
             "through [measured costs](#large-scans), at the mean size of the paper's scans.",
             (
@@ -216,9 +116,9 @@ def _figure(letter: str, study: str, ratio: int, bpv: str, seconds: str) -> tupl
             "fidelity from 32× to 256× beside others",
             "The paper's method leads all others at every ratio.",
             DIFFERENT if ct else OTHER,
-            f"{leads} {why} {_PEERS}",
-            _gaps(study, peer),
-            (f"{_STANDING} {study}",),
+            f"{leads} {why} {PEERS}",
+            gap_rows(study, peer),
+            (f"{STANDING} {study}",),
         ),
         Item(
             f"Fig. {letter}h",
@@ -228,9 +128,9 @@ def _figure(letter: str, study: str, ratio: int, bpv: str, seconds: str) -> tupl
             "Hippocampus crops; other codecs are in [the benchmark](benchmark.md).",
             tuple(
                 Compared(f"Dice / HD95, {r}×", "–", partial(ours.overlap, b))
-                for r, b in ((32, "0.5"), (64, "0.25"), (128, "0.125"), (256, "0.0625"))
+                for r, b in ours.RATIOS.items()
             ),
-            (_SEGMENTATION,),
+            (SEGMENTATION,),
         ),
         _speeds(letter, study, peer),
     )
@@ -260,7 +160,7 @@ def _speeds(letter: str, study: str, peer: str) -> Item:
         "All on the CPU, beside other work. **Most conventional peers encode faster here.** VVC is "
         "the fast encoder VVenC, not VTM. Of neural peers: their time against that of DeepSTD.",
         tuple(rows),
-        (_STANDING, neural.COMMAND),
+        (STANDING, neural.COMMAND),
     )
 
 
@@ -269,12 +169,12 @@ FIGURE_2 = _figure(
     "head-neck",
     256,
     "0.0625",
-    f"{_CT['encode_s'].value:g}",
+    f"{CT['encode_s'].value:g}",
 )
 FIGURE_3 = _figure(
     "3",
     "other-mr",
     128,
     "0.125",
-    f"{_MR['encode_s'].value:g}",
+    f"{MR['encode_s'].value:g}",
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SAME = "reproduced"
 OTHER = "reproduced on other data"
-DIFFERENT = "measured on other data, with another outcome"
+DIFFERENT = "another outcome on other data"
 SIMULATED = "simulated"
 NOT = "not reproduced"
 STATUSES = (SAME, OTHER, DIFFERENT, SIMULATED, NOT)

@@ -19,6 +19,7 @@ from benchmarks.standing.results import FOLDER
 from deepstd.evaluate.rows import OURS, Row
 
 NOT_MEASURED = "not measured"
+RATIOS = {32: "0.5", 64: "0.25", 128: "0.125", 256: "0.0625"}  # of 16 bits, in bits per voxel
 _BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
 
@@ -53,9 +54,19 @@ def best_peer(study: str, bpv: str, figure: str, form: str, *, least: bool = Fal
 
 def gap(study: str, codec: str, bpv: str) -> str:
     """Return the PSNR of DeepSTD minus that of a codec over the scans that both have."""
-    mine, theirs = _by_scan(study, bpv, "psnr", OURS), _by_scan(study, bpv, "psnr", codec)
-    gaps = [mine[scan] - theirs[scan] for scan in mine if scan in theirs]
+    gaps = _gaps(study, codec, bpv)
     return f"{mean(gaps):+.2f} dB, {len(gaps)} scans" if gaps else NOT_MEASURED
+
+
+def leads(study: str, codec: str) -> str:
+    """Return in words at which ratios DeepSTD and a codec have the higher mean PSNR."""
+    ahead: dict[str, list[str]] = {OURS: [], codec: []}
+    for ratio, bpv in RATIOS.items():
+        gaps = _gaps(study, codec, bpv)
+        if gaps:
+            ahead[OURS if mean(gaps) >= 0 else codec].append(f"{ratio}×")
+    told = [f"{name} is ahead at {', '.join(found)}" for name, found in ahead.items() if found]
+    return f"**{'; '.join(told)}.**" if told else f"{codec}: {NOT_MEASURED}."
 
 
 def time_against(study: str, codec: str, bpv: str) -> str:
@@ -161,6 +172,11 @@ def _by_scan(study: str, bpv: str, figure: str, codec: str) -> dict[str, float]:
         and (value := getattr(row, figure)) is not None
         and math.isfinite(value)
     }
+
+
+def _gaps(study: str, codec: str, bpv: str) -> list[float]:
+    mine, theirs = _by_scan(study, bpv, "psnr", OURS), _by_scan(study, bpv, "psnr", codec)
+    return [mine[scan] - theirs[scan] for scan in mine if scan in theirs]
 
 
 def _values(study: str, bpv: str, figure: str, codec: str) -> list[float]:

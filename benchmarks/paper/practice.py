@@ -6,7 +6,7 @@ from functools import partial
 
 from benchmarks.paper import ours, rates
 from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SIMULATED, Compared, Item
-from benchmarks.paper.scale_page import COMMAND, hours
+from benchmarks.paper.scaled import COMMAND, hours
 
 _FEW = "python -m benchmarks.fewshot hippocampus --minutes 10 --work WORK"
 _VARIANTS = {

@@ -100,11 +100,11 @@ class Scale:
     jobs: tuple[Job, ...]
 
 
-def load(path: Path = PATH) -> Scale | None:
+def load() -> Scale | None:
     """Return the kept figures; None where nothing was measured."""
-    if not path.is_file():
+    if not PATH.is_file():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept = json.loads(PATH.read_text(encoding="utf-8"))
     costs = tuple(Cost(**cost) for cost in kept["costs"])
     return Scale(kept["run"], kept["ray"], costs, tuple(Job(**job) for job in kept["jobs"]))
 

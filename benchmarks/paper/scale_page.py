@@ -8,19 +8,16 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from benchmarks.paper import scale, simulation
-from benchmarks.paper.ours import NOT_MEASURED
-from benchmarks.paper.simulation import ARCHIVES, WORKERS, Archive, Farm, Line
+from benchmarks.paper import scale
+from benchmarks.paper.scaled import COMMAND, duration, farm_of, line_of
+from benchmarks.paper.simulation import ARCHIVES, WORKERS
 from deepstd.container.head import MAX_VOXELS
 from deepstd.evaluate import plots
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 COST_PICTURE, WORKERS_PICTURE = "pictures/paper-cost.svg", "pictures/paper-workers.svg"
-COMMAND = "python -m benchmarks.paper --measure-scale"
 _LARGE = 1_000_000_000
 _DRAWN = (1e6, 4e6, 16e6, 64e6, 256e6, 1e9)  # sizes of the plot's axis
-_PAPER_BYTES_PER_SECOND = 500 * 1024  # the paper's network
-_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
 def section() -> list[str]:
@@ -32,47 +29,6 @@ def section() -> list[str]:
     return [*lines, *_sizes(kept), *_workers(kept), *_archives(kept)]
 
 
-def farm_of(kept: scale.Scale) -> Farm:
-    """Return the farm of the measured costs, with a job's cost that its size does not explain."""
-    line = _line(kept, "compress_s")
-    job = kept.jobs[-1]
-    fixed = max(0.0, job.worker_s - line.slope * job.voxels)
-    return Farm(line.slope, fixed, max(0.0, job.driver_s), max(0.0, job.start_s))
-
-
-def speed(figure: str) -> str:
-    """Return voxels a second in the largest measured scan; ``figure`` is that of a `Cost`."""
-    kept = scale.load()
-    if kept is None:
-        return NOT_MEASURED
-    cost = kept.costs[-1]
-    return f"{cost.voxels / getattr(cost, figure):,.0f}, one CPU thread"
-
-
-def one_scan(name: str, figure: str) -> str:
-    """Return the simulated seconds of one scan of an archive; ``figure`` is that of a `Cost`."""
-    kept = scale.load()
-    if kept is None:
-        return NOT_MEASURED
-    return f"{_line(kept, figure).at(_archive(name).voxels):.0f} (simulated)"
-
-
-def transfer(name: str, *, packed: bool) -> str:
-    """Return the time to transfer an archive at the paper's 500 kB/s, before or after."""
-    archive = _archive(name)
-    nbytes = archive.compressed_bytes if packed else archive.nbytes
-    return _duration(nbytes / _PAPER_BYTES_PER_SECOND)
-
-
-def hours(name: str, workers: int) -> str:
-    """Return the simulated time to compress an archive with so many workers."""
-    kept = scale.load()
-    if kept is None:
-        return NOT_MEASURED
-    seconds = farm_of(kept).seconds(_archive(name), workers)
-    return f"{_duration(seconds)}, CPU workers: {workers} (simulated)"
-
-
 def write_pictures() -> None:
     """Draw cost per voxel and throughput; nothing without measured costs."""
     kept = scale.load()
@@ -80,7 +36,7 @@ def write_pictures() -> None:
         return
     cost: dict[str, plots.Points] = {}
     for figure, name in (("compress_s", "compress"), ("restore_s", "restore")):
-        line = _line(kept, figure)
+        line = line_of(kept, figure)
         cost[f"{name}, measured"] = [
             (c.voxels / 1e6, 1e6 * getattr(c, figure) / c.voxels) for c in kept.costs
         ]
@@ -116,16 +72,16 @@ def _sizes(kept: scale.Scale) -> list[str]:
             f"| {1e6 * cost.compress_s / cost.voxels:.2f} "
             f"| {cost.compress_gib:.2f}, {cost.restore_gib:.2f} |"
         )
-    compress, restore = _line(kept, "compress_s"), _line(kept, "restore_s")
-    memory, back = _line(kept, "compress_gib"), _line(kept, "restore_gib")
+    compress, restore = line_of(kept, "compress_s"), line_of(kept, "restore_s")
+    memory, back = line_of(kept, "compress_gib"), line_of(kept, "restore_gib")
     lines += [
         "",
         f"![CPU time per voxel]({COST_PICTURE})",
         "",
         "Simulated: lines through these points, continued to 1,000 million voxels "
         f"({_LARGE / compress.largest:.0f} times the largest measured scan). A scan of that size "
-        f"would take {_duration(compress.at(_LARGE))} of one core to compress and "
-        f"{_duration(restore.at(_LARGE))} to restore. The lines miss the points by up to "
+        f"would take {duration(compress.at(_LARGE))} of one core to compress and "
+        f"{duration(restore.at(_LARGE))} to restore. The lines miss the points by up to "
         f"{100 * max(compress.deviation, restore.deviation):.0f} %.",
         "",
         f"Memory is what limits: {memory.at(_LARGE):.0f} GiB to compress and "
@@ -192,29 +148,13 @@ def _archives(kept: scale.Scale) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for archive in ARCHIVES:
-        times = [_duration(farm.seconds(archive, n)) for n in (1, 8, 64)]
+        times = [duration(farm.seconds(archive, n)) for n in (1, 8, 64)]
         lines.append(
             f"| {archive.name} | {archive.scans:,} | {archive.ratio} | {archive.nbytes / 1e9:.2f} "
             f"| {archive.compressed_bytes / 1e9:.3f} | {' | '.join(times)} "
             f"| {archive.assumed or '–'} |"
         )
     return [*lines, ""]
-
-
-def _archive(name: str) -> Archive:
-    return next(archive for archive in ARCHIVES if archive.name == name)
-
-
-def _line(kept: scale.Scale, figure: str) -> Line:
-    sizes = [cost.voxels for cost in kept.costs]
-    return simulation.fitted(sizes, [getattr(cost, figure) for cost in kept.costs])
-
-
-def _duration(seconds: float) -> str:
-    for length, unit in _UNITS:
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _draw(place: str, url: str) -> None:

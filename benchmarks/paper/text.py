@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.paper import ours
 from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SIMULATED, Compared, Item
-from benchmarks.paper.scale_page import COMMAND, hours, speed
+from benchmarks.paper.scaled import COMMAND, hours, speed
 from deepstd.datasets.paper import PAPER
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
