@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from benchmarks.fewshot.studies import PLAIN, VARIANTS
 from benchmarks.paper.ours import NOT_MEASURED, kept_json, rows_of
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
@@ -54,16 +56,47 @@ def trained_without(variant: str, model: str) -> str:
     return f"{mean(rates):+.1f} % bits, {len(rates)} scans" if rates else NOT_MEASURED
 
 
-def few_scans(variant: str) -> str:
-    """Return bits of a network of few scans against that of all, and its training steps."""
-    runs = [run for run in kept_json("fewshot.json") or [] if run["study"] == "hippocampus"]
-    plain = [run for run in runs if run["variant"] == "plain"]
-    few = [run for run in runs if run["variant"] == variant]
-    if not plain or not few:
-        return NOT_MEASURED
-    everything, own = max(plain, key=_count), min(few, key=_count)
-    rates = _rates(everything["points"], own["points"])
-    return f"{mean(rates):+.1f} % bits, {own['count']} scans, {own['steps']} steps"
+@dataclass(frozen=True)
+class FewScans:
+    """Networks of few scans against the one of all scans of the same study and transform.
+
+    Attributes:
+        name: study, transform and number of scans.
+        bits: by strategy, mean bits at equal PSNR against all scans, in %.
+        steps: by strategy, steps of training.
+    """
+
+    name: str
+    bits: Mapping[str, float]
+    steps: Mapping[str, int]
+
+    @property
+    def regaining(self) -> list[str]:
+        """Strategies that need fewer bits than the plain training on the same scans."""
+        return [name for name, bits in self.bits.items() if bits < self.bits.get(PLAIN, -math.inf)]
+
+
+def few_scans() -> list[FewScans]:
+    """Return what few scans cost, for every study, transform and number of scans kept."""
+    runs = kept_json("fewshot.json") or []
+    groups = {}
+    for run in runs:
+        groups.setdefault((run["study"], run["transform"]), []).append(run)
+    found = []
+    for (study, transform), own in groups.items():
+        everything = max((run for run in own if run["variant"] == PLAIN), key=_count)
+        for count in sorted({run["count"] for run in own} - {everything["count"]}):
+            few = [run for run in own if run["count"] == count]
+            few.sort(key=lambda run: VARIANTS.index(run["variant"]))
+            bits = {r["variant"]: _rates(everything["points"], r["points"]) for r in few}
+            found.append(
+                FewScans(
+                    f"{study}, {transform}, {count} scans",
+                    {name: mean(rates) for name, rates in bits.items() if rates},
+                    {run["variant"]: run["steps"] for run in few},
+                )
+            )
+    return found
 
 
 def _count(run: Mapping[str, Any]) -> int:

@@ -17,7 +17,9 @@ from deepstd.evaluate import plots
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 COST_PICTURE, WORKERS_PICTURE = "pictures/paper-cost.svg", "pictures/paper-workers.svg"
 _LARGE = 1_000_000_000
-_DRAWN = (1e6, 4e6, 16e6, 64e6, 256e6, 1e9)  # sizes of the plot's axis
+# Sizes of the plot: all of the lines, some on the axis.
+_DRAWN = (*(1e6 * 2**octave for octave in range(10)), 1e9)
+_MARKED = (1e6, 4e6, 16e6, 64e6, 256e6, 1e9)
 
 
 def section() -> list[str]:
@@ -41,7 +43,7 @@ def write_pictures() -> None:
             (c.voxels / 1e6, 1e6 * getattr(c, figure) / c.voxels) for c in kept.costs
         ]
         cost[f"{name}, line"] = [(v / 1e6, 1e6 * line.at(v) / v) for v in _DRAWN]
-    ticks = {v / 1e6: f"{v / 1e6:g}" for v in _DRAWN}
+    ticks = {v / 1e6: f"{v / 1e6:g}" for v in _MARKED}
     _draw(COST_PICTURE, plots.curves(cost, "million voxels", "CPU µs per voxel", ticks))
     farm = farm_of(kept)
     throughput: dict[str, plots.Points] = {

@@ -67,7 +67,7 @@ def test_what_is_missing_is_called_not_measured(
     monkeypatch.setattr(ours, "FOLDER", tmp_path)
     monkeypatch.setattr(scale, "PATH", tmp_path / "scale.json")
     assert ours.template("random") == ours.NOT_MEASURED
-    assert rates.few_scans("both") == ours.NOT_MEASURED
+    assert rates.trained_without("x", "y") == ours.NOT_MEASURED
     assert neural.against("BRIEF", neural.CT_STUDIES) == ours.NOT_MEASURED
     assert neural.codecs(neural.CT_STUDIES) == ["BRIEF", "3DGS", "DVC", "TCM"]
     assert scaled.hours("CTSpine1K", 8) == ours.NOT_MEASURED
@@ -122,10 +122,12 @@ def test_the_words_of_items_hold_in_the_results() -> None:
         for name in ("mean after affine alignment", "group-wise average", "widest range", "random")
     ]
     assert min(means[:2]) > max(means[2:])
-    plain, *others = (
-        float(rates.few_scans(name).split()[0]) for name in ("plain", "augment", "teacher", "both")
-    )
-    assert plain <= min(others)
+
+
+def test_few_scans_are_judged_by_their_runs() -> None:
+    few = rates.FewScans("some", {"plain": 5.0, "augment": 4.0, "both": 6.0}, {})
+    assert few.regaining == ["augment"]
+    assert rates.FewScans("none", {"augment": 4.0}, {}).regaining == []
 
 
 def test_a_line_goes_through_its_points() -> None:
