@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.fewshot.studies import PLAIN
 from benchmarks.paper import ours, rates
 from benchmarks.paper.item import DIFFERENT, NOT, OTHER, SIMULATED, Compared, Item
 from benchmarks.paper.scaled import COMMAND, hours
@@ -15,7 +14,7 @@ _FEW = "python -m benchmarks.fewshot hippocampus --minutes 10 --work WORK"
 def _few_scans() -> Item:
     """Return the item of few scans; its status is that of the kept runs."""
     found = rates.few_scans()
-    worked = [few for few in found if set(few.regaining) == set(few.bits) - {PLAIN}]
+    worked = [few for few in found if set(few.regaining) == set(few.bits) - {rates.PLAIN}]
     told = "; ".join(f"{few.name}: {', '.join(few.regaining) or 'none'}" for few in found)
     status = NOT if not found else OTHER if len(worked) == len(found) else DIFFERENT
     return Item(

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from benchmarks.fewshot.studies import PLAIN, VARIANTS
 from benchmarks.paper.ours import NOT_MEASURED, kept_json, rows_of
 from deepstd.errors import InputError
 from deepstd.evaluate.metrics import bd_rate
 from deepstd.evaluate.rows import OURS
 
 Points = Mapping[str, Sequence[Sequence[float]]]
+# As in benchmarks.fewshot, which imports torch: the page does without.
+PLAIN = "plain"
+_STRATEGIES = (PLAIN, "augment", "teacher", "both")
 _OFF = f"{OURS}, shape off"
 
 
@@ -87,7 +89,7 @@ def few_scans() -> list[FewScans]:
         everything = max((run for run in own if run["variant"] == PLAIN), key=_count)
         for count in sorted({run["count"] for run in own} - {everything["count"]}):
             few = [run for run in own if run["count"] == count]
-            few.sort(key=lambda run: VARIANTS.index(run["variant"]))
+            few.sort(key=lambda run: _STRATEGIES.index(run["variant"]))
             bits = {r["variant"]: _rates(everything["points"], r["points"]) for r in few}
             found.append(
                 FewScans(
