@@ -113,7 +113,8 @@ def _workers(kept: scale.Scale) -> list[str]:
         "",
         f"Measured: `deepstd batch` with local workers on scans of {kept.jobs[0].voxels / 1e6:.1f} "
         f"million voxels, CPU time, one run each: {measured}. {ray}, so the cost of a "
-        "task is that of local workers. Ray also sends scans and files over the network; that is not in these figures.",
+        "task is that of local workers. Ray also sends scans and files over the network; that is "
+        "not in these figures.",
         "",
         f"Simulated from that: a scan costs a worker {farm.job_s:.2f} s and "
         f"{1e6 * farm.voxel_s:.2f} µs per voxel, and the driver {farm.driver_s:.3f} s. Every "
