@@ -27,12 +27,15 @@ class Measured:
         wall_s: seconds from start to end.
         code: exit code.
         message: text written to stderr.
+        peak_gib: peak memory of the process in GiB, at least that of the measuring process; None
+            where not measured.
     """
 
     cpu_s: float
     wall_s: float
     code: int
     message: str
+    peak_gib: float | None = None
 
 
 def measured(
@@ -60,7 +63,9 @@ def measured(
         process.returncode = os.waitstatus_to_exitcode(status)
         stderr.seek(0)
         message = stderr.read().decode(errors="replace")
-    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, message)
+    # Linux gives KiB.
+    peak = used.ru_maxrss / 2**20
+    return Measured(used.ru_utime + used.ru_stime, wall, process.returncode, message, peak)
 
 
 @contextmanager

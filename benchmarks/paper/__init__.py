@@ -1,0 +1,1 @@
+"""Figures and tables of the paper, one by one, beside what is measured here: docs/paper.md."""
