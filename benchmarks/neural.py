@@ -6,7 +6,7 @@ Usage: python -m benchmarks.neural [STUDY …] --weights WEIGHTS [--codecs brief
 
 WEIGHTS holds what `benchmarks.neural_training` wrote: tcm-STUDY.safetensors, dvc-STUDY.safetensors.
 A run that was stopped goes on with what is missing; a codec is measured anew when its name, with
-the time of its fit or training, has changed.
+the length of its fit or training, has changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Written by `python -m benchmarks.neural --weights WEIGHTS`; every file is in
 
 Short implementations of our own, in `deepstd.baselines.neural` (extra `neural`), of codecs that the
 paper compares with. They follow the papers in outline; none is the authors' program. BRIEF and
-Gaussians are fitted to each scan, with the time limit in their names; the authors' programs take
+Gaussians are fitted to each scan, with the number of steps in their names; the authors' programs take
 minutes to hours on a GPU. TCM and DVC are trained on the training scans of the study, with the CPU
 minutes in their names (`python -m benchmarks.neural_training`). All get the bytes of DeepSTD's
 file. Means over the test scans; encoding and decoding in CPU seconds of one core, without the
@@ -61,18 +61,19 @@ class Plan:
     Attributes:
         count: number of test scans.
         rates: bits a voxel.
-        seconds: time limits of a fit; all but the first are measured on the first scan alone.
+        steps: of BRIEF and of Gaussians, which take about the same time; all pairs but the first
+            are measured on the first scan alone.
     """
 
     count: int
     rates: tuple[float, ...]
-    seconds: tuple[float, ...]
+    steps: tuple[tuple[int, int], ...]
 
 
 PLANS = {
-    "hippocampus": Plan(10, (0.5, 0.25, 0.125, 0.0625), (6.0, 40.0)),
-    "xray": Plan(5, (0.25,), (20.0,)),
-    "brain-mr": Plan(1, (0.25,), (60.0,)),
+    "hippocampus": Plan(10, (0.5, 0.25, 0.125, 0.0625), ((2500, 600), (20000, 4000))),
+    "xray": Plan(5, (0.25,), ((10000, 600),)),
+    "brain-mr": Plan(1, (0.25,), ((20000, 1200),)),
 }
 
 
@@ -162,8 +163,8 @@ def _codecs(
     if "deepstd" in wanted:
         found.append((OURS, _ours(study, data, scan)))
     plan = PLANS[study]
-    for seconds in plan.seconds if first else plan.seconds[:1]:
-        fitted = {"brief": Brief(seconds), "gaussians": Gaussians(seconds)}
+    for brief, gaussians in plan.steps if first else plan.steps[:1]:
+        fitted = {"brief": Brief(steps=brief), "gaussians": Gaussians(steps=gaussians)}
         for key, codec in fitted.items():
             if key in wanted:
                 found.append((codec.name, _fitted(codec)))

@@ -58,9 +58,10 @@ def train(
         typer.Option(
             "--from",
             metavar="BUNDLE",
-            help="Start from the template and networks of a bundle, by name or folder. Without "
-            "--config, the networks have the sizes of the bundle. Default: random networks with "
-            "--config or --teacher, otherwise those of generic.",
+            help="Start from the template and networks of a bundle, by name or folder; from its "
+            "template alone where the transform is another. Without --config, the networks have "
+            "the sizes of the bundle. Default: random networks with --config or --teacher, "
+            "otherwise those of generic.",
         ),
     ] = None,
     update: Annotated[
