@@ -32,7 +32,7 @@ from deepstd.baselines.neural.partition import Box, best_flags, blocks
 from deepstd.coding.backend import Decoder, Encoder, new_decoder
 
 _BITS = 5.5  # planned for a parameter
-_OF_A_BLOCK = 1000  # parameters, about; fewer make poor networks
+_OF_A_BLOCK = 2500  # parameters, about; fewer make poor networks
 _MOST_BLOCKS = 64
 _HIDDEN = 3  # hidden layers
 _OMEGA = (
@@ -67,7 +67,7 @@ class Network:
             (torch.rand(*shape, generator=generator) * 2 - 1).requires_grad_()
             for shape in _shapes(len(box), width)
         ]
-        self._adam = torch.optim.Adam(self.weights, betas=(0.9, 0.99)) if width else None
+        self._adam = torch.optim.Adam(self.weights, betas=(0.9, 0.99), fused=True) if width else None
         self._generator = generator
 
     def fit(self, frame: np.ndarray, limit: Limit, rate: float, step: float | None) -> None:
