@@ -32,7 +32,7 @@ from deepstd.coding.backend import Encoder, new_decoder
 
 _BITS = 5.0  # planned for a parameter
 _COUNT_BITS = 16
-_RATE, _SLOWER = 5e-2, 0.05  # learning rate at the begin, and its last share
+_RATE, _SLOWER = 1e-1, 0.05  # learning rate at the begin, and its last share
 _FINE_RATE = 3e-2
 _FIRST_FIT = 0.6  # share of the time without quantiser
 _EVERY = 20  # steps between two searches for the Gaussians near each tile
@@ -54,7 +54,7 @@ class _Fit:
         self._generator = torch.Generator().manual_seed(0)
         self._target, self._inside = self._tiles.split(frame)
         self.values = self._drawn(frame, count).requires_grad_()
-        self._adam = torch.optim.Adam([self.values], betas=(0.9, 0.99))
+        self._adam = torch.optim.Adam([self.values], betas=(0.9, 0.99), fused=True)
 
     def fit(self, limit: Limit, rate: float, step: float | None) -> None:
         """Fit the Gaussians, with parameters rounded to a step or as they are."""

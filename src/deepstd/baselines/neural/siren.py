@@ -32,12 +32,12 @@ from deepstd.baselines.neural.partition import Box, best_flags, blocks
 from deepstd.coding.backend import Decoder, Encoder, new_decoder
 
 _BITS = 5.5  # planned for a parameter
-_OF_A_BLOCK = 1000  # parameters, about; fewer make poor networks
+_OF_A_BLOCK = 2500  # parameters, about; fewer make poor networks
 _MOST_BLOCKS = 64
 _HIDDEN = 3  # hidden layers
-_OMEGA = (
-    15.0  # largest frequency of the first layer, radians from the middle of a block to its side
-)
+# Largest first frequency, radians from the middle of a block to its side, over the parameters
+# an axis.
+_OMEGA = 0.8
 _BATCH = 2048  # voxels a step
 _CHUNK = 1 << 16  # voxels restored at once
 _RATE, _SLOWER = 3e-2, 0.02  # learning rate at the begin, and its last share
@@ -67,7 +67,9 @@ class Network:
             (torch.rand(*shape, generator=generator) * 2 - 1).requires_grad_()
             for shape in _shapes(len(box), width)
         ]
-        self._adam = torch.optim.Adam(self.weights, betas=(0.9, 0.99)) if width else None
+        self._adam = (
+            torch.optim.Adam(self.weights, betas=(0.9, 0.99), fused=True) if width else None
+        )
         self._generator = generator
 
     def fit(self, frame: np.ndarray, limit: Limit, rate: float, step: float | None) -> None:
@@ -209,12 +211,14 @@ def _begun(frame: np.ndarray, boxes: Sequence[Box], planned: int) -> list[Networ
 def _width(axes: int, count: float) -> int:
     """Return the largest width with at most ``count`` parameters; 0 where none fits."""
     width = 0
-    while (
-        width + 1 < 1 << _WIDTH_BITS
-        and sum(math.prod(shape) for shape in _shapes(axes, width + 1)) <= count
-    ):
+    while width + 1 < 1 << _WIDTH_BITS and _count(axes, width + 1) <= count:
         width += 1
     return width
+
+
+def _count(axes: int, width: int) -> int:
+    """Return the number of parameters of a network."""
+    return sum(math.prod(shape) for shape in _shapes(axes, width))
 
 
 def _shapes(axes: int, width: int) -> list[tuple[int, int]]:
@@ -228,8 +232,12 @@ def _shapes(axes: int, width: int) -> list[tuple[int, int]]:
 
 
 def _bounds(axes: int, width: int) -> list[float]:
-    """Return the bounds of SIREN's initial weights and biases, times its frequency factor."""
-    return [_OMEGA / axes, math.pi, *[math.sqrt(6 / max(1, width))] * (2 * _HIDDEN)]
+    """Return the bounds of SIREN's initial weights and biases, times its frequency factor.
+
+    The more parameters a network has, the finer the detail that its first layer begins with.
+    """
+    frequency = _OMEGA * _count(axes, width) ** (1 / axes)
+    return [frequency / axes, math.pi, *[math.sqrt(6 / max(1, width))] * (2 * _HIDDEN)]
 
 
 def _groups(networks: Sequence[Network]) -> list[np.ndarray]:
