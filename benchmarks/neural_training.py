@@ -33,8 +33,6 @@ SIZES = {
     "tcm": AutoencoderConfig(2, (16, 32, 48), 64, 8, 4, template=False),
     "dvc": AutoencoderConfig(2, (16, 32, 48), 64, 8, 4, template=False),
 }
-RATES = (-2.0, 6.0)
-"""Range of log2(range / step) to train for."""
 _LEARNING_RATE = 2e-3
 # Learning rates relative to it: of the linear paths, and of scale indices, which are larger.
 _LINEAR_RATE, _INDEX_RATE = 0.1, 5.0
@@ -54,6 +52,7 @@ class DataSet:
         crop: rows and columns of a crop, multiples of 8.
         batch: crops in a step.
         frames: slices in a row for networks that predict slices.
+        rates: range of log2(range / step) to train for.
     """
 
     key: str
@@ -61,11 +60,12 @@ class DataSet:
     crop: tuple[int, int]
     batch: int
     frames: int
+    rates: tuple[float, float]
 
 
 DATA_SETS = {
-    "hippocampus": DataSet("hippocampus-t1", "", (40, 48), 8, 4),
-    "xray": DataSet("chest-xray", "chest-xray/images/", (128, 128), 4, 1),
+    "hippocampus": DataSet("hippocampus-t1", "", (40, 48), 8, 4, (-2.0, 6.0)),
+    "xray": DataSet("chest-xray", "chest-xray/images/", (96, 96), 2, 1, (0.0, 7.0)),
 }
 
 
@@ -73,29 +73,20 @@ class Trainer:
     """Training of a network on scans.
 
     Args:
-        network: network to train in place.
+        network: network to train in place. One that predicts slices takes several crops as a row
+            of slices.
         scans: scans of 2 or 3 axes.
-        crop: rows and columns of a crop.
-        batch: crops in a step; a network that predicts slices takes a crop of several slices as
-            one row of slices.
-        frames: slices in a row.
+        chosen: crops and rates.
         seed: seed of all random numbers.
     """
 
     def __init__(
-        self,
-        network: Network,
-        scans: Sequence[np.ndarray],
-        crop: tuple[int, int],
-        *,
-        batch: int,
-        frames: int,
-        seed: int = 0,
+        self, network: Network, scans: Sequence[np.ndarray], chosen: DataSet, seed: int = 0
     ) -> None:
         self.network, self.steps = network, 0
-        self._scans, self._crop = scans, crop
-        self._frames = 1 if isinstance(network, SliceNetwork) else frames
-        self._batch = max(1, batch // self._frames)
+        self._scans, self._chosen = scans, chosen
+        self._frames = 1 if isinstance(network, SliceNetwork) else chosen.frames
+        self._batch = max(1, chosen.batch // self._frames)
         self._random = np.random.default_rng(seed)
         self._generator = torch.Generator().manual_seed(seed)
         self._optimiser = torch.optim.Adam(_groups(network), lr=_LEARNING_RATE)
@@ -110,7 +101,7 @@ class Trainer:
         Returns:
             Knob, bits a pixel and mean squared error relative to the squared range.
         """
-        knob = self._random.uniform(*RATES)
+        knob = self._random.uniform(*self._chosen.rates)
         rate = 0.5 + 0.5 * math.cos(math.pi * share)
         rate *= min(1.0, (self.steps + 1) / _WARM_UP)
         for group in self._optimiser.param_groups:
@@ -160,7 +151,7 @@ class Trainer:
         for name, parameter in self.network.named_parameters():
             parameter.copy_(self._average[name])
         seen = []
-        for knob in np.linspace(*RATES, _TABLE_BATCHES):
+        for knob in np.linspace(*self._chosen.rates, _TABLE_BATCHES):
             seen += self.loss(self.draw(), float(knob))[3].seen
         slices_of(self.network).tables = counted_tables(seen)
 
@@ -173,7 +164,7 @@ class Trainer:
         random = self._random
         scan = self._scans[int(random.integers(len(self._scans)))]
         scan = scan.reshape(*scan.shape[:2], -1)
-        size = (*self._crop, self._frames)
+        size = (*self._chosen.crop, self._frames)
         starts = [
             int(random.integers(max(n - m, 0) + 1)) for n, m in zip(scan.shape, size, strict=True)
         ]
@@ -240,7 +231,7 @@ def main() -> None:
     network = KINDS[given.kind](config)
     parameters = sum(p.numel() for p in network.parameters())
     print(f"{len(scans)} scans, {parameters:,} parameters", flush=True)
-    trainer = Trainer(network, scans, chosen.crop, batch=chosen.batch, frames=chosen.frames)
+    trainer = Trainer(network, scans, chosen)
     train(trainer, given.minutes, lambda line: print(line, flush=True))
     training = Training(given.kind, config.to_dict(), chosen.key, given.minutes, trainer.steps)
     given.output.parent.mkdir(parents=True, exist_ok=True)

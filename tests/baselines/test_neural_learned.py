@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="pip install 'deepstd[train]'")
 
 import torch
 
-from benchmarks.neural_training import Trainer
+from benchmarks.neural_training import DataSet, Trainer
 from deepstd import quality
 from deepstd.baselines import fit_to_bytes
 from deepstd.baselines.neural import learned
@@ -150,7 +150,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_training_lowers_the_cost(kind: str) -> None:
     torch.manual_seed(0)
     scans = [scan((32, 32, 8), np.float32) for _ in range(2)]
-    trainer = Trainer(KINDS[kind](TINY), scans, (16, 16), batch=4, frames=2)
+    chosen = DataSet("", "", (16, 16), 4, 2, (-1.0, 5.0))
+    trainer = Trainer(KINDS[kind](TINY), scans, chosen)
     crops = trainer.draw()
 
     def cost(knob: float) -> float:
