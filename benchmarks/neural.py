@@ -46,9 +46,9 @@ Written by `python -m benchmarks.neural --weights WEIGHTS`; every file is in
 
 Short implementations of our own, in `deepstd.baselines.neural` (extra `neural`), of codecs that the
 paper compares with. They follow the papers in outline; none is the authors' program. BRIEF and
-Gaussians are fitted to each scan, with the number of steps in their names; the authors' programs take
-minutes to hours on a GPU. TCM and DVC are trained on the training scans of the study, with the CPU
-minutes in their names (`python -m benchmarks.neural_training`). All get the bytes of DeepSTD's
+Gaussians are fitted to each scan, with the number of steps in their names; the authors' programs
+take minutes to hours on a GPU. TCM and DVC are trained on the training scans of the study, with the
+CPU minutes in their names (`python -m benchmarks.neural_training`). All get the bytes of DeepSTD's
 file. Means over the test scans; encoding and decoding in CPU seconds of one core, without the
 search for a setting. DeepSTD at normal effort.
 """
@@ -71,8 +71,8 @@ class Plan:
 
 
 PLANS = {
-    "hippocampus": Plan(10, (0.5, 0.25, 0.125, 0.0625), ((2500, 600), (20000, 4000))),
-    "xray": Plan(5, (0.25,), ((10000, 600),)),
+    "hippocampus": Plan(10, (0.5, 0.25, 0.125, 0.0625), ((3000, 600), (20000, 3500))),
+    "xray": Plan(5, (0.25,), ((10000, 700),)),
     "brain-mr": Plan(1, (0.25,), ((20000, 1200),)),
 }
 
