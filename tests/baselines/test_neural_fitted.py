@@ -139,9 +139,10 @@ def test_more_bytes_and_more_steps_are_better(codec: Brief | Gaussians) -> None:
 
 @each_codec
 def test_time_limits_a_fit(codec: Brief | Gaussians) -> None:
+    replace(codec, steps=1).encode(scan((40, 36)), 400)  # PyTorch is imported by the first use
     limited = replace(codec, seconds=0.3, steps=None)
     result = encode_within(limited, scan((40, 36)), 400)
-    assert 0.2 < result.encode_s < 3
+    assert 0.2 < result.encode_s < 5  # of a busy machine
     assert limited.name.endswith("(0.3 s)")
 
 
@@ -200,4 +201,4 @@ def test_blocks_are_small_where_the_scan_is_busy() -> None:
     parts = blocks(frame.shape, iter(best_flags(frame, 7)))
     busy = [box for box in parts if box[0].stop <= 32 and box[1].stop <= 32]
     assert len(parts) == 7
-    assert len(busy) == 1 or len(busy) == 4
+    assert len(busy) in (1, 4)
