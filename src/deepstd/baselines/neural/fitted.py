@@ -12,6 +12,7 @@ The modules that compute are loaded by the first use: they need PyTorch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,9 +28,12 @@ class _Fitted:
     """Codec of single frames, extended to scans of 2 to 4 axes.
 
     Attributes:
+        title: name of the method.
         seconds: time that a fit may take.
         steps: number of steps of a fit instead of a time, which is reproducible.
     """
+
+    title: ClassVar[str]
 
     seconds: float = 30.0
     steps: int | None = None
@@ -38,11 +42,11 @@ class _Fitted:
     def name(self) -> str:
         """Name in tables, with the limit of a fit."""
         limit = f"{self.seconds:g} s" if self.steps is None else f"{self.steps} steps"
-        return f"{self._title()} ({limit})"
+        return f"{self.title} ({limit})"
 
     def check(self) -> None:
         """Raise a MissingExtraError where PyTorch is not installed."""
-        check_torch(f"comparing with {self._title()}", "neural")
+        check_torch(f"comparing with {self.title}", "neural")
 
     def encode(self, voxels: np.ndarray, max_bytes: int) -> Encoded:
         """Fit a scan of 2 to 4 axes within a number of bytes.
@@ -86,9 +90,6 @@ class _Fitted:
             restored[(..., *frame)] = to_type(values, dtype)
         return restored
 
-    def _title(self) -> str:
-        raise NotImplementedError
-
     def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
         raise NotImplementedError
 
@@ -99,8 +100,7 @@ class _Fitted:
 class Brief(_Fitted):
     """BRIEF (Yang et al., PNAS 2024): small sine networks for the blocks of a partition."""
 
-    def _title(self) -> str:
-        return "BRIEF"
+    title = "BRIEF"
 
     def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
         from deepstd.baselines.neural import siren
@@ -116,8 +116,7 @@ class Brief(_Fitted):
 class Gaussians(_Fitted):
     """GaussianImage (Zhang et al., ECCV 2024), and the same for volumes: sums of Gaussians."""
 
-    def _title(self) -> str:
-        return "Gaussians"
+    title = "Gaussians"
 
     def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
         from deepstd.baselines.neural import gaussians
