@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
@@ -19,6 +20,7 @@ from deepstd.baselines.neural import parameters
 from deepstd.baselines.neural.fitted import Brief, Gaussians
 from deepstd.baselines.neural.limit import Limit
 from deepstd.baselines.neural.partition import best_flags, blocks
+from deepstd.baselines.neural.tiles import Tiles
 from deepstd.coding.backend import new_decoder, new_encoder
 from deepstd.errors import MissingExtraError, RateError
 
@@ -201,3 +203,16 @@ def test_blocks_without_detail_stay_whole() -> None:
     assert len(parts) == 13
     quarters = [(slice(0, 32), slice(32, 64)), (slice(32, 64), slice(0, 32))]
     assert all(quarter in parts for quarter in (*quarters, (slice(32, 64), slice(32, 64))))
+
+
+@pytest.mark.parametrize("shape", [(90,), (20, 37), (9, 20, 11)])
+def test_tiles_sum_all_gaussians_that_matter(shape: tuple[int, ...]) -> None:
+    rng, axes = np.random.default_rng(0), len(shape)
+    centres = rng.uniform(0, shape, (12, axes))
+    factors = np.tril(rng.normal(0, 0.1, (12, axes, axes)), -1) + np.eye(axes) * 0.5
+    amplitudes = rng.normal(size=12)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    turned = np.einsum("...nd,nde->...ne", places[..., None, :] - centres, factors)
+    expected = np.exp(-0.5 * np.square(turned).sum(-1)) @ amplitudes
+    parts = [torch.from_numpy(part.astype(np.float32)) for part in (centres, factors, amplitudes)]
+    np.testing.assert_allclose(Tiles(shape).restored(*parts), expected, atol=0.01)
