@@ -28,6 +28,10 @@ training scans of the new protocol, and beside `generic` and SPERR. All files ha
 must also keep what the bundle could do: the second table of each case measures its own protocol.
 Mean PSNR in dB, then what each gains on the bundle as it is, and its BD-rate against it (below 0:
 fewer bytes). "With field" is the share of files in which the deformation field paid for itself.
+
+Two things to read from it. A template that no longer looks like the scan does not line up with it,
+and minutes of update do not mend this: they teach the network alone. `--model auto` encodes once
+with each bundle that suits a scan, so it takes `generic` where `generic` needs fewer bytes.
 """
 _ORDER = (BEFORE, UPDATED, GENERIC, PEER)
 

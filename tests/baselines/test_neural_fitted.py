@@ -159,7 +159,7 @@ def test_codec_needs_torch_and_imports_without(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "torch", None)
     for codec in CODECS:
         for call in (codec.check, lambda codec=codec: codec.encode(scan((8, 8)), 99)):
-            with pytest.raises(MissingExtraError, match=r'pip install "deepstd\[train\]"'):
+            with pytest.raises(MissingExtraError, match=r'pip install "deepstd\[neural\]"'):
                 call()
     code = "import sys, deepstd.baselines.neural.fitted; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
