@@ -70,7 +70,7 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What is measured once."""
+        """Identity of a measurement that is made once."""
         return self.study, self.transform, self.variant, self.count
 
 

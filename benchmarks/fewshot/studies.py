@@ -1,4 +1,4 @@
-"""What is compared: data sets, numbers of scans, variants, and the scans of each.
+"""Comparisons: data sets, numbers of scans, variants, and the scans of each.
 
 splits.json ─ seeded order ─▶ the first N training scans; validation and test scans
 """

@@ -103,6 +103,6 @@ CASES = {
     ),
     "scanner": Case(
         "CT of limb and trunk from PET-CT scanners, for a bundle of planning CT of head and neck",
-        "bundles/headneck-ct", "sarcoma-ct", "head-neck", 11, 3,
+        "bundles/headneck-ct", "sarcoma-ct", "head-neck", 11, 2,
     ),
 }  # fmt: skip

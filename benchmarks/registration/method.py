@@ -28,7 +28,7 @@ class Method(Protocol):
 
 
 class AffineStage(Protocol):
-    """What methods that expect aligned scans start from."""
+    """Affine alignment that methods start from."""
 
     def matrix(self, moving: Scan, fixed: Scan) -> np.ndarray:
         """(4, 4) from fixed to moving voxels."""

@@ -137,7 +137,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def since_the_first() -> str:
-    """What bytes are with this shape stage, against those with the first."""
+    """Return the table of bytes with this shape stage, against bytes with the first."""
     kept = json.loads((RESULTS / "registration-first.json").read_text(encoding="utf-8"))
     head = ("scans", "field, bytes", "NCC", "whole file at equal error", "texture alone")
     lines = [_line(head), _line(["---"] * len(head))]

@@ -1,4 +1,4 @@
-"""What docs/registration.md says in words."""
+"""Words of docs/registration.md."""
 
 INTRO = """# Registration beside its peers
 

@@ -23,7 +23,7 @@ _PACKAGES = ("deepstd", "torch", "numpy", "scipy", "itk-elastix", "antspyx")
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured.
+    """Measurements of all methods on all pairs.
 
     Attributes:
         about: date, machine, versions.

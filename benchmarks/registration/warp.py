@@ -1,4 +1,4 @@
-"""What every method gives back: for each voxel of the fixed scan its place in the moving scan.
+"""Result of every method: for each voxel of the fixed scan its place in the moving scan.
 
     coordinates (I, J, K, 3), moving voxels ─┬─ labels, nearest neighbour ─▶ warped labels
                                              ├─ image, trilinear ──────────▶ warped image

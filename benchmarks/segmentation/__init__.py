@@ -1,1 +1,1 @@
-"""What compression does to segmentations."""
+"""Effect of compression on segmentations."""

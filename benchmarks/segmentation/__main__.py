@@ -1,4 +1,4 @@
-"""What compression does to the segmentations that a network finds.
+"""Effect of compression on the segmentations that a network finds.
 
     training scans, labels ─ Segmenter.train ─▶ network
     test scan ─ codec, rate ─ restored ─ network ─▶ labels ─ Dice, HD95 ─▶ results/segmentation.json
@@ -99,12 +99,12 @@ class Measurement:
     data: Path
 
     def original(self, name: str) -> SegmentationRow:
-        """What the network finds on an original, against the truth."""
+        """Return the row of an original: labels of the network against the truth."""
         scan = self._read(name)
         return self._row(scan, ORIGINAL, LOSSLESS, scan.volume.nbytes, "", scan.volume.voxels)
 
     def restored(self, name: str, codec: Competitor, target: Target) -> SegmentationRow:
-        """What it finds on a restored scan; RateError where the size cannot be reached."""
+        """Return the row of a restored scan; RateError where the size cannot be reached."""
         scan = self._read(name)
         answer = codec.answer(scan, target)
         return self._row(

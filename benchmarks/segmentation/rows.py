@@ -45,7 +45,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class SegmentationRow:
-    """What the network finds on one scan as one codec gives it back.
+    """Labels that the network finds on one scan as one codec restores it, measured.
 
     Attributes:
         study, scan, codec, target: what was measured.

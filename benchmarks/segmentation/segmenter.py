@@ -42,7 +42,7 @@ _DIGEST_LETTERS = 12
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is to find, and how it looks at it.
+    """Classes that a network finds, and how it sees the scan.
 
     Attributes:
         labels: what each label above 0 is.

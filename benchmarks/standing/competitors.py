@@ -30,7 +30,7 @@ _DIGEST_LETTERS = 12
 
 @dataclass(frozen=True)
 class Answer:
-    """What a codec made of a scan.
+    """File of a codec, restored, with its times.
 
     Attributes:
         nbytes: of DeepSTD's file, or of a peer's codestreams.

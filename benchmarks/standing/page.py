@@ -177,7 +177,7 @@ def _costs(rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def _references(rows: Sequence[Row]) -> str:
-    """What is reached without any loss."""
+    """Return the sentence on lossless codecs."""
     found = []
     for name in unique(row.codec for row in rows if row.target == LOSSLESS):
         ratios = [r.ratio for r in rows if r.codec == name and r.target == LOSSLESS and r.ratio]

@@ -57,7 +57,7 @@ class Results(Generic[_R]):
         from_json: Callable[[Mapping[str, Any]], _R],
         to_json: Callable[[_R], Mapping[str, Any]],
     ) -> Results[_R]:
-        """What a file holds; nothing where there is none."""
+        """Return the results of a file; none where there is no file."""
         results = Results(path, to_json)
         if path.is_file():
             kept = json.loads(path.read_text(encoding="utf-8"))

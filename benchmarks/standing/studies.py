@@ -1,4 +1,4 @@
-"""What is measured: fixed lists of scans, the sizes asked for, the bundle and the peak.
+"""Studies: fixed lists of scans, the sizes asked for, the bundle and the peak.
 
 splits.json, lists below ─▶ scan names ─ io.read ─▶ Scan (name, Volume)
 """
