@@ -225,7 +225,13 @@ def page(rows: Sequence[Row]) -> str:
     parts = [_INTRO]
     for study in dict.fromkeys(row.study for row in rows):
         own = [row for row in rows if row.study == study]
-        parts += [f"## {STUDIES[study].title}\n", *_table(own), ""]
+        first = [row for row in own if row.scan == own[0].scan]
+        everywhere = {row.codec for row in own if row.scan != own[0].scan}
+        longer = {row.codec for row in own} - everywhere if everywhere else set[str]()
+        parts += [f"## {STUDIES[study].title}\n"]
+        parts += [*_table([row for row in own if row.codec not in longer]), ""]
+        if longer:
+            parts += ["The first scan alone, with longer fits:\n", *_table(first), ""]
     return "\n".join(parts)
 
 
