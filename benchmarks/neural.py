@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +26,6 @@ import torch
 from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import STUDIES, Scan, add_data_option
 from deepstd import baselines
-from deepstd.baselines.neural.fitted import Brief, Gaussians
 from deepstd.codec.codec import Codec
 from deepstd.errors import RateError
 from deepstd.evaluate.rows import OURS
@@ -38,7 +36,7 @@ from deepstd.threads import limit_process
 OUT = FOLDER / "neural.json"
 PAGE = FOLDER.parents[1] / "docs" / "neural-peers.md"
 _T = TypeVar("_T")
-_LEARNED = ("tcm", "dvc")
+_LEARNED = {"dvc": baselines.Dvc, "tcm": baselines.Tcm}
 _INTRO = """# Neural reference codecs
 
 Written by `python -m benchmarks.neural --weights WEIGHTS`; every file is in
@@ -166,15 +164,18 @@ def _codecs(
         found.append((OURS, _ours(study, data, scan)))
     plan = PLANS[study]
     for brief, gaussians in plan.steps if first else plan.steps[:1]:
-        fitted = {"brief": Brief(steps=brief), "gaussians": Gaussians(steps=gaussians)}
+        fitted = {
+            "brief": baselines.Brief(steps=brief),
+            "gaussians": baselines.Gaussians(steps=gaussians),
+        }
         for key, codec in fitted.items():
             if key in wanted:
                 found.append((codec.name, _fitted(codec)))
     for key in _LEARNED:
         path = weights / f"{key}-{study}.safetensors"
         if key in wanted and path.is_file():
-            os.environ[f"DEEPSTD_{key.upper()}"] = str(path)
-            found.append((baselines.title(key), _learned(key)))
+            codec = _LEARNED[key](path)
+            found.append((codec.name, _learned(codec)))
     return found
 
 
@@ -198,10 +199,7 @@ def _fitted(codec: baselines.Budgeted) -> _Encode:
     return encode
 
 
-def _learned(name: str) -> _Encode:
-    codec = baselines.lossy(name)
-    assert isinstance(codec, baselines.Baseline)
-
+def _learned(codec: baselines.Baseline) -> _Encode:
     def encode(voxels: np.ndarray, allowed: int) -> tuple[int, np.ndarray, float, float]:
         known = baselines.fit_to_bytes(codec, voxels, allowed)
         made, seconds = _timed(lambda: codec.encode(voxels, known.knob))

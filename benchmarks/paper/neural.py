@@ -70,5 +70,4 @@ def _beside(row: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _neural() -> list[dict[str, Any]]:
-    kept = kept_json("neural.json") or []
-    return kept["rows"] if isinstance(kept, dict) else kept
+    return kept_json("neural.json") or []

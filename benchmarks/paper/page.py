@@ -41,7 +41,7 @@ data are others, and two figures in one row do not compare the methods.
 - **Reproduced**: the same data and the same outcome.
 - **Reproduced on other data**: other scans, for which the paper's finding holds, too.
 - **Another outcome on other data**: it does not hold for them, or only in part.
-- **Simulated**: computed from measured costs.
+- **Simulated**: computed, from measured costs or from bytes.
 - **Not reproduced**: with the reason.
 
 The main text has no table. It names the Supplement's Figs. 5 to 12 and Table 2, and states few of

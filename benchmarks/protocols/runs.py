@@ -19,7 +19,7 @@ from benchmarks.standing.results import FOLDER
 from benchmarks.standing.studies import RATES, STUDIES, Scan, split
 from deepstd import baselines
 from deepstd.codec.codec import Codec
-from deepstd.errors import RateError
+from deepstd.errors import InputError, RateError
 from deepstd.quality import psnr
 from deepstd.rate.target import Target
 from deepstd.volume import Volume
@@ -28,6 +28,7 @@ OUT = FOLDER / "other-protocol.json"
 BEFORE, UPDATED, GENERIC, PEER = "the bundle", "updated", "generic", "SPERR"
 NEW, OWN = "new", "own"
 _OWN_SCANS = 4
+_REFUSAL = "no new version is written"
 _OLD_SCANS = 40  # scans of the own protocol that an update keeps in sight
 
 
@@ -78,9 +79,11 @@ def updated(key: str, minutes: float, data: Path, work: Path) -> Path | None:
         _link_own(case, data, old)
         command = [sys.executable, "-m", "deepstd", "train", str(scans), "-o", str(bundle)]
         command += ["--update", case.bundle, "--old", str(old), "--max-time", f"{minutes:g}m"]
-        done = subprocess.run(command, check=False)
+        done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+        if done.returncode and _REFUSAL not in done.stderr:
+            raise InputError(f"the update of {key} failed: {done.stderr.strip()}")
         if done.returncode:
-            refused.write_text("the update was refused\n", encoding="utf-8")
+            refused.write_text(done.stderr, encoding="utf-8")
     return bundle if bundle.is_dir() else None
 
 

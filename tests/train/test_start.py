@@ -181,6 +181,7 @@ def test_a_network_of_another_transform_begins_at_random_on_the_template_of_the_
     config = TrainConfig(
         "other", template=True, ndims=(3,), transform="autoencoder", widths_3d=(16,)
     ).network(3)
-    found = start.network(3, config)
-    assert found.config == config
+    assert start.network(3, config).config == config
     assert start.shape is not None
+    assert not start.gives(3, config)
+    assert start.gives(3, start.networks[3].config)

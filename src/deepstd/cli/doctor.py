@@ -42,6 +42,7 @@ _EXTRAS = {
     "network": ("pynetdicom", "dicomweb-client", "pydicom"),
     "train": ("torch", "scipy"),
     "gpu": ("torch",),
+    "neural": ("torch",),
     "protect": ("scipy",),
     "evaluate": ("scipy", "scikit-image", "monai", "matplotlib", "jinja2"),
     "baselines": ("imagecodecs", "av"),

@@ -38,7 +38,7 @@ class Checkpoint:
         fields: deformation field of each registered scan, by its key.
         shape_seconds: seconds spent on template, shape model and fields.
         states: training state of each network.
-        start: name and version of the bundle that the run began with, or None.
+        start: name and version of the bundle whose networks the run began with, or None.
         template_from: name and version of the bundle whose template was taken over, or None.
         teacher: name and version of the bundle that teaches the networks, or None.
         seconds: seconds spent by all sessions.

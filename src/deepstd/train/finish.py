@@ -16,7 +16,7 @@ from deepstd import bundle as bundles
 from deepstd.bundle import Bundle
 from deepstd.io import room_told
 from deepstd.texture.description import description_of
-from deepstd.texture.kinds import AUTOENCODER, BETWEEN, Part
+from deepstd.texture.kinds import BETWEEN, Part
 from deepstd.train.cache import CachedScan
 from deepstd.train.config import TrainConfig
 from deepstd.train.run import Trained
@@ -101,7 +101,7 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
         lines.append(f"| {ndim}-D | " + " | ".join(counts) + " |")
     lines += ["", "## Training", ""]
     if trained.start is not None:
-        lines.append(f"- Begun with the networks of {trained.start}{_unless_other(config)}.")
+        lines.append(f"- Begun with the networks of {trained.start}.")
     if trained.teacher is not None:
         lines.append(
             f"- Supervised by the features of {trained.teacher} (weight {config.teacher_weight:g})."
@@ -124,13 +124,6 @@ def model_card(trained: Trained, config: TrainConfig, scans: list[CachedScan]) -
     lines += _update_lines(trained, scans) if trained.verdicts else _validation_lines(trained)
     lines += ["", "## Run", "", "```json", json.dumps(config.to_dict(), indent=1), "```", ""]
     return "\n".join(lines)
-
-
-def _unless_other(config: TrainConfig) -> str:
-    """Return what limits the start from a bundle whose transform may be another."""
-    if config.transform != AUTOENCODER:
-        return ""
-    return " where it has an autoencoder; otherwise with its template alone"
 
 
 def _validation_lines(trained: Trained) -> list[str]:

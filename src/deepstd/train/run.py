@@ -46,7 +46,7 @@ class Trained:
         seconds: training time of each trained network.
         used: number of scans that each trained network learned from.
         shape_seconds: seconds spent on template, shape model and fields.
-        start: name and version of the bundle that the run began with, or None.
+        start: name and version of the bundle whose networks the run began with, or None.
         template_from: name and version of the bundle whose template was taken over, or None.
         teacher: name and version of the bundle that taught the networks, or None.
         verdicts: validation of each network of an updated bundle; empty unless finished.
@@ -117,7 +117,9 @@ def train(
     _check_teacher(run, config, teacher, resume=resume)
     kept = _kept_networks(config, start, resume=resume)
     if start is not None and not resume:
-        run.start, run.shape = start.name, start.shape if config.template else None
+        begins = any(start.gives(part, config.network(part)) for part in config.parts)
+        run.start = start.name if begins else None
+        run.shape = start.shape if config.template else None
         run.template_from = None if run.shape is None else start.name
     budget = Budget(total_seconds, run.seconds, began)
     stop_at = began + session_seconds

@@ -67,6 +67,11 @@ class Start:
             }
         return Start(f"{manifest.name} {manifest.version}", shape, networks)
 
+    def gives(self, part: Part, config: Config) -> bool:
+        """Return whether a network of given sizes begins with the bundle's: of one transform."""
+        own = self.networks.get(part)
+        return own is None or isinstance(own, TextureNetwork) == isinstance(config, TextureConfig)
+
     def network(self, part: Part, config: Config) -> Trainable:
         """Return a network of given sizes, grown from the bundle's network.
 
@@ -89,7 +94,7 @@ class Start:
         own = self._of(part)
         if isinstance(own, TextureNetwork) and isinstance(config, TextureConfig):
             return grow(own, config)
-        if isinstance(own, TextureNetwork) or isinstance(config, TextureConfig):
+        if not self.gives(part, config):
             return untrained(config)
         if own.config != config:
             raise InputError(

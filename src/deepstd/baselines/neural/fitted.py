@@ -11,8 +11,9 @@ The modules that compute are loaded by the first use: they need PyTorch.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 
@@ -23,17 +24,31 @@ from deepstd.extras import check_torch
 from deepstd.quality import finite_range
 
 
+class _Method(Protocol):
+    """Module that fits frames and restores them."""
+
+    def encode(self, frame: np.ndarray, max_bytes: int, limit: Limit, name: str) -> bytes:
+        """Fit a frame within a number of bytes."""
+        ...
+
+    def decode(self, stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        """Decode a frame."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Fitted:
     """Codec of single frames, extended to scans of 2 to 4 axes.
 
     Attributes:
         title: name of the method.
+        module: module that computes it.
         seconds: time that a fit may take.
         steps: number of steps of a fit instead of a time, which is reproducible.
     """
 
     title: ClassVar[str]
+    module: ClassVar[str]
 
     seconds: float = 30.0
     steps: int | None = None
@@ -70,7 +85,9 @@ class _Fitted:
             stream = b""
             if scale:
                 left = max_bytes - sum(map(len, streams))
-                stream = self._fit(unit, left // (len(frames) - number), limit)
+                stream = self._method().encode(
+                    unit, left // (len(frames) - number), limit, self.name
+                )
             streams.append(stream)
             scales.append((low, scale))
         return Encoded(tuple(streams), (voxels.shape, voxels.dtype, scales))
@@ -85,48 +102,25 @@ class _Fitted:
         for frame, stream, (low, scale) in frames:
             values = np.full(shape[:3], low)
             if scale:
-                unit = self._restore(stream, long_axes).astype(np.float64)
+                unit = self._method().decode(stream, long_axes).astype(np.float64)
                 values = low + scale * unit.reshape(shape[:3])
             restored[(..., *frame)] = to_type(values, dtype)
         return restored
 
-    def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
-        raise NotImplementedError
-
-    def _restore(self, stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        raise NotImplementedError
+    def _method(self) -> _Method:
+        return cast(_Method, importlib.import_module(f"{__package__}.{self.module}"))
 
 
 class Brief(_Fitted):
     """BRIEF (Yang et al., PNAS 2024): small sine networks for the blocks of a partition."""
 
-    title = "BRIEF"
-
-    def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
-        from deepstd.baselines.neural import siren
-
-        return siren.encode(frame, max_bytes, limit, self.name)
-
-    def _restore(self, stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        from deepstd.baselines.neural import siren
-
-        return siren.decode(stream, shape)
+    title, module = "BRIEF", "siren"
 
 
 class Gaussians(_Fitted):
     """GaussianImage (Zhang et al., ECCV 2024), and the same for volumes: sums of Gaussians."""
 
-    title = "Gaussians"
-
-    def _fit(self, frame: np.ndarray, max_bytes: int, limit: Limit) -> bytes:
-        from deepstd.baselines.neural import gaussians
-
-        return gaussians.encode(frame, max_bytes, limit, self.name)
-
-    def _restore(self, stream: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        from deepstd.baselines.neural import gaussians
-
-        return gaussians.decode(stream, shape)
+    title, module = "Gaussians", "gaussians"
 
 
 def _standardised(frame: np.ndarray) -> tuple[np.ndarray, float, float]:
