@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 
+from deepstd.network.closing import closing_handlers
+
 CT = "1.2.840.10008.5.1.4.1.1.2"
 LOOPBACK = "127.0.0.1"
 
@@ -75,7 +77,9 @@ def associated(
     entity.add_requested_context(CT, list(syntaxes))
     entity.add_requested_context("1.2.840.10008.1.1")
     secured = None if context is None else (context, LOOPBACK)
-    association = entity.associate(LOOPBACK, port, tls_args=secured)
+    association = entity.associate(
+        LOOPBACK, port, tls_args=secured, evt_handlers=closing_handlers()
+    )
     assert association.is_established
     try:
         yield association
@@ -110,7 +114,9 @@ def taking(
     entity = AE(ae_title="TAKER")
     entity.add_supported_context(CT, list(syntaxes))
     server = entity.start_server(
-        (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
+        (LOOPBACK, 0),
+        block=False,
+        evt_handlers=[(evt.EVT_C_STORE, store), *closing_handlers()],
     )
     assert server is not None
     try:

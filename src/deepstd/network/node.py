@@ -23,6 +23,7 @@ from ssl import SSLContext
 from typing import Any
 
 from deepstd.errors import DeepSTDError, InputError
+from deepstd.network.closing import closing_handlers
 from deepstd.network.extra import require_pynetdicom
 from deepstd.network.landing import FULL, landing_in
 from deepstd.network.spool import Spool, Stored, Uids
@@ -170,6 +171,7 @@ def listening(
         (evt.EVT_ABORTED, node.broken_off),
         (evt.EVT_REJECTED, node.turned_away),
         (evt.EVT_CONN_CLOSE, node.broken_off),
+        *closing_handlers(),
     ]
     with landing_in(spool.incoming, node.has_room):
         try:

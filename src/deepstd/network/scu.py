@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from deepstd.errors import InputError
+from deepstd.network.closing import closing_handlers
 from deepstd.network.extra import require_pynetdicom
 from deepstd.network.peers import Peer
 from deepstd.network.tls import reason_of
@@ -125,7 +126,13 @@ class Association:
             entity.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
         peer = self._peer
         secured = None if self._context is None else (self._context, peer.host)
-        self._open = entity.associate(peer.host, peer.port, ae_title=peer.title, tls_args=secured)
+        self._open = entity.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.title,
+            tls_args=secured,
+            evt_handlers=closing_handlers(),  # pyright: ignore[reportArgumentType]
+        )
         if self._open.is_established:
             return
         where = f"{peer.title}@{peer.host}:{peer.port}"
