@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,6 +234,16 @@ class TestModel:
         assert report["versions"]["numpy"]
         assert report["extras"]["train"]["torch"]
         assert [entry["ok"] for entry in report["bundles"]] == [True]
+
+    def test_doctor_knows_every_extra(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("doctor", "--json") == 0
+        known = json.loads(capsys.readouterr().out)["extras"]
+        text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+        stated = tomllib.loads(text)["project"]["optional-dependencies"]
+        assert set(known) == set(stated) - {"docs", "dev"}
+        for extra, names in known.items():
+            required = {re.split(r"[\[><=]", line)[0] for line in stated[extra]}
+            assert required - {"deepstd"} <= set(names), extra
 
     def test_doctor_without_bundles(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -24,6 +24,7 @@ from pynetdicom import AE
 import deepstd
 from deepstd.cli.app import main
 from deepstd.errors import InputError
+from deepstd.network.closing import closing_handlers
 from deepstd.network.node import Address, Node, listening
 from deepstd.network.send import send
 from deepstd.network.spool import Spool
@@ -75,7 +76,7 @@ def test_only_named_senders_may_store(tmp_path: Path, packed: Path) -> None:
             assert association.send_c_store(series(3)[2]).Status == 0
         entity = AE(ae_title="STRANGER")
         entity.add_requested_context("1.2.840.10008.1.1")
-        assert entity.associate(LOOPBACK, port).is_rejected
+        assert entity.associate(LOOPBACK, port, evt_handlers=closing_handlers()).is_rejected
         with pytest.raises(InputError, match="refuses the association"):
             send([packed], f"{LOOPBACK}:{port}", calling="STRANGE")
         assert (node.rejected, node.last_rejected) == (2, "STRANGE")

@@ -19,6 +19,7 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from pynetdicom import AE
 
 from deepstd.errors import InputError
+from deepstd.network.closing import closing_handlers
 from deepstd.network.node import Address, Node, listening
 from deepstd.network.spool import Spool
 from deepstd.network.waiting import Waiting
@@ -242,7 +243,7 @@ def test_an_association_that_breaks_off_leaves_whole_objects_only(running: Runni
     datasets = series(4)
     entity = AE()
     entity.add_requested_context(CT)
-    association = entity.associate(LOOPBACK, running.port)
+    association = entity.associate(LOOPBACK, running.port, evt_handlers=closing_handlers())
     assert association.send_c_store(datasets[0]).Status == 0
     assert association.dul.socket is not None
     association.dul.socket.send(b"\x04\x00\x00\x00\x10\x00")  # a data unit that never ends

@@ -49,6 +49,9 @@ _EXTRAS = {
     "ray": ("ray", "grpcio"),
     "view": ("anywidget",),
     "demo": ("nilearn", "matplotlib", "scikit-image"),
+    "zarr": ("zarr",),
+    "loaders": ("torch", "monai"),
+    "nnunet": ("nnunetv2",),
 }
 _TEST_LENGTH = 24  # voxels along each axis
 _TEST_BPV = 4.0

@@ -94,7 +94,7 @@ class DeepSTDCodec(ArrayBytesCodec):
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
         """Raise a NotImplementedError: the values decide the bytes of a chunk."""
-        raise NotImplementedError
+        raise NotImplementedError(f"the bytes of a chunk of {NAME} depend on its values")
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
         values = chunk_data.as_numpy_array()
