@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 
-def closing_handlers() -> list[tuple[Any, Any]]:
+def closing_handlers() -> list[Any]:
     """Return event handlers that close the socket of an association when its connection ends."""
     from pynetdicom import evt
 

@@ -131,7 +131,7 @@ class Association:
             peer.port,
             ae_title=peer.title,
             tls_args=secured,
-            evt_handlers=closing_handlers(),  # pyright: ignore[reportArgumentType]
+            evt_handlers=closing_handlers(),
         )
         if self._open.is_established:
             return
