@@ -44,9 +44,9 @@ template had 90 s of a busy machine.
 
 **The table does not show what a number of scans costs.** The 90 s are wall-clock time, and other
 work took a part of them. Later runs on an almost idle machine had 30 and 60 scans, 1.5 CPU minutes
-each: -30.5 ± 3.0 % and -16.2 ± 1.6 % bits against the row of all scans. Probably the template of all
-scans was far from finished. The rows must be measured again, in one run, with templates that have
-converged. Longer runs, and head and neck, are not measured yet.
+each: -30.5 ± 3.0 % and -16.2 ± 1.6 % bits against the row of all scans. Probably the template of
+all scans was far from finished. The rows must be measured again, in one run, with templates that
+have converged. Longer runs, and head and neck, are not measured yet.
 """
 _REMARKS = {("hippocampus", "lifting"): _HIPPOCAMPUS}
 
